@@ -1,0 +1,234 @@
+//! Addresses: what a virtual address is, how it is written and how it is read.
+//!
+//! Owns the grammar `host:port`. Never looks a host up, and knows nothing of
+//! ports being free or taken.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::AddrError;
+use crate::name::{Noun, Problem, check_name};
+
+/// The address of an access point on a virtual network: network, host, port.
+///
+/// It is written `host:port`, with the host in brackets when the host itself
+/// contains a `:`. The network is carried along but not written, as every
+/// address within one test is of one network.
+///
+/// Names are UTF-8 and compared byte for byte: no case folding, no Unicode
+/// normalisation.
+///
+/// ```
+/// use virtnet_core::Addr;
+///
+/// let addr = Addr::parse("quicα", "α:1")?;
+/// assert_eq!(addr.host(), "α");
+/// assert_eq!(addr.port(), 1);
+/// assert_eq!(addr.network(), "quicα");
+/// assert_eq!(addr, "α:1");
+/// assert_eq!(Addr::new("quicα", "fe80::1", 7)?.to_string(), "[fe80::1]:7");
+/// # Ok::<(), virtnet_core::AddrError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Addr {
+    network: Arc<str>,
+    host: Arc<str>,
+    port: u16,
+}
+
+impl Addr {
+    /// Makes an address of its three parts.
+    ///
+    /// # Errors
+    ///
+    /// [`AddrError`] when a name is empty, longer than [`MAX_NAME`](crate::MAX_NAME) bytes, or
+    /// contains a control character or a square bracket.
+    pub fn new(
+        network: impl Into<Arc<str>>,
+        host: impl Into<Arc<str>>,
+        port: u16,
+    ) -> Result<Addr, AddrError> {
+        let (network, host) = (network.into(), host.into());
+        check_name(Noun::Network, &network)?;
+        check_name(Noun::Hostname, &host)?;
+        Ok(Addr::unchecked(network, host, port))
+    }
+
+    /// Reads `host:port` as an address on `network`.
+    ///
+    /// # Errors
+    ///
+    /// [`AddrError`], naming the input, when the port is missing, is not a
+    /// number or does not fit 16 bits, when brackets are unbalanced, or when
+    /// the host is not a name ([`Addr::new`]).
+    pub fn parse(network: impl Into<Arc<str>>, input: &str) -> Result<Addr, AddrError> {
+        let (host, port) = split(input)?;
+        Addr::new(network, host, port)
+    }
+
+    /// An address of names that were checked before, or that are shown in an
+    /// error precisely because they are bad.
+    pub(crate) fn unchecked(network: Arc<str>, host: Arc<str>, port: u16) -> Addr {
+        Addr {
+            network,
+            host,
+            port,
+        }
+    }
+
+    /// The full name of the network.
+    pub fn network(&self) -> &str {
+        &self.network
+    }
+
+    /// The network's name, shared.
+    pub(crate) fn network_arc(&self) -> Arc<str> {
+        Arc::clone(&self.network)
+    }
+
+    /// The name of the host.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port on the host, from 1; 0 asks for any free port when listening.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The same access point with another port.
+    pub fn with_port(&self, port: u16) -> Addr {
+        Addr {
+            port,
+            ..self.clone()
+        }
+    }
+}
+
+impl fmt::Display for Addr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl fmt::Debug for Addr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}({self})", self.network)
+    }
+}
+
+/// Compares the written form, so that a test can say `assert_eq!(addr, "α:1")`.
+impl PartialEq<str> for Addr {
+    fn eq(&self, written: &str) -> bool {
+        split(written).is_ok_and(|(host, port)| host == &*self.host && port == self.port)
+    }
+}
+
+/// Compares the written form, so that a test can say `assert_eq!(addr, "α:1")`.
+impl PartialEq<&str> for Addr {
+    fn eq(&self, written: &&str) -> bool {
+        self == *written
+    }
+}
+
+/// Splits `host:port`; the host may be empty, which a host reads as itself.
+pub(crate) fn split(input: &str) -> Result<(&str, u16), AddrError> {
+    let bad = |problem| AddrError::new(Noun::Address, input, problem);
+    let (host, port) = match input.strip_prefix('[') {
+        Some(rest) => {
+            let (host, port) = rest.split_once(']').ok_or(bad(Problem::Brackets))?;
+            (host, port.strip_prefix(':').ok_or(bad(Problem::NoPort))?)
+        }
+        None => {
+            let (host, port) = input.rsplit_once(':').ok_or(bad(Problem::NoPort))?;
+            if host.contains(':') {
+                return Err(bad(Problem::Colons));
+            }
+            (host, port)
+        }
+    };
+    if host.contains(['[', ']']) || port.contains(['[', ']']) {
+        return Err(bad(Problem::Brackets));
+    }
+    if port.is_empty() {
+        return Err(bad(Problem::NoPort));
+    }
+    if !port.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(bad(Problem::PortNotNumber));
+    }
+    let port = port.parse().map_err(|_| bad(Problem::PortTooLarge))?;
+    Ok((host, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MAX_NAME;
+
+    #[test]
+    fn written_and_read_back() {
+        for (host, port, written) in [
+            ("α", 1, "α:1"),
+            ("a b", 65535, "a b:65535"),
+            ("::1", 7, "[::1]:7"),
+            ("a{b}%", 0, "a{b}%:0"),
+        ] {
+            let addr = Addr::new("net", host, port).unwrap();
+            assert_eq!(addr.to_string(), written);
+            assert_eq!(Addr::parse("net", written).unwrap(), addr);
+            assert_eq!(addr, written);
+        }
+        assert_eq!(Addr::parse("net", "[α]:1").unwrap(), "α:1");
+    }
+
+    #[test]
+    fn names_are_compared_byte_for_byte() {
+        let composed = Addr::parse("n", "é:1").unwrap();
+        assert_ne!(composed, Addr::parse("n", "e\u{301}:1").unwrap());
+        assert_ne!(composed, Addr::parse("n", "É:1").unwrap());
+        assert_ne!(composed, Addr::parse("m", "é:1").unwrap());
+    }
+
+    #[test]
+    fn refusals_name_the_input() {
+        let long = "x".repeat(MAX_NAME + 1);
+        for (input, problem) in [
+            ("", Problem::NoPort),
+            ("α", Problem::NoPort),
+            ("α:", Problem::NoPort),
+            ("[α]", Problem::NoPort),
+            ("[α]1", Problem::NoPort),
+            ("α:x", Problem::PortNotNumber),
+            ("α:-1", Problem::PortNotNumber),
+            ("α:+1", Problem::PortNotNumber),
+            ("α: 1", Problem::PortNotNumber),
+            ("α:65536", Problem::PortTooLarge),
+            ("α:99999999999999999999", Problem::PortTooLarge),
+            ("[α:1", Problem::Brackets),
+            ("α]:1", Problem::Brackets),
+            ("[[α]]:1", Problem::NoPort),
+            ("[a[]:1", Problem::Brackets),
+            ("::1:1", Problem::Colons),
+        ] {
+            let err = Addr::parse("n", input).unwrap_err();
+            assert_eq!(err, AddrError::new(Noun::Address, input, problem));
+            assert!(err.to_string().contains(&format!("{input:?}")), "{err}");
+        }
+        for (host, problem) in [
+            ("", Problem::Empty),
+            (&*long, Problem::TooLong),
+            ("a\nb", Problem::Control),
+            ("a]b", Problem::Brackets),
+        ] {
+            let err = Addr::new("n", host, 1).unwrap_err();
+            assert_eq!(err, AddrError::new(Noun::Hostname, host, problem));
+            let err = Addr::new(host, "h", 1).unwrap_err();
+            assert_eq!(err, AddrError::new(Noun::Network, host, problem));
+        }
+        assert!(Addr::new("n", &long[1..], 1).is_ok());
+    }
+}

@@ -1,0 +1,51 @@
+//! One-shot "this is down, and why".
+//!
+//! Owns the flag that every operation of an object watches. Never closes
+//! anything: who sets it does.
+
+use std::sync::OnceLock;
+
+use tokio::sync::Notify;
+
+use crate::Failure;
+
+/// Set once, by the first close; read and awaited by every operation.
+#[derive(Default)]
+pub(crate) struct Down {
+    why: OnceLock<Failure>,
+    set: Notify,
+}
+
+impl Down {
+    /// Marks it down, if it was not before. Returns whether this call did.
+    pub(crate) fn set(&self, why: Failure) -> bool {
+        let first = self.why.set(why).is_ok();
+        if first {
+            self.set.notify_waiters();
+        }
+        first
+    }
+
+    /// Why it is down, if it is.
+    pub(crate) fn get(&self) -> Option<&Failure> {
+        self.why.get()
+    }
+
+    /// `Err` with the reason, if it is down.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        self.get().map_or(Ok(()), |why| Err(why.clone()))
+    }
+
+    /// Waits until it is down, and says why.
+    pub(crate) async fn wait(&self) -> &Failure {
+        let set = self.set.notified();
+        tokio::pin!(set);
+        // In line before the look, so that a set in between is not missed.
+        set.as_mut().enable();
+        if let Some(why) = self.get() {
+            return why;
+        }
+        set.await;
+        self.get().expect("only a set notifies")
+    }
+}

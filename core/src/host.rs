@@ -1,0 +1,158 @@
+//! Hosts: listening, dialing, and the sockets that live on one.
+//!
+//! Owns [`Host`], the user's handle. Never talks to engine or registry but
+//! through the subnetwork, which knows when both are going away.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::Op;
+use crate::listener::{Listener, Meeting};
+use crate::socket::{Socket, SocketInfo, Sockets};
+use crate::{Addr, Cause, Conn, Failure, OpError, ToAddr};
+
+/// A named access point of a network, made by
+/// [`SubNetwork::new_host`](crate::SubNetwork::new_host).
+///
+/// Clones are the same host. It is closed by [`close`](Host::close), or when
+/// the last clone and everything made from it (listeners, connections) is
+/// dropped.
+#[derive(Clone)]
+pub struct Host {
+    shared: Arc<Sockets>,
+}
+
+impl Host {
+    pub(crate) fn new(shared: Arc<Sockets>) -> Host {
+        Host { shared }
+    }
+
+    /// The host's name.
+    pub fn name(&self) -> &str {
+        self.shared.home().host()
+    }
+
+    /// The full name of its network.
+    pub fn network(&self) -> &str {
+        self.shared.home().network()
+    }
+
+    /// Listens on an address of this host: `α:1` or `:1` is that port, `:0` or
+    /// the empty string the lowest free one.
+    ///
+    /// Never waits for the network.
+    ///
+    /// # Errors
+    ///
+    /// An [`OpError`] whose cause is [`Cause::InvalidAddr`],
+    /// [`Cause::AddrNotLocal`] for another host's address,
+    /// [`Cause::AddrInUse`] for a taken port, [`Cause::NoFreePort`],
+    /// [`Cause::HostDown`] or [`Cause::NetworkDown`].
+    ///
+    /// ```
+    /// # use virtnet_core::pipe::PipeNetwork;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let host = PipeNetwork::new("pipet")?.subnetwork().new_host("α").await?;
+    /// assert_eq!(host.listen("")?.local_addr(), &"α:1");
+    /// assert_eq!(host.listen("α:7")?.local_addr(), &"α:7");
+    /// # Ok(()) }
+    /// ```
+    pub fn listen(&self, addr: impl ToAddr) -> Result<Listener, OpError> {
+        let home = self.shared.home();
+        let fail = |addr: Option<&Addr>, failure: Failure| {
+            OpError::new(Op::Listen, home.network(), None, addr, failure)
+        };
+        let addr = match addr.to_listen_addr(home) {
+            Ok(addr) => addr,
+            Err(err) => return Err(fail(None, err.into())),
+        };
+        self.listen_on(&addr).map_err(|why| fail(Some(&addr), why))
+    }
+
+    fn listen_on(&self, addr: &Addr) -> Result<Listener, Failure> {
+        self.shared.check()?;
+        if addr.host() != self.name() {
+            return Err(Cause::AddrNotLocal.into());
+        }
+        let port = match addr.port() {
+            0 => self.shared.reserve(Socket::Opening)?,
+            port => self.shared.reserve_port(port, Socket::Opening)?,
+        };
+        let meeting = Arc::new(Meeting::new(port.addr().clone()));
+        port.become_socket(Socket::Listening(Arc::downgrade(&meeting)))?;
+        Ok(Listener::new(meeting, port))
+    }
+
+    /// Connects to a listening address of any host of the network.
+    ///
+    /// The own end takes the lowest free port for as long as the dial and then
+    /// the connection last. Succeeds once the other side has accepted; how long
+    /// that takes is up to it, so bound it with
+    /// [`timeout`](https://docs.rs/tokio/1/tokio/time/fn.timeout.html) if need be.
+    ///
+    /// # Errors
+    ///
+    /// An [`OpError`] that names both ends, whose cause is
+    /// [`Cause::InvalidAddr`], [`Cause::NoSuchHost`],
+    /// [`Cause::ConnectionRefused`], [`Cause::RegistryDown`],
+    /// [`Cause::HostDown`], [`Cause::NetworkDown`], [`Cause::NoFreePort`], or
+    /// what the engine reports when it can't reach the other side.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future cancels the dial everywhere: the port is free, and
+    /// no accept on the other side returns this connection.
+    pub async fn dial(&self, addr: impl ToAddr) -> Result<Conn, OpError> {
+        let home = self.shared.home();
+        let port = self.shared.reserve(Socket::Dialing);
+        let src = match &port {
+            Ok(port) => port.addr().clone(),
+            // Not taken, but the error can still say which it would have been.
+            Err(_) => home.with_port(self.shared.lowest_port()),
+        };
+        let dst = addr.to_addr(home);
+        let fail = |failure: Failure| {
+            let dst = dst.as_ref().ok();
+            OpError::new(Op::Dial, home.network(), Some(&src), dst, failure)
+        };
+        let port = port.map_err(fail)?;
+        let dst = match &dst {
+            Ok(dst) => dst.clone(),
+            Err(err) => return Err(fail(err.clone().into())),
+        };
+        self.shared.connect(port, dst).await.map_err(fail)
+    }
+
+    /// Closes the host: its listeners and connections go down with
+    /// [`Cause::HostDown`], as does every blocked or later operation on it.
+    ///
+    /// Its name stays taken until the subnetwork closes; dialing it is refused.
+    /// Does not wait: what its connections had written is delivered in the
+    /// background.
+    pub fn close(&self) {
+        self.shared.go_down(Cause::HostDown.into());
+    }
+
+    /// The sockets that are open on this host, by port: for printing when a
+    /// test goes wrong, and for asserting that nothing is left.
+    ///
+    /// ```
+    /// # use virtnet_core::pipe::PipeNetwork;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let host = PipeNetwork::new("pipet")?.subnetwork().new_host("α").await?;
+    /// let listener = host.listen("α:1")?;
+    /// assert_eq!(host.sockets()[0].to_string(), "α:1 listening");
+    /// drop(listener);
+    /// assert!(host.sockets().is_empty());
+    /// # Ok(()) }
+    /// ```
+    pub fn sockets(&self) -> Vec<SocketInfo> {
+        self.shared.list()
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Host({} {})", self.network(), self.name())
+    }
+}

@@ -1,0 +1,128 @@
+//! The registry of one process.
+//!
+//! Owns [`MemoryHub`], a network's names in memory, and [`MemoryRegistry`], one
+//! subnetwork's view of it. Never does I/O and never waits.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+
+use crate::sync::lock;
+use crate::{Cause, Failure, Registry, RegistryError};
+
+/// The names of one network, for all its subnetworks within this process.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryHub(Arc<Mutex<Names>>);
+
+#[derive(Debug, Default)]
+struct Names {
+    registries: u64,
+    by_name: HashMap<String, Name>,
+}
+
+#[derive(Debug)]
+struct Name {
+    owner: u64,
+    hostdata: String,
+}
+
+impl MemoryHub {
+    /// A network without names.
+    pub fn new() -> MemoryHub {
+        MemoryHub::default()
+    }
+
+    /// A registry for one more subnetwork of this network.
+    pub fn registry(&self) -> MemoryRegistry {
+        let mut names = lock(&self.0);
+        names.registries += 1;
+        MemoryRegistry {
+            hub: self.clone(),
+            id: names.registries,
+            closed: Mutex::new(false),
+        }
+    }
+
+    /// The hosts that are announced and their hostdata, sorted by name.
+    pub fn hosts(&self) -> Vec<(String, String)> {
+        let names = lock(&self.0);
+        let hosts = names.by_name.iter();
+        let mut hosts: Vec<_> = hosts
+            .map(|(host, name)| (host.clone(), name.hostdata.clone()))
+            .collect();
+        hosts.sort_unstable();
+        hosts
+    }
+}
+
+/// One subnetwork's view of a [`MemoryHub`]; all calls are immediate.
+///
+/// Dropping it frees its names, as closing does.
+#[derive(Debug)]
+pub struct MemoryRegistry {
+    hub: MemoryHub,
+    id: u64,
+    closed: Mutex<bool>,
+}
+
+impl MemoryRegistry {
+    /// Runs `op` on the names, unless this registry was closed.
+    fn with<T>(
+        &self,
+        name: &'static str,
+        args: &[&str],
+        op: impl FnOnce(&mut HashMap<String, Name>) -> Result<T, Cause>,
+    ) -> Result<T, RegistryError> {
+        let fail = |why: Failure| RegistryError::new("memory:", name, args, why);
+        let closed = lock(&self.closed);
+        if *closed {
+            return Err(fail(Failure::because(Cause::RegistryDown, "it was closed")));
+        }
+        op(&mut lock(&self.hub.0).by_name).map_err(|cause| fail(cause.into()))
+    }
+
+    fn free(&self) {
+        let mut closed = lock(&self.closed);
+        *closed = true;
+        let mut names = lock(&self.hub.0);
+        names.by_name.retain(|_, name| name.owner != self.id);
+    }
+}
+
+#[async_trait]
+impl Registry for MemoryRegistry {
+    async fn announce(&self, hostname: &str, hostdata: &str) -> Result<(), RegistryError> {
+        self.with("announce", &[hostname, hostdata], |names| {
+            match names.entry(hostname.to_owned()) {
+                Entry::Occupied(_) => Err(Cause::HostAlreadyRegistered),
+                Entry::Vacant(vacant) => {
+                    vacant.insert(Name {
+                        owner: self.id,
+                        hostdata: hostdata.to_owned(),
+                    });
+                    Ok(())
+                }
+            }
+        })
+    }
+
+    async fn query(&self, hostname: &str) -> Result<String, RegistryError> {
+        self.with("query", &[hostname], |names| {
+            let name = names.get(hostname).ok_or(Cause::NoSuchHost)?;
+            Ok(name.hostdata.clone())
+        })
+    }
+
+    async fn close(&self) -> Result<(), RegistryError> {
+        self.free();
+        Ok(())
+    }
+}
+
+impl Drop for MemoryRegistry {
+    fn drop(&mut self) {
+        self.free();
+    }
+}

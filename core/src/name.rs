@@ -1,0 +1,102 @@
+//! Names: what can name a host or a network, and the error for what cannot.
+//!
+//! Owns the limits of names and [`AddrError`]. Never changes a name: no case
+//! folding, no Unicode normalisation.
+
+use std::fmt;
+
+/// Longest name of a host or of a network, in bytes of UTF-8.
+///
+/// Names travel behind a one-byte length, so this is also the most that a
+/// frame can carry.
+pub const MAX_NAME: usize = 255;
+
+/// How much of a refused input an error shows, in characters.
+const SHOWN: usize = 80;
+
+/// Checks that `name` can name a host or a network.
+pub(crate) fn check_name(noun: Noun, name: &str) -> Result<(), AddrError> {
+    let problem = if name.is_empty() {
+        Problem::Empty
+    } else if name.len() > MAX_NAME {
+        Problem::TooLong
+    } else if name.chars().any(char::is_control) {
+        Problem::Control
+    } else if name.contains(['[', ']']) {
+        Problem::Brackets
+    } else {
+        return Ok(());
+    };
+    Err(AddrError::new(noun, name, problem))
+}
+
+/// What was being read when an input was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Noun {
+    Address,
+    Hostname,
+    Network,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Problem {
+    #[error("it is an address on another network")]
+    OtherNetwork,
+    #[error("it is empty")]
+    Empty,
+    #[error("it is longer than {MAX_NAME} bytes")]
+    TooLong,
+    #[error("it contains a control character")]
+    Control,
+    #[error("square brackets go in pairs, around a host that contains ':'")]
+    Brackets,
+    #[error("a host that contains ':' needs brackets, as in [host]:port")]
+    Colons,
+    #[error("the port is missing")]
+    NoPort,
+    #[error("the port is not a number")]
+    PortNotNumber,
+    #[error("the port does not fit 16 bits")]
+    PortTooLarge,
+}
+
+/// An address or a name that was refused; shows the input and what is wrong
+/// with it.
+///
+/// ```
+/// let err = virtnet_core::Addr::parse("n", "α:65536").unwrap_err();
+/// assert_eq!(err.to_string(), r#"invalid address "α:65536": the port does not fit 16 bits"#);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddrError {
+    noun: Noun,
+    input: String,
+    problem: Problem,
+}
+
+impl AddrError {
+    pub(crate) fn new(noun: Noun, input: &str, problem: Problem) -> AddrError {
+        let mut shown: String = input.chars().take(SHOWN).collect();
+        if shown.len() < input.len() {
+            shown.push('…');
+        }
+        AddrError {
+            noun,
+            input: shown,
+            problem,
+        }
+    }
+}
+
+impl fmt::Display for AddrError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let noun = match self.noun {
+            Noun::Address => "address",
+            Noun::Hostname => "hostname",
+            Noun::Network => "network name",
+        };
+        write!(f, "invalid {noun} {:?}: {}", self.input, self.problem)
+    }
+}
+
+impl std::error::Error for AddrError {}

@@ -1,0 +1,98 @@
+//! The engine's way back: an incoming connection, and the network going down.
+//!
+//! Owns [`Notifier`] and [`Accept`]. Never keeps the subnetwork alive, as the
+//! engine that holds a notifier is itself held by the subnetwork.
+
+use std::sync::Weak;
+
+use tokio::sync::oneshot;
+
+use crate::subnet::Shared;
+use crate::{Addr, ByteStream, Cause, Failure};
+
+/// What an engine tells its subnetwork.
+#[derive(Clone)]
+pub struct Notifier(pub(crate) Weak<Shared>);
+
+impl Notifier {
+    /// Decides on a connection that came in from `src` for `dst`.
+    ///
+    /// Waits until an accept takes it. The engine then tells the dialer the
+    /// accepting address and acknowledges with [`Accept::ack`].
+    ///
+    /// # Errors
+    ///
+    /// [`Cause::NoSuchHost`] when the host of `dst` is not on this subnetwork;
+    /// [`Cause::ConnectionRefused`] when nothing listens there, when the
+    /// listener's backlog is full, or when the listener, its host or the
+    /// network goes down meanwhile.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future withdraws the connection: no accept will see it, or
+    /// the one that already took it goes on waiting for the next.
+    pub async fn vnet_accept(&self, src: &Addr, dst: &Addr) -> Result<Accept, Failure> {
+        // The subnetwork is not held while waiting, so that it can go.
+        let listener = match self.0.upgrade() {
+            Some(subnet) => subnet.listener(dst)?,
+            None => return Err(Cause::ConnectionRefused.into()),
+        };
+        listener.offer(src).await
+    }
+
+    /// Says that the transport is gone: the subnetwork goes down as if it had
+    /// been closed, and its `close` reports `cause`.
+    ///
+    /// Only the first of all closes and downs has an effect.
+    pub fn vnet_down(&self, cause: impl Into<Failure>) {
+        if let Some(subnet) = self.0.upgrade() {
+            subnet.go_down(Some(cause.into()));
+        }
+    }
+}
+
+impl std::fmt::Debug for Notifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Notifier").finish_non_exhaustive()
+    }
+}
+
+/// An incoming connection that an accept has taken: the address it has on this
+/// side, and the duty to acknowledge.
+///
+/// Dropping it cancels: the address is free again, and the accept goes on
+/// waiting for the next dial.
+#[derive(Debug)]
+pub struct Accept {
+    addr: Addr,
+    stream: oneshot::Sender<ByteStream>,
+}
+
+impl Accept {
+    /// An accept of `addr`, and where the stream will arrive.
+    pub(crate) fn new(addr: Addr) -> (Accept, oneshot::Receiver<ByteStream>) {
+        let (stream, arrival) = oneshot::channel();
+        (Accept { addr, stream }, arrival)
+    }
+
+    /// The address that accepts: the dialer's peer address.
+    pub fn addr(&self) -> &Addr {
+        &self.addr
+    }
+
+    /// Hands the connection over, once the dialer is known to hold its end.
+    ///
+    /// Where nobody waits any more the stream is dropped, which closes it.
+    pub fn ack(self, stream: ByteStream) {
+        drop(self.stream.send(stream));
+    }
+
+    /// Waits until nobody waits for this connection any more.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves nothing behind.
+    pub async fn cancelled(&mut self) {
+        self.stream.closed().await;
+    }
+}

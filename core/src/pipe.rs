@@ -1,0 +1,188 @@
+//! The engine of one process: connections are pipes in memory.
+//!
+//! Owns [`PipeEngine`] and [`PipeNetwork`], which joins it with the in-memory
+//! registry: the embedded default, and a test bed without I/O. Never starts a
+//! task.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use tokio::io::duplex;
+
+use crate::memory::MemoryHub;
+use crate::name::{Noun, check_name};
+use crate::sync::lock;
+use crate::{Addr, AddrError, ByteStream, Cause, Engine, Failure, Notifier, Registry, SubNetwork};
+
+/// How many bytes one direction of a pipe takes before its writer waits.
+pub const PIPE_CAPACITY: usize = 64 * 1024;
+
+/// What hostdata of this engine starts with; the engine's number follows.
+const SCHEME: &str = "pipe:";
+
+/// A whole network within one process: pipes and an in-memory registry.
+///
+/// ```
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+/// use virtnet_core::pipe::PipeNetwork;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let network = PipeNetwork::new("pipet")?;
+/// let alpha = network.subnetwork().new_host("α").await?;
+/// let beta = network.subnetwork().new_host("β").await?;
+///
+/// let listener = alpha.listen("α:1")?;
+/// let (dialed, accepted) = tokio::join!(beta.dial("α:1"), listener.accept());
+/// let (mut dialed, (mut accepted, peer)) = (dialed?, accepted?);
+/// assert_eq!(peer, "β:1");
+/// assert_eq!(dialed.peer_addr(), &"α:2");
+///
+/// dialed.write_all(b"hello").await?;
+/// drop(dialed);
+/// let mut heard = String::new();
+/// accepted.read_to_string(&mut heard).await?;
+/// assert_eq!(heard, "hello");
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone)]
+pub struct PipeNetwork {
+    network: String,
+    hub: MemoryHub,
+    switchboard: Switchboard,
+}
+
+impl PipeNetwork {
+    /// A network with the full name `network` and no subnetworks yet.
+    ///
+    /// # Errors
+    ///
+    /// [`AddrError`] when `network` is no name ([`Addr::new`]).
+    pub fn new(network: &str) -> Result<PipeNetwork, AddrError> {
+        check_name(Noun::Network, network)?;
+        Ok(PipeNetwork {
+            network: network.to_owned(),
+            hub: MemoryHub::new(),
+            switchboard: Switchboard::new(),
+        })
+    }
+
+    /// One more subnetwork, as another process would have it.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn subnetwork(&self) -> SubNetwork {
+        let registry = Arc::new(self.hub.registry());
+        let engine = |notifier| PipeEngine::new(&self.switchboard, notifier);
+        SubNetwork::new(&self.network, registry, engine).expect("the name was checked in new")
+    }
+
+    /// The network's names.
+    pub fn hub(&self) -> &MemoryHub {
+        &self.hub
+    }
+}
+
+/// Where the pipe engines of one process find each other.
+#[derive(Debug, Clone, Default)]
+pub struct Switchboard(Arc<Mutex<Lines>>);
+
+#[derive(Debug, Default)]
+struct Lines {
+    last: u64,
+    notifiers: HashMap<u64, Notifier>,
+}
+
+impl Switchboard {
+    /// A switchboard without engines.
+    pub fn new() -> Switchboard {
+        Switchboard::default()
+    }
+
+    fn notifier(&self, id: u64) -> Option<Notifier> {
+        lock(&self.0).notifiers.get(&id).cloned()
+    }
+}
+
+/// The engine whose connections are pipes in memory.
+#[derive(Debug)]
+pub struct PipeEngine {
+    switchboard: Switchboard,
+    id: u64,
+}
+
+impl PipeEngine {
+    /// An engine that reaches all others on the same switchboard.
+    pub fn new(switchboard: &Switchboard, notifier: Notifier) -> PipeEngine {
+        let mut lines = lock(&switchboard.0);
+        lines.last += 1;
+        let id = lines.last;
+        lines.notifiers.insert(id, notifier);
+        PipeEngine {
+            switchboard: switchboard.clone(),
+            id,
+        }
+    }
+
+    fn unplug(&self) {
+        lock(&self.switchboard.0).notifiers.remove(&self.id);
+    }
+}
+
+#[async_trait]
+impl Engine for PipeEngine {
+    async fn vnet_new_host(&self, hostname: &str, registry: &dyn Registry) -> Result<(), Failure> {
+        let hostdata = format!("{SCHEME}{}", self.id);
+        Ok(registry.announce(hostname, &hostdata).await?)
+    }
+
+    async fn vnet_dial(
+        &self,
+        src: &Addr,
+        dst: &Addr,
+        dst_hostdata: &str,
+    ) -> Result<(ByteStream, Addr), Failure> {
+        let id = dst_hostdata.strip_prefix(SCHEME);
+        let Some(id) = id.and_then(|id| id.parse().ok()) else {
+            let what = format!(
+                "host {:?} has hostdata {dst_hostdata:?}, not a pipe's",
+                dst.host()
+            );
+            return Err(Failure::wrap(Cause::Protocol, what));
+        };
+        let peer = self
+            .switchboard
+            .notifier(id)
+            .ok_or(Cause::ConnectionRefused)?;
+        let accept = peer.vnet_accept(src, dst).await?;
+        let addr = accept.addr().clone();
+        let (ours, theirs) = pipes();
+        accept.ack(theirs);
+        Ok((ours, addr))
+    }
+
+    async fn close(&self) -> Result<(), Failure> {
+        self.unplug();
+        Ok(())
+    }
+}
+
+impl Drop for PipeEngine {
+    fn drop(&mut self) {
+        self.unplug();
+    }
+}
+
+/// Two streams, each reading what the other writes.
+///
+/// One duplex pipe per direction, of which only one way is used: so that
+/// dropping one end of one direction is seen at its other end.
+fn pipes() -> (ByteStream, ByteStream) {
+    let (writer_a, reader_b) = duplex(PIPE_CAPACITY);
+    let (writer_b, reader_a) = duplex(PIPE_CAPACITY);
+    (
+        ByteStream::new(reader_a, writer_a),
+        ByteStream::new(reader_b, writer_b),
+    )
+}

@@ -1,0 +1,253 @@
+//! What is open on a host: its port table and the sockets in it.
+//!
+//! Owns [`Sockets`] (what the handles of one host share), and [`Port`], a taken
+//! port whose drop frees it. Never waits, but for what the subnetwork runs.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+
+use crate::down::Down;
+use crate::listener::Meeting;
+use crate::ports::Ports;
+use crate::sync::lock;
+use crate::{Addr, Cause, Conn, Failure, conn, subnet};
+
+/// What the handles of one host share.
+pub(crate) struct Sockets {
+    /// The subnetwork lives as long as any of its hosts is held.
+    subnet: Arc<subnet::Shared>,
+    /// The host's address, with port 0.
+    home: Addr,
+    down: Down,
+    /// A plain lock: held for table operations only.
+    table: Mutex<Ports<Socket>>,
+    /// Handed out, so that closing it counts among the subnetwork's hosts.
+    opened: AtomicBool,
+}
+
+impl Sockets {
+    pub(crate) fn new(subnet: Arc<subnet::Shared>, home: Addr) -> Arc<Sockets> {
+        Arc::new(Sockets {
+            subnet,
+            home,
+            down: Down::default(),
+            table: Mutex::default(),
+            opened: AtomicBool::new(false),
+        })
+    }
+
+    pub(crate) fn home(&self) -> &Addr {
+        &self.home
+    }
+
+    /// `Err` with the reason, if the host is down.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        self.down.check()
+    }
+
+    /// Says that the host exists from now on.
+    pub(crate) fn open(&self) {
+        self.opened.store(true, Ordering::Release);
+    }
+
+    /// Takes the lowest free port.
+    pub(crate) fn reserve(self: &Arc<Self>, socket: Socket) -> Result<Port, Failure> {
+        let mut table = lock(&self.table);
+        self.check()?;
+        let port = table.take_lowest(socket).ok_or(Cause::NoFreePort)?;
+        Ok(Port::new(self, port))
+    }
+
+    /// Takes that port, if it is free.
+    pub(crate) fn reserve_port(
+        self: &Arc<Self>,
+        port: u16,
+        socket: Socket,
+    ) -> Result<Port, Failure> {
+        let mut table = lock(&self.table);
+        self.check()?;
+        match table.take(port, socket) {
+            true => Ok(Port::new(self, port)),
+            false => Err(Cause::AddrInUse.into()),
+        }
+    }
+
+    /// The lowest free port, or 0 if there is none.
+    pub(crate) fn lowest_port(&self) -> u16 {
+        lock(&self.table).lowest().unwrap_or(0)
+    }
+
+    /// What listens on `port`.
+    pub(crate) fn listener(&self, port: u16) -> Option<Arc<Meeting>> {
+        match lock(&self.table).get_mut(port)? {
+            Socket::Listening(meeting) => meeting.upgrade(),
+            _ => None,
+        }
+    }
+
+    /// Looks `dst` up and has the engine connect `port` to it.
+    pub(crate) async fn connect(&self, port: Port, dst: Addr) -> Result<Conn, Failure> {
+        let dialed = self.subnet.dial(port.addr().clone(), dst);
+        let (stream, peer) = tokio::select! {
+            biased;
+            why = self.down.wait() => return Err(why.clone()),
+            dialed = dialed => dialed?,
+        };
+        Conn::open(port, peer, stream)
+    }
+
+    /// Takes the host down with all that is open on it.
+    pub(crate) fn go_down(&self, why: Failure) {
+        if !self.down.set(why.clone()) {
+            return;
+        }
+        // Whoever came into the table before is in this list; whoever comes
+        // after has seen the host down.
+        let (mut listeners, mut conns) = (Vec::new(), Vec::new());
+        for (_, socket) in lock(&self.table).iter() {
+            match socket {
+                Socket::Listening(meeting) => listeners.extend(meeting.upgrade()),
+                Socket::Connected(_, conn) => conns.extend(conn.upgrade()),
+                Socket::Opening | Socket::Dialing | Socket::Accepting(_) => {}
+            }
+        }
+        for meeting in listeners {
+            meeting.go_down(why.clone());
+        }
+        for conn in conns {
+            conn.go_down(why.clone());
+        }
+        if self.opened.load(Ordering::Acquire) {
+            self.subnet.host_closed();
+        }
+    }
+
+    /// All that is open, by port.
+    pub(crate) fn list(&self) -> Vec<SocketInfo> {
+        let table = lock(&self.table);
+        let info = |(port, socket): (u16, &Socket)| SocketInfo {
+            local: self.home.with_port(port),
+            state: socket.state(),
+        };
+        let mut sockets: Vec<SocketInfo> = table.iter().map(info).collect();
+        sockets.sort_unstable_by_key(|socket| socket.local.port());
+        sockets
+    }
+}
+
+impl Drop for Sockets {
+    fn drop(&mut self) {
+        self.go_down(Cause::HostDown.into());
+    }
+}
+
+/// A port that is taken until this is dropped.
+pub(crate) struct Port {
+    host: Arc<Sockets>,
+    addr: Addr,
+    freed: AtomicBool,
+}
+
+impl Port {
+    fn new(host: &Arc<Sockets>, port: u16) -> Port {
+        Port {
+            host: Arc::clone(host),
+            addr: host.home.with_port(port),
+            freed: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn addr(&self) -> &Addr {
+        &self.addr
+    }
+
+    pub(crate) fn host(&self) -> &Arc<Sockets> {
+        &self.host
+    }
+
+    /// Says what holds the port from now on, unless the host is down.
+    pub(crate) fn become_socket(&self, socket: Socket) -> Result<(), Failure> {
+        let mut table = lock(&self.host.table);
+        self.host.check()?;
+        if let Some(slot) = table.get_mut(self.addr.port()) {
+            *slot = socket;
+        }
+        Ok(())
+    }
+
+    /// Frees the port now; the drop then does nothing.
+    pub(crate) fn free(&self) {
+        if !self.freed.swap(true, Ordering::AcqRel) {
+            lock(&self.host.table).free(self.addr.port());
+        }
+    }
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        self.free();
+    }
+}
+
+impl fmt::Debug for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.addr.fmt(f)
+    }
+}
+
+/// What holds a port. Weak, as each of them holds its
+/// [`Port`] and so the host.
+pub(crate) enum Socket {
+    Opening,
+    Listening(Weak<Meeting>),
+    Dialing,
+    Accepting(Addr),
+    Connected(Addr, Weak<conn::Shared>),
+}
+
+impl Socket {
+    fn state(&self) -> SocketState {
+        match self {
+            Socket::Opening | Socket::Listening(_) => SocketState::Listening,
+            Socket::Dialing => SocketState::Dialing,
+            Socket::Accepting(peer) => SocketState::Accepting(peer.clone()),
+            Socket::Connected(peer, _) => SocketState::Connected(peer.clone()),
+        }
+    }
+}
+
+/// An open socket of a host, as [`Host::sockets`] lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SocketInfo {
+    /// The port it holds.
+    pub local: Addr,
+    /// What it is.
+    pub state: SocketState,
+}
+
+/// What holds a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SocketState {
+    /// A listener.
+    Listening,
+    /// The local end of a dial that is under way.
+    Dialing,
+    /// The local end of a dial that is being accepted, and who dialed.
+    Accepting(Addr),
+    /// One end of a connection, and its other end.
+    Connected(Addr),
+}
+
+impl fmt::Display for SocketInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.state {
+            SocketState::Listening => write!(f, "{} listening", self.local),
+            SocketState::Dialing => write!(f, "{} dialing", self.local),
+            SocketState::Accepting(peer) => write!(f, "{} accepting {peer}", self.local),
+            SocketState::Connected(peer) => write!(f, "{} connected {peer}", self.local),
+        }
+    }
+}

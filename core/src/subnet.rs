@@ -1,0 +1,317 @@
+//! Subnetworks: the home of one process's hosts.
+//!
+//! Owns [`SubNetwork`], which hosts there are, and the order of going down:
+//! first everything here, then the engine, then the registry. Never moves a
+//! byte of a connection.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, Weak};
+
+use tokio::sync::watch;
+
+use crate::close::{Closed, close};
+use crate::down::Down;
+use crate::error::Op;
+use crate::host::Host;
+use crate::listener::Meeting;
+use crate::name::{Noun, check_name};
+use crate::ops::Ops;
+use crate::socket::Sockets;
+use crate::sync::lock;
+use crate::{Addr, AddrError, ByteStream, Cause, Engine, Failure, Notifier, OpError, Registry};
+
+/// One process's part of a virtual network, and the home of its hosts.
+///
+/// Clones are the same subnetwork. It lives until [`close`](SubNetwork::close),
+/// or until the last clone and everything made from it is dropped; it then
+/// closes in the background.
+///
+/// ```
+/// use std::sync::Arc;
+/// use virtnet_core::SubNetwork;
+/// use virtnet_core::memory::MemoryHub;
+/// use virtnet_core::pipe::{PipeEngine, Switchboard};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let registry = Arc::new(MemoryHub::new().registry());
+/// let switchboard = Switchboard::new();
+/// let subnet = SubNetwork::new("pipet", registry, |notifier| {
+///     PipeEngine::new(&switchboard, notifier)
+/// })?;
+/// let host = subnet.new_host("α").await?;
+/// assert_eq!(host.name(), "α");
+/// subnet.close().await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct SubNetwork {
+    shared: Arc<Shared>,
+}
+
+impl SubNetwork {
+    /// Makes a subnetwork of the network with the full name `network`, whose
+    /// hosts are found in `registry` and reached by the engine that
+    /// `make_engine` returns.
+    ///
+    /// Starts one task, which closes engine and registry when the time comes.
+    ///
+    /// # Errors
+    ///
+    /// [`AddrError`] when `network` is no name ([`Addr::new`]).
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn new<E: Engine>(
+        network: &str,
+        registry: Arc<dyn Registry>,
+        make_engine: impl FnOnce(Notifier) -> E,
+    ) -> Result<SubNetwork, AddrError> {
+        check_name(Noun::Network, network)?;
+        let (down, ops) = (Arc::new(Down::default()), Arc::new(Ops::default()));
+        let (done, closed) = watch::channel(None);
+        let shared = Arc::new_cyclic(|weak: &Weak<Shared>| Shared {
+            network: Arc::from(network),
+            engine: Arc::new(make_engine(Notifier(Weak::clone(weak)))),
+            registry,
+            down: Arc::clone(&down),
+            ops: Arc::clone(&ops),
+            hosts: Mutex::default(),
+            closed,
+        });
+        let (engine, registry) = (Arc::clone(&shared.engine), Arc::clone(&shared.registry));
+        // Holds what it closes, but not the subnetwork, which may be dropped.
+        tokio::spawn(close(down, ops, engine, registry, done));
+        Ok(SubNetwork { shared })
+    }
+
+    /// The full name of the network.
+    pub fn network(&self) -> &str {
+        &self.shared.network
+    }
+
+    /// Creates a host and announces it to the whole network.
+    ///
+    /// # Errors
+    ///
+    /// An [`OpError`] whose cause is [`Cause::InvalidAddr`] for what is no
+    /// name, [`Cause::HostAlreadyRegistered`], [`Cause::RegistryDown`],
+    /// [`Cause::NetworkDown`], or what the engine reports when it can't make
+    /// the host's resources.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves no host and no name behind.
+    pub async fn new_host(&self, hostname: &str) -> Result<Host, OpError> {
+        let network = &self.shared.network;
+        let home = Addr::unchecked(Arc::clone(network), Arc::from(hostname), 0);
+        self.try_new_host(&home).await.map_err(|failure| {
+            OpError::new(Op::NewHost, Arc::clone(network), None, Some(&home), failure)
+        })
+    }
+
+    async fn try_new_host(&self, home: &Addr) -> Result<Host, Failure> {
+        check_name(Noun::Hostname, home.host())?;
+        let sockets = Sockets::new(Arc::clone(&self.shared), home.clone());
+        // Known before it is announced: a dial may be faster than our return.
+        let arrival = Arrival::new(&self.shared, home, &sockets)?;
+        let (engine, registry) = (
+            Arc::clone(&self.shared.engine),
+            Arc::clone(&self.shared.registry),
+        );
+        let hostname = home.clone();
+        self.shared
+            .run(async move { engine.vnet_new_host(hostname.host(), &*registry).await })
+            .await?;
+        arrival.complete()?;
+        Ok(Host::new(sockets))
+    }
+
+    /// Asks the subnetwork to close by itself when its last open host closes.
+    ///
+    /// # Panics
+    ///
+    /// Without an open host: it would never close, or should have already.
+    pub fn auto_close(&self) {
+        let mut hosts = lock(&self.shared.hosts);
+        if hosts.open > 0 {
+            hosts.auto_close = true;
+            return;
+        }
+        drop(hosts);
+        panic!("auto_close of {:?} without an open host", self.network());
+    }
+
+    /// Closes it: every blocked and later operation on it, its hosts, listeners
+    /// and connections reports [`Cause::NetworkDown`]; then the engine delivers
+    /// what was written and closes, then the registry frees the names.
+    ///
+    /// Whoever closes later, or after the network went down by itself, waits
+    /// for the same close and gets the same result.
+    ///
+    /// # Errors
+    ///
+    /// All that went wrong, added up: what took the network down, if it was not
+    /// a close, then what the engine's and the registry's close reported.
+    ///
+    /// # Cancel safety
+    ///
+    /// The close goes on in the background when the future is dropped.
+    pub async fn close(&self) -> Result<(), OpError> {
+        self.shared.go_down(None);
+        let mut closed = self.shared.closed.clone();
+        let result = match closed.wait_for(Option::is_some).await {
+            Ok(result) => result.clone().unwrap_or(Ok(())),
+            Err(_) => Err(Failure::other("the runtime ended before the close did")),
+        };
+        result.map_err(|why| OpError::new(Op::Close, self.network(), None, None, why))
+    }
+}
+
+impl std::fmt::Debug for SubNetwork {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SubNetwork({})", self.network())
+    }
+}
+
+/// What the handles of one subnetwork share.
+pub(crate) struct Shared {
+    network: Arc<str>,
+    engine: Arc<dyn Engine>,
+    registry: Arc<dyn Registry>,
+    down: Arc<Down>,
+    ops: Arc<Ops>,
+    /// A plain lock: held for map operations only.
+    hosts: Mutex<Hosts>,
+    closed: watch::Receiver<Option<Closed>>,
+}
+
+/// A name stays here until the subnetwork closes, whatever became of its host.
+#[derive(Default)]
+struct Hosts {
+    by_name: HashMap<Arc<str>, Weak<Sockets>>,
+    open: usize,
+    auto_close: bool,
+}
+
+impl Shared {
+    /// What listens on `dst`, for a dial that came in.
+    pub(crate) fn listener(&self, dst: &Addr) -> Result<Arc<Meeting>, Failure> {
+        let host = {
+            let hosts = lock(&self.hosts);
+            self.down.check().map_err(|_| Cause::ConnectionRefused)?;
+            let known = hosts.by_name.get(dst.host());
+            let known = known.filter(|_| dst.network() == &*self.network);
+            known.ok_or(Cause::NoSuchHost)?.upgrade()
+        };
+        let host = host.filter(|host| host.check().is_ok());
+        let listener = host.and_then(|host| host.listener(dst.port()));
+        listener.ok_or(Cause::ConnectionRefused.into())
+    }
+
+    /// Looks `dst` up in the registry and has the engine connect `src` to it.
+    pub(crate) async fn dial(&self, src: Addr, dst: Addr) -> Result<(ByteStream, Addr), Failure> {
+        let (engine, registry) = (Arc::clone(&self.engine), Arc::clone(&self.registry));
+        self.run(async move {
+            let hostdata = registry.query(dst.host()).await?;
+            engine.vnet_dial(&src, &dst, &hostdata).await
+        })
+        .await
+    }
+
+    /// Runs a call to engine or registry until it is done or all goes down.
+    async fn run<T: 'static>(
+        &self,
+        call: impl Future<Output = Result<T, Failure>> + Send + 'static,
+    ) -> Result<T, Failure> {
+        tokio::select! {
+            biased;
+            why = self.down.wait() => Err(why.clone()),
+            done = self.ops.run(call) => done.unwrap_or_else(|| Err(Cause::NetworkDown.into())),
+        }
+    }
+
+    /// Takes everything down, because of `reason` or because somebody closed.
+    pub(crate) fn go_down(&self, reason: Option<Failure>) {
+        let why = match reason {
+            Some(reason) => Failure::because(Cause::NetworkDown, reason),
+            None => Cause::NetworkDown.into(),
+        };
+        if !self.down.set(why.clone()) {
+            return;
+        }
+        let hosts: Vec<_> = lock(&self.hosts).by_name.values().cloned().collect();
+        for host in hosts.iter().filter_map(Weak::upgrade) {
+            host.go_down(why.clone());
+        }
+    }
+
+    /// One of the hosts that were open is so no more.
+    pub(crate) fn host_closed(&self) {
+        let last = {
+            let mut hosts = lock(&self.hosts);
+            hosts.open -= 1;
+            hosts.auto_close && hosts.open == 0
+        };
+        if last {
+            self.go_down(None);
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.down.set(Cause::NetworkDown.into());
+    }
+}
+
+/// A host that is being made; forgotten unless it is completed.
+struct Arrival<'a> {
+    subnet: &'a Shared,
+    sockets: &'a Sockets,
+    completed: bool,
+}
+
+impl<'a> Arrival<'a> {
+    fn new(
+        subnet: &'a Shared,
+        home: &Addr,
+        sockets: &'a Arc<Sockets>,
+    ) -> Result<Arrival<'a>, Failure> {
+        let mut hosts = lock(&subnet.hosts);
+        subnet.down.check()?;
+        match hosts.by_name.entry(Arc::from(home.host())) {
+            Entry::Occupied(_) => Err(Cause::HostAlreadyRegistered.into()),
+            Entry::Vacant(vacant) => {
+                vacant.insert(Arc::downgrade(sockets));
+                Ok(Arrival {
+                    subnet,
+                    sockets,
+                    completed: false,
+                })
+            }
+        }
+    }
+
+    /// The host exists from now on, unless the network went down.
+    fn complete(mut self) -> Result<(), Failure> {
+        let mut hosts = lock(&self.subnet.hosts);
+        self.subnet.down.check()?;
+        hosts.open += 1;
+        self.sockets.open();
+        drop(hosts);
+        self.completed = true;
+        Ok(())
+    }
+}
+
+impl Drop for Arrival<'_> {
+    fn drop(&mut self) {
+        if !self.completed {
+            lock(&self.subnet.hosts)
+                .by_name
+                .remove(self.sockets.home().host());
+        }
+    }
+}
