@@ -51,6 +51,8 @@
 mod addr;
 mod cause;
 mod close;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod conn;
 mod down;
 mod engine;

@@ -83,6 +83,11 @@ impl Listener {
         }
     }
 
+    /// How many dials wait to be accepted, at most [`BACKLOG`].
+    pub fn pending(&self) -> usize {
+        lock(&self.meeting.queue).offers.len()
+    }
+
     /// Stops listening: the port is free, waiting and later accepts report
     /// [`Cause::SocketDown`], and waiting dials are refused.
     ///

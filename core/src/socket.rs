@@ -102,16 +102,21 @@ impl Sockets {
         if !self.down.set(why.clone()) {
             return;
         }
-        // Whoever came into the table before is in this list; whoever comes
-        // after has seen the host down.
+        // Whoever came into the table before is found here; whoever comes after
+        // has seen the host down. A listener's port is free from now on, a
+        // connection frees its own.
         let (mut listeners, mut conns) = (Vec::new(), Vec::new());
-        for (_, socket) in lock(&self.table).iter() {
-            match socket {
-                Socket::Listening(meeting) => listeners.extend(meeting.upgrade()),
-                Socket::Connected(_, conn) => conns.extend(conn.upgrade()),
-                Socket::Opening | Socket::Dialing | Socket::Accepting(_) => {}
+        lock(&self.table).retain(|socket| match socket {
+            Socket::Listening(meeting) => {
+                listeners.extend(meeting.upgrade());
+                false
             }
-        }
+            Socket::Connected(_, conn) => {
+                conns.extend(conn.upgrade());
+                true
+            }
+            Socket::Opening | Socket::Dialing | Socket::Accepting(_) => true,
+        });
         for meeting in listeners {
             meeting.go_down(why.clone());
         }

@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(":10".to_addr(&home).unwrap(), "α:10");
         assert_eq!("[]:10".to_addr(&home).unwrap(), "α:10");
         assert_eq!(String::from("β:1").to_addr(&home).unwrap(), "β:1");
-        assert_eq!((&home.with_port(3)).to_addr(&home).unwrap(), "α:3");
+        assert_eq!(home.with_port(3).to_addr(&home).unwrap(), "α:3");
     }
 
     #[test]

@@ -1,0 +1,149 @@
+//! What the checks stand on: a fresh network, two hosts, and bounded waiting.
+//!
+//! Owns the helpers that all checks share. Never checks the contract itself.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::error::Op;
+use crate::{Addr, Cause, Conn, Host, Listener, OpError, SubNetwork};
+
+/// After this long something hangs: far more than any check takes.
+const HANG: Duration = Duration::from_secs(60);
+
+/// A fresh network to run one check on.
+#[async_trait]
+pub trait Bed: Send + Sync {
+    /// One more subnetwork of this bed's network, as another process would
+    /// have it.
+    async fn subnetwork(&self) -> SubNetwork;
+}
+
+/// Runs one check on a runtime of its own, and then asserts that no task is
+/// left alive on it.
+///
+/// # Panics
+///
+/// When the check does, when it hangs for 60 s, or when a task is left.
+pub fn run(check: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime can be built");
+    runtime.block_on(async {
+        let checked = tokio::time::timeout(HANG, check).await;
+        checked.expect("the check ends");
+        let tasks = tokio::runtime::Handle::current().metrics();
+        eventually("no task is left", || tasks.num_alive_tasks() == 0).await;
+    });
+}
+
+/// Waits until `condition` holds: for what travels, not as synchronisation.
+pub(super) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let mut tick = tokio::time::interval(Duration::from_millis(1));
+    for _ in 0..20_000 {
+        if condition() {
+            return;
+        }
+        tick.tick().await;
+    }
+    panic!("never came true: {what}");
+}
+
+/// Polls `future` up to `polls` times, then drops it.
+pub(super) async fn drop_after<F: Future>(polls: usize, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut polled = 0;
+    poll_fn(|cx| {
+        polled += 1;
+        match future.as_mut().poll(cx) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending if polled >= polls => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// Polls `future` up to `polls` times, whether or not anything woke it, with
+/// time for everybody else in between.
+pub(super) async fn poll_times<F: Future + Unpin>(
+    polls: usize,
+    future: &mut F,
+) -> Option<F::Output> {
+    for _ in 0..polls {
+        if let Some(done) = drop_after(1, &mut *future).await {
+            return Some(done);
+        }
+        tokio::task::yield_now().await;
+    }
+    None
+}
+
+/// A subnetwork each for the hosts α and β.
+pub(super) struct Pair {
+    pub(super) subnet_a: SubNetwork,
+    pub(super) subnet_b: SubNetwork,
+    pub(super) alpha: Host,
+    pub(super) beta: Host,
+}
+
+impl Pair {
+    pub(super) async fn new(bed: &dyn Bed) -> Pair {
+        let (subnet_a, subnet_b) = (bed.subnetwork().await, bed.subnetwork().await);
+        let alpha = subnet_a.new_host("α").await.expect("α is new");
+        let beta = subnet_b.new_host("β").await.expect("β is new");
+        Pair {
+            subnet_a,
+            subnet_b,
+            alpha,
+            beta,
+        }
+    }
+
+    /// Closes both, which must go well.
+    pub(super) async fn close(self) {
+        self.subnet_a.close().await.expect("α's subnetwork closes");
+        self.subnet_b.close().await.expect("β's subnetwork closes");
+    }
+}
+
+/// Connects `from` to `listener`; returns the dialing and the accepting end.
+pub(super) async fn connect(from: &Host, listener: &Listener) -> (Conn, Conn) {
+    let (dialed, accepted) = tokio::join!(from.dial(listener.local_addr()), listener.accept());
+    let (accepted, peer) = accepted.expect("the accept succeeds");
+    assert_eq!(&peer, accepted.peer_addr());
+    (dialed.expect("the dial succeeds"), accepted)
+}
+
+/// Connects β to a fresh listener on α: the dialing end, the accepting end, and
+/// the listener.
+pub(super) async fn connected(pair: &Pair) -> (Conn, Conn, Listener) {
+    let listener = pair.alpha.listen("").expect("a port is free");
+    let (dialed, accepted) = connect(&pair.beta, &listener).await;
+    (dialed, accepted, listener)
+}
+
+/// Asserts every field of an operation's error, and what it reads.
+///
+/// `line` is the text with `NET` for the network's name.
+pub(super) fn assert_error(
+    err: &OpError,
+    op: Op,
+    src: Option<&str>,
+    addr: Option<&str>,
+    cause: Cause,
+    line: &str,
+) {
+    let written = |addr: Option<&Addr>| addr.map(Addr::to_string);
+    assert_eq!(err.to_string(), line.replace("NET", err.network()));
+    assert_eq!(err.op(), op, "{err}");
+    assert_eq!(written(err.src()).as_deref(), src, "{err}");
+    assert_eq!(written(err.addr()).as_deref(), addr, "{err}");
+    assert_eq!(err.cause(), cause, "{err}");
+}

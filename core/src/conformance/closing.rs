@@ -1,0 +1,153 @@
+//! Checks of what closing does, and of what is left after it.
+
+use std::panic::AssertUnwindSafe;
+
+use super::bed::{Bed, Pair, connected, eventually};
+use super::matrix::{Closed, MATRIX, Order, check_cell};
+use crate::Cause;
+use crate::error::Op;
+
+/// Every cell of the close matrix, closed before the operation starts.
+pub async fn the_matrix_with_the_close_first(bed: &dyn Bed) {
+    for cell in MATRIX {
+        check_cell(bed, *cell, Order::CloseFirst).await;
+    }
+}
+
+/// Every cell of the close matrix, closed while the operation waits.
+///
+/// All but listening, which never waits, and a new host, whose waiting is
+/// between engine and registry.
+pub async fn the_matrix_with_the_operation_blocked(bed: &dyn Bed) {
+    for cell in MATRIX {
+        if !matches!(cell.0, Op::Listen | Op::NewHost) {
+            check_cell(bed, *cell, Order::OperationBlocked).await;
+        }
+    }
+    // Each cell ran on the names α and β: closing frees all there is.
+    assert_eq!(
+        MATRIX.iter().filter(|cell| cell.1 == Closed::Own).count(),
+        3
+    );
+}
+
+/// An object keeps the cause of its first close.
+pub async fn the_first_close_counts(bed: &dyn Bed) {
+    let pair = Pair::new(bed).await;
+    let (dialed, accepted, listener) = connected(&pair).await;
+    listener.close();
+    pair.alpha.close();
+    dialed.close();
+    pair.subnet_a.close().await.unwrap();
+    pair.subnet_b.close().await.unwrap();
+    assert_eq!(
+        listener.accept().await.unwrap_err().cause(),
+        Cause::SocketDown
+    );
+    assert_eq!(
+        pair.alpha.dial("β:1").await.unwrap_err().cause(),
+        Cause::HostDown
+    );
+    assert_eq!(
+        pair.beta.dial("α:1").await.unwrap_err().cause(),
+        Cause::NetworkDown
+    );
+    for (mut conn, cause) in [(dialed, Cause::SocketDown), (accepted, Cause::HostDown)] {
+        let err = tokio::io::AsyncReadExt::read(&mut conn, &mut [0])
+            .await
+            .unwrap_err();
+        assert_eq!(crate::OpError::of(&err).unwrap().cause(), cause);
+    }
+    pair.close().await;
+}
+
+/// Closing again, at once or later, reports the same and harms nothing.
+pub async fn closing_twice(bed: &dyn Bed) {
+    let pair = Pair::new(bed).await;
+    let (dialed, _accepted, listener) = connected(&pair).await;
+    for _ in 0..2 {
+        dialed.close();
+        listener.close();
+        pair.alpha.close();
+        let (a, b) = (pair.subnet_a.clone(), pair.subnet_b.clone());
+        let closes = tokio::join!(a.close(), a.close(), b.close(), b.close());
+        assert!(matches!(closes, (Ok(()), Ok(()), Ok(()), Ok(()))));
+    }
+    pair.close().await;
+}
+
+/// With auto close the last open host takes the subnetwork along.
+pub async fn auto_close(bed: &dyn Bed) {
+    let subnet = bed.subnetwork().await;
+    let asked_too_soon = std::panic::catch_unwind(AssertUnwindSafe(|| subnet.auto_close()));
+    assert!(
+        asked_too_soon.is_err(),
+        "without an open host it is a programming error"
+    );
+
+    let first = subnet.new_host("α").await.unwrap();
+    subnet.auto_close();
+    let second = subnet.new_host("β").await.unwrap();
+    first.close();
+    first.close();
+    assert!(second.listen("").is_ok(), "one host is open still");
+    second.close();
+    let err = subnet.new_host("γ").await.unwrap_err();
+    assert_eq!(err.cause(), Cause::NetworkDown);
+    subnet.close().await.unwrap();
+
+    let again = bed.subnetwork().await;
+    let host = again.new_host("α").await.expect("the name is free");
+    again.auto_close();
+    drop(host);
+    let err = again.new_host("γ").await.unwrap_err();
+    assert_eq!(
+        err.cause(),
+        Cause::NetworkDown,
+        "a host that nobody holds is closed"
+    );
+    again.close().await.unwrap();
+}
+
+/// Hosts and connections go on when only they are held.
+pub async fn handles_keep_their_subnetwork(bed: &dyn Bed) {
+    let alpha = bed.subnetwork().await.new_host("α").await.unwrap();
+    let beta = bed.subnetwork().await.new_host("β").await.unwrap();
+    let listener = alpha.listen("").unwrap();
+    let (mut dialed, mut accepted) = super::bed::connect(&beta, &listener).await;
+    drop((alpha, beta, listener));
+    tokio::io::AsyncWriteExt::write_all(&mut dialed, b"held")
+        .await
+        .unwrap();
+    drop(dialed);
+    let mut heard = String::new();
+    tokio::io::AsyncReadExt::read_to_string(&mut accepted, &mut heard)
+        .await
+        .unwrap();
+    assert_eq!(heard, "held");
+    drop(accepted);
+
+    // Both subnetworks close in the background now, and free their names.
+    let subnet = bed.subnetwork().await;
+    let mut freed = None;
+    while freed.is_none() {
+        freed = subnet.new_host("β").await.ok();
+        tokio::task::yield_now().await;
+    }
+    subnet.close().await.unwrap();
+}
+
+/// A dial that is refused because its listener closed leaves nothing behind.
+pub async fn a_refused_dial_is_gone(bed: &dyn Bed) {
+    let pair = Pair::new(bed).await;
+    let listener = pair.alpha.listen(":1").unwrap();
+    let beta = pair.beta.clone();
+    let dial = tokio::spawn(async move { beta.dial("α:1").await });
+    eventually("the dial waits", || listener.pending() == 1).await;
+    drop(listener);
+    let err = dial.await.unwrap().unwrap_err();
+    assert_eq!(err.cause(), Cause::ConnectionRefused);
+    assert_eq!(pair.beta.sockets(), []);
+    assert_eq!(pair.alpha.sockets(), []);
+    pair.close().await;
+}

@@ -1,0 +1,219 @@
+//! Checks of addresses, ports, dial and accept. Never looks into a stream.
+
+use super::bed::{Bed, Pair, assert_error, connect};
+use crate::error::Op;
+use crate::{Cause, Conn, Host};
+
+/// The contract's example of predictable addresses, on two subnetworks.
+pub async fn the_example(bed: &dyn Bed) {
+    let pair = Pair::new(bed).await;
+    example(&pair.alpha, &pair.beta).await;
+    pair.close().await;
+}
+
+/// The same where both hosts are of one subnetwork.
+pub async fn the_example_within_one_subnetwork(bed: &dyn Bed) {
+    let subnet = bed.subnetwork().await;
+    let alpha = subnet.new_host("α").await.unwrap();
+    let beta = subnet.new_host("β").await.unwrap();
+    example(&alpha, &beta).await;
+    subnet.close().await.unwrap();
+}
+
+async fn example(alpha: &Host, beta: &Host) {
+    let err = alpha.dial(":0").await.unwrap_err();
+    let line = "dial NET α:1->α:0: connection refused";
+    let refused = Cause::ConnectionRefused;
+    assert_error(&err, Op::Dial, Some("α:1"), Some("α:0"), refused, line);
+    assert!(alpha.sockets().is_empty(), "the port is free again");
+
+    let listener = alpha.listen("").unwrap();
+    assert_eq!(listener.local_addr(), &"α:1");
+    let err = alpha.dial(":0").await.unwrap_err();
+    assert_eq!(err.src().unwrap(), &"α:2");
+
+    let first = connect(beta, &listener).await;
+    assert_ends(&first, ["β:1", "α:2"]);
+    let second = connect(beta, &listener).await;
+    assert_ends(&second, ["β:2", "α:3"]);
+    assert_eq!(alpha.listen(":0").unwrap().local_addr(), &"α:4");
+}
+
+fn assert_ends((dialed, accepted): &(Conn, Conn), [from, to]: [&str; 2]) {
+    assert_eq!(dialed.local_addr(), &from);
+    assert_eq!(dialed.peer_addr(), &to);
+    assert_eq!(accepted.local_addr(), &to);
+    assert_eq!(accepted.peer_addr(), &from);
+}
+
+/// A port is free again when its object is closed or dropped, and the lowest
+/// free one is always next.
+pub async fn lowest_free_ports(bed: &dyn Bed) {
+    let pair = Pair::new(bed).await;
+    let (alpha, beta) = (&pair.alpha, &pair.beta);
+    let first = alpha.listen(":1").unwrap();
+    let second = alpha.listen(":0").unwrap();
+    let third = alpha.listen(":0").unwrap();
+    assert_eq!(third.local_addr(), &"α:3");
+
+    second.close();
+    let (dialed, accepted) = connect(beta, &first).await;
+    assert_eq!(accepted.local_addr(), &"α:2");
+    let (dialed2, accepted2) = connect(beta, &first).await;
+    assert_eq!(accepted2.local_addr(), &"α:4");
+    assert_eq!(dialed2.local_addr(), &"β:2");
+
+    accepted.close();
+    drop(dialed);
+    assert_eq!(alpha.listen("").unwrap().local_addr(), &"α:2");
+    assert_eq!(beta.listen("").unwrap().local_addr(), &"β:1");
+
+    let (reader, writer) = accepted2.into_split();
+    drop(writer);
+    assert_eq!(alpha.sockets().last().unwrap().local, "α:4");
+    drop(reader);
+    drop((first, third));
+    assert_eq!(alpha.sockets(), []);
+    drop(dialed2);
+    assert_eq!(beta.sockets(), []);
+    pair.close().await;
+}
+
+/// What `listen` refuses, and how it says so.
+pub async fn listen_errors(bed: &dyn Bed) {
+    let pair = Pair::new(bed).await;
+    let alpha = &pair.alpha;
+    let _taken = alpha.listen("α:7").unwrap();
+    for (addr, at, cause, line) in [
+        (
+            "α:7",
+            "α:7",
+            Cause::AddrInUse,
+            "listen NET α:7: address already in use",
+        ),
+        (
+            ":7",
+            "α:7",
+            Cause::AddrInUse,
+            "listen NET α:7: address already in use",
+        ),
+        (
+            "β:1",
+            "β:1",
+            Cause::AddrNotLocal,
+            "listen NET β:1: cannot listen on requested address",
+        ),
+        (
+            "β:0",
+            "β:0",
+            Cause::AddrNotLocal,
+            "listen NET β:0: cannot listen on requested address",
+        ),
+    ] {
+        let err = alpha.listen(addr).unwrap_err();
+        assert_error(&err, Op::Listen, None, Some(at), cause, line);
+    }
+    for addr in ["α", "α:65536", "α:-1", "[α:1", "α:one"] {
+        let err = alpha.listen(addr).unwrap_err();
+        assert_eq!(err.cause(), Cause::InvalidAddr);
+        assert!(
+            err.to_string()
+                .contains(&format!("invalid address {addr:?}")),
+            "{err}"
+        );
+    }
+    assert_eq!(alpha.listen(":65535").unwrap().local_addr(), &"α:65535");
+    pair.close().await;
+}
+
+/// What `dial` reports, always with its source, and with the port free again.
+pub async fn dial_errors(bed: &dyn Bed) {
+    let pair = Pair::new(bed).await;
+    let alpha = &pair.alpha;
+    let _one = alpha.listen(":1").unwrap();
+    for dst in ["β:1", "β:0", "α:2", "β:65535"] {
+        let err = alpha.dial(dst).await.unwrap_err();
+        let line = format!("dial NET α:2->{dst}: connection refused");
+        let refused = Cause::ConnectionRefused;
+        assert_error(&err, Op::Dial, Some("α:2"), Some(dst), refused, &line);
+    }
+    let err = alpha.dial("nobody:1").await.unwrap_err();
+    assert_eq!(err.cause(), Cause::NoSuchHost);
+    assert_eq!(err.src().unwrap(), &"α:2");
+    assert_eq!(err.addr().unwrap(), &"nobody:1");
+    let line = err.to_string();
+    assert!(
+        line.starts_with(&format!("dial {} α:2->nobody:1: ", alpha.network())),
+        "{line}"
+    );
+    assert!(line.ends_with("no such host"), "{line}");
+    for dst in ["", "β", "β:65536", "β:-1", "[β:1", "a\u{7}:1"] {
+        let err = alpha.dial(dst).await.unwrap_err();
+        assert_eq!(err.cause(), Cause::InvalidAddr, "{err}");
+        assert_eq!(err.src().unwrap(), &"α:2");
+    }
+    assert_eq!(alpha.sockets().len(), 1);
+    pair.close().await;
+}
+
+/// Source and destination can be one host.
+pub async fn a_host_dials_itself(bed: &dyn Bed) {
+    let subnet = bed.subnetwork().await;
+    let alpha = subnet.new_host("α").await.unwrap();
+    let listener = alpha.listen(":1").unwrap();
+    let ends = connect(&alpha, &listener).await;
+    assert_ends(&ends, ["α:2", "α:3"]);
+    subnet.close().await.unwrap();
+}
+
+/// Dials that come together are all accepted, each with ports of its own.
+pub async fn concurrent_dials(bed: &dyn Bed) {
+    const DIALS: usize = 64;
+    let pair = Pair::new(bed).await;
+    let listener = pair.alpha.listen(":1").unwrap();
+    let dials: Vec<_> = (0..DIALS)
+        .map(|_| {
+            let beta = pair.beta.clone();
+            tokio::spawn(async move { beta.dial("α:1").await })
+        })
+        .collect();
+    let mut accepted = Vec::new();
+    for port in 2..DIALS as u16 + 2 {
+        let (conn, peer) = listener.accept().await.unwrap();
+        assert_eq!(conn.local_addr(), &format!("α:{port}").as_str());
+        accepted.push((peer.port(), port, conn));
+    }
+    let mut dialed = Vec::new();
+    for dial in dials {
+        let conn = dial.await.unwrap().unwrap();
+        dialed.push((conn.local_addr().port(), conn.peer_addr().port(), conn));
+    }
+    accepted.sort_by_key(|end| end.0);
+    dialed.sort_by_key(|end| end.0);
+    let ports = |ends: &[(u16, u16, Conn)]| ends.iter().map(|e| (e.0, e.1)).collect::<Vec<_>>();
+    assert_eq!(
+        ports(&accepted),
+        ports(&dialed),
+        "both ends agree on who is whose peer"
+    );
+    assert!(dialed.iter().map(|end| usize::from(end.0)).eq(1..=DIALS));
+    drop((dialed, accepted));
+    pair.close().await;
+}
+
+/// Many connections between two hosts can be open at once.
+pub async fn many_connections_at_once(bed: &dyn Bed) {
+    const CONNS: u16 = 2000;
+    let pair = Pair::new(bed).await;
+    let listener = pair.alpha.listen(":1").unwrap();
+    let mut open = Vec::new();
+    for port in 1..=CONNS {
+        let ends = connect(&pair.beta, &listener).await;
+        assert_eq!(ends.0.local_addr().port(), port);
+        assert_eq!(ends.0.peer_addr().port(), port + 1);
+        open.push(ends);
+    }
+    assert_eq!(pair.beta.sockets().len(), usize::from(CONNS));
+    drop(open);
+    pair.close().await;
+}

@@ -1,0 +1,100 @@
+//! The checks that any engine and any registry must pass.
+//!
+//! Owns the contract in executable form; one body for every implementation.
+//! Never knows which engine or registry it runs over, and depends on no
+//! timing: what travels over a network is waited for, within a bound.
+//!
+//! Whoever writes an engine implements [`Bed`] and says
+//!
+//! ```
+//! use virtnet_core::SubNetwork;
+//! use virtnet_core::conformance::Bed;
+//! use virtnet_core::pipe::PipeNetwork;
+//!
+//! struct Pipes(PipeNetwork);
+//!
+//! #[async_trait::async_trait]
+//! impl Bed for Pipes {
+//!     async fn subnetwork(&self) -> SubNetwork {
+//!         self.0.subnetwork()
+//!     }
+//! }
+//!
+//! mod pipes {
+//! # use super::*;
+//!     virtnet_core::conformance!(async { Pipes(PipeNetwork::new("pipet").unwrap()) });
+//! }
+//! # fn main() {}
+//! ```
+//!
+//! which makes one `#[test]` of every check. A registry is checked by itself
+//! with [`RegistryBed`] and [`registry_conformance!`](crate::registry_conformance).
+
+mod bed;
+pub mod cancelling;
+pub mod closing;
+pub mod dialing;
+pub mod hosts;
+mod matrix;
+pub mod registry;
+pub mod streams;
+
+pub use bed::{Bed, run};
+pub use registry::RegistryBed;
+
+/// Makes one `#[test]` of every check, over the [`Bed`] that the given future
+/// yields.
+#[macro_export]
+macro_rules! conformance {
+    ($bed:expr) => {
+        $crate::conformance_tests! { $bed;
+            hosts: names_of_all_kinds, bad_names, taken_names, names_are_free_after_close,
+                an_announced_host_refuses;
+            dialing: the_example, the_example_within_one_subnetwork, lowest_free_ports,
+                listen_errors, dial_errors, a_host_dials_itself, concurrent_dials,
+                many_connections_at_once;
+            streams: bytes_both_ways, half_close, split_halves, backpressure,
+                dropping_delivers, closing_the_subnetwork_delivers, after_shutdown;
+            closing: the_matrix_with_the_close_first, the_matrix_with_the_operation_blocked,
+                the_first_close_counts, closing_twice, auto_close, handles_keep_their_subnetwork,
+                a_refused_dial_is_gone;
+            cancelling: dial_dropped_at_every_poll, accept_dropped_at_every_poll,
+                new_host_dropped_at_every_poll, close_dropped_at_first_poll,
+                close_with_calls_nobody_polls;
+        }
+    };
+}
+
+/// Makes one `#[test]` of every check of a registry, over the [`RegistryBed`]
+/// that the given future yields.
+#[macro_export]
+macro_rules! registry_conformance {
+    ($bed:expr) => {
+        $crate::conformance_tests! { $bed;
+            registry: announce_and_query, no_such_host, taken_names, names_are_bytes,
+                close_frees_exactly_the_own_names, closed_means_down, contenders,
+                announce_dropped_at_every_poll;
+        }
+    };
+}
+
+/// The tests themselves; used by the two macros above.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! conformance_tests {
+    ($bed:expr; $($module:ident: $($check:ident),+;)+) => {$(
+        mod $module {
+            #[allow(unused_imports)]
+            use super::*;
+            $(
+                #[test]
+                fn $check() {
+                    $crate::conformance::run(async {
+                        let bed = $bed.await;
+                        $crate::conformance::$module::$check(&bed).await;
+                    });
+                }
+            )+
+        }
+    )+};
+}

@@ -1,0 +1,162 @@
+//! Checks of a registry by itself. Never runs an engine: hostdata here is any
+//! text.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::bed::drop_after;
+use crate::{Cause, Registry, RegistryError};
+
+/// A fresh network's registry to run one check on.
+#[async_trait]
+pub trait RegistryBed: Send + Sync {
+    /// One more registry value of this bed's network, as another process would
+    /// have it.
+    async fn registry(&self) -> Arc<dyn Registry>;
+}
+
+/// Asserts that `err` shows its registry, operation, arguments and cause.
+fn assert_error(err: &RegistryError, op: &str, args: &[&str], cause: Cause) {
+    assert_eq!(err.cause(), cause, "{err}");
+    assert_eq!(err.op(), op);
+    assert_eq!(err.args(), args);
+    let line = err.to_string();
+    assert!(line.contains(err.registry()) && line.contains(op), "{line}");
+    assert!(args.iter().all(|arg| line.contains(arg)), "{line}");
+    assert!(line.ends_with(&cause.to_string()), "{line}");
+}
+
+/// What one announces the others find, and so does the one.
+pub async fn announce_and_query(bed: &dyn RegistryBed) {
+    let (one, other) = (bed.registry().await, bed.registry().await);
+    one.announce("α", "10.0.0.1:4433").await.unwrap();
+    other.announce("β", "[::1]:1").await.unwrap();
+    for registry in [&one, &other] {
+        assert_eq!(registry.query("α").await.unwrap(), "10.0.0.1:4433");
+        assert_eq!(registry.query("β").await.unwrap(), "[::1]:1");
+    }
+    one.close().await.unwrap();
+    other.close().await.unwrap();
+}
+
+/// A name that nobody announced is an error that names it.
+pub async fn no_such_host(bed: &dyn RegistryBed) {
+    let registry = bed.registry().await;
+    let err = registry.query("γ").await.unwrap_err();
+    assert_error(&err, "query", &["γ"], Cause::NoSuchHost);
+    registry.close().await.unwrap();
+}
+
+/// A name has one holder; whoever comes second is told so, and changes nothing.
+pub async fn taken_names(bed: &dyn RegistryBed) {
+    let (one, other) = (bed.registry().await, bed.registry().await);
+    one.announce("α", "first").await.unwrap();
+    for registry in [&one, &other] {
+        let err = registry.announce("α", "second").await.unwrap_err();
+        let taken = Cause::HostAlreadyRegistered;
+        assert_error(&err, "announce", &["α", "second"], taken);
+    }
+    assert_eq!(other.query("α").await.unwrap(), "first");
+    one.close().await.unwrap();
+    other.close().await.unwrap();
+}
+
+/// Names are compared byte for byte, and none can mean another.
+pub async fn names_are_bytes(bed: &dyn RegistryBed) {
+    let registry = bed.registry().await;
+    let long = "x".repeat(crate::MAX_NAME);
+    let names = [
+        "a", "A", "é", "e\u{301}", "a b", "a:b", "{a}", "a}", "%61", "*", "?", "[a]", "a/b", "\\",
+        "'", "\"", &long,
+    ];
+    for name in names {
+        registry
+            .announce(name, &format!("data of {name}"))
+            .await
+            .unwrap();
+    }
+    for name in names {
+        let found = registry.query(name).await.unwrap();
+        assert_eq!(found, format!("data of {name}"));
+    }
+    registry.close().await.unwrap();
+}
+
+/// Closing frees the own names at once, and no other's.
+pub async fn close_frees_exactly_the_own_names(bed: &dyn RegistryBed) {
+    let (one, other) = (bed.registry().await, bed.registry().await);
+    one.announce("α", "1").await.unwrap();
+    one.announce("γ", "1").await.unwrap();
+    other.announce("β", "2").await.unwrap();
+    drop(other.announce("α", "2").await.unwrap_err());
+    one.close().await.unwrap();
+    for name in ["α", "γ"] {
+        assert_eq!(
+            other.query(name).await.unwrap_err().cause(),
+            Cause::NoSuchHost
+        );
+        other.announce(name, "2").await.unwrap();
+    }
+    one.close().await.unwrap();
+    let third = bed.registry().await;
+    for name in ["α", "β", "γ"] {
+        assert_eq!(third.query(name).await.unwrap(), "2");
+    }
+    other.close().await.unwrap();
+    third.close().await.unwrap();
+}
+
+/// A closed registry is down.
+pub async fn closed_means_down(bed: &dyn RegistryBed) {
+    let registry = bed.registry().await;
+    registry.announce("α", "1").await.unwrap();
+    registry.close().await.unwrap();
+    registry.close().await.unwrap();
+    let err = registry.announce("β", "1").await.unwrap_err();
+    assert_error(&err, "announce", &["β", "1"], Cause::RegistryDown);
+    let err = registry.query("α").await.unwrap_err();
+    assert_error(&err, "query", &["α"], Cause::RegistryDown);
+}
+
+/// Of many that want a name at once, exactly one gets it.
+pub async fn contenders(bed: &dyn RegistryBed) {
+    let mut registries = Vec::new();
+    for _ in 0..16 {
+        registries.push(bed.registry().await);
+    }
+    for round in 0..8 {
+        let name = format!("prize {round}");
+        let mut contest = tokio::task::JoinSet::new();
+        for (i, registry) in registries.iter().enumerate() {
+            let (registry, name) = (Arc::clone(registry), name.clone());
+            contest
+                .spawn(async move { registry.announce(&name, &i.to_string()).await.map(|()| i) });
+        }
+        let results = contest.join_all().await;
+        let winners: Vec<_> = results.iter().filter_map(|won| won.as_ref().ok()).collect();
+        assert_eq!(winners.len(), 1, "round {round}");
+        for err in results.iter().filter_map(|won| won.as_ref().err()) {
+            assert_eq!(err.cause(), Cause::HostAlreadyRegistered, "{err}");
+        }
+        let holder = registries[0].query(&name).await.unwrap();
+        assert_eq!(holder, winners[0].to_string());
+    }
+    for registry in registries {
+        registry.close().await.unwrap();
+    }
+}
+
+/// An announcement that is dropped frees the name, at the latest by the close.
+pub async fn announce_dropped_at_every_poll(bed: &dyn RegistryBed) {
+    for polls in 1..=6 {
+        let (one, other) = (bed.registry().await, bed.registry().await);
+        let announced = drop_after(polls, one.announce("α", "1")).await;
+        one.close().await.unwrap();
+        if let Some(announced) = announced {
+            announced.unwrap();
+        }
+        other.announce("α", "2").await.expect("the name is free");
+        other.close().await.unwrap();
+    }
+}

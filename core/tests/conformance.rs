@@ -1,0 +1,37 @@
+//! The conformance suite over the in-memory engine and registry.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use virtnet_core::conformance::{Bed, RegistryBed};
+use virtnet_core::memory::MemoryHub;
+use virtnet_core::pipe::PipeNetwork;
+use virtnet_core::{Registry, SubNetwork};
+
+struct Pipes(PipeNetwork);
+
+#[async_trait]
+impl Bed for Pipes {
+    async fn subnetwork(&self) -> SubNetwork {
+        self.0.subnetwork()
+    }
+}
+
+struct Memory(MemoryHub);
+
+#[async_trait]
+impl RegistryBed for Memory {
+    async fn registry(&self) -> Arc<dyn Registry> {
+        Arc::new(self.0.registry())
+    }
+}
+
+mod pipe {
+    use super::*;
+    virtnet_core::conformance!(async { Pipes(PipeNetwork::new("pipet").unwrap()) });
+}
+
+mod memory {
+    use super::*;
+    virtnet_core::registry_conformance!(async { Memory(MemoryHub::new()) });
+}
