@@ -1,0 +1,201 @@
+//! Faults: what went wrong at Redis, told in the vocabulary of causes.
+//!
+//! Owns the table from redis errors to [`Cause`]s, and keeps the password out
+//! of every text. Never decides whether to try again.
+
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::{ErrorKind, RedisError, ServerErrorKind};
+use virtnet_core::{Cause, Failure};
+
+/// What of a server's answer an error shows, in characters.
+const SHOWN: usize = 200;
+
+/// Turns errors into failures that may be shown to anyone.
+pub(crate) struct Faults {
+    password: Option<String>,
+}
+
+impl Faults {
+    pub(crate) fn new(password: Option<&str>) -> Faults {
+        let password = password.filter(|p| !p.is_empty()).map(str::to_owned);
+        Faults { password }
+    }
+
+    pub(crate) fn failure(&self, err: &RedisError) -> Failure {
+        if err.kind() == ErrorKind::Io {
+            return self.io_failure(err);
+        }
+        let text = match (err.code(), err.detail()) {
+            (Some(code), Some(words)) => format!("{code} {words}"),
+            _ => err.to_string(),
+        };
+        let text = self.shown(&text);
+        match err.kind() {
+            ErrorKind::AuthenticationFailed | ErrorKind::Server(ServerErrorKind::NoPerm) => {
+                Failure::wrap(Cause::PermissionDenied, text)
+            }
+            ErrorKind::Parse | ErrorKind::UnexpectedReturnType => {
+                let text = format!("this does not speak as a Redis server does: {text}");
+                Failure::wrap(Cause::Protocol, text)
+            }
+            ErrorKind::InvalidClientConfig => Failure::wrap(Cause::InvalidAddr, text),
+            _ if is_passing(err) => Failure::because(Cause::RegistryDown, text),
+            _ => match err.code() {
+                Some("NOAUTH" | "WRONGPASS") => Failure::wrap(Cause::PermissionDenied, text),
+                Some("WRONGTYPE") => Failure::wrap(Cause::Protocol, text),
+                // Scripts of Redis 6 and 7.0 report missing rights in words.
+                _ if text.contains("can't run this command") || text.contains("can't access") => {
+                    Failure::wrap(Cause::PermissionDenied, text)
+                }
+                _ => Failure::wrap(Cause::Other, text),
+            },
+        }
+    }
+
+    /// The answer is of a kind that this command never gets from a Redis.
+    pub(crate) fn strange(&self, answer: &redis::Value) -> Failure {
+        let text = self.shown(&format!("{answer:?}"));
+        let text = format!("this does not answer as a Redis server does: {text}");
+        Failure::wrap(Cause::Protocol, text)
+    }
+
+    fn io_failure(&self, err: &RedisError) -> Failure {
+        let beneath = err.source().and_then(|source| {
+            // The client library shares its errors, and so hides their type.
+            source.downcast_ref::<Arc<dyn Error + Send + Sync>>()
+        });
+        let Some(io) = beneath.and_then(|shared| shared.downcast_ref::<io::Error>()) else {
+            // Not the network: no usable root certificates, or a host name
+            // that no certificate could be for.
+            return Failure::wrap(Cause::Other, self.shown(&err.to_string()));
+        };
+        let text = self.shown(&io.to_string());
+        match io
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+        {
+            Some(rustls::Error::InvalidCertificate(_)) => {
+                Failure::wrap(Cause::PermissionDenied, text)
+            }
+            Some(_) => {
+                let text = format!("no TLS connection could be made: {text}");
+                Failure::wrap(Cause::Protocol, text)
+            }
+            None => Failure::because(Cause::RegistryDown, io::Error::new(io.kind(), text)),
+        }
+    }
+
+    /// A peer that echoes what it is sent must not get the password shown.
+    fn shown(&self, text: &str) -> String {
+        let text = match &self.password {
+            Some(password) => text.replace(password, "***"),
+            None => text.to_owned(),
+        };
+        clipped(&text, SHOWN)
+    }
+}
+
+/// No answer came within the deadline.
+pub(crate) fn late(deadline: Duration) -> Failure {
+    let text = format!("no answer within {deadline:?}");
+    Failure::because(
+        Cause::RegistryDown,
+        io::Error::new(io::ErrorKind::TimedOut, text),
+    )
+}
+
+/// The registry was closed.
+pub(crate) fn closed() -> Failure {
+    Failure::because(Cause::RegistryDown, "it was closed")
+}
+
+/// Whether the server says that it, or this node, cannot serve for now.
+pub(crate) fn is_passing(err: &RedisError) -> bool {
+    matches!(
+        err.kind(),
+        ErrorKind::Server(
+            ServerErrorKind::BusyLoading
+                | ServerErrorKind::ClusterDown
+                | ServerErrorKind::MasterDown
+                | ServerErrorKind::ReadOnly
+                | ServerErrorKind::TryAgain
+        )
+    ) || err.code() == Some("BUSY")
+}
+
+/// The first characters of a text.
+pub(crate) fn clipped(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((cut, _)) => format!("{}…", &text[..cut]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(line: &str) -> RedisError {
+        let value = redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
+        value.extract_error().unwrap_err()
+    }
+
+    #[test]
+    fn every_answer_has_its_cause() {
+        let faults = Faults::new(None);
+        for (line, cause) in [
+            ("NOAUTH Authentication required.", Cause::PermissionDenied),
+            (
+                "WRONGPASS invalid username-password pair",
+                Cause::PermissionDenied,
+            ),
+            (
+                "NOPERM this user has no permissions",
+                Cause::PermissionDenied,
+            ),
+            (
+                "READONLY You can't write against a read only replica.",
+                Cause::RegistryDown,
+            ),
+            (
+                "LOADING Redis is loading the dataset in memory",
+                Cause::RegistryDown,
+            ),
+            ("BUSY Redis is busy running a script", Cause::RegistryDown),
+            ("MASTERDOWN Link with MASTER is down", Cause::RegistryDown),
+            ("WRONGTYPE Operation against a key", Cause::Protocol),
+            ("OOM command not allowed", Cause::Other),
+            ("ERR unknown command 'EVAL'", Cause::Other),
+        ] {
+            let failure = faults.failure(&answer(line));
+            assert_eq!(failure.cause(), cause, "{line}");
+            assert_eq!(failure.detail().unwrap().to_string(), line);
+        }
+    }
+
+    #[test]
+    fn an_io_error_lies_beneath_with_its_kind() {
+        let io = io::Error::new(io::ErrorKind::ConnectionRefused, "refused");
+        let failure = Faults::new(None).failure(&io.into());
+        assert_eq!(failure.to_string(), "registry is down");
+        let beneath = failure
+            .source()
+            .unwrap()
+            .downcast_ref::<io::Error>()
+            .unwrap();
+        assert_eq!(beneath.kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[test]
+    fn a_password_that_is_echoed_is_not_shown() {
+        let faults = Faults::new(Some("hunter2"));
+        let failure = faults.failure(&answer("ERR unknown command 'AUTH hunter2'"));
+        assert!(!format!("{failure} {failure:?}").contains("hunter2"));
+        let failure = faults.strange(&redis::Value::SimpleString("hunter2".into()));
+        assert!(failure.to_string().contains("***"), "{failure}");
+    }
+}

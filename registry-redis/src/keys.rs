@@ -1,0 +1,197 @@
+//! Keys: how the names of a network and of a host become a Redis key, and back.
+//!
+//! Owns the key schema, `virtnet:{<network>}:<hostname>`, one string key per
+//! host. Never talks to Redis, and does not know what a key's value is.
+//!
+//! Both names are percent-encoded where a character could be taken for
+//! something else:
+//!
+//! - `{`, `}`, `:` and `%` would change how the key is taken apart. The part in
+//!   the first pair of braces decides the slot of a Redis Cluster; a name must
+//!   not be able to move its network's keys to another one.
+//! - `*`, `?`, `[`, `]` and `\` would make the prefix a pattern, in `SCAN` and
+//!   in the key patterns of an ACL.
+//! - whitespace and control characters cannot be seen or typed.
+//!
+//! All other characters stay as they are, so that a person sees `α` with
+//! `redis-cli --raw`.
+
+use std::fmt::Write;
+
+/// The keys of one network.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    prefix: String,
+}
+
+impl Keys {
+    pub(crate) fn new(network: &str) -> Keys {
+        let prefix = format!("virtnet:{{{}}}:", encode(network));
+        Keys { prefix }
+    }
+
+    /// The key of a host.
+    pub(crate) fn host(&self, hostname: &str) -> String {
+        format!("{}{}", self.prefix, encode(hostname))
+    }
+
+    /// A key that is no host's, as no name is empty: to try one's rights on.
+    pub(crate) fn probe(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The pattern that the keys of this network match, and no other key.
+    pub(crate) fn pattern(&self) -> String {
+        // Nothing to escape: no character of a pattern survives the encoding.
+        format!("{}*", self.prefix)
+    }
+
+    /// The host whose key this is, if it is one of this network's.
+    pub(crate) fn hostname(&self, key: &[u8]) -> Option<String> {
+        let encoded = key.strip_prefix(self.prefix.as_bytes())?;
+        let hostname = decode(std::str::from_utf8(encoded).ok()?)?;
+        // A host has one key. Another way to write it is not ours.
+        (self.host(&hostname).as_bytes() == key).then_some(hostname)
+    }
+}
+
+fn is_special(c: char) -> bool {
+    c.is_whitespace() || c.is_control() || r"{}:%*?[]\".contains(c)
+}
+
+fn encode(name: &str) -> String {
+    let mut encoded = String::with_capacity(name.len());
+    for c in name.chars() {
+        if is_special(c) {
+            for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+                write!(encoded, "%{byte:02X}").expect("a String takes everything");
+            }
+        } else {
+            encoded.push(c);
+        }
+    }
+    encoded
+}
+
+fn decode(encoded: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(encoded.len());
+    let mut rest = encoded.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'%' {
+            let digits = [rest.next()?, rest.next()?];
+            let digits = std::str::from_utf8(&digits).ok()?;
+            bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        } else {
+            bytes.push(byte);
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    #[test]
+    fn a_key_reads_like_its_names() {
+        let keys = Keys::new("quicα");
+        assert_eq!(keys.host("β-1.example"), "virtnet:{quicα}:β-1.example");
+        assert_eq!(keys.probe(), "virtnet:{quicα}:");
+        assert_eq!(keys.pattern(), "virtnet:{quicα}:*");
+    }
+
+    #[test]
+    fn what_could_mean_something_else_is_encoded() {
+        let keys = Keys::new("a}b{c");
+        assert_eq!(keys.host("x:y"), "virtnet:{a%7Db%7Bc}:x%3Ay");
+        assert_eq!(keys.host("100%"), "virtnet:{a%7Db%7Bc}:100%25");
+        assert_eq!(
+            keys.host("a b\n\u{a0}"),
+            "virtnet:{a%7Db%7Bc}:a%20b%0A%C2%A0"
+        );
+        assert_eq!(Keys::new(r"*?[]\").pattern(), "virtnet:{%2A%3F%5B%5D%5C}:*");
+    }
+
+    /// All strings of up to four characters of an alphabet that holds every
+    /// special character's kind, the encoding's own digits, and plain ones.
+    fn names() -> Vec<String> {
+        let alphabet = [
+            "{", "}", "%", ":", "*", "\\", " ", "\u{85}", "2", "5", "A", "α",
+        ];
+        let mut names = vec![String::new()];
+        let mut last = names.clone();
+        for _ in 0..4 {
+            let longer = |name: &String| alphabet.map(|c| format!("{name}{c}"));
+            last = last.iter().flat_map(longer).collect();
+            names.extend_from_slice(&last);
+        }
+        names
+    }
+
+    #[test]
+    fn the_encoding_is_injective_and_comes_back() {
+        let keys = Keys::new("n");
+        let mut seen = HashMap::new();
+        for name in names() {
+            let key = keys.host(&name);
+            assert_eq!(
+                keys.hostname(key.as_bytes()).as_deref(),
+                Some(&*name),
+                "{key}"
+            );
+            if let Some(other) = seen.insert(key, name.clone()) {
+                panic!("{name:?} and {other:?} have the same key");
+            }
+        }
+    }
+
+    #[test]
+    fn network_and_host_cannot_be_confused() {
+        let names: Vec<_> = names()
+            .into_iter()
+            .filter(|n| n.chars().count() < 3)
+            .collect();
+        let mut seen = HashMap::new();
+        for network in names.iter().filter(|n| !n.is_empty()) {
+            let keys = Keys::new(network);
+            for host in &names {
+                let key = keys.host(host);
+                assert_eq!(slot_part(&key), encode(network), "{key}");
+                if let Some(other) = seen.insert(key, (network, host)) {
+                    panic!("{network:?} {host:?} and {other:?} have the same key");
+                }
+            }
+        }
+    }
+
+    /// What a Redis Cluster hashes: between the first `{` and the next `}`.
+    fn slot_part(key: &str) -> &str {
+        let (_, rest) = key.split_once('{').unwrap();
+        rest.split_once('}').unwrap().0
+    }
+
+    #[test]
+    fn foreign_keys_are_no_hosts() {
+        let keys = Keys::new("n");
+        for key in [
+            "virtnet:{m}:a",
+            "virtnet:{n}:%",
+            "virtnet:{n}:%4",
+            "virtnet:{n}:%zz",
+        ] {
+            assert_eq!(keys.hostname(key.as_bytes()), None, "{key}");
+        }
+        // Not as this code writes them: a raw space, lower-case digits, a
+        // character that needs no encoding, bytes that are no UTF-8.
+        for key in [
+            "virtnet:{n}:a b",
+            "virtnet:{n}:%3a",
+            "virtnet:{n}:%41",
+            "virtnet:{n}:%FF",
+        ] {
+            assert_eq!(keys.hostname(key.as_bytes()), None, "{key}");
+        }
+        assert_eq!(keys.hostname(b"virtnet:{n}:\xff"), None);
+    }
+}

@@ -1,0 +1,225 @@
+//! The link: the one connection to Redis, and its replacement.
+//!
+//! Owns the connection and the bound on every wait for it. Never knows what the
+//! commands mean, only that running one twice does no harm.
+//!
+//! Why not the client library's own reconnecting connection: its callers wait
+//! together for one shared attempt, with retries and pauses that no caller can
+//! bound. Here a call that finds no connection makes one, within the time it has.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::io::tcp::TcpSettings;
+use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, RedisResult, Value};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
+use virtnet_core::Failure;
+
+use crate::fault::{self, Faults};
+use crate::target::Target;
+
+pub(crate) struct Link {
+    client: Client,
+    config: AsyncConnectionConfig,
+    faults: Faults,
+    deadline: Duration,
+    /// The right to connect: one attempt at a time, so that a returning server
+    /// is not met by as many connections as there are calls. It is a semaphore
+    /// because it is held while connecting; dropping the call gives it back.
+    turn: Semaphore,
+    slot: Mutex<Slot>,
+}
+
+#[derive(Default)]
+struct Slot {
+    current: Option<Numbered>,
+    /// The number of the last connection.
+    last: u64,
+}
+
+/// A connection and its number, by which a call that found it broken takes
+/// away exactly that one, not its successor.
+#[derive(Clone)]
+struct Numbered {
+    number: u64,
+    connection: MultiplexedConnection,
+}
+
+/// Commands that were not answered.
+pub(crate) struct Unanswered {
+    pub(crate) failure: Failure,
+    /// Whether the server may have got them, or get them yet.
+    pub(crate) maybe_done: bool,
+}
+
+impl Link {
+    /// A link without a connection yet.
+    pub(crate) fn new(target: &Target, deadline: Duration) -> Result<Link, Failure> {
+        let faults = Faults::new(target.password());
+        let client = target
+            .client(tcp_settings(deadline))
+            .map_err(|err| faults.failure(&err))?;
+        // No timeouts but our own, which span connecting and repeating.
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(None)
+            .set_response_timeout(None);
+        Ok(Link {
+            client,
+            config,
+            faults,
+            deadline,
+            turn: Semaphore::new(1),
+            slot: Mutex::default(),
+        })
+    }
+
+    /// When a call that begins now must have ended.
+    pub(crate) fn until(&self) -> Instant {
+        Instant::now() + self.deadline
+    }
+
+    pub(crate) fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// Runs one command; the error is the server's, or that there is none.
+    pub(crate) async fn ask(&self, until: Instant, cmd: Cmd) -> Result<Value, Unanswered> {
+        let mut batch = Pipeline::new();
+        batch.add_command(cmd);
+        let answer = self.run(until, &batch).await?.pop();
+        // The client library collects as many answers as there are commands.
+        self.checked(answer.unwrap_or_default())
+            .map_err(|failure| Unanswered {
+                failure,
+                maybe_done: false,
+            })
+    }
+
+    /// An answer, if it is not the server's error.
+    pub(crate) fn checked(&self, answer: Value) -> Result<Value, Failure> {
+        answer
+            .extract_error()
+            .map_err(|err| self.faults.failure(&err))
+    }
+
+    /// Runs commands that may be run twice, and returns their answers, the
+    /// server's errors among them.
+    ///
+    /// Commands of one task that goes on over the same connection arrive in
+    /// order, those of a dropped call included.
+    pub(crate) async fn run(
+        &self,
+        until: Instant,
+        batch: &Pipeline,
+    ) -> Result<Vec<Value>, Unanswered> {
+        let mut maybe_done = false;
+        // A connection may have died while idle, or have a node at its other
+        // end that was demoted: that is found out by using it. So the commands
+        // are repeated once, over a new connection.
+        for last in [false, true] {
+            let mut current = self.connection(until).await.map_err(|failure| Unanswered {
+                failure,
+                maybe_done,
+            })?;
+            let sent = current
+                .connection
+                .send_packed_commands(batch, 0, batch.len());
+            let failure = match timeout_at(until, sent).await {
+                Ok(Ok(answers)) if last || !answers.iter().any(is_passing) => return Ok(answers),
+                Ok(Ok(_)) => {
+                    self.discard(current.number);
+                    continue;
+                }
+                Ok(Err(err)) if !last && err.is_connection_dropped() => {
+                    maybe_done = true;
+                    self.discard(current.number);
+                    continue;
+                }
+                Ok(Err(err)) => self.faults.failure(&err),
+                // Nothing says that the path is not dead for good.
+                Err(_) => fault::late(self.deadline),
+            };
+            self.discard(current.number);
+            let maybe_done = true;
+            return Err(Unanswered {
+                failure,
+                maybe_done,
+            });
+        }
+        unreachable!("the last round returns")
+    }
+
+    /// Drops the connection. It ends once the last call on it has.
+    pub(crate) fn hang_up(&self) {
+        self.slot().current = None;
+    }
+
+    async fn connection(&self, until: Instant) -> Result<Numbered, Failure> {
+        if let Some(current) = self.current() {
+            return Ok(current);
+        }
+        let connected = timeout_at(until, async {
+            let _turn = self.turn.acquire().await.expect("it is never closed");
+            if let Some(current) = self.current() {
+                return Ok(current);
+            }
+            let connection = self.connect().await;
+            connection.map(|connection| self.install(connection))
+        });
+        match connected.await {
+            Ok(connected) => connected.map_err(|err| self.faults.failure(&err)),
+            Err(_) => Err(fault::late(self.deadline)),
+        }
+    }
+
+    async fn connect(&self) -> RedisResult<MultiplexedConnection> {
+        self.client
+            .get_multiplexed_async_connection_with_config(&self.config)
+            .await
+    }
+
+    fn current(&self) -> Option<Numbered> {
+        self.slot().current.clone()
+    }
+
+    fn install(&self, connection: MultiplexedConnection) -> Numbered {
+        let mut slot = self.slot();
+        slot.last += 1;
+        let number = slot.last;
+        let current = Numbered { number, connection };
+        slot.current = Some(current.clone());
+        current
+    }
+
+    fn discard(&self, number: u64) {
+        let mut slot = self.slot();
+        slot.current.take_if(|current| current.number == number);
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Slot> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_passing(answer: &Value) -> bool {
+    match answer {
+        Value::ServerError(err) => fault::is_passing(&err.clone().into()),
+        _ => false,
+    }
+}
+
+fn tcp_settings(deadline: Duration) -> TcpSettings {
+    let settings = TcpSettings::default()
+        .set_nodelay(true)
+        // A connection that is given up is reset: what it still had to send
+        // must not reach the server after the commands of its successor.
+        .set_linger_time(Duration::ZERO);
+    // A path that takes nothing is noticed even when nobody waits any more.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let settings = settings.set_user_timeout(deadline);
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = deadline;
+    settings
+}

@@ -1,0 +1,42 @@
+//! Options: what a user can set.
+//!
+//! Owns the defaults and limits. Never applies them.
+
+use std::time::Duration;
+
+/// The longest deadline there is. Longer ones make no sense for a test, and
+/// could not be added to a point in time.
+const LONGEST_DEADLINE: Duration = Duration::from_secs(3600);
+
+/// How a [`RedisRegistry`](crate::RedisRegistry) behaves.
+///
+/// ```
+/// use std::time::Duration;
+/// use virtnet_registry_redis::RedisOptions;
+///
+/// let mut options = RedisOptions::default();
+/// options.deadline = Duration::from_millis(500);
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RedisOptions {
+    /// How long a call may take, everything included: resolving the server's
+    /// name, connecting, TLS, waiting for the answer, and trying once more when
+    /// the connection was lost. Past it, the registry is down. Two seconds by
+    /// default; more than an hour counts as an hour.
+    pub deadline: Duration,
+}
+
+impl Default for RedisOptions {
+    fn default() -> RedisOptions {
+        let deadline = Duration::from_secs(2);
+        RedisOptions { deadline }
+    }
+}
+
+impl RedisOptions {
+    /// The deadline that counts.
+    pub(crate) fn bound(&self) -> Duration {
+        self.deadline.min(LONGEST_DEADLINE)
+    }
+}

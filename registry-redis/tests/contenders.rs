@@ -1,0 +1,57 @@
+//! Many processes that want one name at the same moment.
+
+#[path = "support/calls.rs"]
+mod calls;
+mod support;
+
+use std::sync::Arc;
+
+use calls::*;
+use support::RedisServer;
+use tokio::sync::Barrier;
+use virtnet_core::{Cause, Registry};
+use virtnet_registry_redis::RedisRegistry;
+
+const ADDR: &str = "10.0.0.2:4433";
+
+/// Lets all contenders announce one name at once; returns who won.
+async fn contend(contenders: &[Arc<RedisRegistry>], name: &str) -> Vec<usize> {
+    let start = Arc::new(Barrier::new(contenders.len()));
+    let mut calls = Vec::new();
+    for registry in contenders {
+        let (registry, start, name) = (Arc::clone(registry), Arc::clone(&start), name.to_owned());
+        calls.push(tokio::spawn(async move {
+            start.wait().await;
+            registry.announce(&name, ADDR).await
+        }));
+    }
+    let mut winners = Vec::new();
+    for (n, call) in calls.into_iter().enumerate() {
+        match call.await.unwrap() {
+            Ok(()) => winners.push(n),
+            Err(err) => assert_eq!(err.cause(), Cause::HostAlreadyRegistered, "{}", chain(&err)),
+        }
+    }
+    winners
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_contenders_exactly_one_wins() {
+    const ROUNDS: usize = 50;
+    let server = RedisServer::start();
+    let mut contenders = Vec::new();
+    for _ in 0..20 {
+        let registry = Arc::new(join(&server, "n").await);
+        // Twice each: as two processes, and as two tasks of one.
+        contenders.extend([Arc::clone(&registry), registry]);
+    }
+    for round in 0..ROUNDS {
+        let winners = contend(&contenders, &format!("h{round}")).await;
+        assert_eq!(winners.len(), 1, "round {round}: {winners:?}");
+    }
+    assert_eq!(server.keys().len(), ROUNDS);
+    for registry in contenders {
+        registry.close().await.unwrap();
+    }
+    assert_eq!(server.keys(), [""; 0]);
+}

@@ -1,0 +1,78 @@
+//! What the tests of this package do with a registry, over and over.
+//!
+//! Owns joining, waiting with a bound, and polling a call just so often. Never
+//! asserts what a single test is about.
+
+#![allow(dead_code, unreachable_pub)]
+
+use std::error::Error;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep};
+use virtnet_registry_redis::{RedisOptions, RedisRegistry};
+
+use crate::support::RedisServer;
+
+/// What a wait may take before the test fails.
+pub const BOUND: Duration = Duration::from_secs(20);
+
+pub async fn join(server: &RedisServer, network: &str) -> RedisRegistry {
+    join_url(&server.url(), network).await
+}
+
+pub async fn join_url(url: &str, network: &str) -> RedisRegistry {
+    let joined = RedisRegistry::connect(url, network, RedisOptions::default()).await;
+    joined.unwrap_or_else(|err| panic!("{}", chain(&err)))
+}
+
+pub fn deadline(millis: u64) -> RedisOptions {
+    let mut options = RedisOptions::default();
+    options.deadline = Duration::from_millis(millis);
+    options
+}
+
+/// Waits until it is so; what is waited for happens in other tasks or processes.
+pub async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let until = Instant::now() + BOUND;
+    while !is_so() {
+        assert!(Instant::now() < until, "not within {BOUND:?}: {what}");
+        sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Polls a call, each time when it was woken, but not more than `most` times.
+pub async fn poll_at_most<F: Future>(most: usize, mut call: Pin<&mut F>) -> Option<F::Output> {
+    let mut polls = 0;
+    poll_fn(|cx| {
+        if polls == most {
+            return Poll::Ready(None);
+        }
+        polls += 1;
+        match call.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if polls == most => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// The tasks alive on this test's runtime.
+pub fn tasks() -> usize {
+    Handle::current().metrics().num_alive_tasks()
+}
+
+/// An error with all that lies beneath it.
+pub fn chain(err: &dyn Error) -> String {
+    let mut text = err.to_string();
+    let mut next = err.source();
+    while let Some(source) = next {
+        text += &format!(" <- {source}");
+        next = source.source();
+    }
+    text
+}

@@ -1,0 +1,208 @@
+//! A Redis server of a test's own: a `redis-server` process on a free port,
+//! with nothing on disk, that ends with the value that started it.
+//!
+//! Owns the process. Never uses a server that was running before, and knows
+//! nothing of what the tests do: this file needs the standard library only.
+
+// Each test binary compiles this file for itself, and uses what it needs.
+#![allow(dead_code, unreachable_pub)]
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// How long a server may take to start, and to answer.
+const BOUND: Duration = Duration::from_secs(20);
+/// How many ports are tried: another process can take one before the server.
+const ATTEMPTS: u32 = 20;
+
+/// A running server. Dropping it kills it and removes its directory.
+pub struct RedisServer {
+    child: Child,
+    port: u16,
+    dir: PathBuf,
+    args: Vec<String>,
+}
+
+impl RedisServer {
+    /// Starts a server, and returns when it takes connections.
+    pub fn start() -> RedisServer {
+        RedisServer::start_with(&[])
+    }
+
+    /// Starts a server with more arguments, such as `["--requirepass", "x"]`.
+    ///
+    /// In them, `{dir}` is the server's directory and `{port}` its port.
+    pub fn start_with(args: &[&str]) -> RedisServer {
+        let dir = new_dir();
+        let args: Vec<_> = args.iter().map(ToString::to_string).collect();
+        for _ in 0..ATTEMPTS {
+            let port = free_port();
+            if let Some(child) = launch(port, &dir, &args) {
+                return RedisServer {
+                    child,
+                    port,
+                    dir,
+                    args,
+                };
+            }
+        }
+        panic!("redis-server did not start on any of {ATTEMPTS} ports");
+    }
+
+    /// `redis://127.0.0.1:<port>`.
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Kills the server, as a crash would. Its data is gone.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Starts a killed server again, empty, on the same port.
+    pub fn restart(&mut self) {
+        self.kill();
+        self.child = launch(self.port, &self.dir, &self.args).expect("the server starts again");
+    }
+
+    /// Sends a command over a connection of its own, and returns the answer's
+    /// lines: of a bulk string or an array the values, of others the line
+    /// itself with its first character (`+`, `-`, `:`); `(nil)` for none.
+    pub fn command(&self, args: &[&str]) -> Vec<String> {
+        self.commands(&[args])
+            .pop()
+            .expect("one answer per command")
+    }
+
+    /// The same for several commands on one connection.
+    pub fn commands(&self, commands: &[&[&str]]) -> Vec<Vec<String>> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the server is up");
+        stream
+            .set_read_timeout(Some(BOUND))
+            .expect("a bound can be set");
+        for args in commands {
+            let mut request = format!("*{}\r\n", args.len());
+            for arg in *args {
+                request += &format!("${}\r\n{arg}\r\n", arg.len());
+            }
+            stream
+                .write_all(request.as_bytes())
+                .expect("the server reads");
+        }
+        let mut reader = BufReader::new(stream);
+        let answer = |_| {
+            let mut lines = Vec::new();
+            read_answer(&mut reader, &mut lines);
+            lines
+        };
+        commands.iter().map(answer).collect()
+    }
+
+    /// The value of a key; `None` when there is none.
+    pub fn get(&self, key: &str) -> Option<String> {
+        let value = self.command(&["GET", key]).remove(0);
+        (value != "(nil)").then_some(value)
+    }
+
+    /// All keys, sorted.
+    pub fn keys(&self) -> Vec<String> {
+        let mut keys = self.command(&["KEYS", "*"]);
+        keys.sort();
+        keys
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        self.kill();
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// Where nothing listens: a port that was free a moment ago.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    listener.local_addr().expect("it is bound").port()
+}
+
+/// A new directory for one test's files.
+pub fn new_dir() -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let next = NEXT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("virtnet-redis-{}-{next}", std::process::id());
+    let dir = std::env::temp_dir().join(name);
+    std::fs::create_dir_all(&dir).expect("the temporary directory can be written");
+    dir
+}
+
+/// Starts a server; `None` when it ended instead, as on a taken port.
+fn launch(port: u16, dir: &Path, args: &[String]) -> Option<Child> {
+    let dir = dir.to_str().expect("a temporary path is UTF-8");
+    let fill = |arg: &String| {
+        arg.replace("{dir}", dir)
+            .replace("{port}", &port.to_string())
+    };
+    let port_text = port.to_string();
+    let mut child = Command::new("redis-server")
+        .args(["--port", &port_text, "--bind", "127.0.0.1", "--dir", dir])
+        .args([
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--logfile",
+            "",
+            "--daemonize",
+            "no",
+        ])
+        .args(args.iter().map(fill))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("redis-server is installed");
+    let log = child.stdout.take().expect("it was asked for");
+    let (tell, ready) = mpsc::channel();
+    // Reads until the server ends, as a full pipe would stop it.
+    std::thread::spawn(move || {
+        for line in BufReader::new(log).lines().map_while(Result::ok) {
+            if line.contains("Ready to accept connections") {
+                let _ = tell.send(());
+            }
+        }
+    });
+    if ready.recv_timeout(BOUND).is_ok() {
+        return Some(child);
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    None
+}
+
+fn read_answer(reader: &mut impl BufRead, lines: &mut Vec<String>) {
+    let mut line = String::new();
+    reader.read_line(&mut line).expect("the server answers");
+    let line = line.trim_end();
+    let count = || line[1..].parse::<i64>().expect("a length");
+    match line.as_bytes().first() {
+        Some(b'$' | b'*') if count() < 0 => lines.push("(nil)".to_owned()),
+        Some(b'$') => {
+            let mut bulk = vec![0; count() as usize + 2];
+            reader.read_exact(&mut bulk).expect("the whole value comes");
+            bulk.truncate(bulk.len() - 2);
+            lines.push(String::from_utf8_lossy(&bulk).into_owned());
+        }
+        Some(b'*') => (0..count()).for_each(|_| read_answer(reader, lines)),
+        Some(_) => lines.push(line.to_owned()),
+        None => panic!("the server hung up"),
+    }
+}

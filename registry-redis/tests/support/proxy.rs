@@ -1,0 +1,119 @@
+//! A proxy before a server, that can keep the server's answers back or lose one.
+//!
+//! Owns its tasks: they end with it. Never changes what it passes on.
+
+#![allow(dead_code, unreachable_pub)]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+pub struct Proxy {
+    port: u16,
+    controls: Arc<Controls>,
+    task: JoinHandle<()>,
+}
+
+struct Controls {
+    hold: watch::Sender<bool>,
+    /// Connections that are older than the last freeze answer no more.
+    freezes: watch::Sender<usize>,
+    cut_next: AtomicBool,
+    cuts: AtomicUsize,
+}
+
+impl Proxy {
+    pub async fn start(server_port: u16) -> Proxy {
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port is free");
+        let port = listener.local_addr().expect("it is bound").port();
+        let controls = Arc::new(Controls {
+            hold: watch::Sender::new(false),
+            freezes: watch::Sender::new(0),
+            cut_next: AtomicBool::new(false),
+            cuts: AtomicUsize::new(0),
+        });
+        let task = tokio::spawn(serve(listener, server_port, Arc::clone(&controls)));
+        Proxy {
+            port,
+            controls,
+            task,
+        }
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Keeps answers back, on connections that there are and that come. Those
+    /// kept back are passed on when this ends.
+    pub fn hold_answers(&self, hold: bool) {
+        self.controls.hold.send_replace(hold);
+    }
+
+    /// Lets the connections that there are answer nothing more, for ever.
+    pub fn freeze_connections(&self) {
+        self.controls.freezes.send_modify(|freezes| *freezes += 1);
+    }
+
+    /// Closes the next connection on which the server answers, in place of the
+    /// answer.
+    pub fn cut_at_next_answer(&self) {
+        self.controls.cut_next.store(true, Ordering::SeqCst);
+    }
+
+    /// How many answers were lost so.
+    pub fn cuts(&self) -> usize {
+        self.controls.cuts.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        // Its connections' tasks are in its set, and go with it.
+        self.task.abort();
+    }
+}
+
+async fn serve(listener: TcpListener, server_port: u16, controls: Arc<Controls>) {
+    let mut connections = JoinSet::new();
+    while let Ok((client, _)) = listener.accept().await {
+        let Ok(server) = TcpStream::connect(("127.0.0.1", server_port)).await else {
+            continue;
+        };
+        let controls = Arc::clone(&controls);
+        connections.spawn(async move {
+            let (mut from_client, to_client) = client.into_split();
+            let (from_server, mut to_server) = server.into_split();
+            tokio::select! {
+                _ = copy(&mut from_client, &mut to_server) => {}
+                () = answers(from_server, to_client, &controls) => {}
+            }
+        });
+    }
+}
+
+async fn answers(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, controls: &Controls) {
+    let mut buffer = vec![0; 64 * 1024];
+    let mut hold = controls.hold.subscribe();
+    let freezes = controls.freezes.subscribe();
+    while let Ok(n @ 1..) = from.read(&mut buffer).await {
+        if controls.cut_next.swap(false, Ordering::SeqCst) {
+            controls.cuts.fetch_add(1, Ordering::SeqCst);
+            return;
+        }
+        if freezes.has_changed().unwrap_or(true) {
+            return std::future::pending().await;
+        }
+        let _ = hold.wait_for(|hold| !hold).await;
+        if to.write_all(&buffer[..n]).await.is_err() {
+            return;
+        }
+    }
+}
