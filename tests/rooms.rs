@@ -1,0 +1,98 @@
+//! Who knows whom: the arrows between packages and rooms, checked.
+//!
+//! Owns the rules of ARCHITECTURE.md that a machine can check. Never runs
+//! virtnet itself.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Longest source file, in lines.
+const MAX_LINES: usize = 320;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All Rust sources below `folder`, with their text.
+fn sources(folder: &str) -> Vec<(PathBuf, String)> {
+    let (mut folders, mut files) = (vec![root().join(folder)], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ext| ext == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                files.push((path, text));
+            }
+        }
+    }
+    assert!(!files.is_empty(), "{folder} has sources");
+    files
+}
+
+/// The lines of code: without comments, so that docs may name anything.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter(|line| !line.trim_start().starts_with("//"))
+}
+
+/// The packages that `package` is built of.
+fn dependencies(package: &str) -> Vec<String> {
+    let tree = Command::new(env!("CARGO"))
+        .args(["tree", "--offline", "--edges", "normal", "--prefix", "none"])
+        .args(["--all-features", "--package", package])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+    let tree = String::from_utf8(tree.stdout).unwrap();
+    tree.lines()
+        .filter_map(|line| line.split(' ').next().map(str::to_owned))
+        .collect()
+}
+
+#[test]
+fn packages_know_only_what_is_theirs() {
+    for (package, strangers) in [
+        ("virtnet-core", &["quinn", "rustls", "rcgen", "redis", "clap"][..]),
+        ("virtnet-engine-quic", &["redis", "virtnet-registry-redis", "clap"]),
+        ("virtnet-registry-redis", &["quinn", "rcgen", "virtnet-engine-quic", "clap"]),
+    ] {
+        let known = dependencies(package);
+        assert!(known.iter().any(|name| name == "tokio"), "{package}: {known:?}");
+        for stranger in strangers {
+            assert!(!known.iter().any(|name| name == stranger), "{package} knows {stranger}");
+        }
+    }
+}
+
+#[test]
+fn rooms_that_do_no_quic_know_no_quinn() {
+    for room in ["frame.rs", "handshake.rs"] {
+        let text = fs::read_to_string(root().join("engine-quic/src").join(room)).unwrap();
+        assert!(!code(&text).any(|line| line.contains("quinn")), "{room}");
+    }
+}
+
+#[test]
+fn plain_data_has_no_async() {
+    for room in ["core/src/ports.rs", "core/src/addr.rs", "core/src/name.rs", "engine-quic/src/frame.rs"] {
+        let text = fs::read_to_string(root().join(room)).unwrap();
+        for word in ["async ", "await", "Mutex", "tokio"] {
+            assert!(!code(&text).any(|line| line.contains(word)), "{room} has {word}");
+        }
+    }
+}
+
+#[test]
+fn files_open_with_what_they_own_and_stay_short() {
+    for folder in ["core", "engine-quic", "registry-redis", "src", "tests"] {
+        for (path, text) in sources(folder) {
+            let path = path.display();
+            assert!(text.starts_with("//!"), "{path} says what it owns");
+            let lines = text.lines().count();
+            assert!(lines <= MAX_LINES, "{path} has {lines} lines");
+        }
+    }
+}
