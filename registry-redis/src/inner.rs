@@ -9,11 +9,11 @@ use std::fmt;
 
 use redis::{Pipeline, Value};
 use tokio::time::Instant;
-use virtnet_core::{Addr, AddrError, Cause, Failure};
+use virtnet_core::{Cause, Failure};
 
 use crate::entry::{self, Owner};
 use crate::fault::clipped;
-use crate::keys::Keys;
+use crate::keys::{self, Keys};
 use crate::link::Link;
 use crate::names::{Announcement, Names};
 
@@ -23,7 +23,6 @@ const BATCH: usize = 1_000;
 const SHOWN: usize = 80;
 
 pub(crate) struct Inner {
-    pub(crate) network: String,
     pub(crate) keys: Keys,
     pub(crate) owner: Owner,
     pub(crate) names: Names,
@@ -47,7 +46,7 @@ impl Inner {
         hostname: &str,
         hostdata: &str,
     ) -> Result<(), Failure> {
-        self.check(hostname)?;
+        keys::check("hostname", hostname)?;
         let Some(claim) = self.names.claim(hostname) else {
             return Err(Cause::HostAlreadyRegistered.into());
         };
@@ -73,7 +72,7 @@ impl Inner {
     }
 
     pub(crate) async fn query(&self, until: Instant, hostname: &str) -> Result<String, Failure> {
-        self.check(hostname)?;
+        keys::check("hostname", hostname)?;
         let mut get = redis::cmd("GET");
         get.arg(self.keys.host(hostname));
         match self.link.ask(until, get).await.map_err(|un| un.failure)? {
@@ -162,10 +161,6 @@ impl Inner {
             }
         }
         not_freed.map_or(Ok(()), Err)
-    }
-
-    fn check(&self, hostname: &str) -> Result<(), AddrError> {
-        Addr::new(&*self.network, hostname, 0).map(|_| ())
     }
 }
 

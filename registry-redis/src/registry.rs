@@ -11,13 +11,13 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
-use virtnet_core::{Addr, Failure, Registry, RegistryError};
+use virtnet_core::{Failure, Registry, RegistryError};
 
 use crate::entry::Owner;
 use crate::fault;
 use crate::inner::Inner;
 use crate::keeper;
-use crate::keys::Keys;
+use crate::keys::{self, Keys};
 use crate::link::Link;
 use crate::names::Names;
 use crate::options::RedisOptions;
@@ -32,6 +32,7 @@ use crate::target::{self, Target};
 pub struct RedisRegistry {
     /// The URL without its password.
     shown: String,
+    network: String,
     inner: Arc<Inner>,
     /// Whether it was closed. Each call under way holds a receiver, by which
     /// it is ended, and by which closing knows that it has.
@@ -102,6 +103,7 @@ impl RedisRegistry {
         let keeper = tokio::spawn(keeper::keep(Arc::clone(&inner)));
         Ok(RedisRegistry {
             shown: target.shown,
+            network: network.to_owned(),
             inner,
             closed: watch::Sender::new(false),
             keeper: Mutex::new(Some(keeper)),
@@ -166,8 +168,7 @@ async fn join(
     network: &str,
     options: RedisOptions,
 ) -> Result<Arc<Inner>, Failure> {
-    // Checks the network's name, in any address.
-    Addr::new(network, "host", 0)?;
+    keys::check("network name", network)?;
     if target.is_tls() && rustls::crypto::CryptoProvider::get_default().is_none() {
         // Without one, the client library panics. That another thread was
         // faster is as good.
@@ -175,7 +176,6 @@ async fn join(
     }
     let no_randomness = |_| Failure::other("the operating system gives no random bits");
     let inner = Inner {
-        network: network.to_owned(),
         keys: Keys::new(network),
         owner: Owner::random().map_err(no_randomness)?,
         names: Names::default(),
@@ -278,7 +278,7 @@ impl fmt::Debug for RedisRegistry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisRegistry")
             .field("url", &self.shown)
-            .field("network", &self.inner.network)
+            .field("network", &self.network)
             .field("closed", &*self.closed.borrow())
             .finish_non_exhaustive()
     }
