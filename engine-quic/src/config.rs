@@ -1,0 +1,247 @@
+//! What can be set of an engine, and the check of it before anything starts.
+//!
+//! Owns [`QuicConfig`] and [`Prepared`]. Never opens a socket.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use virtnet_core::{Addr, Cause, Failure, Notifier};
+
+use crate::hostdata::Advertised;
+use crate::tls::Trust;
+use crate::{Identity, QuicEngine, Stats};
+
+/// What can be set of an engine.
+///
+/// ```
+/// use std::time::Duration;
+/// use virtnet_engine_quic::{Identity, QuicConfig, Secret};
+///
+/// let config = QuicConfig::new(Identity::secret(Secret::random()))
+///     .advertise("10.0.0.2")
+///     .dial_timeout(Duration::from_secs(1));
+/// config.prepare("net")?;
+/// # Ok::<(), virtnet_core::Failure>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct QuicConfig {
+    pub(crate) identity: Identity,
+    pub(crate) bind: SocketAddr,
+    pub(crate) advertise: Option<String>,
+    pub(crate) dial_timeout: Duration,
+    pub(crate) handshake_timeout: Duration,
+    pub(crate) drain_timeout: Duration,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) keep_alive: Duration,
+    pub(crate) pool_idle: Duration,
+    pub(crate) max_handshakes: usize,
+}
+
+impl QuicConfig {
+    /// The defaults: bound to all IPv4 addresses, which makes
+    /// [`advertise`](QuicConfig::advertise) necessary.
+    pub fn new(identity: Identity) -> QuicConfig {
+        QuicConfig {
+            identity,
+            bind: (Ipv4Addr::UNSPECIFIED, 0).into(),
+            advertise: None,
+            dial_timeout: Duration::from_secs(3),
+            handshake_timeout: Duration::from_secs(3),
+            drain_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(3),
+            pool_idle: Duration::from_secs(60),
+            max_handshakes: 256,
+        }
+    }
+
+    /// The UDP address that every host binds; default `0.0.0.0:0`.
+    ///
+    /// Leave the port 0, unless there is to be one host only: each host has a
+    /// socket of its own. `[::]:0` serves IPv6 and IPv4.
+    pub fn bind(mut self, addr: SocketAddr) -> QuicConfig {
+        self.bind = addr;
+        self
+    }
+
+    /// Where other machines reach this one: `host` or `host:port`, where host
+    /// is an IP address (IPv6 in brackets where a port follows) or a DNS name;
+    /// default the bound address.
+    ///
+    /// Without a port every host announces the port that it is bound to.
+    pub fn advertise(mut self, place: impl Into<String>) -> QuicConfig {
+        self.advertise = Some(place.into());
+        self
+    }
+
+    /// How long a dial waits for a sign of life from the other side; default 3 s.
+    pub fn dial_timeout(mut self, timeout: Duration) -> QuicConfig {
+        self.dial_timeout = timeout;
+        self
+    }
+
+    /// How long a peer may take for its part of a handshake: of QUIC's, of a
+    /// stream's first frame, of the confirmation; default 3 s.
+    pub fn handshake_timeout(mut self, timeout: Duration) -> QuicConfig {
+        self.handshake_timeout = timeout;
+        self
+    }
+
+    /// How long closing waits until what was written is delivered; default 5 s.
+    pub fn drain_timeout(mut self, timeout: Duration) -> QuicConfig {
+        self.drain_timeout = timeout;
+        self
+    }
+
+    /// How long the other side may be silent before connections to it are cut;
+    /// default 10 s. The smaller value of the two sides counts.
+    pub fn idle_timeout(mut self, timeout: Duration) -> QuicConfig {
+        self.idle_timeout = timeout;
+        self
+    }
+
+    /// How often an unused connection is shown to be alive; default 3 s.
+    pub fn keep_alive(mut self, interval: Duration) -> QuicConfig {
+        self.keep_alive = interval;
+        self
+    }
+
+    /// How long a QUIC connection to a peer is kept that no virtual connection
+    /// uses; default 60 s.
+    pub fn pool_idle(mut self, timeout: Duration) -> QuicConfig {
+        self.pool_idle = timeout;
+        self
+    }
+
+    /// How many QUIC handshakes of peers a host carries on at a time; default
+    /// 256. From an eighth of it on, peers must first prove their address.
+    pub fn max_handshakes(mut self, count: usize) -> QuicConfig {
+        self.max_handshakes = count;
+        self
+    }
+
+    /// Checks everything, and derives what hosts of `network` need to prove
+    /// their names.
+    ///
+    /// # Errors
+    ///
+    /// When a value cannot be, or when hosts would announce an address that
+    /// reaches nobody, like `0.0.0.0`; names the value.
+    pub fn prepare(self, network: &str) -> Result<Prepared, Failure> {
+        // The host does not matter: it is the network's name that is checked.
+        Addr::new(network, "host", 0)?;
+        self.check()?;
+        let network: Arc<str> = network.into();
+        Ok(Prepared {
+            advertised: Advertised::new(self.advertise.as_deref(), self.bind)?,
+            trust: Trust::new(&self.identity, network.clone())?,
+            network,
+            config: self,
+            stats: Stats::default(),
+        })
+    }
+
+    fn check(&self) -> Result<(), Failure> {
+        let invalid = |problem: String| Err(Failure::wrap(Cause::Other, problem));
+        for (name, value) in [
+            ("dial timeout", self.dial_timeout),
+            ("handshake timeout", self.handshake_timeout),
+            ("idle timeout", self.idle_timeout),
+            ("keep-alive interval", self.keep_alive),
+        ] {
+            if value < Duration::from_millis(1) {
+                return invalid(format!("a {name} of {value:?} is none"));
+            }
+        }
+        if self.keep_alive >= self.idle_timeout {
+            return invalid(format!(
+                "a keep-alive interval of {:?} keeps nothing alive for an idle timeout of {:?}",
+                self.keep_alive, self.idle_timeout
+            ));
+        }
+        if self.max_handshakes == 0 {
+            return invalid("with at most 0 handshakes at a time nobody gets in".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// A checked configuration for one network, from which an engine starts
+/// without fail.
+///
+/// ```no_run
+/// use virtnet_core::{Registry, SubNetwork};
+/// use virtnet_engine_quic::{Identity, QuicConfig, Secret};
+///
+/// # fn example(registry: impl Registry) -> Result<(), Box<dyn std::error::Error>> {
+/// let secret = Secret::from_file("network.secret")?;
+/// let prepared = QuicConfig::new(Identity::secret(secret))
+///     .advertise("10.0.0.2")
+///     .prepare("net")?;
+/// let net = SubNetwork::new("net", registry, |notifier| prepared.start(notifier))?;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use]
+pub struct Prepared {
+    pub(crate) network: Arc<str>,
+    pub(crate) config: QuicConfig,
+    pub(crate) advertised: Advertised,
+    pub(crate) trust: Trust,
+    pub(crate) stats: Stats,
+}
+
+impl Prepared {
+    /// Starts the engine, which hands what arrives to `notifier`.
+    pub fn start(self, notifier: Notifier) -> QuicEngine {
+        QuicEngine::new(self, notifier)
+    }
+
+    /// What the engine will count, to be looked at when it is out of reach.
+    pub fn stats(&self) -> Stats {
+        self.stats.clone()
+    }
+}
+
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prepared")
+            .field("network", &self.network)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Secret;
+
+    #[test]
+    fn what_cannot_be_is_refused_and_named() {
+        let good = || {
+            QuicConfig::new(Identity::secret(Secret::random()))
+                .bind((Ipv4Addr::LOCALHOST, 0).into())
+        };
+        assert!(good().prepare("quicα").is_ok());
+        let zero = Duration::ZERO;
+        for (config, named) in [
+            (good().dial_timeout(zero), "dial timeout of 0ns"),
+            (good().handshake_timeout(zero), "handshake timeout of 0ns"),
+            (good().keep_alive(zero), "keep-alive interval of 0ns"),
+            (
+                good().idle_timeout(Duration::from_secs(3)),
+                "idle timeout of 3s",
+            ),
+            (good().max_handshakes(0), "at most 0 handshakes"),
+            (good().advertise("0.0.0.0"), "\"0.0.0.0\""),
+            (good().bind((Ipv4Addr::UNSPECIFIED, 0).into()), "0.0.0.0:0"),
+        ] {
+            let text = config.prepare("net").unwrap_err().to_string();
+            assert!(text.contains(named), "{text}");
+        }
+        assert_eq!(good().prepare("").unwrap_err().cause(), Cause::InvalidAddr);
+    }
+}

@@ -1,0 +1,174 @@
+//! Dialing: from hostdata to a stream that the other side accepted.
+//!
+//! Owns the order of it, its deadline and its second try. Never decides
+//! whether the other side can be trusted: TLS does.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use quinn::{Connection, ConnectionError};
+use tokio::time::{Instant, timeout_at};
+use virtnet_core::{Addr, ByteStream, Failure};
+
+use crate::endpoint::Inner;
+use crate::failure::Target;
+use crate::frame::Hello;
+use crate::handshake::{self, DialError};
+use crate::hostdata::Place;
+use crate::pool::{Key, Lease};
+use crate::stream::{Held, Unsettled};
+use crate::tls::dns_name_of;
+use crate::transport::StreamCode;
+
+/// Why a try on a connection failed, and whether another connection may help.
+struct Failed {
+    failure: Failure,
+    stale: bool,
+}
+
+impl Inner {
+    /// Connects `src`, the host of this endpoint, to `dst`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future resets the stream; the other side never hands it
+    /// out. A QUIC connection may stay in the pool.
+    pub(crate) async fn dial(
+        self: &Arc<Inner>,
+        src: &Addr,
+        dst: &Addr,
+        hostdata: &str,
+    ) -> Result<(ByteStream, Addr), Failure> {
+        let deadline = Instant::now() + self.config.dial_timeout;
+        let place = Place::parse(dst.host(), hostdata)?;
+        let hello = Hello {
+            src: src.clone(),
+            dst: dst.clone(),
+        };
+        let key = Key {
+            host: dst.host().into(),
+            hostdata: hostdata.into(),
+        };
+        loop {
+            let tried = self.try_dial(&key, &place, &hello, deadline).await;
+            match tried {
+                Ok((stream, port)) => return Ok((stream, dst.with_port(port))),
+                // A pooled connection whose peer is gone may only show it when
+                // it is used. Nothing was accepted on it, so trying again on a
+                // new one is safe, and happens once: that one is not stale.
+                Err(Failed { stale: true, .. }) if Instant::now() < deadline => {}
+                Err(Failed { failure, .. }) => return Err(failure),
+            }
+        }
+    }
+
+    async fn try_dial(
+        self: &Arc<Inner>,
+        key: &Key,
+        place: &Place,
+        hello: &Hello,
+        deadline: Instant,
+    ) -> Result<(ByteStream, u16), Failed> {
+        let within = self.config.dial_timeout;
+        let mut target = Target {
+            dst: &hello.dst,
+            place,
+            addr: None,
+        };
+        let failed = |failure| Failed {
+            failure,
+            stale: false,
+        };
+        let connect = || self.connect(&hello.dst, place, deadline);
+        let lease = timeout_at(deadline, self.pool.lease(key, connect))
+            .await
+            .map_err(|_| failed(target.no_answer(within)))?
+            .map_err(failed)?;
+        target.addr = Some(lease.conn().remote_address());
+        let mut stream = match timeout_at(deadline, lease.conn().open_bi()).await {
+            Ok(Ok(halves)) => Unsettled::new(halves, StreamCode::Abandoned),
+            Ok(Err(reason)) => {
+                return Err(Failed {
+                    failure: target.lost(&reason),
+                    stale: is_stale(&lease, Some(&reason)),
+                });
+            }
+            Err(_) => {
+                self.pool.evict(key, &lease);
+                return Err(failed(target.no_answer(within)));
+            }
+        };
+        let (reader, writer) = stream.halves();
+        match handshake::dial(reader, writer, hello, deadline).await {
+            // Nothing is awaited from the Confirm on.
+            Ok(port) => Ok((stream.settle(Held::Dialed(lease), &self.tasks), port)),
+            Err(err) => {
+                let reason = lease.conn().close_reason();
+                if matches!(err, DialError::TimedOut) {
+                    self.pool.evict(key, &lease);
+                }
+                Err(Failed {
+                    failure: target.not_dialed(&err, reason.as_ref(), within),
+                    stale: is_stale(&lease, reason.as_ref()),
+                })
+            }
+        }
+    }
+
+    /// Makes a QUIC connection to the host of `dst`, trying the addresses of
+    /// `place` in order.
+    async fn connect(
+        &self,
+        dst: &Addr,
+        place: &Place,
+        deadline: Instant,
+    ) -> Result<Connection, Failure> {
+        let addrs = place.resolve(dst.host(), self.families).await?;
+        let name = dns_name_of(dst);
+        let mut last = None;
+        for (tried, &addr) in addrs.iter().enumerate() {
+            let target = Target {
+                dst,
+                place,
+                addr: Some(addr),
+            };
+            // Each address gets its share of what time is left.
+            let now = Instant::now();
+            let left = (addrs.len() - tried) as u32;
+            let until = now + deadline.saturating_duration_since(now) / left;
+            match self.connect_to(addr, &name, target, until).await {
+                Ok(conn) => return Ok(conn),
+                Err(failure) => last = Some(failure),
+            }
+        }
+        Err(last.expect("a resolved place has addresses"))
+    }
+
+    async fn connect_to(
+        &self,
+        addr: SocketAddr,
+        name: &str,
+        target: Target<'_>,
+        until: Instant,
+    ) -> Result<Connection, Failure> {
+        let connecting = self
+            .quinn
+            .connect_with(self.client.clone(), addr, name)
+            .map_err(|err| Failure::other(format!("cannot connect to {target}: {err}")))?;
+        match timeout_at(until, connecting).await {
+            Ok(Ok(conn)) => Ok(conn),
+            Ok(Err(reason)) => Err(target.lost(&reason)),
+            Err(_) => Err(target.no_answer(self.config.dial_timeout)),
+        }
+    }
+}
+
+/// Whether a pooled connection was lost for a reason that says nothing of the
+/// peer as it is now.
+fn is_stale(lease: &Lease, reason: Option<&ConnectionError>) -> bool {
+    !lease.fresh
+        && matches!(
+            reason,
+            Some(ConnectionError::Reset | ConnectionError::TimedOut)
+        )
+}

@@ -1,0 +1,130 @@
+//! An endpoint: one host's UDP socket with everything that runs on it.
+//!
+//! Owns the order in which it starts and closes. Never knows the registry.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::{ClientConfig, EndpointConfig};
+use tokio::time::timeout;
+use virtnet_core::{Cause, Failure, Notifier};
+
+use crate::config::Prepared;
+use crate::incoming::accept_loop;
+use crate::pool::Pool;
+use crate::tasks::{OwnedTasks, Tasks};
+use crate::transport::{self, CloseCode, FAREWELL, Families};
+use crate::{QuicConfig, Stats};
+
+/// A host's endpoint. Dropping it without [`close`](Endpoint::close) closes it
+/// too, without waiting for what was not delivered yet.
+pub(crate) struct Endpoint(Arc<Inner>);
+
+/// What the tasks of an endpoint share. They end when it closes, so they do not
+/// keep it open.
+pub(crate) struct Inner {
+    pub(crate) network: Arc<str>,
+    pub(crate) hostname: Arc<str>,
+    pub(crate) config: QuicConfig,
+    pub(crate) notifier: Notifier,
+    pub(crate) stats: Stats,
+    pub(crate) quinn: quinn::Endpoint,
+    pub(crate) client: ClientConfig,
+    pub(crate) families: Families,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) tasks: Tasks,
+}
+
+impl Endpoint {
+    /// Binds the endpoint of a host and starts to accept; also returns the
+    /// hostdata to announce.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub(crate) fn start(
+        prepared: &Prepared,
+        notifier: &Notifier,
+        hostname: &str,
+    ) -> Result<(Endpoint, String), Failure> {
+        let config = &prepared.config;
+        let tls = prepared.trust.host(hostname)?;
+        let (socket, families) = transport::bind(config.bind)?;
+        let tasks = Tasks::new();
+        let unmade = |err| Failure::other(format!("cannot start an endpoint: {err}"));
+        let quinn = quinn::Endpoint::new(
+            EndpointConfig::default(),
+            Some(transport::server(&tls, config)),
+            socket,
+            OwnedTasks::runtime(&tasks),
+        )
+        .map_err(unmade)?;
+        let port = quinn.local_addr().map_err(unmade)?.port();
+        let inner = Arc::new(Inner {
+            network: prepared.network.clone(),
+            hostname: hostname.into(),
+            config: config.clone(),
+            notifier: notifier.clone(),
+            stats: prepared.stats.clone(),
+            client: transport::client(&tls, config),
+            pool: Pool::new(tasks.clone(), config.pool_idle),
+            quinn,
+            families,
+            tasks,
+        });
+        inner.tasks.work(accept_loop(Arc::clone(&inner)));
+        Ok((Endpoint(inner), prepared.advertised.hostdata(port)))
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.0
+    }
+
+    /// Refuses what is new, delivers what was written, and takes everything
+    /// down: connections, tasks, the socket.
+    ///
+    /// # Errors
+    ///
+    /// When something could not be delivered within the drain timeout.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future takes everything down without waiting.
+    pub(crate) async fn close(self) -> Result<(), Failure> {
+        let Inner { quinn, tasks, .. } = &*self.0;
+        tasks.closing().cancel();
+        let bound = self.0.config.drain_timeout;
+        let cut = match timeout(bound, tasks.delivered()).await {
+            Ok(()) => 0,
+            Err(_) => tasks.undelivered(),
+        };
+        tasks.cut().cancel();
+        quinn.close(CloseCode::Bye.into(), b"bye");
+        // The peers are to hear of it, but not to be waited for.
+        let _ = timeout(FAREWELL, quinn.wait_idle()).await;
+        tasks.end().await;
+        match cut {
+            0 => Ok(()),
+            cut => Err(undelivered(&self.0.hostname, cut, bound)),
+        }
+    }
+}
+
+fn undelivered(hostname: &str, cut: usize, bound: Duration) -> Failure {
+    Failure::wrap(
+        Cause::ConnectionCut,
+        format!(
+            "host {hostname:?} cut {cut} connections: \
+             what was written could not be delivered within {bound:?}"
+        ),
+    )
+}
+
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        let Inner { quinn, tasks, .. } = &*self.0;
+        tasks.closing().cancel();
+        tasks.cut().cancel();
+        quinn.close(CloseCode::Bye.into(), b"bye");
+    }
+}

@@ -1,0 +1,196 @@
+//! What a dial reports: sentences that name the host and the place.
+//!
+//! Owns the table from QUIC's and TLS's errors to causes. Never retries or
+//! decides anything.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use quinn::{ConnectionError, ReadError, VarInt, WriteError};
+use virtnet_core::{Addr, Cause, Failure};
+
+use crate::handshake::DialError;
+use crate::hostdata::Place;
+use crate::transport::{CloseCode, StreamCode};
+
+/// TLS alerts are QUIC error codes from here on (RFC 9001).
+const ALERTS: u64 = 0x100;
+
+/// Whom a dial tried to reach, and where.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Target<'a> {
+    pub(crate) dst: &'a Addr,
+    pub(crate) place: &'a Place,
+    /// The address that was tried, once there is one.
+    pub(crate) addr: Option<SocketAddr>,
+}
+
+impl fmt::Display for Target<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = self.place.to_string();
+        match self.addr.map(|addr| addr.to_string()) {
+            Some(addr) if addr != place => write!(f, "{place} ({addr})"),
+            _ => f.write_str(&place),
+        }
+    }
+}
+
+impl Target<'_> {
+    /// Nothing came back in time.
+    pub(crate) fn no_answer(&self, within: Duration) -> Failure {
+        let host = self.dst.host();
+        let text = format!("no answer from host {host:?} at {self} within {within:?}");
+        Failure::wrap(Cause::TimedOut, text)
+    }
+
+    /// The QUIC connection could not be made, or was lost before the dial was
+    /// accepted.
+    pub(crate) fn lost(&self, reason: &ConnectionError) -> Failure {
+        let host = self.dst.host();
+        match reason {
+            ConnectionError::TransportError(err) => match alert(err.code.into()) {
+                Some(alert) => self.not_trusted(alert),
+                None => self.failed(Cause::Protocol, reason),
+            },
+            ConnectionError::ConnectionClosed(close) => match alert(close.error_code.into()) {
+                Some(alert) => self.rejected(alert),
+                // QUIC's own "connection refused": too many handshakes.
+                None if u64::from(close.error_code) == 2 => Failure::wrap(
+                    Cause::ConnectionRefused,
+                    format!("host {host:?} at {self} takes no more connections now"),
+                ),
+                None => self.failed(Cause::ConnectionCut, reason),
+            },
+            ConnectionError::ApplicationClosed(close) if is(close.error_code, CloseCode::Bye) => {
+                Cause::ConnectionRefused.into()
+            }
+            ConnectionError::ApplicationClosed(close)
+                if is(close.error_code, CloseCode::SourceNotProved) =>
+            {
+                crate::frame::Refusal::SourceNotProved.failure(self.dst, self)
+            }
+            ConnectionError::TimedOut => Failure::wrap(
+                Cause::TimedOut,
+                format!("host {host:?} at {self} went silent"),
+            ),
+            ConnectionError::VersionMismatch => self.failed(Cause::Protocol, reason),
+            ConnectionError::LocallyClosed => Cause::NetworkDown.into(),
+            ConnectionError::ApplicationClosed(_)
+            | ConnectionError::Reset
+            | ConnectionError::CidsExhausted => self.failed(Cause::ConnectionCut, reason),
+        }
+    }
+
+    /// The handshake on a stream failed; `lost` says why the connection under
+    /// it is gone, if it is.
+    pub(crate) fn not_dialed(
+        &self,
+        err: &DialError,
+        lost: Option<&ConnectionError>,
+        within: Duration,
+    ) -> Failure {
+        let host = self.dst.host();
+        match (err, lost) {
+            (DialError::Refused(refusal), _) => refusal.failure(self.dst, self),
+            (DialError::Frame(err), _) => Failure::wrap(
+                Cause::Protocol,
+                format!("host {host:?} at {self} sent {err}"),
+            ),
+            (DialError::TimedOut | DialError::Io(_), Some(reason)) => self.lost(reason),
+            (DialError::TimedOut, None) => self.no_answer(within),
+            (DialError::Io(err), None) => match stream_code(err) {
+                Some(code) if is(code, StreamCode::Closing) => Cause::ConnectionRefused.into(),
+                Some(code) if is(code, StreamCode::Silent) => Failure::wrap(
+                    Cause::TimedOut,
+                    format!("host {host:?} at {self} did not hear from this side in time"),
+                ),
+                Some(_) | None => self.failed(Cause::ConnectionCut, err),
+            },
+        }
+    }
+
+    fn failed(&self, cause: Cause, err: &dyn fmt::Display) -> Failure {
+        let host = self.dst.host();
+        let text = format!("the connection to host {host:?} at {self} failed: {err}");
+        Failure::wrap(cause, text)
+    }
+
+    /// This side refused the other's certificate, or did not understand it.
+    fn not_trusted(&self, alert: u8) -> Failure {
+        let (host, network) = (self.dst.host(), self.dst.network());
+        let denied = |problem: String| Failure::wrap(Cause::PermissionDenied, problem);
+        match alert {
+            alerts::UNKNOWN_CA => denied(format!(
+                "what answers for host {host:?} at {self} is not on network {network:?}: \
+                 it is on another network, or no host of any"
+            )),
+            alerts::DECRYPT_ERROR => denied(format!(
+                "what answers for host {host:?} at {self} holds another secret \
+                 than this side for network {network:?}"
+            )),
+            alerts::BAD_CERTIFICATE => denied(format!(
+                "what answers for host {host:?} at {self} is another host of network {network:?}"
+            )),
+            alerts::CERTIFICATE_EXPIRED => denied(format!(
+                "the certificate of host {host:?} at {self} is not valid at this time"
+            )),
+            alerts::NO_APPLICATION_PROTOCOL => self.other_protocol(),
+            alert => denied(format!(
+                "what answers for host {host:?} at {self} did not prove its name (TLS alert {alert})"
+            )),
+        }
+    }
+
+    /// The other side refused this one's certificate, or the protocol.
+    fn rejected(&self, alert: u8) -> Failure {
+        let (host, network) = (self.dst.host(), self.dst.network());
+        let why = match alert {
+            alerts::NO_APPLICATION_PROTOCOL => return self.other_protocol(),
+            alerts::UNKNOWN_CA => format!("it does not take it for one of network {network:?}"),
+            alerts::DECRYPT_ERROR => "it holds another secret".to_owned(),
+            alerts::CERTIFICATE_EXPIRED => "it finds it not valid at this time".to_owned(),
+            alert => format!("TLS alert {alert}"),
+        };
+        Failure::wrap(
+            Cause::PermissionDenied,
+            format!("host {host:?} at {self} rejected this host's certificate: {why}"),
+        )
+    }
+
+    fn other_protocol(&self) -> Failure {
+        let (host, alpn) = (self.dst.host(), String::from_utf8_lossy(crate::tls::ALPN));
+        let text = format!("what answers for host {host:?} at {self} does not speak {alpn}");
+        Failure::wrap(Cause::Protocol, text)
+    }
+}
+
+/// The TLS alerts that are told apart (RFC 8446).
+mod alerts {
+    pub(super) const BAD_CERTIFICATE: u8 = 42;
+    pub(super) const CERTIFICATE_EXPIRED: u8 = 45;
+    pub(super) const UNKNOWN_CA: u8 = 48;
+    pub(super) const DECRYPT_ERROR: u8 = 51;
+    pub(super) const NO_APPLICATION_PROTOCOL: u8 = 120;
+}
+
+fn alert(code: u64) -> Option<u8> {
+    code.checked_sub(ALERTS)?.try_into().ok()
+}
+
+fn is(code: VarInt, known: impl Into<VarInt>) -> bool {
+    code == known.into()
+}
+
+/// The code with which the peer ended the stream, in either direction.
+fn stream_code(err: &io::Error) -> Option<VarInt> {
+    let inner = err.get_ref()?;
+    if let Some(ReadError::Reset(code)) = inner.downcast_ref() {
+        return Some(*code);
+    }
+    match inner.downcast_ref() {
+        Some(WriteError::Stopped(code)) => Some(*code),
+        _ => None,
+    }
+}

@@ -1,0 +1,285 @@
+//! Frames: the bytes that open a connection, and what they mean.
+//!
+//! Owns the layout of protocol version 1 and its limits. Never reads or writes
+//! a stream, and knows nothing of QUIC.
+//!
+//! A connection is one stream, which the dialer opens:
+//!
+//! ```text
+//! dialer   → Hello    version u8, length u16, then of that length:
+//!                     network, source host, source port u16,
+//!                     destination host, destination port u16
+//! acceptor → Reply    0                    waiting: still deciding
+//!                     1, port u16          accepted: the accepting port
+//!                     2, code u8           refused; for code 6 the version
+//!                                          that the acceptor speaks follows
+//! dialer   → Confirm  1                    the dialer holds its end
+//! ```
+//!
+//! Numbers are big-endian, a name is a one-byte length and that many bytes of
+//! UTF-8. At most one *waiting* comes before the final reply.
+
+use std::sync::Arc;
+
+use virtnet_core::{Addr, AddrError, Cause, Failure, MAX_NAME};
+
+/// The version of the protocol, which is the first byte of every connection.
+pub(crate) const VERSION: u8 = 1;
+
+/// The bytes before a Hello's body: version and length.
+pub(crate) const HEADER: usize = 3;
+
+/// The longest body of a Hello: three names and two ports.
+pub(crate) const MAX_BODY: usize = 3 * (1 + MAX_NAME) + 2 * 2;
+
+/// The longest Reply: a refusal that names a version.
+pub(crate) const MAX_REPLY: usize = 3;
+
+/// The one byte of a Confirm.
+pub(crate) const CONFIRM: u8 = 1;
+
+const WAITING: u8 = 0;
+const ACCEPTED: u8 = 1;
+const REFUSED: u8 = 2;
+
+/// Bytes that are no frame.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum FrameError {
+    #[error("it speaks version {0} of the protocol, this side version {VERSION}")]
+    Version(u8),
+    #[error("a first frame of {0} bytes, which is more than {MAX_BODY}")]
+    TooLong(usize),
+    #[error("a frame that ends too early")]
+    Truncated,
+    #[error("a frame with bytes after its end")]
+    Trailing,
+    #[error("a name that is not UTF-8")]
+    NotUtf8,
+    #[error("{0}")]
+    Name(#[from] AddrError),
+    #[error("port 0 where a port must be")]
+    PortZero,
+    #[error("a reply of unknown kind {0}")]
+    Kind(u8),
+    #[error("a second \"waiting\"")]
+    WaitingTwice,
+}
+
+/// The first frame: who dials whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Hello {
+    pub(crate) src: Addr,
+    pub(crate) dst: Addr,
+}
+
+impl Hello {
+    /// The whole frame. Both addresses are of one network.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut frame = vec![VERSION, 0, 0];
+        put_name(&mut frame, self.dst.network());
+        put_name(&mut frame, self.src.host());
+        frame.extend(self.src.port().to_be_bytes());
+        put_name(&mut frame, self.dst.host());
+        frame.extend(self.dst.port().to_be_bytes());
+        let length = (frame.len() - HEADER) as u16;
+        frame[1..HEADER].copy_from_slice(&length.to_be_bytes());
+        frame
+    }
+
+    /// The length of the body, out of the two bytes after the version.
+    pub(crate) fn body_length(bytes: [u8; 2]) -> Result<usize, FrameError> {
+        let length = usize::from(u16::from_be_bytes(bytes));
+        if length > MAX_BODY {
+            return Err(FrameError::TooLong(length));
+        }
+        Ok(length)
+    }
+
+    /// Reads the body.
+    pub(crate) fn decode(body: &[u8]) -> Result<Hello, FrameError> {
+        let mut rest = body;
+        let network: Arc<str> = take_name(&mut rest)?.into();
+        let src_host = take_name(&mut rest)?;
+        let src_port = take_u16(&mut rest)?;
+        let dst_host = take_name(&mut rest)?;
+        let dst_port = take_u16(&mut rest)?;
+        if !rest.is_empty() {
+            return Err(FrameError::Trailing);
+        }
+        if src_port == 0 {
+            return Err(FrameError::PortZero);
+        }
+        Ok(Hello {
+            src: Addr::new(Arc::clone(&network), src_host, src_port)?,
+            dst: Addr::new(network, dst_host, dst_port)?,
+        })
+    }
+}
+
+fn put_name(frame: &mut Vec<u8>, name: &str) {
+    let length = u8::try_from(name.len()).expect("an address holds names of at most 255 bytes");
+    frame.push(length);
+    frame.extend(name.as_bytes());
+}
+
+fn take<'a>(rest: &mut &'a [u8], count: usize) -> Result<&'a [u8], FrameError> {
+    let (taken, left) = rest.split_at_checked(count).ok_or(FrameError::Truncated)?;
+    *rest = left;
+    Ok(taken)
+}
+
+fn take_u16(rest: &mut &[u8]) -> Result<u16, FrameError> {
+    let bytes = take(rest, 2)?;
+    Ok(u16::from_be_bytes([bytes[0], bytes[1]]))
+}
+
+fn take_name<'a>(rest: &mut &'a [u8]) -> Result<&'a str, FrameError> {
+    let length = take(rest, 1)?[0];
+    let name = take(rest, usize::from(length))?;
+    std::str::from_utf8(name).map_err(|_| FrameError::NotUtf8)
+}
+
+/// The acceptor's answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reply {
+    /// Nobody has decided yet, but the acceptor lives.
+    Waiting,
+    /// The accepting port, on the dialed host.
+    Accepted(u16),
+    /// No connection, and why.
+    Refused(Refusal),
+}
+
+impl Reply {
+    pub(crate) fn encode(self) -> Vec<u8> {
+        match self {
+            Reply::Waiting => vec![WAITING],
+            Reply::Accepted(port) => {
+                let [high, low] = port.to_be_bytes();
+                vec![ACCEPTED, high, low]
+            }
+            Reply::Refused(Refusal::Version(theirs)) => {
+                vec![REFUSED, Refusal::Version(theirs).code(), theirs]
+            }
+            Reply::Refused(refusal) => vec![REFUSED, refusal.code()],
+        }
+    }
+
+    /// Reads a reply; `None` when `bytes` is the beginning of one.
+    ///
+    /// What follows a reply belongs to the connection, so the caller adds one
+    /// byte at a time and never reads past the reply's end.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Option<Reply>, FrameError> {
+        match *bytes {
+            [] | [ACCEPTED] | [ACCEPTED, _] | [REFUSED] | [REFUSED, Refusal::VERSION] => Ok(None),
+            [WAITING] => Ok(Some(Reply::Waiting)),
+            [ACCEPTED, 0, 0] => Err(FrameError::PortZero),
+            [ACCEPTED, high, low] => Ok(Some(Reply::Accepted(u16::from_be_bytes([high, low])))),
+            [REFUSED, Refusal::VERSION, theirs] => {
+                Ok(Some(Reply::Refused(Refusal::Version(theirs))))
+            }
+            [REFUSED, code] => Ok(Some(Reply::Refused(Refusal::from_code(code)))),
+            [WAITING | ACCEPTED | REFUSED, ..] => Err(FrameError::Trailing),
+            [kind, ..] => Err(FrameError::Kind(kind)),
+        }
+    }
+}
+
+/// Why the acceptor refused. It travels as a number:
+///
+/// | code | refusal | becomes |
+/// |---|---|---|
+/// | 1 | the host is not there | no such host |
+/// | 2 | nothing listens, or no room, or going down | connection refused |
+/// | 3 | the endpoint is another host's | permission denied |
+/// | 4 | the endpoint is on another network | permission denied |
+/// | 5 | the dialer's certificate does not prove its name | permission denied |
+/// | 6 | another version of the protocol | protocol violation |
+/// | 7 | the first frame could not be read | protocol violation |
+/// | other | of a later revision | connection refused |
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    NoSuchHost,
+    ConnectionRefused,
+    WrongHost,
+    WrongNetwork,
+    SourceNotProved,
+    /// The version that the acceptor speaks.
+    Version(u8),
+    Malformed,
+    Unknown(u8),
+}
+
+impl Refusal {
+    const VERSION: u8 = 6;
+
+    fn code(self) -> u8 {
+        match self {
+            Refusal::NoSuchHost => 1,
+            Refusal::ConnectionRefused => 2,
+            Refusal::WrongHost => 3,
+            Refusal::WrongNetwork => 4,
+            Refusal::SourceNotProved => 5,
+            Refusal::Version(_) => Refusal::VERSION,
+            Refusal::Malformed => 7,
+            Refusal::Unknown(code) => code,
+        }
+    }
+
+    /// The refusal of a code that carries nothing more.
+    fn from_code(code: u8) -> Refusal {
+        match code {
+            1 => Refusal::NoSuchHost,
+            2 => Refusal::ConnectionRefused,
+            3 => Refusal::WrongHost,
+            4 => Refusal::WrongNetwork,
+            5 => Refusal::SourceNotProved,
+            7 => Refusal::Malformed,
+            code => Refusal::Unknown(code),
+        }
+    }
+
+    /// What the notifier decided, as a refusal.
+    pub(crate) fn of(failure: &Failure) -> Refusal {
+        match failure.cause() {
+            Cause::NoSuchHost => Refusal::NoSuchHost,
+            _ => Refusal::ConnectionRefused,
+        }
+    }
+
+    /// What the dial reports; `place` is the address that answered.
+    pub(crate) fn failure(self, dst: &Addr, place: impl std::fmt::Display) -> Failure {
+        let host = dst.host();
+        match self {
+            Refusal::NoSuchHost => Cause::NoSuchHost.into(),
+            Refusal::ConnectionRefused | Refusal::Unknown(_) => Cause::ConnectionRefused.into(),
+            Refusal::WrongHost => Failure::wrap(
+                Cause::PermissionDenied,
+                format!("{place} says that it is not host {host:?}"),
+            ),
+            Refusal::WrongNetwork => Failure::wrap(
+                Cause::PermissionDenied,
+                format!("{place} says that it is not on network {:?}", dst.network()),
+            ),
+            Refusal::SourceNotProved => Failure::wrap(
+                Cause::PermissionDenied,
+                format!("host {host:?} at {place} does not take this host for who it says it is"),
+            ),
+            Refusal::Version(theirs) => Failure::wrap(
+                Cause::Protocol,
+                format!(
+                    "host {host:?} at {place} speaks version {theirs} of the protocol, \
+                     this side version {VERSION}"
+                ),
+            ),
+            Refusal::Malformed => Failure::wrap(
+                Cause::Protocol,
+                format!("host {host:?} at {place} could not read the first frame"),
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "frame_tests.rs"]
+mod tests;

@@ -1,0 +1,324 @@
+//! The handshake over pipes in memory, down to one byte at a time.
+//!
+//! Owns no production code.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::{DuplexStream, ReadHalf, WriteHalf, duplex, split};
+use tokio_util::sync::CancellationToken;
+use virtnet_core::Addr;
+
+use super::*;
+
+const BOUND: Duration = Duration::from_secs(3);
+const PORT: u16 = 258;
+
+fn hello() -> Hello {
+    Hello {
+        src: Addr::new("net", "α", 1).unwrap(),
+        dst: Addr::new("net", "β", 2).unwrap(),
+    }
+}
+
+/// Stands in for the core's `Accept`.
+struct Fake {
+    cancel: CancellationToken,
+    dropped: Arc<AtomicBool>,
+}
+
+impl Taken for Fake {
+    fn port(&self) -> u16 {
+        PORT
+    }
+
+    async fn cancelled(&mut self) {
+        self.cancel.cancelled().await;
+    }
+}
+
+impl Drop for Fake {
+    fn drop(&mut self) {
+        self.dropped.store(true, Relaxed);
+    }
+}
+
+impl std::fmt::Debug for Fake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Fake")
+    }
+}
+
+/// What the tests know of an accept that was taken.
+#[derive(Clone, Default)]
+struct Watch {
+    cancel: CancellationToken,
+    dropped: Arc<AtomicBool>,
+}
+
+impl Watch {
+    fn fake(&self) -> Fake {
+        Fake {
+            cancel: self.cancel.clone(),
+            dropped: Arc::clone(&self.dropped),
+        }
+    }
+}
+
+type Halves = (ReadHalf<DuplexStream>, WriteHalf<DuplexStream>);
+
+fn pipe(capacity: usize) -> (Halves, Halves) {
+    let (one, other) = duplex(capacity);
+    (split(one), split(other))
+}
+
+/// An acceptor that takes the connection after `delay`.
+async fn accept_after(
+    (mut reader, mut writer): Halves,
+    delay: Duration,
+    watch: Watch,
+) -> Met<Fake> {
+    let decide = |heard: Hello| async move {
+        assert_eq!(heard, hello());
+        sleep(delay).await;
+        Ok(watch.fake())
+    };
+    accept(&mut reader, &mut writer, BOUND, |_| Ok(()), decide).await
+}
+
+async fn dial_in(halves: &mut Halves, within: Duration) -> Result<u16, DialError> {
+    let deadline = Instant::now() + within;
+    dial(&mut halves.0, &mut halves.1, &hello(), deadline).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn accepted() {
+    for capacity in [1, 8, 1024] {
+        let (mut here, there) = pipe(capacity);
+        let accepting = accept_after(there, Duration::ZERO, Watch::default());
+        let (dialed, met) = tokio::join!(dial_in(&mut here, BOUND), accepting);
+        assert_eq!(dialed.unwrap(), PORT);
+        assert!(matches!(met, Met::Connected(_)), "{met:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused() {
+    for refusal in [
+        Refusal::NoSuchHost,
+        Refusal::ConnectionRefused,
+        Refusal::WrongHost,
+    ] {
+        for checked in [true, false] {
+            let (mut here, (mut reader, mut writer)) = pipe(1);
+            let check = |_: &Hello| if checked { Err(refusal) } else { Ok(()) };
+            let decide = |_| async { Err::<Fake, _>(refusal) };
+            let accepting = accept(&mut reader, &mut writer, BOUND, check, decide);
+            let (dialed, met) = tokio::join!(dial_in(&mut here, BOUND), accepting);
+            assert!(
+                matches!(dialed, Err(DialError::Refused(r)) if r == refusal),
+                "{dialed:?}"
+            );
+            assert!(matches!(met, Met::Refused(r) if r == refusal), "{met:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_decision_is_waited_for_past_the_deadline() {
+    for capacity in [1, 8] {
+        let (mut here, there) = pipe(capacity);
+        let accepting = accept_after(there, 100 * BOUND, Watch::default());
+        let (dialed, met) = tokio::join!(dial_in(&mut here, BOUND), accepting);
+        assert_eq!(dialed.unwrap(), PORT);
+        assert!(matches!(met, Met::Connected(_)), "{met:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_first_reply_the_dial_times_out() {
+    let (mut here, _there) = pipe(1024);
+    let start = Instant::now();
+    let dialed = dial_in(&mut here, BOUND).await;
+    assert!(matches!(dialed, Err(DialError::TimedOut)), "{dialed:?}");
+    assert_eq!(start.elapsed(), BOUND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_is_bounded() {
+    // No first frame, half of one, and no confirmation.
+    let frame = hello().encode();
+    for sent in [&frame[..0], &frame[..1], &frame[..frame.len() - 1], &frame] {
+        let (mut here, there) = pipe(1024);
+        here.1.write_all(sent).await.unwrap();
+        let start = Instant::now();
+        let watch = Watch::default();
+        let met = accept_after(there, Duration::ZERO, watch.clone()).await;
+        if sent.len() < frame.len() {
+            assert!(matches!(met, Met::NoFirstFrame), "{met:?}");
+        } else {
+            assert!(matches!(met, Met::NotConfirmed), "{met:?}");
+            assert!(watch.dropped.load(Relaxed));
+        }
+        assert_eq!(start.elapsed(), BOUND);
+    }
+}
+
+/// Polls a dial `polls` times, the acceptor after each, and then gives it up.
+/// Returns whether the dial had succeeded, and how the acceptor ended.
+async fn abandon_after(polls: usize, capacity: usize, watch: &Watch) -> (bool, Met<Fake>) {
+    let (mut here, there) = pipe(capacity);
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut accepting = Box::pin(accept_after(there, Duration::ZERO, watch.clone()));
+    let mut early = None;
+    let mut succeeded = false;
+    {
+        let mut dialing = Box::pin(dial_in(&mut here, BOUND));
+        for _ in 0..polls {
+            if let Poll::Ready(dialed) = dialing.as_mut().poll(&mut cx) {
+                dialed.unwrap();
+                succeeded = true;
+                break;
+            }
+            if early.is_none()
+                && let Poll::Ready(met) = accepting.as_mut().poll(&mut cx)
+            {
+                early = Some(met);
+            }
+        }
+    }
+    if succeeded {
+        // It holds its end; that the stream then ends is another matter.
+        let met = accepting.await;
+        return (true, met);
+    }
+    drop(here);
+    match early {
+        Some(met) => (false, met),
+        None => (false, accepting.await),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dial_given_up_at_any_poll_leaves_no_connection() {
+    for capacity in [1, 8, 1024] {
+        let mut polls = 0;
+        loop {
+            let watch = Watch::default();
+            let (succeeded, met) = abandon_after(polls, capacity, &watch).await;
+            if succeeded {
+                assert!(matches!(met, Met::Connected(_)), "{met:?}");
+                break;
+            }
+            assert!(
+                matches!(met, Met::Abandoned),
+                "after {polls} polls: {met:?}"
+            );
+            polls += 1;
+            assert!(polls < 1000, "the dial never succeeds");
+        }
+        assert!(
+            polls > 1,
+            "with {capacity} bytes there was nothing to give up"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn garbage_is_refused_with_a_reply() {
+    let mut long = hello().encode();
+    long[1..3].copy_from_slice(&u16::MAX.to_be_bytes());
+    let mut bad_name = hello().encode();
+    bad_name[4] = b'\n';
+    for (sent, reply, err) in [
+        (&[0xff][..], &[2, 6, VERSION][..], FrameError::Version(0xff)),
+        (
+            b"GET / HTTP/1.1\r\n",
+            &[2, 6, VERSION],
+            FrameError::Version(b'G'),
+        ),
+        (&long, &[2, 7], FrameError::TooLong(u16::MAX.into())),
+        (&[VERSION, 0, 0], &[2, 7], FrameError::Truncated),
+        (&[VERSION, 0, 2, 1, 0xff], &[2, 7], FrameError::NotUtf8),
+    ] {
+        let (mut here, there) = pipe(2048);
+        here.1.write_all(sent).await.unwrap();
+        let met = accept_after(there, Duration::ZERO, Watch::default()).await;
+        assert!(matches!(&met, Met::Malformed(e) if *e == err), "{met:?}");
+        let mut heard = vec![0; reply.len()];
+        here.0.read_exact(&mut heard).await.unwrap();
+        assert_eq!(heard, reply);
+    }
+    let (mut here, there) = pipe(2048);
+    here.1.write_all(&bad_name).await.unwrap();
+    let met = accept_after(there, Duration::ZERO, Watch::default()).await;
+    assert!(
+        matches!(met, Met::Malformed(FrameError::Name(_))),
+        "{met:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn frames_out_of_turn_are_a_violation() {
+    // Before the reply.
+    let (mut here, there) = pipe(1024);
+    here.1.write_all(&hello().encode()).await.unwrap();
+    here.1.write_all(&[CONFIRM]).await.unwrap();
+    let met = accept_after(there, BOUND, Watch::default()).await;
+    assert!(matches!(met, Met::Violation), "{met:?}");
+    // Something else than a Confirm after it.
+    let (mut here, there) = pipe(1024);
+    let watch = Watch::default();
+    let accepting = accept_after(there, Duration::ZERO, watch.clone());
+    let dialing = async {
+        here.1.write_all(&hello().encode()).await.unwrap();
+        here.0.read_exact(&mut [0; 3]).await.unwrap();
+        here.1.write_all(&[CONFIRM + 1]).await.unwrap();
+    };
+    let (met, ()) = tokio::join!(accepting, dialing);
+    assert!(matches!(met, Met::Violation), "{met:?}");
+    assert!(watch.dropped.load(Relaxed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_accept_cancelled_late_frees_its_port_and_closes() {
+    let (mut here, there) = pipe(1024);
+    let watch = Watch::default();
+    let accepting = accept_after(there, Duration::ZERO, watch.clone());
+    let dialing = async {
+        here.1.write_all(&hello().encode()).await.unwrap();
+        here.0.read_exact(&mut [0; 3]).await.unwrap();
+        watch.cancel.cancel();
+        // Time stands still until everybody waits: the cancel has been seen.
+        sleep(Duration::from_millis(1)).await;
+        assert!(watch.dropped.load(Relaxed));
+        here.1.write_all(&[CONFIRM]).await.unwrap();
+    };
+    let (met, ()) = tokio::join!(accepting, dialing);
+    assert!(matches!(met, Met::Orphaned), "{met:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn replies_that_are_none_fail_the_dial() {
+    for (sent, err) in [
+        (&[9][..], FrameError::Kind(9)),
+        (&[1, 0, 0], FrameError::PortZero),
+        (&[0, 0], FrameError::WaitingTwice),
+    ] {
+        let (mut here, mut there) = pipe(1024);
+        there.1.write_all(sent).await.unwrap();
+        let dialed = dial_in(&mut here, BOUND).await;
+        assert!(
+            matches!(&dialed, Err(DialError::Frame(e)) if *e == err),
+            "{dialed:?}"
+        );
+    }
+    for sent in [&[][..], &[1], &[1, 1], &[2]] {
+        let (mut here, mut there) = pipe(1024);
+        there.1.write_all(sent).await.unwrap();
+        drop(there);
+        let dialed = dial_in(&mut here, BOUND).await;
+        assert!(matches!(dialed, Err(DialError::Io(_))), "{dialed:?}");
+    }
+}

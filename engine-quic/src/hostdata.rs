@@ -1,0 +1,204 @@
+//! Hostdata: where a host is reached, as `host:port`.
+//!
+//! Owns what is announced, how it is read, and the lookup of DNS names. Never
+//! connects to anything.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use virtnet_core::{Cause, Failure};
+
+use crate::transport::Families;
+
+/// Longest DNS name, in bytes.
+const MAX_DNS_NAME: usize = 253;
+
+/// Most addresses of one name that a dial tries.
+const MAX_ADDRESSES: usize = 8;
+
+/// A host of the real network: an IP address or a DNS name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum RealHost {
+    Ip(IpAddr),
+    Name(String),
+}
+
+/// Where an endpoint is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    host: RealHost,
+    port: u16,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            RealHost::Ip(ip) => SocketAddr::new(*ip, self.port).fmt(f),
+            RealHost::Name(name) => write!(f, "{name}:{}", self.port),
+        }
+    }
+}
+
+impl Place {
+    /// Reads what the registry says of `hostname`.
+    pub(crate) fn parse(hostname: &str, hostdata: &str) -> Result<Place, Failure> {
+        let corrupt = |problem: &str| {
+            let shown: String = hostdata.chars().take(80).collect();
+            Failure::wrap(
+                Cause::Protocol,
+                format!(
+                    "the registry says that host {hostname:?} is at {shown:?}, \
+                     which is no address: {problem}"
+                ),
+            )
+        };
+        let (host, port) = split(hostdata).map_err(corrupt)?;
+        let port = port.ok_or("the port is missing").map_err(corrupt)?;
+        Ok(Place { host, port })
+    }
+
+    /// The addresses to try, in order. Waits for the DNS where it is asked.
+    pub(crate) async fn resolve(
+        &self,
+        hostname: &str,
+        families: Families,
+    ) -> Result<Vec<SocketAddr>, Failure> {
+        let failed = |problem: String| {
+            Failure::other(format!(
+                "cannot reach host {hostname:?} at {self}: {problem}"
+            ))
+        };
+        let found: Vec<SocketAddr> = match &self.host {
+            RealHost::Ip(ip) => vec![SocketAddr::new(*ip, self.port)],
+            RealHost::Name(name) => tokio::net::lookup_host((&**name, self.port))
+                .await
+                .map_err(|err| failed(format!("the name cannot be resolved: {err}")))?
+                .collect(),
+        };
+        let mut usable = found.clone();
+        usable.retain(|addr| families.reach(addr));
+        usable.truncate(MAX_ADDRESSES);
+        if usable.is_empty() {
+            return Err(failed(match found.first() {
+                None => "the name has no address".to_owned(),
+                Some(addr) if addr.is_ipv6() => {
+                    format!("{addr} is IPv6, and this host is bound to IPv4 only")
+                }
+                Some(addr) => format!("{addr} is IPv4, and this host is bound to IPv6 only"),
+            }));
+        }
+        Ok(usable)
+    }
+}
+
+/// What a host announces instead of the address it is bound to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Advertised {
+    host: RealHost,
+    port: Option<u16>,
+}
+
+impl Advertised {
+    /// Decides what the hosts bound to `bind` announce.
+    ///
+    /// # Errors
+    ///
+    /// When that would be no address that others could reach.
+    pub(crate) fn new(advertise: Option<&str>, bind: SocketAddr) -> Result<Advertised, Failure> {
+        match advertise {
+            Some(input) => {
+                let (host, port) = split(input).map_err(|problem| {
+                    Failure::wrap(
+                        Cause::InvalidAddr,
+                        format!("cannot advertise {input:?}: {problem}"),
+                    )
+                })?;
+                Ok(Advertised { host, port })
+            }
+            None if bind.ip().is_unspecified() => Err(Failure::wrap(
+                Cause::InvalidAddr,
+                format!(
+                    "hosts bound to {bind} do not know where others reach them: \
+                     set the address to advertise"
+                ),
+            )),
+            None => Ok(Advertised {
+                host: RealHost::Ip(bind.ip()),
+                port: None,
+            }),
+        }
+    }
+
+    /// The hostdata of an endpoint that is bound to `port`.
+    pub(crate) fn hostdata(&self, port: u16) -> String {
+        let place = Place {
+            host: self.host.clone(),
+            port: self.port.unwrap_or(port),
+        };
+        place.to_string()
+    }
+}
+
+/// Splits `host` or `host:port`; IPv6 addresses are in brackets where a port
+/// follows.
+fn split(input: &str) -> Result<(RealHost, Option<u16>), &'static str> {
+    if let Ok(ip) = input.parse::<Ipv6Addr>() {
+        return Ok((real_host(&ip.to_string())?, None));
+    }
+    let (host, port) = match input.strip_prefix('[') {
+        Some(rest) => {
+            let (host, rest) = rest.split_once(']').ok_or("a bracket is not closed")?;
+            host.parse::<Ipv6Addr>()
+                .map_err(|_| "what is in brackets is no IPv6 address")?;
+            match rest.strip_prefix(':') {
+                Some(port) => (host, Some(port)),
+                None if rest.is_empty() => (host, None),
+                None => return Err("something follows the brackets"),
+            }
+        }
+        None => match input.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (input, None),
+        },
+    };
+    let host = real_host(host)?;
+    let port = match port {
+        None => None,
+        Some(digits) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => {
+            match digits.parse() {
+                Ok(0) => return Err("port 0 is none"),
+                Ok(port) => Some(port),
+                Err(_) => return Err("the port does not fit 16 bits"),
+            }
+        }
+        Some(_) => return Err("the port is not a number"),
+    };
+    Ok((host, port))
+}
+
+fn real_host(host: &str) -> Result<RealHost, &'static str> {
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        if ip.to_canonical().is_unspecified() {
+            return Err("an unspecified address reaches nobody");
+        }
+        return Ok(RealHost::Ip(ip));
+    }
+    if host.is_empty() {
+        return Err("the host is missing");
+    }
+    // The characters of names in use, the underscore of compose files included.
+    let in_use = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    if host.len() > MAX_DNS_NAME || !host.bytes().all(in_use) {
+        return Err("the host is neither an IP address nor a DNS name");
+    }
+    // A resolver would take `0` or `0x7f.1` for an IPv4 address.
+    let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or("");
+    if last.is_empty() || last.starts_with(|c: char| c.is_ascii_digit()) {
+        return Err("the host is neither an IP address nor a DNS name");
+    }
+    Ok(RealHost::Name(host.to_owned()))
+}
+
+#[cfg(test)]
+#[path = "hostdata_tests.rs"]
+mod tests;

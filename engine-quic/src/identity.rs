@@ -1,0 +1,294 @@
+//! Identities: who may be which host, and how a host proves its name.
+//!
+//! Owns the derivation of a network's authority from its secret, the
+//! certificates of its hosts, and PKI files in place of both. Never decides
+//! what TLS allows: `tls` does.
+
+use std::path::Path;
+
+use hkdf::Hkdf;
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PKCS_ED25519, SerialNumber,
+};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use sha2::{Digest, Sha256};
+use virtnet_core::{Cause, Failure};
+
+use crate::Secret;
+
+/// Says which derivation this is, so that a later one gives other keys.
+const DERIVATION: &[u8] = b"virtnet/1 authority";
+
+/// What precedes the 32 bytes of an Ed25519 key in PKCS#8 (RFC 8410).
+const PKCS8_ED25519: [u8; 16] = [
+    0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
+];
+
+/// Most bytes of a PEM file that are looked at.
+const MAX_PEM: u64 = 1 << 20;
+
+/// How the hosts of a subnetwork prove their names, and whom they trust.
+///
+/// With a [`Secret`] every host mints a certificate of its own when it is made,
+/// and every holder of the secret can be any host of the network. Where members
+/// are not to be trusted that far, bring certificates of your own
+/// ([`Identity::pki`]).
+#[derive(Debug, Clone)]
+pub struct Identity(pub(crate) Kind);
+
+#[derive(Clone)]
+pub(crate) enum Kind {
+    Secret(Secret),
+    Pki(Pki),
+}
+
+/// Certificates that were made elsewhere.
+#[derive(Clone)]
+pub(crate) struct Pki {
+    pub(crate) authorities: Vec<CertificateDer<'static>>,
+    chain: Vec<CertificateDer<'static>>,
+    key: std::sync::Arc<PrivateKeyDer<'static>>,
+}
+
+impl Identity {
+    /// Members are those who hold `secret`.
+    pub fn secret(secret: Secret) -> Identity {
+        Identity(Kind::Secret(secret))
+    }
+
+    /// Members are those whose certificates `authorities` signed; all three
+    /// are PEM.
+    ///
+    /// `chain` begins with the certificate of the subnetwork's hosts and `key`
+    /// is its key. The certificate must be good for TLS servers and clients,
+    /// and hold the name [`dns_name`] of every host that is to be made with it;
+    /// a host whose name it lacks cannot be made.
+    ///
+    /// # Errors
+    ///
+    /// When one of them holds no certificate, or no key.
+    pub fn pki(authorities: &[u8], chain: &[u8], key: &[u8]) -> Result<Identity, Failure> {
+        Identity::read_pki([
+            (authorities, "the authorities' certificates"),
+            (chain, "the certificate chain"),
+            (key, "the key"),
+        ])
+    }
+
+    /// [`Identity::pki`] out of three PEM files.
+    ///
+    /// # Errors
+    ///
+    /// As there, and when a file cannot be read; names the file.
+    pub fn pki_files(
+        authorities: impl AsRef<Path>,
+        chain: impl AsRef<Path>,
+        key: impl AsRef<Path>,
+    ) -> Result<Identity, Failure> {
+        let (authorities, chain, key) = (authorities.as_ref(), chain.as_ref(), key.as_ref());
+        Identity::read_pki([
+            (&read_file(authorities)?, &format!("file {authorities:?}")),
+            (&read_file(chain)?, &format!("file {chain:?}")),
+            (&read_file(key)?, &format!("file {key:?}")),
+        ])
+    }
+
+    fn read_pki(pem: [(&[u8], &str); 3]) -> Result<Identity, Failure> {
+        let [
+            (authorities, authorities_at),
+            (chain, chain_at),
+            (key, key_at),
+        ] = pem;
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|err| {
+            Failure::other(format!("cannot read a private key from {key_at}: {err}"))
+        })?;
+        Ok(Identity(Kind::Pki(Pki {
+            authorities: read_certificates(authorities, authorities_at)?,
+            chain: read_certificates(chain, chain_at)?,
+            key: key.into(),
+        })))
+    }
+}
+
+impl std::fmt::Debug for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Kind::Secret(_) => "Secret",
+            Kind::Pki(_) => "Pki",
+        })
+    }
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
+    use std::io::Read;
+    let mut pem = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(MAX_PEM).read_to_end(&mut pem))
+        .map_err(|err| Failure::other(format!("cannot read file {path:?}: {err}")))?;
+    Ok(pem)
+}
+
+fn read_certificates(pem: &[u8], at: &str) -> Result<Vec<CertificateDer<'static>>, Failure> {
+    let bad =
+        |problem: &str| Failure::other(format!("cannot read certificates from {at}: {problem}"));
+    let certificates = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|err| bad(&err.to_string()))?;
+    if certificates.is_empty() {
+        return Err(bad("there are none"));
+    }
+    Ok(certificates)
+}
+
+/// A host's certificate chain, and the key of its first certificate.
+pub(crate) struct Certified {
+    pub(crate) chain: Vec<CertificateDer<'static>>,
+    pub(crate) key: PrivateKeyDer<'static>,
+}
+
+impl Pki {
+    pub(crate) fn certified(&self) -> Certified {
+        Certified {
+            chain: self.chain.clone(),
+            key: self.key.clone_key(),
+        }
+    }
+}
+
+/// The authority that all holders of a secret derive alike.
+pub(crate) struct Authority {
+    pub(crate) certificate: CertificateDer<'static>,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    /// Derives the authority of `network` from the bytes of a secret.
+    pub(crate) fn derive(key: &[u8; 32], network: &str) -> Result<Authority, Failure> {
+        let mut seed = [0; 32];
+        Hkdf::<Sha256>::new(Some(DERIVATION), key)
+            .expand(network.as_bytes(), &mut seed)
+            .expect("32 bytes are within what HKDF can give");
+        let pkcs8 = PrivatePkcs8KeyDer::from([&PKCS8_ED25519[..], &seed].concat());
+        let pair = KeyPair::from_pkcs8_der_and_sign_algo(&pkcs8, &PKCS_ED25519).map_err(unmade)?;
+        let mut params = CertificateParams::default();
+        // The name is the network's and the key is the secret's. So a dialer
+        // can tell another network's host (nobody of that name is trusted)
+        // from one that holds another secret (the name fits, the key does not).
+        let name = format!("virtnet {}", base32(&Sha256::digest(network)));
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.serial_number = Some(SerialNumber::from(1));
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        let certificate = params.self_signed(&pair).map_err(unmade)?.der().clone();
+        Ok(Authority {
+            certificate,
+            issuer: Issuer::new(params, pair),
+        })
+    }
+
+    /// Mints a certificate for the host of that DNS name, with a key of its own.
+    pub(crate) fn mint(&self, name: &str) -> Result<Certified, Failure> {
+        let pair = KeyPair::generate_for(&PKCS_ED25519).map_err(unmade)?;
+        let mut params = CertificateParams::new([name.to_owned()]).map_err(unmade)?;
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "virtnet host");
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![
+            ExtendedKeyUsagePurpose::ServerAuth,
+            ExtendedKeyUsagePurpose::ClientAuth,
+        ];
+        let leaf = params.signed_by(&pair, &self.issuer).map_err(unmade)?;
+        Ok(Certified {
+            chain: vec![leaf.der().clone()],
+            key: PrivatePkcs8KeyDer::from(pair.serialize_der()).into(),
+        })
+    }
+}
+
+fn unmade(err: rcgen::Error) -> Failure {
+    Failure::wrap(Cause::Other, format!("cannot make a certificate: {err}"))
+}
+
+/// The DNS name that stands for a host in certificates.
+///
+/// A hash of network and hostname, as hostnames may hold what DNS names may
+/// not. It changes when a byte of either changes.
+///
+/// ```
+/// use virtnet_engine_quic::dns_name;
+///
+/// assert_eq!(dns_name("net", "α").len(), 60);
+/// assert_ne!(dns_name("net", "α"), dns_name("net", "Α"));
+/// assert_ne!(dns_name("ab", "c"), dns_name("a", "bc"));
+/// ```
+pub fn dns_name(network: &str, hostname: &str) -> String {
+    let mut hash = Sha256::new();
+    for name in [network, hostname] {
+        hash.update((name.len() as u64).to_be_bytes());
+        hash.update(name);
+    }
+    format!("{}.virtnet", base32(&hash.finalize()))
+}
+
+/// Base 32 of RFC 4648 without padding, in lower case as DNS names are written.
+fn base32(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    let mut text = String::with_capacity((bytes.len() * 8).div_ceil(5));
+    let (mut held, mut bits) = (0u32, 0);
+    for &byte in bytes {
+        held = held << 8 | u32::from(byte);
+        bits += 8;
+        while bits >= 5 {
+            bits -= 5;
+            text.push(char::from(DIGITS[(held >> bits) as usize & 31]));
+        }
+        held &= (1 << bits) - 1;
+    }
+    if bits > 0 {
+        text.push(char::from(DIGITS[(held << (5 - bits)) as usize & 31]));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base32_of_the_rfc() {
+        for (bytes, text) in [
+            ("", ""),
+            ("f", "my"),
+            ("fo", "mzxq"),
+            ("foo", "mzxw6"),
+            ("foob", "mzxw6yq"),
+            ("fooba", "mzxw6ytb"),
+            ("foobar", "mzxw6ytboi"),
+        ] {
+            assert_eq!(base32(bytes.as_bytes()), text);
+        }
+    }
+
+    #[test]
+    fn an_authority_is_the_same_wherever_it_is_derived() {
+        let certificate = |key, network| Authority::derive(&key, network).unwrap().certificate;
+        let one = certificate([7; 32], "quicα");
+        assert_eq!(one, certificate([7; 32], "quicα"));
+        assert_ne!(one, certificate([8; 32], "quicα"), "another secret");
+        assert_ne!(one, certificate([7; 32], "quicβ"), "another network");
+        // Members of different versions of this crate must agree on the key.
+        let key = Authority::derive(&[7; 32], "quicα").unwrap();
+        assert_eq!(base32(key.issuer.key().public_key_raw()), "5upshqqyq5onqgzikdcpl4pg5o7gqjowafiufewgtkwinxusvg4a");
+    }
+
+    #[test]
+    fn names_fit_certificates_and_differ() {
+        let name = dns_name("net", "α");
+        assert!(name.split('.').all(|label| label.len() <= 63), "{name}");
+        assert_ne!(name, dns_name("net", "β"));
+        assert_ne!(name, dns_name("ten", "α"));
+    }
+}

@@ -1,0 +1,214 @@
+//! The pool of QUIC connections that a host has opened to its peers.
+//!
+//! Owns which connection a dial uses, and when an unused one is let go. Never
+//! connects by itself, and never touches a stream.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use quinn::Connection;
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+use virtnet_core::Failure;
+
+use crate::tasks::Tasks;
+use crate::transport::CloseCode;
+
+/// What a connection is pooled by: the name that its peer proved, and where it
+/// was reached.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    pub(crate) host: Arc<str>,
+    pub(crate) hostdata: Arc<str>,
+}
+
+/// The connections of one host to its peers.
+pub(crate) struct Pool {
+    entries: Mutex<HashMap<Key, Arc<Entry>>>,
+    tasks: Tasks,
+    /// How long a connection may go unused.
+    idle: Duration,
+}
+
+/// A connection that is there or being made; dials that need it at the same
+/// time share the making.
+#[derive(Default)]
+struct Entry {
+    pooled: OnceCell<Arc<Pooled>>,
+}
+
+/// A connection, and who uses it.
+pub(crate) struct Pooled {
+    conn: Connection,
+    uses: Mutex<Uses>,
+}
+
+struct Uses {
+    count: usize,
+    /// When the count last became 0.
+    since: Instant,
+}
+
+/// One use of a pooled connection, by a dial and then by its stream.
+pub(crate) struct Lease {
+    pooled: Arc<Pooled>,
+    /// Whether the connection was made for this use.
+    pub(crate) fresh: bool,
+}
+
+impl Lease {
+    pub(crate) fn conn(&self) -> &Connection {
+        &self.pooled.conn
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let mut uses = lock(&self.pooled.uses);
+        uses.count -= 1;
+        uses.since = Instant::now();
+    }
+}
+
+impl Pool {
+    pub(crate) fn new(tasks: Tasks, idle: Duration) -> Arc<Pool> {
+        Arc::new(Pool {
+            entries: Mutex::default(),
+            tasks,
+            idle,
+        })
+    }
+
+    /// A use of the connection for `key`, which `connect` makes where there is
+    /// none.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves at most a connection in the pool. When
+    /// others wait for the connection too, one of them goes on making it.
+    pub(crate) async fn lease<F>(
+        self: &Arc<Pool>,
+        key: &Key,
+        connect: impl Fn() -> F,
+    ) -> Result<Lease, Failure>
+    where
+        F: Future<Output = Result<Connection, Failure>>,
+    {
+        loop {
+            let entry = Arc::clone(lock(&self.entries).entry(key.clone()).or_default());
+            let mut fresh = false;
+            let (made_now, connecting) = (&mut fresh, &connect);
+            let made = entry.pooled.get_or_try_init(|| async move {
+                let conn = connecting().await?;
+                *made_now = true;
+                Ok(self.keep(key, conn))
+            });
+            let pooled = match made.await {
+                Ok(pooled) => Arc::clone(pooled),
+                Err(failure) => {
+                    self.forget_unmade(key, entry);
+                    return Err(failure);
+                }
+            };
+            // A connection that was just made is used even where it is already
+            // lost: its loss is what the dial is to report.
+            if let Some(lease) = self.use_pooled(key, &pooled, fresh) {
+                return Ok(lease);
+            }
+        }
+    }
+
+    /// Counts one more use, unless the connection is not to be used any more.
+    fn use_pooled(&self, key: &Key, pooled: &Arc<Pooled>, fresh: bool) -> Option<Lease> {
+        // Under this lock no keeper lets the connection go.
+        let mut entries = lock(&self.entries);
+        if !fresh && pooled.conn.close_reason().is_some() {
+            forget(&mut entries, key, pooled);
+        }
+        if !fresh && !holds(&entries, key, pooled) {
+            return None;
+        }
+        lock(&pooled.uses).count += 1;
+        Some(Lease {
+            pooled: Arc::clone(pooled),
+            fresh,
+        })
+    }
+
+    /// Has the next dial make a new connection. Streams on this one go on.
+    pub(crate) fn evict(&self, key: &Key, lease: &Lease) {
+        forget(&mut lock(&self.entries), key, &lease.pooled);
+    }
+
+    /// Starts the keeper of a new connection.
+    fn keep(self: &Arc<Pool>, key: &Key, conn: Connection) -> Arc<Pooled> {
+        let pooled = Arc::new(Pooled {
+            conn,
+            uses: Mutex::new(Uses {
+                count: 0,
+                since: Instant::now(),
+            }),
+        });
+        let (pool, key, kept) = (Arc::clone(self), key.clone(), Arc::clone(&pooled));
+        self.tasks.work(async move {
+            let mut look = Instant::now() + pool.idle;
+            loop {
+                tokio::select! {
+                    _ = kept.conn.closed() => break,
+                    () = tokio::time::sleep_until(look) => {}
+                }
+                match pool.let_go(&key, &kept) {
+                    Some(next) => look = next,
+                    None => break kept.conn.close(CloseCode::Idle.into(), b"unused"),
+                }
+            }
+            forget(&mut lock(&pool.entries), &key, &kept);
+        });
+        pooled
+    }
+
+    /// Takes a connection that went unused for too long out of the pool;
+    /// otherwise says when to look again.
+    fn let_go(&self, key: &Key, pooled: &Arc<Pooled>) -> Option<Instant> {
+        let mut entries = lock(&self.entries);
+        let uses = lock(&pooled.uses);
+        let now = Instant::now();
+        if uses.count > 0 {
+            return Some(now + self.idle);
+        }
+        let due = uses.since + self.idle;
+        if due > now {
+            return Some(due);
+        }
+        forget(&mut entries, key, pooled);
+        None
+    }
+
+    /// Forgets an entry whose connection could not be made, unless others wait
+    /// for it.
+    fn forget_unmade(&self, key: &Key, entry: Arc<Entry>) {
+        let mut entries = lock(&self.entries);
+        // Two holders: the map and this call.
+        if !entry.pooled.initialized() && Arc::strong_count(&entry) == 2 {
+            entries.remove(key);
+        }
+    }
+}
+
+fn holds(entries: &HashMap<Key, Arc<Entry>>, key: &Key, pooled: &Arc<Pooled>) -> bool {
+    let held = entries.get(key).and_then(|entry| entry.pooled.get());
+    held.is_some_and(|held| Arc::ptr_eq(held, pooled))
+}
+
+fn forget(entries: &mut HashMap<Key, Arc<Entry>>, key: &Key, pooled: &Arc<Pooled>) {
+    if holds(entries, key, pooled) {
+        entries.remove(key);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Each change is whole, so a panic elsewhere left nothing half done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

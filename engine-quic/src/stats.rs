@@ -1,0 +1,89 @@
+//! Counters of what was refused, and why.
+//!
+//! Owns the counters. Never decides to refuse.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::frame::{FrameError, Refusal};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        #[derive(Debug, Default)]
+        pub(crate) struct Counters {
+            $(pub(crate) $name: AtomicU64,)*
+        }
+
+        /// What an engine has refused since it started, by reason.
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct StatsSnapshot {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl Stats {
+            /// The counts as they are now.
+            pub fn snapshot(&self) -> StatsSnapshot {
+                StatsSnapshot {
+                    $($name: self.0.$name.load(Relaxed),)*
+                }
+            }
+        }
+    };
+}
+
+/// A view of an engine's counters, which outlives the engine.
+#[derive(Debug, Clone, Default)]
+pub struct Stats(pub(crate) Arc<Counters>);
+
+counters! {
+    /// QUIC handshakes refused because too many were under way.
+    handshakes_refused,
+    /// Peers asked to prove their address first, as many handshakes were
+    /// under way.
+    handshakes_retried,
+    /// QUIC handshakes that failed: no or another secret, another network, not
+    /// this protocol, or nothing more heard of the peer.
+    handshakes_failed,
+    /// Streams on which the first frame did not come in time.
+    no_first_frame,
+    /// Streams whose first frame could not be read.
+    malformed,
+    /// Streams of another version of the protocol.
+    other_version,
+    /// Streams for another host than the one they reached.
+    wrong_host,
+    /// Streams for another network.
+    wrong_network,
+    /// Connections closed because the peer claimed a name that its certificate
+    /// does not prove.
+    source_not_proved,
+    /// Streams on which the peer sent frames out of turn.
+    out_of_turn,
+    /// Accepted connections that the dialer did not confirm in time.
+    not_confirmed,
+}
+
+impl Counters {
+    pub(crate) fn refused(&self, refusal: Refusal) {
+        match refusal {
+            Refusal::WrongHost => count(&self.wrong_host),
+            Refusal::WrongNetwork => count(&self.wrong_network),
+            Refusal::SourceNotProved => count(&self.source_not_proved),
+            // The subnetwork's decisions are its own to count.
+            _ => {}
+        }
+    }
+
+    pub(crate) fn malformed(&self, err: &FrameError) {
+        match err {
+            FrameError::Version(_) => count(&self.other_version),
+            _ => count(&self.malformed),
+        }
+    }
+}
+
+/// Counts one more.
+pub(crate) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Relaxed);
+}

@@ -1,0 +1,219 @@
+//! Streams: the two halves of a connection, and the guard of an unfinished one.
+//!
+//! Owns what dropping means in each state, and the kinds of the errors that
+//! reading and writing report. Never interprets the bytes.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+
+use quinn::{ConnectionError, ReadError, RecvStream, SendStream, WriteError};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use virtnet_core::ByteStream;
+
+use crate::pool::Lease;
+use crate::slots::Slot;
+use crate::tasks::Tasks;
+use crate::transport::StreamCode;
+
+/// A stream whose handshake has not succeeded.
+///
+/// Dropping it resets both directions. Dropping QUIC's own types would *finish*
+/// the writing one, and an aborted handshake would look like a clean end.
+pub(crate) struct Unsettled {
+    halves: Option<(RecvStream, SendStream)>,
+    code: StreamCode,
+}
+
+impl Unsettled {
+    /// Guards a stream; `code` says what dropping it means.
+    pub(crate) fn new((send, recv): (SendStream, RecvStream), code: StreamCode) -> Unsettled {
+        Unsettled {
+            halves: Some((recv, send)),
+            code,
+        }
+    }
+
+    /// The directions, for the handshake.
+    pub(crate) fn halves(&mut self) -> (&mut RecvStream, &mut SendStream) {
+        let (recv, send) = self.halves.as_mut().expect("only settling takes them");
+        (recv, send)
+    }
+
+    /// Resets the stream with another code than it would be by default.
+    pub(crate) fn reset(mut self, code: StreamCode) {
+        self.code = code;
+    }
+
+    /// From here on dropping ends the stream cleanly.
+    pub(crate) fn settle(mut self, held: Held, tasks: &Tasks) -> ByteStream {
+        let (recv, send) = self.halves.take().expect("only settling takes them");
+        let held = Arc::new(held);
+        let reader = Reader {
+            recv,
+            ended: None,
+            held: Arc::clone(&held),
+        };
+        let writer = Writer {
+            open: Some((send, held)),
+            tasks: tasks.clone(),
+        };
+        ByteStream::new(reader, writer)
+    }
+}
+
+impl Drop for Unsettled {
+    fn drop(&mut self) {
+        if let Some((mut recv, mut send)) = self.halves.take() {
+            // An error only says that the direction has ended already.
+            let _ = send.reset(self.code.into());
+            let _ = recv.stop(self.code.into());
+        }
+    }
+}
+
+/// What a stream keeps alive: the dialer's use of the pooled connection, or the
+/// acceptor's count of it.
+pub(crate) enum Held {
+    Dialed(#[expect(dead_code, reason = "held for its drop")] Lease),
+    Accepted(Slot),
+    /// A refused stream, which was not counted.
+    Nothing,
+}
+
+/// The reading half.
+struct Reader {
+    recv: RecvStream,
+    /// How it ended. QUIC's stream reports a reset only once, and end-of-file
+    /// from then on.
+    ended: Option<Result<(), io::ErrorKind>>,
+    held: Arc<Held>,
+}
+
+impl AsyncRead for Reader {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if let Some(ended) = self.ended {
+            return Poll::Ready(ended.map_err(Into::into));
+        }
+        let room = buf.remaining();
+        match ready!(self.recv.poll_read_buf(cx, buf)) {
+            Ok(()) => {
+                if room > 0 && buf.remaining() == room {
+                    self.ended = Some(Ok(()));
+                }
+                Poll::Ready(Ok(()))
+            }
+            Err(err) => {
+                let kind = read_kind(&err);
+                self.ended = Some(Err(kind));
+                Poll::Ready(Err(kind.into()))
+            }
+        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        // QUIC's stream tells the peer to stop when it is dropped.
+        if let (None, Held::Accepted(slot)) = (&self.ended, &*self.held) {
+            slot.leave();
+        }
+    }
+}
+
+/// The writing half.
+struct Writer {
+    /// Taken by the drop alone.
+    open: Option<(SendStream, Arc<Held>)>,
+    tasks: Tasks,
+}
+
+impl Writer {
+    fn send(&mut self) -> &mut SendStream {
+        &mut self.open.as_mut().expect("only the drop takes it").0
+    }
+}
+
+impl AsyncWrite for Writer {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        let send = self.send();
+        let written = ready!(Pin::new(&mut *send).poll_write(cx, buf));
+        if let Err(WriteError::Stopped(code)) = written {
+            // Says that this direction is over, which gives the peer its
+            // stream's slot back. An error: it was said before.
+            let _ = send.reset(code);
+        }
+        Poll::Ready(written.map_err(|err| write_kind(&err).into()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // An error only says that it was shut down or reset before.
+        let _ = self.send().finish();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for Writer {
+    /// Ends the stream, and has what was written delivered.
+    ///
+    /// The delivery ends by itself: with the last acknowledgement, when the
+    /// peer stops reading, or when the peer is silent for so long that QUIC
+    /// gives it up.
+    fn drop(&mut self) {
+        let Some((mut send, held)) = self.open.take() else {
+            return;
+        };
+        let _ = send.finish();
+        let mut stopped = Box::pin(send.stopped());
+        let mut cx = Context::from_waker(Waker::noop());
+        if stopped.as_mut().poll(&mut cx).is_ready() {
+            return;
+        }
+        let cut = self.tasks.cut().clone();
+        self.tasks.deliver(async move {
+            tokio::select! {
+                biased;
+                _ = stopped => {}
+                () = cut.cancelled() => {
+                    let _ = send.reset(StreamCode::Undelivered.into());
+                }
+            }
+            drop(held);
+        });
+    }
+}
+
+fn read_kind(err: &ReadError) -> io::ErrorKind {
+    match err {
+        ReadError::ConnectionLost(ConnectionError::TimedOut) => io::ErrorKind::TimedOut,
+        _ => io::ErrorKind::ConnectionReset,
+    }
+}
+
+fn write_kind(err: &WriteError) -> io::ErrorKind {
+    match err {
+        WriteError::ConnectionLost(ConnectionError::TimedOut) => io::ErrorKind::TimedOut,
+        // The peer closed everything in order: nobody reads any more.
+        WriteError::ConnectionLost(ConnectionError::ApplicationClosed(_)) => {
+            io::ErrorKind::BrokenPipe
+        }
+        WriteError::Stopped(_) | WriteError::ClosedStream => io::ErrorKind::BrokenPipe,
+        _ => io::ErrorKind::ConnectionReset,
+    }
+}

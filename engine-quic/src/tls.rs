@@ -1,0 +1,238 @@
+//! What TLS demands and offers: version, ciphers, certificates, no shortcuts.
+//!
+//! Owns the rustls configurations and the check of a name against a
+//! certificate. Never makes keys or certificates: `identity` does.
+
+use std::sync::Arc;
+
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use rustls::client::{Resumption, WebPkiServerVerifier, verify_server_name};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use virtnet_core::{Addr, Failure};
+
+use crate::identity::{Authority, Certified, Identity, Kind, Pki, dns_name};
+
+/// Names the protocol and its version in the TLS handshake.
+pub(crate) const ALPN: &[u8] = b"virtnet/1";
+
+/// Whom a network's hosts trust, and where they get their certificates.
+pub(crate) struct Trust {
+    network: Arc<str>,
+    provider: Arc<CryptoProvider>,
+    servers: Arc<WebPkiServerVerifier>,
+    clients: Arc<dyn ClientCertVerifier>,
+    source: Source,
+}
+
+enum Source {
+    Minted(Authority),
+    Given(Pki),
+}
+
+/// The two configurations of one host's endpoint.
+pub(crate) struct HostTls {
+    pub(crate) client: Arc<QuicClientConfig>,
+    pub(crate) server: Arc<QuicServerConfig>,
+}
+
+impl Trust {
+    /// Prepares `identity` for the hosts of `network`.
+    pub(crate) fn new(identity: &Identity, network: Arc<str>) -> Result<Trust, Failure> {
+        let mut roots = RootCertStore::empty();
+        let mut trust = |certificate: &CertificateDer<'static>| {
+            roots.add(certificate.clone()).map_err(unusable)
+        };
+        let source = match &identity.0 {
+            Kind::Secret(secret) => {
+                let mut authorities = Vec::new();
+                for key in secret.keys() {
+                    let authority = Authority::derive(key, &network)?;
+                    trust(&authority.certificate)?;
+                    authorities.push(authority);
+                }
+                Source::Minted(authorities.swap_remove(0))
+            }
+            Kind::Pki(pki) => {
+                pki.authorities.iter().try_for_each(trust)?;
+                Source::Given(pki.clone())
+            }
+        };
+        let (roots, provider) = (Arc::new(roots), Arc::new(provider()));
+        Ok(Trust {
+            network,
+            servers: WebPkiServerVerifier::builder_with_provider(roots.clone(), provider.clone())
+                .build()
+                .map_err(unusable)?,
+            clients: WebPkiClientVerifier::builder_with_provider(roots, provider.clone())
+                .build()
+                .map_err(unusable)?,
+            provider,
+            source,
+        })
+    }
+
+    /// The configurations of the host of that name.
+    ///
+    /// # Errors
+    ///
+    /// When there is no certificate that proves its name.
+    pub(crate) fn host(&self, hostname: &str) -> Result<HostTls, Failure> {
+        let name = dns_name(&self.network, hostname);
+        let certified = match &self.source {
+            Source::Minted(authority) => authority.mint(&name)?,
+            Source::Given(pki) => pki.certified(),
+        };
+        if !proves(&certified.chain, &name) {
+            return Err(Failure::other(format!(
+                "the certificate does not hold {name:?}, which is the name of host {hostname:?} \
+                 on network {:?}",
+                self.network
+            )));
+        }
+        Ok(HostTls {
+            server: Arc::new(self.server(&certified)?),
+            client: Arc::new(self.client(certified)?),
+        })
+    }
+
+    fn client(&self, certified: Certified) -> Result<QuicClientConfig, Failure> {
+        let mut config = ClientConfig::builder_with_provider(self.provider.clone())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(unusable)?
+            .with_webpki_verifier(self.servers.clone())
+            .with_client_auth_cert(certified.chain, certified.key)
+            .map_err(unusable)?;
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        // A resumed session would not show its certificate again, and early
+        // data can be replayed.
+        config.resumption = Resumption::disabled();
+        config.try_into().map_err(unusable)
+    }
+
+    fn server(&self, certified: &Certified) -> Result<QuicServerConfig, Failure> {
+        let mut config = ServerConfig::builder_with_provider(self.provider.clone())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(unusable)?
+            .with_client_cert_verifier(self.clients.clone())
+            .with_single_cert(certified.chain.clone(), certified.key.clone_key())
+            .map_err(unusable)?;
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        config.try_into().map_err(unusable)
+    }
+}
+
+/// The cryptography, passed explicitly: a process-wide default is not ours to
+/// set, and may be missing.
+fn provider() -> CryptoProvider {
+    CryptoProvider {
+        // The fastest first, where the processor knows AES.
+        cipher_suites: vec![
+            ring::cipher_suite::TLS13_AES_128_GCM_SHA256,
+            ring::cipher_suite::TLS13_AES_256_GCM_SHA384,
+            ring::cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
+        ],
+        ..ring::default_provider()
+    }
+}
+
+fn unusable(err: impl std::fmt::Display) -> Failure {
+    Failure::other(format!("cannot use the certificates: {err}"))
+}
+
+/// The DNS name of an address's host.
+pub(crate) fn dns_name_of(addr: &Addr) -> String {
+    dns_name(addr.network(), addr.host())
+}
+
+/// Whether the first certificate of a chain, which was verified before, holds
+/// the DNS name `name`.
+pub(crate) fn proves(chain: &[CertificateDer<'_>], name: &str) -> bool {
+    let Some(first) = chain.first() else {
+        return false;
+    };
+    let (Ok(certificate), Ok(name)) = (
+        ParsedCertificate::try_from(first),
+        ServerName::try_from(name),
+    ) else {
+        return false;
+    };
+    verify_server_name(&certificate, &name).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Secret;
+
+    fn trust(network: &str) -> Trust {
+        Trust::new(&Identity::secret(Secret::random()), network.into()).unwrap()
+    }
+
+    #[test]
+    fn a_minted_certificate_proves_its_host_and_no_other() {
+        let trust = trust("net");
+        let Source::Minted(authority) = &trust.source else {
+            panic!("a secret mints");
+        };
+        let chain = authority.mint(&dns_name("net", "α")).unwrap().chain;
+        assert!(proves(&chain, &dns_name("net", "α")));
+        assert!(!proves(&chain, &dns_name("net", "β")));
+        assert!(!proves(&chain, &dns_name("ten", "α")));
+        assert!(!proves(&[], &dns_name("net", "α")));
+        assert!(trust.host("10.0.0.1").is_ok());
+    }
+
+    /// An authority of its own, and a certificate for hosts of those names:
+    /// three PEM files.
+    fn files(names: &[String]) -> [String; 3] {
+        use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, PKCS_ED25519};
+        let authority = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        let root = params.self_signed(&authority).unwrap();
+        let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+        let leaf = CertificateParams::new(names)
+            .unwrap()
+            .signed_by(&key, &Issuer::new(params, authority))
+            .unwrap();
+        [root.pem(), leaf.pem(), key.serialize_pem()]
+    }
+
+    #[test]
+    fn given_certificates_must_hold_the_name() {
+        let files = || files(&[dns_name("net", "α"), dns_name("net", "γ")]);
+        let [root, leaf, key] = files();
+        let identity =
+            |leaf: &str, key: &str| Identity::pki(root.as_bytes(), leaf.as_bytes(), key.as_bytes());
+        let given = Trust::new(&identity(&leaf, &key).unwrap(), "net".into()).unwrap();
+        assert!(given.host("α").is_ok() && given.host("γ").is_ok());
+        let err = given.host("β").err().unwrap().to_string();
+        assert!(
+            err.contains(&dns_name("net", "β")) && err.contains("\"β\""),
+            "{err}"
+        );
+
+        let err = identity(&key, &key).unwrap_err().to_string();
+        assert_eq!(
+            err,
+            "cannot read certificates from the certificate chain: there are none"
+        );
+        let err = identity(&leaf, "").unwrap_err().to_string();
+        assert!(
+            err.starts_with("cannot read a private key from the key: "),
+            "{err}"
+        );
+        let [_, _, another] = files();
+        let given = Trust::new(&identity(&leaf, &another).unwrap(), "net".into()).unwrap();
+        assert!(
+            given.host("α").is_err(),
+            "a key that is not the certificate's"
+        );
+    }
+}

@@ -1,0 +1,160 @@
+//! How QUIC is tuned: windows, limits, timers, socket buffers.
+//!
+//! Owns the transport configurations and the making of the UDP socket. Never
+//! decides whom to trust or what a stream carries.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::{ClientConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt};
+use socket2::{Domain, Protocol, Socket, Type};
+use virtnet_core::Failure;
+
+use crate::QuicConfig;
+use crate::tls::HostTls;
+
+/// How many streams a peer may have open at first. Each allowed stream costs
+/// memory at once, so the limit grows with use ([`crate::slots`]).
+pub(crate) const FIRST_STREAMS: u32 = 128;
+
+/// How many streams a peer may ever have open: one for each port of its host,
+/// so that the limit never stands in the way of a connection.
+pub(crate) const MAX_STREAMS: u32 = 1 << 16;
+
+/// What one stream's reader may lag behind, in bytes. The window is per stream
+/// only: a connection's window would let one unread stream stall the others.
+const STREAM_WINDOW: u32 = 2 << 20;
+
+/// What is kept for retransmission per connection, in bytes; more is slower.
+const SEND_WINDOW: u64 = 2 << 20;
+
+/// What is asked of the kernel for each direction of the socket, in bytes. With
+/// the usual 208 KiB bursts of handshakes lose packets.
+const SOCKET_BUFFER: usize = 4 << 20;
+
+/// Handshakes that may wait for the accept loop, and what they may buffer: it
+/// takes them at once.
+const MAX_INCOMING: usize = 256;
+const INCOMING_BUFFER: u64 = 16 << 10;
+const INCOMING_BUFFERS: u64 = 1 << 20;
+
+fn transport(config: &QuicConfig) -> TransportConfig {
+    let idle = u32::try_from(config.idle_timeout.as_millis()).unwrap_or(u32::MAX);
+    let mut transport = TransportConfig::default();
+    transport
+        .max_concurrent_bidi_streams(VarInt::from_u32(0))
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .datagram_receive_buffer_size(None)
+        .receive_window(VarInt::MAX)
+        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
+        .send_window(SEND_WINDOW)
+        .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(idle))));
+    transport
+}
+
+/// For connections that this side opened; only it opens streams on them.
+pub(crate) fn client(tls: &HostTls, config: &QuicConfig) -> ClientConfig {
+    let mut transport = transport(config);
+    // The owner keeps it alive: it also knows when to let it go.
+    transport.keep_alive_interval(Some(config.keep_alive));
+    let mut client = ClientConfig::new(tls.client.clone());
+    client.transport_config(Arc::new(transport));
+    client
+}
+
+/// For connections that a peer opened.
+pub(crate) fn server(tls: &HostTls, config: &QuicConfig) -> ServerConfig {
+    let mut transport = transport(config);
+    transport.max_concurrent_bidi_streams(VarInt::from_u32(FIRST_STREAMS));
+    let mut server = ServerConfig::with_crypto(tls.server.clone());
+    server
+        .transport_config(Arc::new(transport))
+        .migration(false)
+        .max_incoming(MAX_INCOMING)
+        .incoming_buffer_size(INCOMING_BUFFER)
+        .incoming_buffer_size_total(INCOMING_BUFFERS);
+    server
+}
+
+/// What a UDP socket can send to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Families {
+    pub(crate) v4: bool,
+    pub(crate) v6: bool,
+}
+
+impl Families {
+    pub(crate) fn reach(self, addr: &SocketAddr) -> bool {
+        if addr.is_ipv4() { self.v4 } else { self.v6 }
+    }
+}
+
+/// Binds the UDP socket of an endpoint; one bound to all IPv6 addresses serves
+/// IPv4 too where the system allows it.
+pub(crate) fn bind(addr: SocketAddr) -> Result<(std::net::UdpSocket, Families), Failure> {
+    let bound = || -> std::io::Result<_> {
+        let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+        let both = addr.is_ipv6() && addr.ip().is_unspecified();
+        let families = Families {
+            v4: addr.is_ipv4() || (both && socket.set_only_v6(false).is_ok()),
+            v6: addr.is_ipv6(),
+        };
+        socket.bind(&addr.into())?;
+        socket.set_nonblocking(true)?;
+        // What the kernel grants is its business; less only costs speed.
+        let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
+        let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
+        tracing::debug!(
+            receive = socket.recv_buffer_size().unwrap_or(0),
+            send = socket.send_buffer_size().unwrap_or(0),
+            asked = SOCKET_BUFFER,
+            "socket buffers granted"
+        );
+        Ok((socket.into(), families))
+    };
+    bound().map_err(|err| Failure::other(format!("cannot bind UDP address {addr}: {err}")))
+}
+
+/// How long closed connections may take to tell their peers so.
+pub(crate) const FAREWELL: Duration = Duration::from_millis(500);
+
+/// The numbers that go with a stream that is reset or stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum StreamCode {
+    /// The dial was given up, or failed.
+    Abandoned = 1,
+    /// The peer was silent for too long.
+    Silent = 2,
+    /// The peer broke the protocol.
+    Violation = 3,
+    /// The host is going down.
+    Closing = 4,
+    /// What was written could not be delivered before the host went down.
+    Undelivered = 5,
+}
+
+/// The numbers that go with a connection that is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum CloseCode {
+    /// The host went down.
+    Bye = 1,
+    /// Nothing used the connection for a while.
+    Idle = 2,
+    /// The peer claimed a name that its certificate does not prove.
+    SourceNotProved = 3,
+}
+
+impl From<StreamCode> for VarInt {
+    fn from(code: StreamCode) -> VarInt {
+        VarInt::from_u32(code as u32)
+    }
+}
+
+impl From<CloseCode> for VarInt {
+    fn from(code: CloseCode) -> VarInt {
+        VarInt::from_u32(code as u32)
+    }
+}

@@ -1,0 +1,85 @@
+//! Networks over QUIC on this machine's loopback, for the tests.
+//!
+//! Owns no test.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses a part of it"
+)]
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use virtnet_core::conformance::Bed;
+use virtnet_core::memory::MemoryHub;
+use virtnet_core::{Conn, Host, Listener, SubNetwork};
+use virtnet_engine_quic::{Identity, QuicConfig, Secret, Stats};
+
+/// After this long something hangs: far more than anything here takes.
+pub const HANG: Duration = Duration::from_secs(60);
+
+/// A network of subnetworks that share a secret and a registry in memory.
+pub struct Net {
+    pub network: &'static str,
+    pub secret: Secret,
+    pub hub: MemoryHub,
+}
+
+impl Net {
+    pub fn new(network: &'static str) -> Net {
+        Net {
+            network,
+            secret: Secret::random(),
+            hub: MemoryHub::new(),
+        }
+    }
+
+    /// Bound to the loopback address, on a port that the system picks.
+    pub fn config(&self) -> QuicConfig {
+        config(&self.secret)
+    }
+
+    pub fn join(&self) -> SubNetwork {
+        self.join_with(self.config()).0
+    }
+
+    pub fn join_with(&self, config: QuicConfig) -> (SubNetwork, Stats) {
+        let prepared = config.prepare(self.network).unwrap();
+        let (registry, stats) = (Arc::new(self.hub.registry()), prepared.stats());
+        let engine = |notifier| prepared.start(notifier);
+        let net = SubNetwork::new(self.network, registry, engine).unwrap();
+        (net, stats)
+    }
+}
+
+pub fn config(secret: &Secret) -> QuicConfig {
+    QuicConfig::new(Identity::secret(secret.clone())).bind((Ipv4Addr::LOCALHOST, 0).into())
+}
+
+#[async_trait]
+impl Bed for Net {
+    async fn subnetwork(&self) -> SubNetwork {
+        self.join()
+    }
+}
+
+/// Connects `from` to `listener`: the dialing and the accepting end.
+pub async fn connect(from: &Host, listener: &Listener) -> (Conn, Conn) {
+    let (dialed, accepted) = tokio::join!(from.dial(listener.local_addr()), listener.accept());
+    (dialed.unwrap(), accepted.unwrap().0)
+}
+
+/// Waits until `condition` holds, within the bound of a hang.
+pub async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let waiting = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    if tokio::time::timeout(HANG, waiting).await.is_err() {
+        panic!("never came true: {what}");
+    }
+}

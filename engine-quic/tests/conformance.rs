@@ -1,0 +1,9 @@
+//! The contract's checks over QUIC on this machine's loopback.
+//!
+//! Owns no check of its own.
+
+mod common;
+
+use common::Net;
+
+virtnet_core::conformance!(async { Net::new("quicα") });
