@@ -1,1 +1,109 @@
-//! virtnet.
+//! virtnet: virtual networks of named hosts with predictable addresses, for
+//! testing distributed systems across real machines.
+//!
+//! A *network* has *hosts*, by name, and each host has *ports* of its own that
+//! are allocated lowest free first, from 1. So what a test sees of a system, who
+//! connected whom from where to where, is the same on every run and can be
+//! compared with what was expected; and it is the same within one process,
+//! between two, and between containers on different machines.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//!
+//! let subnet = virtnet::join().await?;
+//! let (alpha, beta) = (subnet.new_host("α").await?, subnet.new_host("β").await?);
+//! let listener = beta.listen("β:1")?;
+//!
+//! let (dialed, accepted) = tokio::join!(alpha.dial("β:1"), listener.accept());
+//! let (mut dialed, (mut accepted, peer)) = (dialed?, accepted?);
+//! assert_eq!((peer, accepted.local_addr()), ("α:1", &"β:2"));
+//!
+//! dialed.write_all(b"hello").await?;
+//! dialed.shutdown().await?;
+//! let mut heard = String::new();
+//! accepted.read_to_string(&mut heard).await?;
+//! assert_eq!(heard, "hello");
+//! subnet.close().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! That program runs within one process. With `VIRTNET_REGISTRY` naming a Redis
+//! server and `VIRTNET_SECRET` the secret that the members share, the same hosts
+//! can live in different processes and on different machines, without a change
+//! to the program.
+//!
+//! # The tour
+//!
+//! 1. **Join** a network: from the environment with [`join`], or with a
+//!    [`Config`]. What comes of it is a [`SubNetwork`], this process's part of
+//!    the network. It is to be [closed](SubNetwork::close) at the end, which
+//!    delivers what was written and frees the names.
+//! 2. **Make hosts** with [`SubNetwork::new_host`]. A name exists once in the
+//!    whole network.
+//! 3. **Listen** and **dial** with [`Host::listen`] and [`Host::dial`]; an
+//!    address is written `host:port`. A [`Listener`] accepts.
+//! 4. **Read and write** a [`Conn`]: it is tokio's `AsyncRead` and `AsyncWrite`,
+//!    with half-close, and can be split.
+//! 5. **Match errors** by [`Cause`]. Every [`OpError`] says which operation
+//!    failed between which addresses.
+//!
+//! Tests that need no process but their own, and no I/O at all, use [`pipe`].
+//!
+//! # Ports
+//!
+//! A listener takes a port, and so does each end of a connection: the dialing
+//! and the accepting end each the lowest that is free on their host. A port is
+//! free again as soon as its object is closed. On a network with fresh hosts:
+//!
+//! | step | result |
+//! |---|---|
+//! | α dials `:0` | refused, and the error's source is `α:1`; the port is free again |
+//! | α listens on the empty string | `α:1` |
+//! | α dials `:0` | refused, source `α:2` |
+//! | β dials `α:1`, α accepts | `β:1` – `α:2` |
+//! | β dials `α:1` again, α accepts | `β:2` – `α:3` |
+//! | α listens on `:0` | `α:4` |
+//!
+//! # Between machines
+//!
+//! [`quic`] carries the connections, one UDP socket per host. Every QUIC
+//! connection is mutually authenticated as the *name* of the host on that
+//! network: by a [`quic::Secret`] that all members share, or by certificates of
+//! your own ([`Config::pki_files`]). [`redis`] keeps the names. How a machine is
+//! reached is found out, or set with [`Config::advertise`].
+//!
+//! # Bringing your own
+//!
+//! A transport is an [`Engine`], a place for names a [`Registry`];
+//! [`SubNetwork::new`] joins any two.
+//!
+//! # Features
+//!
+//! - `cli` (default): the command `virtnet`. Without it there is only this
+//!   library, and fewer dependencies.
+
+mod config;
+mod env;
+mod join;
+mod registries;
+mod route;
+mod setting;
+
+pub use config::{Config, DEFAULT_NETWORK, DEFAULT_REGISTRY};
+pub use env::join;
+pub use join::JoinError;
+pub use setting::SettingError;
+
+pub use virtnet_core::{
+    Accept, Addr, AddrError, BACKLOG, ByteStream, Cause, Conn, Engine, Failure, Host, Listener,
+    MAX_NAME, Notifier, Op, OpError, OwnedReadHalf, OwnedWriteHalf, Registry, RegistryError,
+    SocketInfo, SocketState, SubNetwork, ToAddr,
+};
+#[doc(inline)]
+pub use virtnet_core::{memory, pipe};
+
+#[doc(inline)]
+pub use virtnet_engine_quic as quic;
+#[doc(inline)]
+pub use virtnet_registry_redis as redis;

@@ -1,0 +1,111 @@
+//! The subcommands: what there is, and how each ends.
+//!
+//! Owns the arguments and the exit codes: 0 for success, 1 for a failure with
+//! one line on stderr, 2 for bad usage, 128 and the signal's number for a
+//! signal. Each subcommand has a file of its own.
+
+mod demo;
+mod end;
+mod events;
+mod hosts;
+mod options;
+mod session;
+mod stdio;
+mod transfer;
+
+use clap::{Parser, Subcommand};
+
+use end::{End, say};
+use options::Options;
+use session::Signals;
+
+/// Virtual networks of named hosts with predictable addresses, for testing
+/// distributed systems across real machines.
+#[derive(Debug, Parser)]
+#[command(name = "virtnet", version, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show what a network does: hosts on two subnetworks, over QUIC on loopback
+    ///
+    /// Every event is compared with what it must be, and is the same on every
+    /// run. The registry is in memory and the secret random, unless they are
+    /// given.
+    Demo {
+        /// Print one JSON object a line, with "event", "src" and "dst"
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a new secret for the members of a network
+    Keygen,
+    /// Create the host of ADDRESS, accept one connection there, and join it to
+    /// stdin and stdout
+    ///
+    /// The end of stdin half-closes the connection: what the other side still
+    /// sends is written to stdout. Ends once both directions have. When the
+    /// other side sends no more it may still read, so stdin goes on being sent.
+    Listen {
+        /// Where to listen, as β:1; port 0 takes the lowest free one
+        address: String,
+    },
+    /// Create a host, connect it to ADDRESS, and join the connection to stdin
+    /// and stdout
+    ///
+    /// It ends as `virtnet listen` does.
+    Dial {
+        /// The host to dial from, which is created
+        #[arg(long, value_name = "HOST", env = "VIRTNET_HOST")]
+        from: String,
+        /// Where to connect to, as β:1
+        address: String,
+    },
+    /// List the network's hosts and where they are
+    Hosts {
+        /// Print one JSON object a line, with "host" and "address"
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the DNS name that a certificate of your own must hold for HOST
+    Name {
+        /// The host's name
+        host: String,
+    },
+}
+
+/// Runs a subcommand to its end and returns the exit code.
+pub(crate) async fn run(cli: Cli) -> i32 {
+    let done = match Signals::new() {
+        Ok(mut signals) => dispatch(cli, &mut signals).await,
+        Err(err) => Err(err.into()),
+    };
+    match done {
+        Ok(()) => 0,
+        Err(End::Failed(line)) => {
+            say(&format!("virtnet: {line}"));
+            1
+        }
+        Err(End::Signal(number)) => 128 + number,
+    }
+}
+
+async fn dispatch(cli: Cli, signals: &mut Signals) -> Result<(), End> {
+    let options = cli.options;
+    match cli.command {
+        Command::Demo { json } => demo::demo(options, json, signals).await,
+        Command::Keygen => end::print(&virtnet::quic::Secret::random().reveal()),
+        Command::Listen { address } => transfer::listen(options, address, signals).await,
+        Command::Dial { from, address } => transfer::dial(options, from, address, signals).await,
+        Command::Hosts { json } => hosts::hosts(options, json, signals).await,
+        Command::Name { host } => {
+            let network = options.network()?;
+            let addr = virtnet::Addr::new(network, host, 0)?;
+            end::print(&virtnet::quic::dns_name(addr.network(), addr.host()))
+        }
+    }
+}

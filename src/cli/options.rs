@@ -1,0 +1,140 @@
+//! The options that all subcommands share, and the configuration they make.
+//!
+//! Owns which option takes the place of which variable. Never uses a setting.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use virtnet::{Config, DEFAULT_NETWORK};
+
+use super::end::End;
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Network")]
+pub(crate) struct Options {
+    /// The network's full name [env: VIRTNET_NETWORK] [default: virtnet]
+    #[arg(long, global = true, value_name = "NAME")]
+    network: Option<String>,
+    /// The registry's URL: redis://host:port or rediss://host:port [env:
+    /// VIRTNET_REGISTRY]
+    #[arg(long, global = true, value_name = "URL")]
+    registry: Option<String>,
+    /// The file with the members' secret [env: VIRTNET_SECRET_FILE, or
+    /// VIRTNET_SECRET for the secret itself]
+    #[arg(long, global = true, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+    /// The UDP address that each host binds [env: VIRTNET_BIND] [default:
+    /// 0.0.0.0:0]
+    #[arg(long, global = true, value_name = "IP:PORT")]
+    bind: Option<String>,
+    /// Where other machines reach this one: IP or name [env: VIRTNET_ADVERTISE]
+    /// [default: the address by which it reaches the registry]
+    #[arg(long, global = true, value_name = "HOST")]
+    advertise: Option<String>,
+    /// In place of a secret: PEM file of the authorities to trust [env:
+    /// VIRTNET_CA]
+    #[arg(long, global = true, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// In place of a secret: PEM file of the hosts' certificate [env:
+    /// VIRTNET_CERT]
+    #[arg(long, global = true, value_name = "FILE")]
+    cert: Option<PathBuf>,
+    /// In place of a secret: PEM file of the certificate's key [env:
+    /// VIRTNET_KEY]
+    #[arg(long, global = true, value_name = "FILE")]
+    key: Option<PathBuf>,
+}
+
+/// A variable that is set, and not to the empty string.
+fn set(name: &str) -> bool {
+    std::env::var_os(name).is_some_and(|value| !value.is_empty())
+}
+
+const PROOFS: [&str; 5] = [
+    "VIRTNET_SECRET",
+    "VIRTNET_SECRET_FILE",
+    "VIRTNET_CA",
+    "VIRTNET_CERT",
+    "VIRTNET_KEY",
+];
+
+impl Options {
+    /// The configuration: the environment's, with the options in its place.
+    pub(crate) fn config(&self) -> Result<Config, End> {
+        let mut config = Config::from_vars(|name| {
+            let hidden = PROOFS.contains(&name) && self.proves();
+            if hidden { None } else { std::env::var_os(name) }
+        })?;
+        if let Some(network) = &self.network {
+            config = config.network(network);
+        }
+        if let Some(url) = &self.registry {
+            config = config.registry(url);
+        }
+        if let Some(addr) = &self.bind {
+            config = config.bind(addr);
+        }
+        if let Some(host) = &self.advertise {
+            config = config.advertise(host);
+        }
+        match (&self.secret_file, &self.ca, &self.cert, &self.key) {
+            (None, None, None, None) => Ok(config),
+            (Some(path), None, None, None) => Ok(config.secret_file(path)),
+            (None, Some(ca), Some(cert), Some(key)) => Ok(config.pki_files(ca, cert, key)),
+            (Some(_), ..) => Err(failed(
+                "--secret-file does not go together with --ca, --cert, --key",
+            )),
+            _ => Err(failed("--ca, --cert and --key go together")),
+        }
+    }
+
+    /// The same, for what makes no sense within one process.
+    pub(crate) fn shared_config(&self) -> Result<Config, End> {
+        let in_process = match &self.registry {
+            Some(url) => url == "memory:",
+            None => std::env::var_os("VIRTNET_REGISTRY")
+                .is_none_or(|url| url.is_empty() || url == "memory:"),
+        };
+        if in_process {
+            return Err(failed(
+                "no registry that other processes reach: give its URL with --registry or in \
+                 VIRTNET_REGISTRY, for instance redis://127.0.0.1",
+            ));
+        }
+        self.config()
+    }
+
+    /// The network's name.
+    pub(crate) fn network(&self) -> Result<String, End> {
+        match &self.network {
+            Some(network) => Ok(network.clone()),
+            None if !self.names_network() => Ok(DEFAULT_NETWORK.to_owned()),
+            None => std::env::var("VIRTNET_NETWORK")
+                .map_err(|_| failed("VIRTNET_NETWORK: it is not UTF-8")),
+        }
+    }
+
+    pub(crate) fn names_network(&self) -> bool {
+        self.network.is_some() || set("VIRTNET_NETWORK")
+    }
+
+    /// Whether a proof of membership is given, by option or variable.
+    pub(crate) fn has_proof(&self) -> bool {
+        self.proves() || PROOFS.into_iter().any(set)
+    }
+
+    pub(crate) fn names_place(&self) -> bool {
+        self.bind.is_some()
+            || self.advertise.is_some()
+            || set("VIRTNET_BIND")
+            || set("VIRTNET_ADVERTISE")
+    }
+
+    fn proves(&self) -> bool {
+        self.secret_file.is_some() || self.ca.is_some() || self.cert.is_some() || self.key.is_some()
+    }
+}
+
+fn failed(line: &str) -> End {
+    End::Failed(line.to_owned())
+}

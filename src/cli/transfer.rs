@@ -1,0 +1,142 @@
+//! `virtnet listen` and `virtnet dial`: one connection joined to stdin and
+//! stdout, as netcat does.
+//!
+//! Owns what ends when. Each direction ends by itself: the end of stdin
+//! half-closes the connection, and the peer's end-of-file ends stdout. A peer
+//! that sends no more may still read, so stdin goes on being sent until it ends
+//! or a write reports that nobody reads. Never ends with success when anything
+//! was cut or lost.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use virtnet::{Addr, Cause, Config, Conn, OpError, OwnedReadHalf, OwnedWriteHalf};
+
+use super::end::{End, say, stdout_failed};
+use super::options::Options;
+use super::session::{Signals, with_subnetworks};
+use super::stdio::{PIECE, Stdout, stdin};
+
+/// How long closing waits for a peer that lives but does not read: the one who
+/// reads its output may take a nap. A peer that is gone is noticed long before.
+const DRAIN: Duration = Duration::from_secs(24 * 3600);
+
+pub(crate) async fn listen(
+    options: Options,
+    address: String,
+    signals: &mut Signals,
+) -> Result<(), End> {
+    let at = Addr::parse(options.network()?, &address)?;
+    with_subnetworks(vec![config(&options)?], signals, async |subnets| {
+        let host = subnets[0].new_host(at.host()).await?;
+        let listener = host.listen(&at)?;
+        say(&format!("listening {}", listener.local_addr()));
+        let (conn, _) = listener.accept().await?;
+        drop(listener);
+        say(&format!(
+            "connected {}->{}",
+            conn.peer_addr(),
+            conn.local_addr()
+        ));
+        transfer(conn).await
+    })
+    .await
+}
+
+pub(crate) async fn dial(
+    options: Options,
+    from: String,
+    address: String,
+    signals: &mut Signals,
+) -> Result<(), End> {
+    // Both are checked before anything is joined.
+    let network = options.network()?;
+    let from = Addr::new(&*network, from, 0)?;
+    let to = Addr::parse(network, &address)?;
+    with_subnetworks(vec![config(&options)?], signals, async |subnets| {
+        let conn = subnets[0].new_host(from.host()).await?.dial(&to).await?;
+        say(&format!(
+            "connected {}->{}",
+            conn.local_addr(),
+            conn.peer_addr()
+        ));
+        transfer(conn).await
+    })
+    .await
+}
+
+fn config(options: &Options) -> Result<Config, End> {
+    Ok(options
+        .shared_config()?
+        .tune(|quic| quic.drain_timeout(DRAIN)))
+}
+
+/// Why the direction to the peer ended early.
+enum SendError {
+    Stdin(io::Error),
+    Conn(io::Error),
+}
+
+impl From<SendError> for End {
+    fn from(err: SendError) -> End {
+        match err {
+            SendError::Stdin(err) => End::Failed(format!("cannot read stdin: {err}")),
+            SendError::Conn(err) => err.into(),
+        }
+    }
+}
+
+/// Moves bytes both ways until both directions have ended.
+async fn transfer(conn: Conn) -> Result<(), End> {
+    let (reader, writer) = conn.into_split();
+    let mut receiving = Box::pin(receive(reader));
+    let mut sending = Box::pin(send(writer));
+    tokio::select! {
+        received = &mut receiving => {
+            received?;
+            Ok(sending.await?)
+        }
+        sent = &mut sending => match sent {
+            Err(SendError::Conn(err)) if broken_pipe(&err) => {
+                // It reads no more, but what it wrote is still to come.
+                receiving.await?;
+                Err(err.into())
+            }
+            Err(err) => Err(err.into()),
+            Ok(()) => receiving.await,
+        },
+    }
+}
+
+fn broken_pipe(err: &io::Error) -> bool {
+    OpError::of(err).is_some_and(|err| err.cause() == Cause::BrokenPipe)
+}
+
+async fn receive(mut reader: OwnedReadHalf) -> Result<(), End> {
+    let mut stdout = Stdout::start().map_err(|err| stdout_failed(&err))?;
+    let ended = loop {
+        let mut piece = Vec::with_capacity(PIECE);
+        match reader.read_buf(&mut piece).await {
+            Ok(0) => break Ok(()),
+            Ok(_) => stdout
+                .write(piece)
+                .await
+                .map_err(|err| stdout_failed(&err))?,
+            Err(err) => break Err(err),
+        }
+    };
+    // What came before a cut is shown as well.
+    let finished = stdout.finish().await;
+    ended?;
+    finished.map_err(|err| stdout_failed(&err))
+}
+
+async fn send(mut writer: OwnedWriteHalf) -> Result<(), SendError> {
+    let mut stdin = stdin().map_err(SendError::Stdin)?;
+    while let Some(piece) = stdin.recv().await {
+        let piece = piece.map_err(SendError::Stdin)?;
+        writer.write_all(&piece).await.map_err(SendError::Conn)?;
+    }
+    writer.shutdown().await.map_err(SendError::Conn)
+}

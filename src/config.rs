@@ -1,0 +1,170 @@
+//! Configurations: the settings of one subnetwork.
+//!
+//! Owns [`Config`] and the defaults that it starts from. Never checks or uses a
+//! setting: `join.rs` does; and never reads the environment: `env.rs` does.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::quic::{QuicConfig, Secret};
+use crate::setting::{Setting, redacted};
+
+/// The network that is joined when none is named.
+pub const DEFAULT_NETWORK: &str = "virtnet";
+
+/// The registry that is used when none is named.
+pub const DEFAULT_REGISTRY: &str = "memory:";
+
+/// How to join a network: where its registry is, what proves membership, and
+/// where others reach this machine.
+///
+/// Nothing is checked before [`join`](Config::join).
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let subnet = virtnet::Config::new("quicα")
+///     .registry("redis://10.0.0.9")
+///     .secret_file("network.secret")
+///     .join()
+///     .await?;
+/// let host = subnet.new_host("α").await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct Config {
+    pub(crate) network: Setting,
+    pub(crate) registry: Setting,
+    pub(crate) proof: Option<Proof>,
+    pub(crate) bind: Option<Setting>,
+    pub(crate) advertise: Option<Setting>,
+    pub(crate) tune: Option<Tune>,
+}
+
+/// What proves that hosts are who they say.
+#[derive(Clone)]
+pub(crate) enum Proof {
+    Secret(Secret),
+    SecretFile(Setting<PathBuf>),
+    /// The authorities' certificates, the own chain, its key.
+    PkiFiles(&'static str, [PathBuf; 3]),
+}
+
+pub(crate) type Tune = Arc<dyn Fn(QuicConfig) -> QuicConfig + Send + Sync>;
+
+impl Config {
+    /// Joins the network with the full name `network`: on
+    /// [`DEFAULT_REGISTRY`], unless another one is set.
+    pub fn new(network: impl Into<String>) -> Config {
+        Config {
+            network: Setting::new("network", network.into()),
+            registry: Setting::new("registry", DEFAULT_REGISTRY.to_owned()),
+            proof: None,
+            bind: None,
+            advertise: None,
+            tune: None,
+        }
+    }
+
+    /// Another network, in place of the one it was made for.
+    pub fn network(mut self, network: impl Into<String>) -> Config {
+        self.network = Setting::new("network", network.into());
+        self
+    }
+
+    /// The registry's URL: `memory:`, whose networks are within this process
+    /// and which needs no secret; `redis://user:password@host:port/db`, or
+    /// `rediss://` for TLS.
+    pub fn registry(mut self, url: impl Into<String>) -> Config {
+        self.registry = Setting::new("registry", url.into());
+        self
+    }
+
+    /// The secret that all members of the network share.
+    ///
+    /// This, [`secret_file`](Config::secret_file) and
+    /// [`pki_files`](Config::pki_files) take each other's place.
+    pub fn secret(mut self, secret: Secret) -> Config {
+        self.proof = Some(Proof::Secret(secret));
+        self
+    }
+
+    /// The file that holds the secret, as `virtnet keygen` writes it.
+    pub fn secret_file(mut self, path: impl Into<PathBuf>) -> Config {
+        let path = Setting::new("secret_file", path.into());
+        self.proof = Some(Proof::SecretFile(path));
+        self
+    }
+
+    /// Certificates of your own in place of a secret, as three PEM files: the
+    /// authorities to trust, the chain of this subnetwork's hosts, and its key.
+    ///
+    /// The certificate must hold the name
+    /// [`quic::dns_name`](crate::quic::dns_name) of every host to be made.
+    pub fn pki_files(
+        mut self,
+        authorities: impl Into<PathBuf>,
+        chain: impl Into<PathBuf>,
+        key: impl Into<PathBuf>,
+    ) -> Config {
+        let files = [authorities.into(), chain.into(), key.into()];
+        self.proof = Some(Proof::PkiFiles("pki_files", files));
+        self
+    }
+
+    /// The UDP address, `IP:port`, that every host binds; the port is best left
+    /// 0, as every host has a socket of its own.
+    ///
+    /// By default all IPv4 addresses, with `memory:` the loopback address.
+    pub fn bind(mut self, addr: impl Into<String>) -> Config {
+        self.bind = Some(Setting::new("bind", addr.into()));
+        self
+    }
+
+    /// Where other machines reach this one: an IP address or a DNS name, and a
+    /// port if that differs from the bound one.
+    ///
+    /// By default the address that is bound; where that is all of them, the one
+    /// by which this machine reaches the registry.
+    pub fn advertise(mut self, host: impl Into<String>) -> Config {
+        self.advertise = Some(Setting::new("advertise", host.into()));
+        self
+    }
+
+    /// Changes what else can be set of the engine, such as its timeouts.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let config = virtnet::Config::new("quicα")
+    ///     .tune(|quic| quic.idle_timeout(Duration::from_secs(5)));
+    /// ```
+    pub fn tune(
+        mut self,
+        change: impl Fn(QuicConfig) -> QuicConfig + Send + Sync + 'static,
+    ) -> Config {
+        self.tune = Some(Arc::new(change));
+        self
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let proof = self.proof.as_ref().map(|proof| match proof {
+            Proof::Secret(_) => "a secret",
+            Proof::SecretFile(_) => "a secret in a file",
+            Proof::PkiFiles(..) => "certificates in files",
+        });
+        f.debug_struct("Config")
+            .field("network", &self.network.value)
+            .field("registry", &redacted(&self.registry.value))
+            .field("proof", &proof)
+            .field("bind", &self.bind.as_ref().map(|bind| &bind.value))
+            .field(
+                "advertise",
+                &self.advertise.as_ref().map(|place| &place.value),
+            )
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,224 @@
+//! The environment: which variable is which setting.
+//!
+//! Owns the variables' names, [`Config::from_env`] and [`join`]. Never gives a
+//! setting a meaning of its own: whatever a variable can say, a method of
+//! [`Config`] can say as well.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use virtnet_core::SubNetwork;
+
+use crate::config::{DEFAULT_NETWORK, Proof};
+use crate::setting::{Setting, SettingError};
+use crate::{Config, JoinError};
+
+const NETWORK: &str = "VIRTNET_NETWORK";
+const REGISTRY: &str = "VIRTNET_REGISTRY";
+const SECRET: &str = "VIRTNET_SECRET";
+const SECRET_FILE: &str = "VIRTNET_SECRET_FILE";
+const BIND: &str = "VIRTNET_BIND";
+const ADVERTISE: &str = "VIRTNET_ADVERTISE";
+const CA: &str = "VIRTNET_CA";
+const CERT: &str = "VIRTNET_CERT";
+const KEY: &str = "VIRTNET_KEY";
+
+/// Joins the network that the environment names: [`Config::from_env`] and
+/// [`Config::join`] in one.
+///
+/// With nothing set this is the network [`DEFAULT_NETWORK`] within this process,
+/// so a test runs anywhere as it is, and across machines with two variables.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let subnet = virtnet::join().await?;
+/// # subnet.close().await?;
+/// # Ok(()) }
+/// ```
+///
+/// # Errors
+///
+/// A [`JoinError`], which names the variable that can't be used, or the
+/// registry that can't be reached.
+///
+/// # Cancel safety
+///
+/// Dropping the future leaves nothing behind.
+///
+/// # Panics
+///
+/// Outside of a tokio runtime with time and I/O enabled.
+pub async fn join() -> Result<SubNetwork, JoinError> {
+    Config::from_env()?.join().await
+}
+
+impl Config {
+    /// Reads the settings from the environment.
+    ///
+    /// | variable | setting |
+    /// |---|---|
+    /// | `VIRTNET_NETWORK` | [`network`](Config::network), by default [`DEFAULT_NETWORK`] |
+    /// | `VIRTNET_REGISTRY` | [`registry`](Config::registry), by default [`DEFAULT_REGISTRY`](crate::DEFAULT_REGISTRY) |
+    /// | `VIRTNET_SECRET` | [`secret`](Config::secret) |
+    /// | `VIRTNET_SECRET_FILE` | [`secret_file`](Config::secret_file) |
+    /// | `VIRTNET_CA`, `VIRTNET_CERT`, `VIRTNET_KEY` | [`pki_files`](Config::pki_files) |
+    /// | `VIRTNET_BIND` | [`bind`](Config::bind) |
+    /// | `VIRTNET_ADVERTISE` | [`advertise`](Config::advertise) |
+    ///
+    /// A variable that is empty counts as not set. There is one proof of
+    /// membership: a secret, or a file with one, or all three files of a PKI.
+    ///
+    /// # Errors
+    ///
+    /// A [`SettingError`] that names the variable, for one that is not UTF-8, a
+    /// secret that is none, and for several proofs, or a part of one.
+    pub fn from_env() -> Result<Config, SettingError> {
+        Config::from_vars(|name| env::var_os(name))
+    }
+
+    /// Reads the settings from variables that `lookup` knows, in place of the
+    /// environment.
+    ///
+    /// ```
+    /// let config = virtnet::Config::from_vars(|name| match name {
+    ///     "VIRTNET_NETWORK" => Some("quicα".into()),
+    ///     _ => None,
+    /// })?;
+    /// # Ok::<(), virtnet::SettingError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As of [`from_env`](Config::from_env).
+    pub fn from_vars(
+        lookup: impl Fn(&'static str) -> Option<OsString>,
+    ) -> Result<Config, SettingError> {
+        let vars = Vars(lookup);
+        let mut config = Config::new(DEFAULT_NETWORK);
+        if let Some(network) = vars.text(NETWORK)? {
+            config.network = network;
+        }
+        if let Some(registry) = vars.text(REGISTRY)? {
+            config.registry = registry;
+        }
+        config.proof = vars.proof()?;
+        config.bind = vars.text(BIND)?;
+        config.advertise = vars.text(ADVERTISE)?;
+        Ok(config)
+    }
+}
+
+struct Vars<F>(F);
+
+impl<F: Fn(&'static str) -> Option<OsString>> Vars<F> {
+    fn get(&self, name: &'static str) -> Option<OsString> {
+        (self.0)(name).filter(|value| !value.is_empty())
+    }
+
+    fn text(&self, name: &'static str) -> Result<Option<Setting>, SettingError> {
+        let Some(value) = self.get(name) else {
+            return Ok(None);
+        };
+        match value.into_string() {
+            Ok(value) => Ok(Some(Setting::new(name, value))),
+            // It may be a secret or have a password in it, so it is not shown.
+            Err(_) => Err(SettingError::new(name, None, "it is not UTF-8")),
+        }
+    }
+
+    fn proof(&self) -> Result<Option<Proof>, SettingError> {
+        let files = [CA, CERT, KEY].map(|name| (name, self.get(name).map(PathBuf::from)));
+        let given = files.iter().find(|(_, file)| file.is_some());
+        let proofs = [SECRET, SECRET_FILE].map(|name| (name, self.get(name)));
+        let proofs = proofs.iter().filter(|(_, value)| value.is_some());
+        let mut names = proofs
+            .map(|(name, _)| *name)
+            .chain(given.map(|(name, _)| *name));
+        if let (Some(one), Some(other)) = (names.next(), names.next()) {
+            let what = format!("{other} is set as well, and there is one proof of membership");
+            return Err(SettingError::new(one, None, what));
+        }
+        if let Some(secret) = self.text(SECRET)? {
+            let refuse = |err| SettingError::new(SECRET, None, err);
+            return Ok(Some(Proof::Secret(secret.value.parse().map_err(refuse)?)));
+        }
+        if let Some(path) = self.get(SECRET_FILE) {
+            let path = Setting::new(SECRET_FILE, PathBuf::from(path));
+            return Ok(Some(Proof::SecretFile(path)));
+        }
+        if given.is_none() {
+            return Ok(None);
+        }
+        match files {
+            [(_, Some(ca)), (_, Some(cert)), (_, Some(key))] => {
+                Ok(Some(Proof::PkiFiles(CA, [ca, cert, key])))
+            }
+            files => {
+                let missing = files.into_iter().find(|(_, file)| file.is_none());
+                let what = format!("it is not set, but {CA}, {CERT} and {KEY} go together");
+                Err(SettingError::new(
+                    missing.map_or(CA, |(name, _)| name),
+                    None,
+                    what,
+                ))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(vars: &[(&str, &str)]) -> Result<Config, SettingError> {
+        Config::from_vars(|name| {
+            let var = vars.iter().find(|(var, _)| *var == name);
+            var.map(|(_, value)| value.into())
+        })
+    }
+
+    #[test]
+    fn nothing_set_is_the_default_network_in_this_process() {
+        for vars in [&[][..], &[(NETWORK, ""), (SECRET, ""), (CA, "")]] {
+            let config = read(vars).unwrap();
+            assert_eq!(config.network.value, DEFAULT_NETWORK);
+            assert_eq!(config.registry.value, crate::DEFAULT_REGISTRY);
+            assert!(config.proof.is_none());
+        }
+    }
+
+    #[test]
+    fn there_is_one_proof_and_the_whole_of_it() {
+        let secret = "ab".repeat(32);
+        assert!(matches!(
+            read(&[(SECRET, &secret)]).unwrap().proof,
+            Some(Proof::Secret(_))
+        ));
+        let file = read(&[(SECRET_FILE, "/x")]).unwrap();
+        assert!(matches!(file.proof, Some(Proof::SecretFile(_))));
+        let files = read(&[(CA, "a"), (CERT, "b"), (KEY, "c")]).unwrap();
+        assert!(matches!(files.proof, Some(Proof::PkiFiles(..))));
+
+        for (vars, said) in [
+            (
+                &[(SECRET, "x"), (SECRET_FILE, "y")][..],
+                "VIRTNET_SECRET: VIRTNET_SECRET_FILE is",
+            ),
+            (
+                &[(SECRET, "x"), (KEY, "y")],
+                "VIRTNET_SECRET: VIRTNET_KEY is",
+            ),
+            (
+                &[(SECRET_FILE, "x"), (CA, "y")],
+                "VIRTNET_SECRET_FILE: VIRTNET_CA is",
+            ),
+            (&[(CA, "x"), (KEY, "y")], "VIRTNET_CERT: it is not set"),
+            (&[(SECRET, "hunter2")], "VIRTNET_SECRET: the secret"),
+        ] {
+            let err = read(vars).unwrap_err().to_string();
+            assert!(err.starts_with(said), "{err}");
+            assert!(!err.contains("hunter2"), "{err}");
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Joining: a configuration becomes a subnetwork.
+//!
+//! Owns the checks, what is done when a setting is not given, and [`JoinError`].
+//! Never reads the environment and never opens a socket: it puts registry and
+//! engine together.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use virtnet_core::{Addr, Cause, Failure, RegistryError, SubNetwork};
+
+use crate::Config;
+use crate::config::Proof;
+use crate::quic::{Identity, QuicConfig, Secret};
+use crate::registries::RegistryUrl;
+use crate::route::local_ip_towards;
+use crate::setting::SettingError;
+
+/// Why a network could not be joined.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// A setting is missing or can't be used.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    /// The registry can't be reached, or refused.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The engine can't work as it was set up.
+    #[error(transparent)]
+    Engine(Failure),
+}
+
+impl From<JoinError> for io::Error {
+    fn from(err: JoinError) -> io::Error {
+        let kind = match &err {
+            JoinError::Setting(_) => io::ErrorKind::InvalidInput,
+            JoinError::Registry(err) => err.cause().kind(),
+            JoinError::Engine(failure) => failure.cause().kind(),
+        };
+        io::Error::new(kind, err)
+    }
+}
+
+impl Config {
+    /// Joins the network: checks the settings, connects to the registry, and
+    /// has an engine ready for hosts.
+    ///
+    /// # Errors
+    ///
+    /// A [`JoinError`] that names the setting that can't be used, or the
+    /// registry that can't be reached.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves nothing behind.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime with time and I/O enabled.
+    pub async fn join(self) -> Result<SubNetwork, JoinError> {
+        let network = self.checked_network()?;
+        let url = RegistryUrl::parse(&self.registry)?;
+        // All that is known without the registry comes first: a server that is
+        // slow to fail must not hide a missing secret.
+        let given = self.identity()?;
+        if given.is_none() && !url.has_secret() {
+            return Err(self.no_secret().into());
+        }
+        let bind = self.bind_addr(&url)?;
+        let opened = url.open(network).await?;
+        let identity = given.or_else(|| opened.secret.map(Identity::secret));
+        let identity = identity.ok_or_else(|| self.no_secret())?;
+
+        let mut quic = QuicConfig::new(identity).bind(bind);
+        if let Some(place) = self.advertised(bind, &url).await? {
+            quic = quic.advertise(place);
+        }
+        if let Some(tune) = &self.tune {
+            quic = tune(quic);
+        }
+        let prepared = quic
+            .prepare(network)
+            .map_err(|failure| self.blame(failure))?;
+        SubNetwork::new(network, opened.registry, |notifier| {
+            prepared.start(notifier)
+        })
+        .map_err(|err| self.network.refuse(err).into())
+    }
+
+    /// The network's hosts, sorted by name, each with where the engine of its
+    /// subnetwork says that it is reached: `host:port`. Needs no secret.
+    ///
+    /// # Errors
+    ///
+    /// As of [`join`](Config::join).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves nothing behind.
+    pub async fn hosts(&self) -> Result<Vec<(String, String)>, JoinError> {
+        let url = RegistryUrl::parse(&self.registry)?;
+        Ok(url.hosts(self.checked_network()?).await?)
+    }
+
+    fn checked_network(&self) -> Result<&str, SettingError> {
+        let network = &*self.network.value;
+        // The host does not matter: it is the network's name that is checked.
+        match Addr::new(network, "host", 0) {
+            Ok(_) => Ok(network),
+            Err(err) => Err(SettingError::new(self.network.name, None, err)),
+        }
+    }
+
+    fn identity(&self) -> Result<Option<Identity>, SettingError> {
+        Ok(match &self.proof {
+            None => None,
+            Some(Proof::Secret(secret)) => Some(Identity::secret(secret.clone())),
+            Some(Proof::SecretFile(path)) => {
+                let secret = Secret::from_file(&path.value);
+                let refuse = |err| SettingError::new(path.name, None, err);
+                Some(Identity::secret(secret.map_err(refuse)?))
+            }
+            Some(Proof::PkiFiles(name, [authorities, chain, key])) => {
+                let identity = Identity::pki_files(authorities, chain, key);
+                Some(identity.map_err(|err| SettingError::new(name, None, err))?)
+            }
+        })
+    }
+
+    fn no_secret(&self) -> SettingError {
+        let what = "there is none, but members prove by it who they are; make one with \
+                    `virtnet keygen`, and give it to every process of the network as \
+                    VIRTNET_SECRET, or in a file named by VIRTNET_SECRET_FILE";
+        SettingError::new("secret", None, what)
+    }
+
+    fn bind_addr(&self, url: &RegistryUrl) -> Result<SocketAddr, SettingError> {
+        let Some(bind) = &self.bind else {
+            let ip: IpAddr = match (self.advertised_ip(), &self.advertise, url.server()) {
+                (Some(IpAddr::V6(_)), ..) => Ipv6Addr::UNSPECIFIED.into(),
+                (None, None, None) => Ipv4Addr::LOCALHOST.into(),
+                _ => Ipv4Addr::UNSPECIFIED.into(),
+            };
+            return Ok((ip, 0).into());
+        };
+        bind.value
+            .parse()
+            .map_err(|_| bind.refuse("it is not of the form IP:port, as 0.0.0.0:0 is"))
+    }
+
+    /// The advertised IP address, if it decides what to bind by default.
+    fn advertised_ip(&self) -> Option<IpAddr> {
+        let place = &self.advertise.as_ref()?.value;
+        let addr = place.parse().map(|addr: SocketAddr| addr.ip());
+        addr.or_else(|_| place.parse()).ok()
+    }
+
+    /// What to advertise in place of the address that is bound.
+    async fn advertised(
+        &self,
+        bind: SocketAddr,
+        url: &RegistryUrl,
+    ) -> Result<Option<String>, SettingError> {
+        if let Some(place) = &self.advertise {
+            return Ok(Some(place.value.clone()));
+        }
+        if !bind.ip().is_unspecified() {
+            return Ok(None);
+        }
+        let Some((host, port)) = url.server() else {
+            // All members are in this process.
+            let loopback = if bind.is_ipv4() { "127.0.0.1" } else { "::1" };
+            return Ok(Some(loopback.to_owned()));
+        };
+        // What is bound to all IPv6 addresses serves IPv4, too.
+        let wanted = |addr: &SocketAddr| bind.is_ipv6() || addr.is_ipv4();
+        match local_ip_towards(host, port, wanted).await {
+            Ok(ip) => Ok(Some(ip.to_string())),
+            Err(err) => {
+                let what = format!(
+                    "there is none, and no address of this machine is known by which it \
+                     reaches {host}: {err}; set VIRTNET_ADVERTISE"
+                );
+                Err(SettingError::new("advertise", None, what))
+            }
+        }
+    }
+
+    /// Names the setting that an engine can't be made with.
+    fn blame(&self, failure: Failure) -> JoinError {
+        match &self.advertise {
+            Some(place) if failure.cause() == Cause::InvalidAddr => {
+                SettingError::new(place.name, None, failure).into()
+            }
+            _ => JoinError::Engine(failure),
+        }
+    }
+}

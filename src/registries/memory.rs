@@ -1,0 +1,122 @@
+//! `memory:`: networks within this process.
+//!
+//! Owns the table of them, by name: whoever joins `memory:` under the same name
+//! is on the same network, as with a server. A network is forgotten when the
+//! last subnetwork that joined it is gone. Never does I/O.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+
+use async_trait::async_trait;
+use virtnet_core::memory::{MemoryHub, MemoryRegistry};
+use virtnet_core::{Registry, RegistryError};
+
+use super::Opened;
+use crate::quic::Secret;
+
+type Networks = HashMap<String, Weak<Network>>;
+
+static NETWORKS: LazyLock<Mutex<Networks>> = LazyLock::new(Mutex::default);
+
+/// What the members of one network share.
+struct Network {
+    name: String,
+    hub: MemoryHub,
+    /// Random: it never leaves the process.
+    secret: Secret,
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        let mut networks = networks();
+        // Somebody may have joined a new one of this name in the meantime.
+        if networks
+            .get(&self.name)
+            .is_some_and(|network| network.strong_count() == 0)
+        {
+            networks.remove(&self.name);
+        }
+    }
+}
+
+fn networks() -> MutexGuard<'static, Networks> {
+    // Every change is one insertion or removal: whole after a panic, too.
+    NETWORKS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(super) fn open(name: &str) -> Opened {
+    let known = networks().get(name).and_then(Weak::upgrade);
+    let network = known.unwrap_or_else(|| join(name));
+    Opened {
+        secret: Some(network.secret.clone()),
+        registry: Arc::new(Member {
+            registry: network.hub.registry(),
+            _network: network,
+        }),
+    }
+}
+
+fn join(name: &str) -> Arc<Network> {
+    let made = Arc::new(Network {
+        name: name.to_owned(),
+        hub: MemoryHub::new(),
+        secret: Secret::random(),
+    });
+    let mut networks = networks();
+    // Another thread may have been faster; what was made here is dropped after
+    // the lock is, because dropping takes it.
+    match networks.get(name).and_then(Weak::upgrade) {
+        Some(network) => network,
+        None => {
+            networks.insert(name.to_owned(), Arc::downgrade(&made));
+            made
+        }
+    }
+}
+
+pub(super) fn hosts(name: &str) -> Vec<(String, String)> {
+    let network = networks().get(name).and_then(Weak::upgrade);
+    network.map_or_else(Vec::new, |network| network.hub.hosts())
+}
+
+/// One subnetwork's registry, which keeps the network.
+struct Member {
+    registry: MemoryRegistry,
+    _network: Arc<Network>,
+}
+
+#[async_trait]
+impl Registry for Member {
+    async fn announce(&self, hostname: &str, hostdata: &str) -> Result<(), RegistryError> {
+        self.registry.announce(hostname, hostdata).await
+    }
+
+    async fn query(&self, hostname: &str) -> Result<String, RegistryError> {
+        self.registry.query(hostname).await
+    }
+
+    async fn close(&self) -> Result<(), RegistryError> {
+        self.registry.close().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_name_is_one_network_until_all_have_left() {
+        let [one, two] = [open("one name"), open("one name")];
+        let secrets = [&one, &two].map(|opened| opened.secret.as_ref().unwrap().reveal());
+        assert_eq!(secrets[0], secrets[1]);
+
+        one.registry.announce("α", "here").await.unwrap();
+        assert_eq!(two.registry.query("α").await.unwrap(), "here");
+        assert_eq!(hosts("one name"), [("α".to_owned(), "here".to_owned())]);
+        assert!(hosts("another name").is_empty());
+
+        drop((one, two));
+        assert!(!networks().contains_key("one name"));
+        assert_ne!(open("one name").secret.unwrap().reveal(), secrets[0]);
+    }
+}

@@ -1,0 +1,103 @@
+//! Registries by URL: which there are, and opening one.
+//!
+//! Owns the list of schemes. Each scheme has a file of its own, which knows how
+//! to read its URL and how to open it; one more is one more variant here. Never
+//! announces or queries anything.
+
+mod memory;
+mod redis;
+
+use std::sync::Arc;
+
+use virtnet_core::{Registry, RegistryError};
+
+use crate::quic::Secret;
+use crate::setting::{Setting, SettingError, redacted};
+
+/// A registry's URL that was read.
+#[derive(Debug)]
+pub(crate) enum RegistryUrl {
+    /// Within this process.
+    Memory,
+    Redis(redis::Server),
+}
+
+/// What a network is joined with.
+pub(crate) struct Opened {
+    pub(crate) registry: Arc<dyn Registry>,
+    /// The members' secret, where the registry itself keeps them within one
+    /// process. No registry that others can read ever has one.
+    pub(crate) secret: Option<Secret>,
+}
+
+impl RegistryUrl {
+    pub(crate) fn parse(setting: &Setting) -> Result<RegistryUrl, SettingError> {
+        let url = &*setting.value;
+        let refuse = |problem: String| Setting::new(setting.name, redacted(url)).refuse(problem);
+        match url.split_once(':') {
+            Some(("memory", "")) => Ok(RegistryUrl::Memory),
+            Some(("memory", _)) => Err(refuse("nothing may follow memory:".to_owned())),
+            Some(("redis" | "rediss", _)) => redis::Server::parse(url)
+                .map(RegistryUrl::Redis)
+                .map_err(|problem| refuse(problem.to_owned())),
+            _ => Err(refuse(
+                "unknown scheme: there are memory:, redis:// and rediss://".to_owned(),
+            )),
+        }
+    }
+
+    /// Whether it has a secret for its members, who then need none.
+    pub(crate) fn has_secret(&self) -> bool {
+        matches!(self, RegistryUrl::Memory)
+    }
+
+    /// The host and port of the registry, when it is a server: members are
+    /// taken to reach each other by the way they reach that.
+    pub(crate) fn server(&self) -> Option<(&str, u16)> {
+        match self {
+            RegistryUrl::Memory => None,
+            RegistryUrl::Redis(server) => Some(server.host_and_port()),
+        }
+    }
+
+    pub(crate) async fn open(&self, network: &str) -> Result<Opened, RegistryError> {
+        match self {
+            RegistryUrl::Memory => Ok(memory::open(network)),
+            RegistryUrl::Redis(server) => server.open(network).await,
+        }
+    }
+
+    /// The network's hosts with their hostdata, sorted by name.
+    pub(crate) async fn hosts(
+        &self,
+        network: &str,
+    ) -> Result<Vec<(String, String)>, RegistryError> {
+        match self {
+            RegistryUrl::Memory => Ok(memory::hosts(network)),
+            RegistryUrl::Redis(server) => server.hosts(network).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bad_urls_are_named_without_their_password() {
+        for (url, shown, problem) in [
+            ("", "", "unknown scheme"),
+            ("10.0.0.9", "10.0.0.9", "unknown scheme"),
+            ("memory:x", "memory:x", "nothing may follow"),
+            ("ftp://me:hunter2@h", "ftp://***@h", "unknown scheme"),
+            ("redis://me:hunter2@", "redis://***@", "has no host"),
+            ("redis://h:x", "redis://h:x", "port"),
+            ("redis:h", "redis:h", "form redis://"),
+        ] {
+            let err = RegistryUrl::parse(&Setting::new("registry", url.to_owned())).unwrap_err();
+            let text = err.to_string();
+            assert!(text.starts_with(&format!("registry {shown:?}: ")), "{text}");
+            assert!(text.contains(problem), "{text}");
+        }
+    }
+}
