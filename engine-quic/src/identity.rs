@@ -281,7 +281,10 @@ mod tests {
         assert_ne!(one, certificate([7; 32], "quicβ"), "another network");
         // Members of different versions of this crate must agree on the key.
         let key = Authority::derive(&[7; 32], "quicα").unwrap();
-        assert_eq!(base32(key.issuer.key().public_key_raw()), "5upshqqyq5onqgzikdcpl4pg5o7gqjowafiufewgtkwinxusvg4a");
+        assert_eq!(
+            base32(key.issuer.key().public_key_raw()),
+            "5upshqqyq5onqgzikdcpl4pg5o7gqjowafiufewgtkwinxusvg4a"
+        );
     }
 
     #[test]

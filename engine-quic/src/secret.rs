@@ -25,9 +25,9 @@ const MAX_FILE: u64 = 4096;
 /// It must be random, not a password: whoever can reach a host can try
 /// guesses.
 ///
-/// To replace a secret while the network runs, write `new,old`: the first is
-/// used, all are trusted. Give the list to every member, then the new one
-/// alone.
+/// In a list `one,other` the first is used and all are trusted. So a secret is
+/// replaced while the network runs by giving every member `old,new`, then every
+/// member `new,old`, then `new`.
 ///
 /// ```
 /// use virtnet_engine_quic::Secret;

@@ -8,7 +8,9 @@
     reason = "each test file uses a part of it"
 )]
 
-use std::net::Ipv4Addr;
+pub mod raw;
+
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +42,13 @@ impl Net {
     /// Bound to the loopback address, on a port that the system picks.
     pub fn config(&self) -> QuicConfig {
         config(&self.secret)
+    }
+
+    /// Where the registry says that a host is.
+    pub fn place(&self, host: &str) -> SocketAddr {
+        let hosts = self.hub.hosts();
+        let place = &hosts.iter().find(|(name, _)| name == host).unwrap().1;
+        place.parse().unwrap()
     }
 
     pub fn join(&self) -> SubNetwork {

@@ -1,0 +1,127 @@
+//! Peers that are not the engine: QUIC by hand, with certificates of a PKI.
+//!
+//! Owns no test.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::{Connection, Endpoint};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use virtnet_engine_quic::{Identity, dns_name};
+
+/// An authority that signs what the test asks for.
+pub struct Pki {
+    root: rcgen::Certificate,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+/// A certificate and its key, as PEM.
+pub struct Leaf {
+    chain: String,
+    key: String,
+}
+
+impl Pki {
+    pub fn new() -> Pki {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        let root = params.self_signed(&key).unwrap();
+        let issuer = Issuer::new(params, key);
+        Pki { root, issuer }
+    }
+
+    pub fn leaf(&self, network: &str, hosts: &[&str]) -> Leaf {
+        let key = KeyPair::generate().unwrap();
+        let names: Vec<_> = hosts.iter().map(|host| dns_name(network, host)).collect();
+        let params = CertificateParams::new(names).unwrap();
+        let leaf = params.signed_by(&key, &self.issuer).unwrap();
+        Leaf {
+            chain: leaf.pem(),
+            key: key.serialize_pem(),
+        }
+    }
+
+    pub fn identity(&self, leaf: &Leaf) -> Identity {
+        let (root, chain, key) = (self.root.pem(), &leaf.chain, &leaf.key);
+        Identity::pki(root.as_bytes(), chain.as_bytes(), key.as_bytes()).unwrap()
+    }
+
+    fn roots(&self) -> RootCertStore {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.root.der().clone()).unwrap();
+        roots
+    }
+}
+
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+impl Leaf {
+    fn der(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        let chain = CertificateDer::from_pem_slice(self.chain.as_bytes()).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap();
+        (vec![chain], key)
+    }
+}
+
+/// Connects to a host by hand, with a certificate or none.
+pub async fn connect(
+    pki: &Pki,
+    leaf: Option<&Leaf>,
+    addr: SocketAddr,
+    server_name: &str,
+) -> (Endpoint, Connection) {
+    let config = rustls::ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_root_certificates(pki.roots());
+    let mut config = match leaf.map(Leaf::der) {
+        Some((chain, key)) => config.with_client_auth_cert(chain, key).unwrap(),
+        None => config.with_no_client_auth(),
+    };
+    config.alpn_protocols = vec![b"virtnet/1".to_vec()];
+    let config = QuicClientConfig::try_from(config).unwrap();
+    let endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let config = quinn::ClientConfig::new(Arc::new(config));
+    let connecting = endpoint.connect_with(config, addr, server_name).unwrap();
+    let conn = connecting.await.unwrap();
+    (endpoint, conn)
+}
+
+/// A QUIC server of another protocol.
+pub fn other_server(leaf: &Leaf) -> Endpoint {
+    let (chain, key) = leaf.der();
+    let mut config = rustls::ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
+    config.alpn_protocols = vec![b"h3".to_vec()];
+    let config = QuicServerConfig::try_from(config).unwrap();
+    let config = quinn::ServerConfig::with_crypto(Arc::new(config));
+    Endpoint::server(config, (Ipv4Addr::LOCALHOST, 0).into()).unwrap()
+}
+
+/// A first frame; what the engine would send, or nearly.
+pub fn hello(network: &str, src: (&str, u16), dst: (&str, u16)) -> Vec<u8> {
+    let mut body = Vec::new();
+    let mut name = |name: &str, port: Option<u16>| {
+        body.push(name.len() as u8);
+        body.extend(name.bytes());
+        body.extend(port.into_iter().flat_map(u16::to_be_bytes));
+    };
+    name(network, None);
+    name(src.0, Some(src.1));
+    name(dst.0, Some(dst.1));
+    let mut frame = vec![1];
+    frame.extend((body.len() as u16).to_be_bytes());
+    frame.extend(body);
+    frame
+}
