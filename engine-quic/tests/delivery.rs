@@ -1,0 +1,320 @@
+//! What was written arrives, or the reader gets an error: never a clean end
+//! that was none.
+//!
+//! Owns the ends of connections and many connections at once; who may connect
+//! is another matter.
+
+mod common;
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use common::{HANG, Net, connect, eventually};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use virtnet_core::{Cause, Conn, Listener, OpError, SubNetwork};
+use virtnet_engine_quic::QuicConfig;
+
+const MEGABYTE: usize = 1 << 20;
+
+fn pattern(length: usize) -> Vec<u8> {
+    (0..length).map(|at| (at % 251) as u8).collect()
+}
+
+/// A process of its own, as far as this one can have it: a host on a runtime
+/// that ends when it is told to, mid-sentence.
+struct Process {
+    listener: Listener,
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Process {
+    async fn start(net: &Net, config: QuicConfig, name: &'static str) -> Process {
+        let (stop, stopped) = oneshot::channel();
+        let (started, listener) = oneshot::channel();
+        let prepared = config.prepare(net.network).unwrap();
+        let (network, registry) = (net.network, Arc::new(net.hub.registry()));
+        let thread = std::thread::spawn(move || {
+            let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+            let kept = runtime.block_on(async {
+                let engine = |notifier| prepared.start(notifier);
+                let subnet = SubNetwork::new(network, registry, engine).unwrap();
+                let host = subnet.new_host(name).await.unwrap();
+                drop(started.send(host.listen(":1").unwrap()));
+                drop(stopped.await);
+                subnet
+            });
+            runtime.shutdown_background();
+            drop(kept);
+        });
+        Process {
+            listener: listener.await.unwrap(),
+            stop,
+            thread,
+        }
+    }
+
+    /// Ends all its tasks at once. Nothing is sent any more.
+    fn kill(self) -> Listener {
+        drop(self.stop);
+        self.thread.join().unwrap();
+        self.listener
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_megabyte_arrives_although_everything_was_closed() {
+    let net = Net::new("net");
+    let (here, there) = (net.join(), net.join());
+    let alpha = here.new_host("α").await.unwrap();
+    let beta = there.new_host("β").await.unwrap();
+    let listener = alpha.listen(":1").unwrap();
+    let (mut dialed, mut accepted) = connect(&beta, &listener).await;
+    let sent = pattern(MEGABYTE + 7);
+    dialed.write_all(&sent).await.unwrap();
+    dialed.close();
+    there.close().await.unwrap();
+    let mut heard = Vec::new();
+    timeout(HANG, accepted.read_to_end(&mut heard))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(heard == sent, "{} of {} bytes", heard.len(), sent.len());
+    // It notices that nobody reads any more, sooner or later, and for good.
+    let write = async {
+        loop {
+            if let Err(err) = accepted.write_all(b"?").await {
+                break err;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let err = timeout(HANG, write).await.unwrap();
+    assert_eq!(err.kind(), ErrorKind::BrokenPipe);
+    assert_eq!(
+        accepted.write(b"?").await.unwrap_err().kind(),
+        ErrorKind::BrokenPipe
+    );
+    here.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_delivered_is_an_error_of_the_close() {
+    let net = Net::new("net");
+    let peer = Process::start(&net, net.config(), "α").await;
+    let bound = Duration::from_millis(300);
+    let (here, _) = net.join_with(net.config().drain_timeout(bound));
+    let beta = here.new_host("β").await.unwrap();
+    let (mut one, _one) = connect(&beta, &peer.listener).await;
+    let (mut two, _two) = connect(&beta, &peer.listener).await;
+    let listener = peer.kill();
+    one.write_all(&pattern(MEGABYTE)).await.unwrap();
+    two.write_all(b"a word").await.unwrap();
+    drop((one, two));
+    let err = timeout(HANG, here.close()).await.unwrap().unwrap_err();
+    assert_eq!(err.cause(), Cause::ConnectionCut);
+    assert_eq!(
+        err.to_string(),
+        "virtnet \"net\": close: host \"β\" cut 2 connections: \
+         what was written could not be delivered within 300ms"
+    );
+    drop(listener);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cut_is_an_error_and_never_the_end() {
+    let net = Net::new("net");
+    let quick = || {
+        net.config()
+            .idle_timeout(Duration::from_millis(900))
+            .keep_alive(Duration::from_millis(300))
+    };
+    let peer = Process::start(&net, quick(), "α").await;
+    let (here, _) = net.join_with(quick());
+    let beta = here.new_host("β").await.unwrap();
+    let (dialed, mut accepted) = connect(&beta, &peer.listener).await;
+    let (mut reader, mut writer) = dialed.into_split();
+    accepted.write_all(b"last words").await.unwrap();
+    let mut heard = [0; 10];
+    reader.read_exact(&mut heard).await.unwrap();
+    // A dial that waits for its accept, too.
+    let waiting = tokio::spawn({
+        let beta = beta.clone();
+        async move { beta.dial("α:1").await }
+    });
+    eventually("the dial waits", || peer.listener.pending() == 1).await;
+    let listener = peer.kill();
+    let read = timeout(HANG, reader.read(&mut heard)).await.unwrap();
+    assert_eq!(read.unwrap_err().kind(), ErrorKind::TimedOut);
+    let again = reader.read(&mut heard).await;
+    assert_eq!(
+        again.unwrap_err().kind(),
+        ErrorKind::TimedOut,
+        "the second time"
+    );
+    let written = writer.write_all(b"?").await;
+    assert_eq!(written.unwrap_err().kind(), ErrorKind::TimedOut);
+    let dialed = timeout(HANG, waiting).await.unwrap().unwrap();
+    assert_eq!(dialed.unwrap_err().cause(), Cause::TimedOut);
+    // The stream's memory and the connection's are gone: nothing to cut.
+    drop((reader, writer));
+    here.close().await.unwrap();
+    drop((listener, accepted));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_comes_back_is_dialed_again() {
+    let net = Net::new("net");
+    let here = net.join();
+    let beta = here.new_host("β").await.unwrap();
+    for _ in 0..3 {
+        let there = net.join();
+        let alpha = there.new_host("α").await.unwrap();
+        let listener = alpha.listen(":1").unwrap();
+        let (mut dialed, accepted) = connect(&beta, &listener).await;
+        assert_eq!(dialed.local_addr(), &"β:1");
+        drop(accepted);
+        assert_eq!(dialed.read(&mut [0]).await.unwrap(), 0);
+        there.close().await.unwrap();
+    }
+    here.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thousands_of_connections_between_two_hosts() {
+    const COUNT: usize = 2000;
+    let net = Net::new("net");
+    let (here, there) = (net.join(), net.join());
+    let alpha = here.new_host("α").await.unwrap();
+    let beta = there.new_host("β").await.unwrap();
+    let listener = alpha.listen(":1").unwrap();
+    let accepting = tokio::spawn(async move {
+        let mut accepted = Vec::new();
+        while accepted.len() < COUNT {
+            accepted.push(listener.accept().await.unwrap());
+        }
+        (listener, accepted)
+    });
+    let mut dialing = tokio::task::JoinSet::new();
+    for _ in 0..64 {
+        let beta = beta.clone();
+        dialing.spawn(async move {
+            let mut dialed = Vec::new();
+            for _ in 0..COUNT / 64 {
+                dialed.push(beta.dial("α:1").await.unwrap());
+            }
+            dialed
+        });
+    }
+    let mut dialed: Vec<Conn> = timeout(HANG, dialing.join_all())
+        .await
+        .unwrap()
+        .into_iter()
+        .flatten()
+        .collect();
+    while dialed.len() < COUNT {
+        dialed.push(beta.dial("α:1").await.unwrap());
+    }
+    let (_listener, accepted) = timeout(HANG, accepting).await.unwrap().unwrap();
+    assert_eq!(
+        (beta.sockets().len(), alpha.sockets().len()),
+        (COUNT, COUNT + 1)
+    );
+    // Each still carries its own bytes.
+    for (mut conn, peer) in accepted {
+        conn.write_all(&peer.port().to_be_bytes()).await.unwrap();
+    }
+    for conn in &mut dialed {
+        let port = timeout(HANG, conn.read_u16()).await.unwrap().unwrap();
+        assert_eq!(port, conn.local_addr().port());
+    }
+    here.close().await.unwrap();
+    there.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_only_the_peer_closed_take_nobodys_place() {
+    let net = Net::new("net");
+    let (here, there) = (net.join(), net.join());
+    let alpha = here.new_host("α").await.unwrap();
+    let beta = there.new_host("β").await.unwrap();
+    let listener = alpha.listen(":1").unwrap();
+    let mut kept = Vec::new();
+    // Far more than the streams that a connection begins with.
+    for _ in 0..600 {
+        let (dialed, accepted) = timeout(HANG, connect(&beta, &listener)).await.unwrap();
+        drop(accepted);
+        kept.push(dialed);
+    }
+    drop(kept);
+    connect(&beta, &listener).await;
+    here.close().await.unwrap();
+    there.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_stopped_stalls_nobody_else() {
+    let net = Net::new("net");
+    let (here, there) = (net.join(), net.join());
+    let alpha = here.new_host("α").await.unwrap();
+    let beta = there.new_host("β").await.unwrap();
+    let listener = alpha.listen(":1").unwrap();
+    let mut stalled = Vec::new();
+    for _ in 0..4 {
+        let (mut dialed, unread) = connect(&beta, &listener).await;
+        let chunk = pattern(MEGABYTE);
+        let writing = tokio::spawn(async move {
+            loop {
+                if let Err(err) = dialed.write_all(&chunk).await {
+                    break err;
+                }
+            }
+        });
+        stalled.push((writing, unread));
+    }
+    let (mut dialed, mut accepted) = connect(&beta, &listener).await;
+    let sent = pattern(3 * MEGABYTE);
+    let mut heard = vec![0; sent.len()];
+    let both = async { tokio::join!(dialed.write_all(&sent), accepted.read_exact(&mut heard)) };
+    let (written, read) = timeout(HANG, both).await.unwrap();
+    written.unwrap();
+    read.unwrap();
+    assert!(heard == sent);
+    for (writing, unread) in stalled {
+        assert!(!writing.is_finished(), "there is backpressure");
+        drop(unread);
+        let err = timeout(HANG, writing).await.unwrap().unwrap();
+        assert_eq!(OpError::of(&err).unwrap().cause(), Cause::BrokenPipe);
+    }
+    here.close().await.unwrap();
+    there.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unused_connection_is_let_go_and_made_again() {
+    let net = Net::new("net");
+    let (here, _) = net.join_with(net.config());
+    let (there, _) = net.join_with(net.config().pool_idle(Duration::from_millis(50)));
+    let alpha = here.new_host("α").await.unwrap();
+    let beta = there.new_host("β").await.unwrap();
+    let listener = alpha.listen(":1").unwrap();
+    let tasks = || {
+        tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks()
+    };
+    let before = tasks();
+    let (dialed, accepted) = connect(&beta, &listener).await;
+    tokio::time::sleep(Duration::from_millis(120)).await;
+    assert!(tasks() > before, "a connection in use is kept");
+    drop((dialed, accepted));
+    eventually("the connection is let go", || tasks() == before).await;
+    connect(&beta, &listener).await;
+    here.close().await.unwrap();
+    there.close().await.unwrap();
+}

@@ -1,0 +1,64 @@
+//! After the close nothing is left: no task, no descriptor.
+//!
+//! Owns one test, as it counts what the whole process has open.
+
+mod common;
+
+use common::{Net, connect, eventually};
+use tokio::io::AsyncWriteExt;
+use tokio::runtime::Handle;
+use virtnet_core::Registry;
+
+/// What this process has open, with what each is.
+fn descriptors() -> Vec<String> {
+    let mut open: Vec<String> = std::fs::read_dir("/proc/self/fd")
+        .unwrap()
+        .filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok())
+        .map(|target| target.display().to_string())
+        // The directory that is being read is one itself.
+        .filter(|target| !target.starts_with("/proc/"))
+        .collect();
+    open.sort();
+    open
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_left() {
+    let tasks = || Handle::current().metrics().num_alive_tasks();
+    let net = Net::new("net");
+    let before = (tasks(), descriptors());
+    for _ in 0..3 {
+        let (here, there) = (net.join(), net.join());
+        let alpha = here.new_host("α").await.unwrap();
+        let beta = there.new_host("β").await.unwrap();
+        let listener = alpha.listen(":1").unwrap();
+        let mut held = Vec::new();
+        for _ in 0..10 {
+            let (mut dialed, accepted) = connect(&beta, &listener).await;
+            dialed.write_all(b"not read").await.unwrap();
+            held.push((dialed, accepted));
+        }
+        // One that waits, one that is refused, one host that cannot be made.
+        let waiting = tokio::spawn({
+            let beta = beta.clone();
+            async move { beta.dial("α:1").await }
+        });
+        eventually("the dial waits", || listener.pending() == 1).await;
+        beta.dial("α:2").await.unwrap_err();
+        let elsewhere = net.hub.registry();
+        elsewhere.announce("γ", "taken").await.unwrap();
+        here.new_host("γ").await.unwrap_err();
+        elsewhere.close().await.unwrap();
+        assert!(tasks() > before.0 && descriptors().len() > before.1.len());
+
+        let (one, other) = tokio::join!(here.close(), there.close());
+        one.unwrap();
+        other.unwrap();
+        waiting.await.unwrap().unwrap_err();
+        // With every handle still held.
+        eventually("all tasks end", || tasks() == before.0).await;
+        assert_eq!(descriptors(), before.1);
+        drop((held, listener, alpha, beta));
+    }
+}
