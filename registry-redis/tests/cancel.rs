@@ -65,6 +65,27 @@ async fn an_announcement_dropped_at_any_poll_frees_the_name() {
 }
 
 #[tokio::test]
+async fn an_announcement_dropped_between_being_applied_and_answered_frees_the_name() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(server.port()).await;
+    let registry = join_url(&proxy.url(), "n").await;
+    for closed in [false, true] {
+        proxy.hold_answers(true);
+        let mut announce = registry.announce("a", ADDR);
+        assert!(poll_at_most(1, announce.as_mut()).await.is_none());
+        eventually("the server has the name", || server.get(KEY).is_some()).await;
+        drop(announce);
+        proxy.hold_answers(false);
+        if closed {
+            registry.close().await.unwrap();
+            assert_eq!(server.get(KEY), None);
+        } else {
+            eventually("the name is free", || server.get(KEY).is_none()).await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_announcement_dropped_at_any_poll_is_freed_by_close() {
     let server = RedisServer::start();
     let server = &server;

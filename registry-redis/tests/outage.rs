@@ -230,6 +230,20 @@ async fn a_demoted_node_is_down_until_it_is_promoted() {
 }
 
 #[tokio::test]
+async fn after_a_failover_the_next_call_goes_to_the_new_primary() {
+    let (old, new) = (RedisServer::start(), RedisServer::start());
+    let proxy = Proxy::start(old.port()).await;
+    let registry = join_url(&proxy.url(), "n").await;
+    // The address leads to the new one, but the connection to the old is open.
+    old.command(&["REPLICAOF", "127.0.0.1", &new.port().to_string()]);
+    proxy.redirect(new.port());
+    registry.announce("a", ADDR).await.unwrap();
+    assert_eq!(new.keys(), ["virtnet:{n}:a"]);
+    registry.close().await.unwrap();
+    assert_eq!(new.keys(), [""; 0]);
+}
+
+#[tokio::test]
 async fn many_calls_at_once_share_one_connection_and_one_bound() {
     let mut server = RedisServer::start();
     let registry = std::sync::Arc::new(join(&server, "n").await);

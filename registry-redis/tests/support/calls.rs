@@ -45,7 +45,10 @@ pub async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 /// Polls a call, each time when it was woken, but not more than `most` times.
-pub async fn poll_at_most<F: Future>(most: usize, mut call: Pin<&mut F>) -> Option<F::Output> {
+pub async fn poll_at_most<F: Future + ?Sized>(
+    most: usize,
+    mut call: Pin<&mut F>,
+) -> Option<F::Output> {
     let mut polls = 0;
     poll_fn(|cx| {
         if polls == most {

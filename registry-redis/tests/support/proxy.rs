@@ -5,7 +5,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -20,6 +20,8 @@ pub struct Proxy {
 }
 
 struct Controls {
+    /// The server that new connections go to.
+    server_port: AtomicU16,
     hold: watch::Sender<bool>,
     /// Connections that are older than the last freeze answer no more.
     freezes: watch::Sender<usize>,
@@ -34,12 +36,13 @@ impl Proxy {
             .expect("a port is free");
         let port = listener.local_addr().expect("it is bound").port();
         let controls = Arc::new(Controls {
+            server_port: AtomicU16::new(server_port),
             hold: watch::Sender::new(false),
             freezes: watch::Sender::new(0),
             cut_next: AtomicBool::new(false),
             cuts: AtomicUsize::new(0),
         });
-        let task = tokio::spawn(serve(listener, server_port, Arc::clone(&controls)));
+        let task = tokio::spawn(serve(listener, Arc::clone(&controls)));
         Proxy {
             port,
             controls,
@@ -49,6 +52,13 @@ impl Proxy {
 
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Lets new connections go to another server; those that there are stay.
+    pub fn redirect(&self, server_port: u16) {
+        self.controls
+            .server_port
+            .store(server_port, Ordering::SeqCst);
     }
 
     /// Keeps answers back, on connections that there are and that come. Those
@@ -81,9 +91,10 @@ impl Drop for Proxy {
     }
 }
 
-async fn serve(listener: TcpListener, server_port: u16, controls: Arc<Controls>) {
+async fn serve(listener: TcpListener, controls: Arc<Controls>) {
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
+        let server_port = controls.server_port.load(Ordering::SeqCst);
         let Ok(server) = TcpStream::connect(("127.0.0.1", server_port)).await else {
             continue;
         };
