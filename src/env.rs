@@ -74,7 +74,7 @@ impl Config {
     /// A [`SettingError`] that names the variable, for one that is not UTF-8, a
     /// secret that is none, and for several proofs, or a part of one.
     pub fn from_env() -> Result<Config, SettingError> {
-        Config::from_vars(|name| env::var_os(name))
+        Config::from_vars(env::var_os)
     }
 
     /// Reads the settings from variables that `lookup` knows, in place of the

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use virtnet::{Config, DEFAULT_NETWORK};
+use virtnet::{Addr, Config, DEFAULT_NETWORK};
 
 use super::end::End;
 
@@ -104,13 +104,20 @@ impl Options {
         self.config()
     }
 
-    /// The network's name.
+    /// The network's name, which can be one.
     pub(crate) fn network(&self) -> Result<String, End> {
-        match &self.network {
-            Some(network) => Ok(network.clone()),
-            None if !self.names_network() => Ok(DEFAULT_NETWORK.to_owned()),
-            None => std::env::var("VIRTNET_NETWORK")
-                .map_err(|_| failed("VIRTNET_NETWORK: it is not UTF-8")),
+        const VARIABLE: &str = "VIRTNET_NETWORK";
+        let (from, network) = match &self.network {
+            Some(network) => ("network", network.clone()),
+            None if !set(VARIABLE) => ("network", DEFAULT_NETWORK.to_owned()),
+            None => match std::env::var(VARIABLE) {
+                Ok(network) => (VARIABLE, network),
+                Err(err) => return Err(End::Failed(format!("{VARIABLE}: {err}"))),
+            },
+        };
+        match Addr::new(&*network, "host", 0) {
+            Ok(_) => Ok(network),
+            Err(err) => Err(End::Failed(format!("{from}: {err}"))),
         }
     }
 

@@ -1,0 +1,258 @@
+//! The command's small parts: the demonstration, secrets, names, the list of
+//! hosts, and what it says when it can't do what it is asked to.
+//!
+//! Owns what is on stdout and stderr, line by line. Never pipes data: that is in
+//! `cli_pipe.rs`.
+
+mod support;
+
+#[path = "../registry-redis/tests/support/mod.rs"]
+mod redis;
+
+use redis::{RedisServer, free_port, new_dir};
+use serde_json::Value;
+use support::{Ended, OTHER_SECRET, SECRET, command, member, run, start};
+
+/// What `demo --json` printed, one object a line.
+fn events(demo: Ended) -> Vec<Value> {
+    let parse = |line: &str| serde_json::from_str(line).expect("every line is JSON");
+    demo.success().lines().map(parse).collect()
+}
+
+#[test]
+fn the_demonstration_is_the_same_on_every_run() {
+    let text = run(&mut command(&["demo"])).success();
+    assert_eq!(text, run(&mut command(&["demo"])).success());
+    for line in [
+        "error     α:1  -> α:0   connection refused",
+        "accept    β:1  -> α:2",
+    ] {
+        assert!(text.lines().any(|printed| printed == line), "{text}");
+    }
+    assert!(text.ends_with("every address as predicted\n"), "{text}");
+
+    let events = events(run(&mut command(&["demo", "--json"])));
+    for event in &events {
+        for key in ["event", "src", "dst"] {
+            assert!(event[key].is_string(), "{event}");
+        }
+    }
+    assert_eq!(events.last().unwrap()["event"], "summary");
+    assert_eq!(events[3]["error"], "connection refused");
+}
+
+#[test]
+fn the_demonstration_through_redis_leaves_nothing_there() {
+    let server = RedisServer::start();
+    let in_memory = events(run(&mut command(&["demo", "--json"])));
+    // Two at a time do not meet, as each has a network of its own.
+    let demo = || {
+        start(&mut command(&[
+            "demo",
+            "--registry",
+            &server.url(),
+            "--json",
+        ]))
+    };
+    for demo in [demo(), demo()] {
+        assert_eq!(events(demo.end()), in_memory);
+    }
+    assert_eq!(server.keys(), [""; 0]);
+}
+
+#[test]
+fn every_secret_is_64_digits_and_another_one() {
+    let [one, two] = [(); 2].map(|()| run(&mut command(&["keygen"])).success());
+    for line in [&one, &two] {
+        assert_eq!(line.len(), 65, "{line}");
+        assert!(
+            line.trim_end().bytes().all(|b| b.is_ascii_hexdigit()),
+            "{line}"
+        );
+    }
+    assert_ne!(one, two);
+}
+
+#[test]
+fn the_name_for_a_certificate_depends_on_network_and_host() {
+    let name = |args: &[&str]| run(&mut command(args)).success();
+    let alpha = name(&["name", "α"]);
+    assert_eq!(alpha.trim_end(), virtnet::quic::dns_name("virtnet", "α"));
+    assert_ne!(alpha, name(&["name", "β"]));
+    assert_ne!(alpha, name(&["--network", "quicα", "name", "α"]));
+}
+
+#[test]
+fn hosts_are_listed_with_their_addresses() {
+    let server = RedisServer::start();
+    let hosts = |args: &[&str]| {
+        // No secret is needed to look.
+        run(command(args).env("VIRTNET_REGISTRY", server.url())).success()
+    };
+    assert_eq!(hosts(&["hosts"]), "");
+    let mut listeners = ["β:1", "α:1"].map(|addr| {
+        let mut listener = start(&mut member(&server.url(), &["listen", addr]));
+        listener.wait_for(&format!("listening {addr}"));
+        listener
+    });
+
+    let text = hosts(&["hosts"]);
+    let lines: Vec<_> = text
+        .lines()
+        .map(|line| line.split_once('\t').unwrap())
+        .collect();
+    assert_eq!(
+        lines.iter().map(|line| line.0).collect::<Vec<_>>(),
+        ["α", "β"]
+    );
+    for ((name, address), json) in lines.iter().zip(hosts(&["hosts", "--json"]).lines()) {
+        // Found by the way to the registry, which is on this machine.
+        assert!(address.starts_with("127.0.0.1:"), "{text}");
+        let json: Value = serde_json::from_str(json).unwrap();
+        assert_eq!(
+            (&json["host"], &json["address"]),
+            (&(*name).into(), &(*address).into())
+        );
+    }
+    assert_eq!(hosts(&["hosts", "--network", "another"]), "");
+    listeners.iter_mut().for_each(support::Running::kill);
+}
+
+#[test]
+fn a_bad_setting_is_named_and_no_secret_is_shown() {
+    let dial = ["dial", "--from", "α", "β:1"];
+    let nowhere = format!("redis://127.0.0.1:{}", free_port());
+    for (name, value, said) in [
+        ("VIRTNET_REGISTRY", "", "--registry or in VIRTNET_REGISTRY"),
+        (
+            "VIRTNET_REGISTRY",
+            "memory:",
+            "--registry or in VIRTNET_REGISTRY",
+        ),
+        (
+            "VIRTNET_REGISTRY",
+            "ftp://u:hunter2@h",
+            "VIRTNET_REGISTRY \"ftp://***@h\": unknown scheme",
+        ),
+        (
+            "VIRTNET_REGISTRY",
+            "redis://u:hunter2@h:x",
+            "VIRTNET_REGISTRY \"redis://***@h:x\": its port",
+        ),
+        ("VIRTNET_SECRET", "", "virtnet keygen"),
+        ("VIRTNET_SECRET", "hunter2", "VIRTNET_SECRET: "),
+        (
+            "VIRTNET_SECRET_FILE",
+            "/nowhere",
+            "VIRTNET_SECRET: VIRTNET_SECRET_FILE is set as well",
+        ),
+        (
+            "VIRTNET_CERT",
+            "/nowhere",
+            "VIRTNET_SECRET: VIRTNET_CERT is set as well",
+        ),
+        (
+            "VIRTNET_BIND",
+            "everywhere",
+            "VIRTNET_BIND \"everywhere\": ",
+        ),
+        (
+            "VIRTNET_NETWORK",
+            "[",
+            "VIRTNET_NETWORK: invalid network name \"[\"",
+        ),
+    ] {
+        let reason = run(member(&nowhere, &dial).env(name, value)).failure();
+        assert!(reason.contains(said), "{reason}");
+        assert!(!reason.contains("hunter2"), "{reason}");
+    }
+    let server = RedisServer::start();
+    let reason = run(member(&server.url(), &dial).env("VIRTNET_ADVERTISE", "0.0.0.0")).failure();
+    assert!(
+        reason.starts_with("VIRTNET_ADVERTISE: ") && reason.contains("\"0.0.0.0\""),
+        "{reason}"
+    );
+}
+
+#[test]
+fn options_take_the_place_of_variables_before_and_after_the_subcommand() {
+    let server = RedisServer::start();
+    let file = new_dir().join("secret");
+    std::fs::write(&file, format!("{OTHER_SECRET}\n")).unwrap();
+    let file = file.to_str().unwrap();
+    // The environment's secret is none, so it must not even be looked at.
+    let mut listener = start(
+        member(
+            "ftp://nowhere",
+            &["--registry", &server.url(), "listen", "β:1"],
+        )
+        .args(["--secret-file", file, "--network", "quicα"])
+        .env("VIRTNET_SECRET", "none"),
+    );
+    listener.wait_for("listening β:1");
+    assert_eq!(server.keys(), ["virtnet:{quicα}:β"]);
+    listener.signal("INT");
+    assert_eq!(listener.end().code, Some(130));
+    assert_eq!(server.keys(), [""; 0]);
+
+    for (args, said) in [
+        (
+            &["--secret-file", file, "--ca", "x"][..],
+            "--secret-file does not go together",
+        ),
+        (
+            &["--ca", "x", "--key", "y"],
+            "--ca, --cert and --key go together",
+        ),
+    ] {
+        let reason = run(member(&server.url(), &["listen", "β:1"]).args(args)).failure();
+        assert!(reason.contains(said), "{reason}");
+    }
+    std::fs::remove_dir_all(std::path::Path::new(file).parent().unwrap()).unwrap();
+}
+
+#[test]
+fn a_registry_that_is_not_there_is_named_without_its_password() {
+    let url = format!("redis://user:hunter2@127.0.0.1:{}", free_port());
+    for args in [&["hosts"][..], &["listen", "β:1"], &["demo"]] {
+        let reason = run(&mut member(&url, args)).failure();
+        assert!(reason.contains("registry is down"), "{reason}");
+        assert!(reason.contains("127.0.0.1"), "{reason}");
+        assert!(!reason.contains("hunter2"), "{reason}");
+    }
+}
+
+#[test]
+fn bad_addresses_are_named() {
+    let server = RedisServer::start();
+    for (args, said) in [
+        (&["listen", "β"][..], "\"β\": the port is missing"),
+        (&["listen", ":1"], "invalid hostname \"\""),
+        (&["listen", "β:70000"], "\"β:70000\": the port does not fit"),
+        (&["dial", "--from", "α", "β"], "\"β\": the port is missing"),
+        (&["dial", "--from", "", "β:1"], "invalid hostname \"\""),
+        (&["name", "[x]"], "invalid hostname \"[x]\""),
+    ] {
+        let reason = run(&mut member(&server.url(), args)).failure();
+        assert!(reason.contains(said), "{reason}");
+    }
+    assert_eq!(server.keys(), [""; 0]);
+}
+
+#[test]
+fn bad_usage_has_an_exit_code_of_its_own() {
+    for args in [
+        &[][..],
+        &["dail"],
+        &["dial", "β:1"],
+        &["listen"],
+        &["demo", "--json=x"],
+    ] {
+        let ended = run(command(args).env("VIRTNET_SECRET", SECRET));
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(
+            ended.stdout.is_empty() && !ended.stderr.is_empty(),
+            "{ended:?}"
+        );
+    }
+}

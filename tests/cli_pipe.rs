@@ -1,0 +1,192 @@
+//! `virtnet listen` and `virtnet dial`: two processes that find each other
+//! through Redis, and one connection between them.
+//!
+//! Owns what ends when, and with which exit code. Never measures speed; large
+//! amounts are in `cli_bulk.rs`.
+
+mod support;
+
+#[path = "../registry-redis/tests/support/mod.rs"]
+mod redis;
+
+use std::process::Stdio;
+
+use redis::RedisServer;
+use support::{OTHER_SECRET, Running, member, run, start};
+
+/// A listener at `β:1`, and a dialer at `α`, connected with each other.
+fn connected(server: &RedisServer) -> (Running, Running) {
+    let mut listener = listening(server);
+    let mut dialer = start(&mut member(&server.url(), &["dial", "--from", "α", "β:1"]));
+    for end in [&mut listener, &mut dialer] {
+        end.wait_for("connected α:1->β:2");
+    }
+    (listener, dialer)
+}
+
+fn listening(server: &RedisServer) -> Running {
+    let mut listener = start(&mut member(&server.url(), &["listen", "β:1"]));
+    listener.wait_for("listening β:1");
+    listener
+}
+
+#[test]
+fn either_side_may_end_first_and_still_gets_the_rest() {
+    let server = RedisServer::start();
+    for dialer_first in [true, false] {
+        let (listener, dialer) = connected(&server);
+        let (mut first, mut last) = if dialer_first {
+            (dialer, listener)
+        } else {
+            (listener, dialer)
+        };
+        first.write("one\n");
+        last.expect_stdout("one\n");
+        last.write("two\n");
+        first.expect_stdout("two\n");
+
+        first.write("no line end");
+        first.close_stdin();
+        last.expect_stdout("no line end");
+        last.write("three\n");
+        first.expect_stdout("three\n");
+        last.close_stdin();
+        assert_eq!(first.end().success(), "");
+        assert_eq!(last.end().success(), "");
+        assert_eq!(server.keys(), [""; 0], "the names are free");
+    }
+}
+
+#[test]
+fn all_that_was_written_arrives_when_both_end_at_once() {
+    let server = RedisServer::start();
+    let (mut listener, mut dialer) = connected(&server);
+    let text = "as much as goes into a pipe at once ".repeat(1000);
+    for end in [&mut listener, &mut dialer] {
+        end.write(&text);
+        end.close_stdin();
+    }
+    assert_eq!(listener.end().success(), text);
+    assert_eq!(dialer.end().success(), text);
+}
+
+#[test]
+fn port_zero_takes_the_lowest_free_one_and_the_host_may_come_from_a_variable() {
+    let server = RedisServer::start();
+    let mut listener = start(&mut member(&server.url(), &["listen", "β:0"]));
+    listener.wait_for("listening β:1");
+    listener.close_stdin();
+    let dialer = run(member(&server.url(), &["dial", "β:1"]).env("VIRTNET_HOST", "α"));
+    assert_eq!(dialer.stderr, ["connected α:1->β:2"]);
+    assert_eq!(listener.end().success(), "");
+    assert_eq!(dialer.success(), "");
+}
+
+#[test]
+fn where_nobody_is_the_dial_says_so() {
+    let server = RedisServer::start();
+    let mut listener = listening(&server);
+    for (to, reason) in [("γ:1", "no such host"), ("β:2", "connection refused")] {
+        let dial = run(&mut member(&server.url(), &["dial", "--from", "α", to])).failure();
+        assert!(
+            dial.starts_with(&format!("dial virtnet α:1->{to}: ")),
+            "{dial}"
+        );
+        assert!(dial.ends_with(reason), "{dial}");
+    }
+    let taken = run(&mut member(&server.url(), &["listen", "β:1"])).failure();
+    assert!(taken.ends_with("host already registered"), "{taken}");
+    assert!(taken.contains("new host \"β\""), "{taken}");
+    listener.signal("TERM");
+    listener.close_stdin();
+    assert_eq!(listener.end().code, Some(143));
+}
+
+#[test]
+fn another_secret_is_refused_and_does_no_harm() {
+    let server = RedisServer::start();
+    let mut listener = listening(&server);
+    let stranger =
+        run(member(&server.url(), &["dial", "--from", "α", "β:1"])
+            .env("VIRTNET_SECRET", OTHER_SECRET));
+    let reason = stranger.failure();
+    assert!(reason.starts_with("dial virtnet α:1->β:1: "), "{reason}");
+    assert!(!reason.contains(OTHER_SECRET), "{reason}");
+
+    let mut dialer = start(&mut member(&server.url(), &["dial", "--from", "α", "β:1"]));
+    dialer.write("a member");
+    dialer.close_stdin();
+    listener.expect_stdout("a member");
+    listener.close_stdin();
+    assert_eq!(dialer.end().success(), "");
+    assert_eq!(listener.end().success(), "");
+}
+
+#[test]
+fn a_killed_peer_is_an_error_and_what_came_before_is_shown() {
+    let server = RedisServer::start();
+    for kill_dialer in [true, false] {
+        server.command(&["FLUSHALL"]);
+        let (listener, dialer) = connected(&server);
+        let (mut victim, mut survivor) = if kill_dialer {
+            (dialer, listener)
+        } else {
+            (listener, dialer)
+        };
+        victim.write("last words");
+        survivor.expect_stdout("last words");
+        victim.kill();
+        survivor.close_stdin();
+        let reason = survivor.end().failure();
+        assert!(reason.starts_with("read virtnet "), "{reason}");
+    }
+}
+
+#[test]
+fn a_signal_ends_either_side_and_frees_its_name() {
+    let server = RedisServer::start();
+    for (signal, code) in [("TERM", 143), ("INT", 130)] {
+        let (mut listener, dialer) = connected(&server);
+        dialer.signal(signal);
+        assert_eq!(dialer.end().code, Some(code));
+        assert_eq!(server.keys(), ["virtnet:{virtnet}:β"]);
+        listener.close_stdin();
+        listener.signal(signal);
+        assert!(listener.end().code.is_some());
+        assert_eq!(server.keys(), [""; 0]);
+    }
+}
+
+#[test]
+fn a_stdout_that_nobody_reads_is_an_error() {
+    let server = RedisServer::start();
+    let mut listener = listening(&server);
+    let mut dial = member(&server.url(), &["dial", "--from", "α", "β:1"]);
+    // A pipe whose reader is gone.
+    let mut child = std::process::Command::new("true")
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let broken = child.stdin.take().unwrap();
+    child.wait().unwrap();
+    let dialer = dial
+        .stdin(Stdio::piped())
+        .stdout(broken)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    listener.wait_for("connected α:1->β:2");
+    listener.write("nobody reads this");
+    listener.close_stdin();
+    let dialer = dialer.wait_with_output().unwrap();
+    assert_eq!(dialer.status.code(), Some(1));
+    let stderr = String::from_utf8(dialer.stderr).unwrap();
+    assert!(
+        stderr.contains("virtnet: cannot write to stdout: "),
+        "{stderr}"
+    );
+    assert_eq!(stderr.lines().count(), 2, "{stderr}");
+    // What it wrote may have arrived before the news that nobody reads it.
+    assert!(listener.end().code.is_some());
+    assert_eq!(server.keys(), [""; 0]);
+}

@@ -1,0 +1,255 @@
+//! The command as a process of its own: started, talked to, and ended.
+//!
+//! Owns the process, and a bound on every wait for it: a test that would hang
+//! fails, and says what the process had printed. Never sleeps to wait for
+//! something, and lets no variable of the surrounding environment through.
+
+// Each test binary compiles this file for itself, and uses what it needs.
+#![allow(dead_code, unreachable_pub)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a process may take for one thing. A peer that is silent is given
+/// up after 10 s, so this is longer.
+pub const BOUND: Duration = Duration::from_secs(60);
+
+/// A secret of these tests, and another one.
+pub const SECRET: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+pub const OTHER_SECRET: &str = "ff112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+/// A running command.
+pub struct Running {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: Receiver<Vec<u8>>,
+    stderr: Receiver<String>,
+    seen: Vec<String>,
+}
+
+/// What a command left behind.
+#[derive(Debug)]
+pub struct Ended {
+    /// The exit code; `None` when a signal ended it.
+    pub code: Option<i32>,
+    pub stdout: Vec<u8>,
+    pub stderr: Vec<String>,
+}
+
+/// The command `virtnet` with these arguments, and none of its variables.
+pub fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_virtnet"));
+    command.args(args);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("VIRTNET_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// The same as a member of the network whose registry is at `url`.
+pub fn member(url: &str, args: &[&str]) -> Command {
+    let mut command = command(args);
+    command
+        .env("VIRTNET_REGISTRY", url)
+        .env("VIRTNET_SECRET", SECRET);
+    command
+}
+
+/// Runs a command without input to its end.
+pub fn run(command: &mut Command) -> Ended {
+    let mut running = start(command);
+    running.close_stdin();
+    running.end()
+}
+
+/// Starts a command.
+pub fn start(command: &mut Command) -> Running {
+    let command = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the command was built");
+    let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+    let stdin = child.stdin.take();
+    let (send_stdout, receive_stdout) = channel();
+    thread::spawn(move || read_all(stdout, &send_stdout));
+    let (send_stderr, receive_stderr) = channel();
+    thread::spawn(move || {
+        let lines = BufReader::new(stderr).lines().map_while(Result::ok);
+        lines.for_each(|line| drop(send_stderr.send(line)));
+    });
+    Running {
+        child,
+        stdin,
+        stdout: receive_stdout,
+        stderr: receive_stderr,
+        seen: Vec::new(),
+    }
+}
+
+fn read_all(mut from: impl Read, to: &std::sync::mpsc::Sender<Vec<u8>>) {
+    let mut piece = vec![0; 64 * 1024];
+    while let Ok(count @ 1..) = from.read(&mut piece) {
+        if to.send(piece[..count].to_vec()).is_err() {
+            return;
+        }
+    }
+}
+
+impl Running {
+    /// Waits until this line is on stderr.
+    pub fn wait_for(&mut self, line: &str) {
+        let until = Instant::now() + BOUND;
+        loop {
+            match self
+                .stderr
+                .recv_timeout(until.saturating_duration_since(Instant::now()))
+            {
+                Ok(read) => {
+                    self.seen.push(read);
+                    if self.seen.last().is_some_and(|last| last == line) {
+                        return;
+                    }
+                }
+                Err(_) => panic!("{line:?} is not on stderr: {:?}", self.seen),
+            }
+        }
+    }
+
+    pub fn write(&mut self, text: impl AsRef<[u8]>) {
+        let stdin = self.stdin.as_mut().expect("stdin is open");
+        stdin.write_all(text.as_ref()).expect("the command reads");
+        stdin.flush().expect("the command reads");
+    }
+
+    pub fn close_stdin(&mut self) {
+        self.stdin = None;
+    }
+
+    /// Its stdin, to be written to by somebody else.
+    pub fn take_stdin(&mut self) -> ChildStdin {
+        self.stdin.take().expect("stdin is open")
+    }
+
+    /// Waits until stdout has given this, and nothing else.
+    pub fn expect_stdout(&mut self, text: impl AsRef<[u8]>) {
+        let (text, mut got) = (text.as_ref(), Vec::new());
+        while got.len() < text.len() {
+            match self.stdout.recv_timeout(BOUND) {
+                Ok(piece) => got.extend(piece),
+                Err(err) => panic!(
+                    "{err}: {:?}, {:?}",
+                    String::from_utf8_lossy(&got),
+                    self.rest()
+                ),
+            }
+        }
+        assert_eq!(String::from_utf8_lossy(&got), String::from_utf8_lossy(text));
+    }
+
+    /// Sends a signal, as `kill -NAME` does.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &pid])
+            .status();
+        assert!(sent.expect("there is a command kill").success());
+    }
+
+    /// Kills it, as a crash would, and waits until it is gone.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Waits until it ends.
+    pub fn end(mut self) -> Ended {
+        let until = Instant::now() + BOUND;
+        let mut stdout = Vec::new();
+        // Both pipes end with the process, which holds their only other ends.
+        loop {
+            match self
+                .stdout
+                .recv_timeout(until.saturating_duration_since(Instant::now()))
+            {
+                Ok(piece) => stdout.extend(piece),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("it does not end: {:?}", self.rest()),
+            }
+        }
+        let code = self.exit_code(until);
+        Ended {
+            code,
+            stdout,
+            stderr: self.rest(),
+        }
+    }
+
+    fn exit_code(&mut self, until: Instant) -> Option<i32> {
+        // Stdout is closed, so this is a matter of moments; there is no wait
+        // with a bound to use in its place.
+        loop {
+            match self.child.try_wait().expect("it is our child") {
+                Some(status) => return status.code(),
+                None if Instant::now() > until => panic!("it does not end: {:?}", self.rest()),
+                None => thread::yield_now(),
+            }
+        }
+    }
+
+    /// All lines of stderr, as far as they are read by now or the process ends.
+    fn rest(&mut self) -> Vec<String> {
+        let _ = self.child.kill();
+        let mut seen = std::mem::take(&mut self.seen);
+        while let Ok(line) = self.stderr.recv_timeout(BOUND) {
+            seen.push(line);
+        }
+        seen
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl Ended {
+    /// It succeeded, and this is what it wrote to stdout.
+    #[track_caller]
+    pub fn success(self) -> String {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        String::from_utf8(self.stdout).expect("it wrote text")
+    }
+
+    /// It failed with exit code 1, and the last line on stderr, of which there
+    /// is one of this kind, says why.
+    #[track_caller]
+    pub fn failure(self) -> String {
+        assert_eq!(self.code, Some(1), "{self:?}");
+        let mut reasons = self
+            .stderr
+            .iter()
+            .filter(|line| line.starts_with("virtnet: "));
+        let reason = reasons
+            .next_back()
+            .unwrap_or_else(|| panic!("it does not say why: {self:?}"));
+        assert_eq!(reasons.next(), None, "{self:?}");
+        let progress = |line: &&String| {
+            ["listening ", "connected "]
+                .iter()
+                .any(|p| line.starts_with(p))
+        };
+        assert_eq!(
+            self.stderr.iter().filter(|line| !progress(line)).count(),
+            1,
+            "{self:?}"
+        );
+        reason["virtnet: ".len()..].to_owned()
+    }
+}
