@@ -8,28 +8,27 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
-use crate::down::Down;
 use crate::ops::Ops;
 use crate::{Engine, Failure, Registry};
 
 /// What every close of one subnetwork reports.
 pub(crate) type Closed = Result<(), Failure>;
 
-/// Waits for the subnetwork to go down, ends its running calls, then closes
-/// engine and registry, one after the other.
+/// Waits until all of the subnetwork is down, ends its running calls, then
+/// closes engine and registry, one after the other.
+///
+/// `start` carries what took it down, if it was not a close.
 pub(crate) async fn close(
-    down: Arc<Down>,
+    start: oneshot::Receiver<Option<Failure>>,
     ops: Arc<Ops>,
     engine: Arc<dyn Engine>,
     registry: Arc<dyn Registry>,
     done: watch::Sender<Option<Closed>>,
 ) {
-    let reason = down.wait().await.detail();
-    let reason = reason
-        .and_then(|why| why.downcast_ref::<Failure>())
-        .cloned();
+    // An error is a subnetwork that was dropped: as good as closed.
+    let reason = start.await.ok().flatten();
     ops.close();
     let engine = engine.close().await.err();
     let registry = registry.close().await.err().map(Failure::from);

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, Weak};
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::close::{Closed, close};
 use crate::down::Down;
@@ -69,20 +69,22 @@ impl SubNetwork {
         make_engine: impl FnOnce(Notifier) -> E,
     ) -> Result<SubNetwork, AddrError> {
         check_name(Noun::Network, network)?;
-        let (down, ops) = (Arc::new(Down::default()), Arc::new(Ops::default()));
+        let ops = Arc::new(Ops::default());
+        let (all_down, start) = oneshot::channel();
         let (done, closed) = watch::channel(None);
         let shared = Arc::new_cyclic(|weak: &Weak<Shared>| Shared {
             network: Arc::from(network),
             engine: Arc::new(make_engine(Notifier(Weak::clone(weak)))),
             registry,
-            down: Arc::clone(&down),
+            down: Down::default(),
+            all_down: Mutex::new(Some(all_down)),
             ops: Arc::clone(&ops),
             hosts: Mutex::default(),
             closed,
         });
         let (engine, registry) = (Arc::clone(&shared.engine), Arc::clone(&shared.registry));
         // Holds what it closes, but not the subnetwork, which may be dropped.
-        tokio::spawn(close(down, ops, engine, registry, done));
+        tokio::spawn(close(start, ops, engine, registry, done));
         Ok(SubNetwork { shared })
     }
 
@@ -180,7 +182,10 @@ pub(crate) struct Shared {
     network: Arc<str>,
     engine: Arc<dyn Engine>,
     registry: Arc<dyn Registry>,
-    down: Arc<Down>,
+    down: Down,
+    /// Starts the closing of engine and registry, once all here is down; by
+    /// being dropped where nothing is left to take down.
+    all_down: Mutex<Option<oneshot::Sender<Option<Failure>>>>,
     ops: Arc<Ops>,
     /// A plain lock: held for map operations only.
     hosts: Mutex<Hosts>,
@@ -234,8 +239,8 @@ impl Shared {
 
     /// Takes everything down, because of `reason` or because somebody closed.
     pub(crate) fn go_down(&self, reason: Option<Failure>) {
-        let why = match reason {
-            Some(reason) => Failure::because(Cause::NetworkDown, reason),
+        let why = match &reason {
+            Some(reason) => Failure::because(Cause::NetworkDown, reason.clone()),
             None => Cause::NetworkDown.into(),
         };
         if !self.down.set(why.clone()) {
@@ -244,6 +249,10 @@ impl Shared {
         let hosts: Vec<_> = lock(&self.hosts).by_name.values().cloned().collect();
         for host in hosts.iter().filter_map(Weak::upgrade) {
             host.go_down(why.clone());
+        }
+        // Only now: what the streams had written is with the engine.
+        if let Some(all_down) = lock(&self.all_down).take() {
+            drop(all_down.send(reason));
         }
     }
 
@@ -257,12 +266,6 @@ impl Shared {
         if last {
             self.go_down(None);
         }
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        self.down.set(Cause::NetworkDown.into());
     }
 }
 

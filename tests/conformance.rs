@@ -1,0 +1,105 @@
+//! The conformance suite over every pair of engine and registry that ships,
+//! but the in-memory pair, which core tests itself.
+//!
+//! Owns the beds. Never says what is checked: `virtnet_core::conformance` does.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use virtnet::memory::MemoryHub;
+use virtnet::pipe::{PipeEngine, Switchboard};
+use virtnet::quic::{Identity, Prepared, QuicConfig, Secret};
+use virtnet::redis::{RedisOptions, RedisRegistry};
+use virtnet::{Registry, SubNetwork};
+use virtnet_core::conformance::{Bed, RegistryBed};
+
+#[path = "../registry-redis/tests/support/mod.rs"]
+mod support;
+
+use support::RedisServer;
+
+const NETWORK: &str = "quicα";
+
+/// QUIC on loopback, ready to start for one subnetwork.
+fn prepare(secret: &Secret) -> Prepared {
+    QuicConfig::new(Identity::secret(secret.clone()))
+        .bind("127.0.0.1:0".parse().unwrap())
+        .prepare(NETWORK)
+        .unwrap()
+}
+
+/// QUIC with the registry of one process.
+struct QuicMemory(Secret, MemoryHub);
+
+#[async_trait]
+impl Bed for QuicMemory {
+    async fn subnetwork(&self) -> SubNetwork {
+        let prepared = prepare(&self.0);
+        let registry = Arc::new(self.1.registry());
+        SubNetwork::new(NETWORK, registry, |notifier| prepared.start(notifier)).unwrap()
+    }
+}
+
+/// A Redis server of its own, for one check.
+struct Redis(RedisServer);
+
+impl Redis {
+    async fn connect(&self) -> Arc<dyn Registry> {
+        let options = RedisOptions::default();
+        let registry = RedisRegistry::connect(&self.0.url(), NETWORK, options).await;
+        Arc::new(registry.unwrap())
+    }
+}
+
+#[async_trait]
+impl RegistryBed for Redis {
+    async fn registry(&self) -> Arc<dyn Registry> {
+        self.connect().await
+    }
+}
+
+/// QUIC with Redis: what virtnet is used with.
+struct QuicRedis(Secret, Redis);
+
+#[async_trait]
+impl Bed for QuicRedis {
+    async fn subnetwork(&self) -> SubNetwork {
+        let prepared = prepare(&self.0);
+        let registry = self.1.connect().await;
+        SubNetwork::new(NETWORK, registry, |notifier| prepared.start(notifier)).unwrap()
+    }
+}
+
+/// Pipes with Redis: one process whose names others see.
+struct PipeRedis(Switchboard, Redis);
+
+#[async_trait]
+impl Bed for PipeRedis {
+    async fn subnetwork(&self) -> SubNetwork {
+        let registry = self.1.connect().await;
+        let engine = |notifier| PipeEngine::new(&self.0, notifier);
+        SubNetwork::new(NETWORK, registry, engine).unwrap()
+    }
+}
+
+mod quic_memory {
+    use super::*;
+    virtnet_core::conformance!(async { QuicMemory(Secret::random(), MemoryHub::new()) });
+}
+
+mod quic_redis {
+    use super::*;
+    virtnet_core::conformance!(async { QuicRedis(Secret::random(), Redis(RedisServer::start())) });
+}
+
+mod pipe_redis {
+    use super::*;
+    virtnet_core::conformance!(async {
+        PipeRedis(Switchboard::new(), Redis(RedisServer::start()))
+    });
+}
+
+mod redis {
+    use super::*;
+    virtnet_core::registry_conformance!(async { Redis(RedisServer::start()) });
+}
