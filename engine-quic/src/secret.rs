@@ -190,7 +190,7 @@ mod tests {
             (format!("{good},x{}", &good[1..]), Problem::NotHex(2)),
             (format!("+{}", &good[1..]), Problem::NotHex(1)),
             ("é".repeat(64), Problem::NotHex(1)),
-            (vec![&*good; MAX_SECRETS + 1].join(","), Problem::TooMany),
+            ([&*good; MAX_SECRETS + 1].join(","), Problem::TooMany),
         ] {
             let err = text.parse::<Secret>().unwrap_err();
             assert_eq!(err.problem, problem);

@@ -29,7 +29,7 @@ pub(crate) struct Trust {
 }
 
 enum Source {
-    Minted(Authority),
+    Minted(Box<Authority>),
     Given(Pki),
 }
 
@@ -54,7 +54,7 @@ impl Trust {
                     trust(&authority.certificate)?;
                     authorities.push(authority);
                 }
-                Source::Minted(authorities.swap_remove(0))
+                Source::Minted(Box::new(authorities.swap_remove(0)))
             }
             Kind::Pki(pki) => {
                 pki.authorities.iter().try_for_each(trust)?;

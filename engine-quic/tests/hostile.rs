@@ -6,6 +6,7 @@
 
 mod common;
 
+use std::io::ErrorKind;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -122,7 +123,15 @@ async fn its_own_name_is_accepted() {
         assert_eq!(reply, [1, 0, 3], "α:3 accepts");
         send.write_all(&[1]).await.unwrap();
     });
-    assert_eq!(accepted.unwrap().1, "γ:9");
+    let (mut conn, peer) = accepted.unwrap();
+    assert_eq!(peer, "γ:9");
+    // What it resets is cut, however often it is read.
+    send.reset(VarInt::from_u32(9)).unwrap();
+    for _ in 0..2 {
+        let read = timeout(HANG, conn.read(&mut [0])).await.unwrap();
+        assert_eq!(read.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    }
+    drop(conn);
     scene.end(StatsSnapshot::default()).await;
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Owns no test.
 
+use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -70,13 +71,7 @@ impl Leaf {
     }
 }
 
-/// Connects to a host by hand, with a certificate or none.
-pub async fn connect(
-    pki: &Pki,
-    leaf: Option<&Leaf>,
-    addr: SocketAddr,
-    server_name: &str,
-) -> (Endpoint, Connection) {
+fn client_config(pki: &Pki, leaf: Option<&Leaf>) -> quinn::ClientConfig {
     let config = rustls::ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
@@ -87,8 +82,18 @@ pub async fn connect(
     };
     config.alpn_protocols = vec![b"virtnet/1".to_vec()];
     let config = QuicClientConfig::try_from(config).unwrap();
+    quinn::ClientConfig::new(Arc::new(config))
+}
+
+/// Connects to a host by hand, with a certificate or none.
+pub async fn connect(
+    pki: &Pki,
+    leaf: Option<&Leaf>,
+    addr: SocketAddr,
+    server_name: &str,
+) -> (Endpoint, Connection) {
+    let config = client_config(pki, leaf);
     let endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-    let config = quinn::ClientConfig::new(Arc::new(config));
     let connecting = endpoint.connect_with(config, addr, server_name).unwrap();
     let conn = connecting.await.unwrap();
     (endpoint, conn)
@@ -124,4 +129,33 @@ pub fn hello(network: &str, src: (&str, u16), dst: (&str, u16)) -> Vec<u8> {
     frame.extend((body.len() as u16).to_be_bytes());
     frame.extend(body);
     frame
+}
+
+/// The first datagrams of `count` handshakes, by the connection's id.
+pub async fn first_datagrams(pki: &Pki, count: usize) -> HashMap<Vec<u8>, Vec<u8>> {
+    let sink = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))
+        .await
+        .unwrap();
+    let place = sink.local_addr().unwrap();
+    let endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let config = client_config(pki, None);
+    let connecting: Vec<_> = (0..count)
+        .map(|_| {
+            endpoint
+                .connect_with(config.clone(), place, "none")
+                .unwrap()
+        })
+        .collect();
+    let mut datagrams = HashMap::new();
+    let mut buffer = [0; 2048];
+    while datagrams.len() < count {
+        let length = sink.recv(&mut buffer).await.unwrap();
+        // After the flags and the version: the id's length and the id.
+        let id = buffer[6..][..usize::from(buffer[5])].to_vec();
+        datagrams
+            .entry(id)
+            .or_insert_with(|| buffer[..length].to_vec());
+    }
+    drop(connecting);
+    datagrams
 }

@@ -1,0 +1,83 @@
+//! Handshakes that lead nowhere: they cost little, and keep no member out.
+//!
+//! Owns the bounds on what peers can begin before they have proved anything.
+
+mod common;
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use common::raw::{Pki, first_datagrams};
+use common::{HANG, Net, connect, eventually};
+use tokio::time::timeout;
+use virtnet_core::Cause;
+
+/// Begins handshakes with `place`, each from an address of its own, and never
+/// goes on with them.
+async fn flood(place: SocketAddr, count: usize) -> Vec<UdpSocket> {
+    let datagrams: HashMap<_, _> = first_datagrams(&Pki::new(), count).await;
+    let begin = |datagram: &Vec<u8>| {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        socket.send_to(datagram, place).unwrap();
+        socket
+    };
+    datagrams.values().map(begin).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_get_in_through_a_flood() {
+    const COUNT: usize = 50;
+    let net = Net::new("net");
+    // Longer than the test: what was begun stays begun.
+    let (here, stats) = net.join_with(net.config().max_handshakes(8).handshake_timeout(HANG));
+    let (there, _) = net.join_with(net.config());
+    let alpha = here.new_host("α").await.unwrap();
+    let beta = there.new_host("β").await.unwrap();
+    let listener = alpha.listen(":1").unwrap();
+    let _sockets = flood(net.place("α"), COUNT).await;
+    // One costs a handshake; the others are to prove their address first.
+    let retried = || stats.snapshot().handshakes_retried;
+    eventually("the flood has come", || retried() == COUNT as u64 - 1).await;
+    timeout(HANG, connect(&beta, &listener)).await.unwrap();
+    assert_eq!(retried(), COUNT as u64, "the member, too");
+    assert_eq!(stats.snapshot().handshakes_refused, 0);
+    here.close().await.unwrap();
+    there.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn beyond_the_bound_handshakes_are_refused() {
+    let net = Net::new("net");
+    let (here, stats) = net.join_with(net.config().max_handshakes(1).handshake_timeout(HANG));
+    let (there, _) = net.join_with(net.config());
+    let _alpha = here.new_host("α").await.unwrap();
+    let beta = there.new_host("β").await.unwrap();
+    let place = net.place("α");
+    let _sockets = flood(place, 3).await;
+    let refused = || stats.snapshot().handshakes_refused;
+    eventually("the flood has come", || refused() >= 2).await;
+    let err = timeout(HANG, beta.dial("α:1")).await.unwrap().unwrap_err();
+    assert_eq!(err.cause(), Cause::ConnectionRefused);
+    assert_eq!(
+        err.to_string(),
+        format!("dial net β:1->α:1: host \"α\" at {place} takes no more connections now")
+    );
+    here.close().await.unwrap();
+    there.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handshake_that_leads_nowhere_ends() {
+    let net = Net::new("net");
+    let bound = Duration::from_millis(200);
+    let (here, stats) = net.join_with(net.config().max_handshakes(1).handshake_timeout(bound));
+    let (there, _) = net.join_with(net.config());
+    let alpha = here.new_host("α").await.unwrap();
+    let beta = there.new_host("β").await.unwrap();
+    let _sockets = flood(net.place("α"), 1).await;
+    eventually("it has run out", || stats.snapshot().handshakes_failed == 1).await;
+    connect(&beta, &alpha.listen(":1").unwrap()).await;
+    here.close().await.unwrap();
+    there.close().await.unwrap();
+}
