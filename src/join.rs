@@ -72,8 +72,9 @@ impl Config {
         let identity = given.or_else(|| opened.secret.map(Identity::secret));
         let identity = identity.ok_or_else(|| self.no_secret())?;
 
+        let (bind, advertise) = self.place(bind, &url).await?;
         let mut quic = QuicConfig::new(identity).bind(bind);
-        if let Some(place) = self.advertised(bind, &url).await? {
+        if let Some(place) = advertise {
             quic = quic.advertise(place);
         }
         if let Some(tune) = &self.tune {
@@ -156,35 +157,41 @@ impl Config {
         addr.or_else(|_| place.parse()).ok()
     }
 
-    /// What to advertise in place of the address that is bound.
-    async fn advertised(
+    /// What to bind, and what to advertise in place of it.
+    async fn place(
         &self,
         bind: SocketAddr,
         url: &RegistryUrl,
-    ) -> Result<Option<String>, SettingError> {
+    ) -> Result<(SocketAddr, Option<String>), SettingError> {
         if let Some(place) = &self.advertise {
-            return Ok(Some(place.value.clone()));
+            return Ok((bind, Some(place.value.clone())));
         }
         if !bind.ip().is_unspecified() {
-            return Ok(None);
+            return Ok((bind, None));
         }
         let Some((host, port)) = url.server() else {
             // All members are in this process.
             let loopback = if bind.is_ipv4() { "127.0.0.1" } else { "::1" };
-            return Ok(Some(loopback.to_owned()));
+            return Ok((bind, Some(loopback.to_owned())));
         };
         // What is bound to all IPv6 addresses serves IPv4, too.
         let wanted = |addr: &SocketAddr| bind.is_ipv6() || addr.is_ipv4();
-        match local_ip_towards(host, port, wanted).await {
-            Ok(ip) => Ok(Some(ip.to_string())),
-            Err(err) => {
-                let what = format!(
-                    "there is none, and no address of this machine is known by which it \
-                     reaches {host}: {err}; set VIRTNET_ADVERTISE"
-                );
-                Err(SettingError::new("advertise", None, what))
-            }
+        let route = local_ip_towards(host, port, wanted).await;
+        let why = match route {
+            Ok(ip) => return Ok((bind, Some(ip.to_string()))),
+            Err(err) => err,
+        };
+        if self.bind.is_none()
+            && let Ok(ip) = local_ip_towards(host, port, SocketAddr::is_ipv6).await
+        {
+            let bind = (Ipv6Addr::UNSPECIFIED, 0).into();
+            return Ok((bind, Some(ip.to_string())));
         }
+        let what = format!(
+            "there is none, and no address of this machine is known by which it reaches \
+             {host}: {why}; set VIRTNET_ADVERTISE"
+        );
+        Err(SettingError::new("advertise", None, what))
     }
 
     /// Names the setting that an engine can't be made with.
@@ -197,3 +204,7 @@ impl Config {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "join_tests.rs"]
+mod tests;

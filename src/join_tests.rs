@@ -1,0 +1,104 @@
+//! Tests of joining: the defaults of where to bind and what to advertise, what is
+//! refused, and in what order.
+//!
+//! Owns what needs no server; joining over Redis is tested with the command.
+
+use super::*;
+
+fn redis() -> Config {
+    Config::new("net").registry("redis://127.0.0.1:1")
+}
+
+async fn place(config: Config) -> (SocketAddr, Option<String>) {
+    let url = RegistryUrl::parse(&config.registry).unwrap();
+    let bind = config.bind_addr(&url).unwrap();
+    config.place(bind, &url).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_is_bound_and_advertised_unless_it_is_set() {
+    let memory = || Config::new("net");
+    for (config, bind, advertised) in [
+        (memory(), "127.0.0.1:0", None),
+        (memory().bind("0.0.0.0:0"), "0.0.0.0:0", Some("127.0.0.1")),
+        (memory().bind("[::]:0"), "[::]:0", Some("::1")),
+        (memory().advertise("a"), "0.0.0.0:0", Some("a")),
+        (redis(), "0.0.0.0:0", Some("127.0.0.1")),
+        (redis().bind("10.0.0.2:7"), "10.0.0.2:7", None),
+        (redis().bind("[::]:0"), "[::]:0", Some("127.0.0.1")),
+        (
+            redis().advertise("10.0.0.2:7"),
+            "0.0.0.0:0",
+            Some("10.0.0.2:7"),
+        ),
+        (redis().advertise("fe80::1"), "[::]:0", Some("fe80::1")),
+        (
+            redis().advertise("[fe80::1]:7"),
+            "[::]:0",
+            Some("[fe80::1]:7"),
+        ),
+        (
+            redis().bind("10.0.0.2:7").advertise("a"),
+            "10.0.0.2:7",
+            Some("a"),
+        ),
+    ] {
+        let expected = (bind.parse().unwrap(), advertised.map(str::to_owned));
+        assert_eq!(place(config.clone()).await, expected, "{config:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_registry_that_is_reached_by_ipv6_has_its_members_there() {
+    if std::net::UdpSocket::bind("[::1]:0").is_err() {
+        return; // This machine has no IPv6.
+    }
+    let config = || Config::new("net").registry("redis://[::1]:1");
+    let expected = ("[::]:0".parse().unwrap(), Some("::1".to_owned()));
+    assert_eq!(place(config()).await, expected);
+
+    let config = config().bind("0.0.0.0:0");
+    let url = RegistryUrl::parse(&config.registry).unwrap();
+    let bind = config.bind_addr(&url).unwrap();
+    let err = config.place(bind, &url).await.unwrap_err().to_string();
+    assert!(
+        err.contains("reaches ::1") && err.contains("VIRTNET_ADVERTISE"),
+        "{err}"
+    );
+}
+
+#[tokio::test]
+async fn what_is_missing_is_said_before_the_registry_is_asked() {
+    let err = redis().join().await.unwrap_err();
+    assert!(matches!(err, JoinError::Setting(_)), "{err}");
+    assert!(err.to_string().contains("virtnet keygen"), "{err}");
+    let err = redis().secret(Secret::random()).join().await.unwrap_err();
+    assert_eq!(io::Error::from(err).kind(), Cause::RegistryDown.kind());
+}
+
+#[tokio::test]
+async fn two_joins_in_one_process_are_one_network() {
+    let join = || Config::new("two joins").join();
+    let (one, two) = (join().await.unwrap(), join().await.unwrap());
+    let alpha = one.new_host("α").await.unwrap();
+    let beta = two.new_host("β").await.unwrap();
+    let hosts = Config::new("two joins").hosts().await.unwrap();
+    assert_eq!(
+        hosts.iter().map(|(host, _)| &**host).collect::<Vec<_>>(),
+        ["α", "β"]
+    );
+    assert!(
+        hosts.iter().all(|(_, at)| at.starts_with("127.0.0.1:")),
+        "{hosts:?}"
+    );
+
+    let listener = beta.listen("β:1").unwrap();
+    let (dialed, accepted) = tokio::join!(alpha.dial("β:1"), listener.accept());
+    assert_eq!(dialed.unwrap().peer_addr(), &"β:2");
+    assert_eq!(accepted.unwrap().1, "α:1");
+    two.close().await.unwrap();
+    let cause = alpha.dial("β:1").await.unwrap_err().cause();
+    assert_eq!(cause, Cause::NoSuchHost);
+    one.close().await.unwrap();
+    assert!(Config::new("two joins").hosts().await.unwrap().is_empty());
+}
