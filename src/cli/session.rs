@@ -14,8 +14,8 @@ use virtnet::{Config, OpError, SubNetwork};
 
 use super::end::{End, one_line, say};
 
-/// How long closing may take once a signal has asked for the end. A peer that
-/// does not read must not keep a process alive that is to go.
+/// How long closing may take once a signal has asked for the end: whoever sent
+/// it may soon send one that cannot be caught.
 const AFTER_SIGNAL: Duration = Duration::from_secs(8);
 
 /// The signals that ask the process to end.

@@ -5,7 +5,8 @@
 //! half-closes the connection, and the peer's end-of-file ends stdout. A peer
 //! that sends no more may still read, so stdin goes on being sent until it ends
 //! or a write reports that nobody reads. Never ends with success when anything
-//! was cut or lost.
+//! was cut or lost; but a peer that a signal ended closes in order, and that
+//! cannot be told from the end of its input.
 
 use std::io;
 use std::time::Duration;
@@ -18,9 +19,10 @@ use super::options::Options;
 use super::session::{Signals, with_subnetworks};
 use super::stdio::{PIECE, Stdout, stdin};
 
-/// How long closing waits for a peer that lives but does not read: the one who
-/// reads its output may take a nap. A peer that is gone is noticed long before.
-const DRAIN: Duration = Duration::from_secs(24 * 3600);
+/// How long closing may take to deliver the last of it, which is what fits into
+/// QUIC's buffers: a slow link needs longer than a test's. A peer that is gone
+/// is noticed before.
+const DRAIN: Duration = Duration::from_secs(60);
 
 pub(crate) async fn listen(
     options: Options,
