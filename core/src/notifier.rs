@@ -3,11 +3,11 @@
 //! Owns [`Notifier`] and [`Accept`]. Never keeps the subnetwork alive, as the
 //! engine that holds a notifier is itself held by the subnetwork.
 
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 
 use tokio::sync::oneshot;
 
-use crate::subnet::Shared;
+use crate::hosts::Shared;
 use crate::{Addr, ByteStream, Cause, Failure};
 
 /// What an engine tells its subnetwork.
@@ -33,11 +33,15 @@ impl Notifier {
     /// the one that already took it goes on waiting for the next.
     pub async fn vnet_accept(&self, src: &Addr, dst: &Addr) -> Result<Accept, Failure> {
         // The subnetwork is not held while waiting, so that it can go.
-        let listener = match self.0.upgrade() {
-            Some(subnet) => subnet.listener(dst)?,
-            None => return Err(Cause::ConnectionRefused.into()),
-        };
-        listener.offer(src).await
+        let listener = self.upgrade()?.listener(dst)?;
+        let accept = listener.offer(src).await?;
+        // The name may have been lost while the dial waited.
+        self.upgrade()?.check_held(dst)?;
+        Ok(accept)
+    }
+
+    fn upgrade(&self) -> Result<Arc<Shared>, Failure> {
+        self.0.upgrade().ok_or(Cause::ConnectionRefused.into())
     }
 
     /// Says that the transport is gone: the subnetwork goes down as if it had

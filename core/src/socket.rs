@@ -11,12 +11,12 @@ use crate::down::Down;
 use crate::listener::Meeting;
 use crate::ports::Ports;
 use crate::sync::lock;
-use crate::{Addr, Cause, Conn, Failure, conn, subnet};
+use crate::{Addr, Cause, Conn, Failure, conn, hosts};
 
 /// What the handles of one host share.
 pub(crate) struct Sockets {
     /// The subnetwork lives as long as any of its hosts is held.
-    subnet: Arc<subnet::Shared>,
+    subnet: Arc<hosts::Shared>,
     /// The host's address, with port 0.
     home: Addr,
     down: Down,
@@ -27,7 +27,7 @@ pub(crate) struct Sockets {
 }
 
 impl Sockets {
-    pub(crate) fn new(subnet: Arc<subnet::Shared>, home: Addr) -> Arc<Sockets> {
+    pub(crate) fn new(subnet: Arc<hosts::Shared>, home: Addr) -> Arc<Sockets> {
         Arc::new(Sockets {
             subnet,
             home,

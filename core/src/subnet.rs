@@ -1,25 +1,24 @@
 //! Subnetworks: the home of one process's hosts.
 //!
-//! Owns [`SubNetwork`], which hosts there are, and the order of going down:
-//! first everything here, then the engine, then the registry. Never moves a
-//! byte of a connection.
+//! Owns [`SubNetwork`], the user's handle, and the start of its one task. Never
+//! moves a byte of a connection.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, Weak};
 
 use tokio::sync::{oneshot, watch};
 
-use crate::close::{Closed, close};
+#[cfg(doc)]
+use crate::Cause;
+use crate::close::{close, watch_names};
 use crate::down::Down;
 use crate::error::Op;
 use crate::host::Host;
-use crate::listener::Meeting;
+use crate::hosts::{Arrival, Shared};
 use crate::name::{Noun, check_name};
 use crate::ops::Ops;
 use crate::socket::Sockets;
 use crate::sync::lock;
-use crate::{Addr, AddrError, ByteStream, Cause, Engine, Failure, Notifier, OpError, Registry};
+use crate::{Addr, AddrError, Engine, Failure, Notifier, OpError, Registry};
 
 /// One process's part of a virtual network, and the home of its hosts.
 ///
@@ -84,7 +83,11 @@ impl SubNetwork {
         });
         let (engine, registry) = (Arc::clone(&shared.engine), Arc::clone(&shared.registry));
         // Holds what it closes, but not the subnetwork, which may be dropped.
-        tokio::spawn(close(start, ops, engine, registry, done));
+        let subnet = Arc::downgrade(&shared);
+        tokio::spawn(async move {
+            let reason = watch_names(&*registry, subnet, start).await;
+            done.send_replace(Some(close(reason, &ops, &*engine, &*registry).await));
+        });
         Ok(SubNetwork { shared })
     }
 
@@ -174,147 +177,5 @@ impl SubNetwork {
 impl std::fmt::Debug for SubNetwork {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "SubNetwork({})", self.network())
-    }
-}
-
-/// What the handles of one subnetwork share.
-pub(crate) struct Shared {
-    network: Arc<str>,
-    engine: Arc<dyn Engine>,
-    registry: Arc<dyn Registry>,
-    down: Down,
-    /// Starts the closing of engine and registry, once all here is down; by
-    /// being dropped where nothing is left to take down.
-    all_down: Mutex<Option<oneshot::Sender<Option<Failure>>>>,
-    ops: Arc<Ops>,
-    /// A plain lock: held for map operations only.
-    hosts: Mutex<Hosts>,
-    closed: watch::Receiver<Option<Closed>>,
-}
-
-/// A name stays here until the subnetwork closes, whatever became of its host.
-#[derive(Default)]
-struct Hosts {
-    by_name: HashMap<Arc<str>, Weak<Sockets>>,
-    open: usize,
-    auto_close: bool,
-}
-
-impl Shared {
-    /// What listens on `dst`, for a dial that came in.
-    pub(crate) fn listener(&self, dst: &Addr) -> Result<Arc<Meeting>, Failure> {
-        let host = {
-            let hosts = lock(&self.hosts);
-            self.down.check().map_err(|_| Cause::ConnectionRefused)?;
-            let known = hosts.by_name.get(dst.host());
-            let known = known.filter(|_| dst.network() == &*self.network);
-            known.ok_or(Cause::NoSuchHost)?.upgrade()
-        };
-        let host = host.filter(|host| host.check().is_ok());
-        let listener = host.and_then(|host| host.listener(dst.port()));
-        listener.ok_or(Cause::ConnectionRefused.into())
-    }
-
-    /// Looks `dst` up in the registry and has the engine connect `src` to it.
-    pub(crate) async fn dial(&self, src: Addr, dst: Addr) -> Result<(ByteStream, Addr), Failure> {
-        let (engine, registry) = (Arc::clone(&self.engine), Arc::clone(&self.registry));
-        self.run(async move {
-            let hostdata = registry.query(dst.host()).await?;
-            engine.vnet_dial(&src, &dst, &hostdata).await
-        })
-        .await
-    }
-
-    /// Runs a call to engine or registry until it is done or all goes down.
-    async fn run<T: 'static>(
-        &self,
-        call: impl Future<Output = Result<T, Failure>> + Send + 'static,
-    ) -> Result<T, Failure> {
-        tokio::select! {
-            biased;
-            why = self.down.wait() => Err(why.clone()),
-            done = self.ops.run(call) => done.unwrap_or_else(|| Err(Cause::NetworkDown.into())),
-        }
-    }
-
-    /// Takes everything down, because of `reason` or because somebody closed.
-    pub(crate) fn go_down(&self, reason: Option<Failure>) {
-        let why = match &reason {
-            Some(reason) => Failure::because(Cause::NetworkDown, reason.clone()),
-            None => Cause::NetworkDown.into(),
-        };
-        if !self.down.set(why.clone()) {
-            return;
-        }
-        let hosts: Vec<_> = lock(&self.hosts).by_name.values().cloned().collect();
-        for host in hosts.iter().filter_map(Weak::upgrade) {
-            host.go_down(why.clone());
-        }
-        // Only now: what the streams had written is with the engine.
-        if let Some(all_down) = lock(&self.all_down).take() {
-            drop(all_down.send(reason));
-        }
-    }
-
-    /// One of the hosts that were open is so no more.
-    pub(crate) fn host_closed(&self) {
-        let last = {
-            let mut hosts = lock(&self.hosts);
-            hosts.open -= 1;
-            hosts.auto_close && hosts.open == 0
-        };
-        if last {
-            self.go_down(None);
-        }
-    }
-}
-
-/// A host that is being made; forgotten unless it is completed.
-struct Arrival<'a> {
-    subnet: &'a Shared,
-    sockets: &'a Sockets,
-    completed: bool,
-}
-
-impl<'a> Arrival<'a> {
-    fn new(
-        subnet: &'a Shared,
-        home: &Addr,
-        sockets: &'a Arc<Sockets>,
-    ) -> Result<Arrival<'a>, Failure> {
-        let mut hosts = lock(&subnet.hosts);
-        subnet.down.check()?;
-        match hosts.by_name.entry(Arc::from(home.host())) {
-            Entry::Occupied(_) => Err(Cause::HostAlreadyRegistered.into()),
-            Entry::Vacant(vacant) => {
-                vacant.insert(Arc::downgrade(sockets));
-                Ok(Arrival {
-                    subnet,
-                    sockets,
-                    completed: false,
-                })
-            }
-        }
-    }
-
-    /// The host exists from now on, unless the network went down.
-    fn complete(mut self) -> Result<(), Failure> {
-        let mut hosts = lock(&self.subnet.hosts);
-        self.subnet.down.check()?;
-        hosts.open += 1;
-        self.sockets.open();
-        drop(hosts);
-        self.completed = true;
-        Ok(())
-    }
-}
-
-impl Drop for Arrival<'_> {
-    fn drop(&mut self) {
-        if !self.completed {
-            lock(&self.subnet.hosts)
-                .by_name
-                .remove(self.sockets.home().host());
-        }
     }
 }
