@@ -77,6 +77,9 @@ impl QuicConfig {
     }
 
     /// How long a dial waits for a sign of life from the other side; default 3 s.
+    ///
+    /// A host whose listener is slow to accept gives its sign of life after
+    /// 1 s, so with less than that slow accepts time out.
     pub fn dial_timeout(mut self, timeout: Duration) -> QuicConfig {
         self.dial_timeout = timeout;
         self
@@ -175,7 +178,7 @@ impl QuicConfig {
 /// use virtnet_core::{Registry, SubNetwork};
 /// use virtnet_engine_quic::{Identity, QuicConfig, Secret};
 ///
-/// # fn example(registry: impl Registry) -> Result<(), Box<dyn std::error::Error>> {
+/// # fn example(registry: std::sync::Arc<dyn Registry>) -> Result<(), Box<dyn std::error::Error>> {
 /// let secret = Secret::from_file("network.secret")?;
 /// let prepared = QuicConfig::new(Identity::secret(secret))
 ///     .advertise("10.0.0.2")

@@ -9,7 +9,7 @@ use quinn::{Connection, Incoming};
 use rustls::pki_types::CertificateDer;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
-use virtnet_core::Accept;
+use virtnet_core::{Accept, Failure};
 
 use crate::endpoint::Inner;
 use crate::frame::{Hello, Refusal};
@@ -20,7 +20,8 @@ use crate::stream::{Held, Unsettled};
 use crate::tls::{dns_name_of, proves};
 use crate::transport::{CloseCode, StreamCode};
 
-/// Takes what comes in until the endpoint is closed.
+/// Takes what comes in until the endpoint is closed. When it ends by itself,
+/// which is when its socket fails, the network is down.
 pub(crate) async fn accept_loop(host: Arc<Inner>) {
     let most = host.config.max_handshakes;
     let handshakes = Arc::new(Semaphore::new(most));
@@ -46,6 +47,11 @@ pub(crate) async fn accept_loop(host: Arc<Inner>) {
             continue;
         }
         host.tasks.work(serve(Arc::clone(&host), incoming, permit));
+    }
+    if !host.tasks.closing().is_cancelled() {
+        let hostname = &host.hostname;
+        let gone = format!("the UDP socket of host {hostname:?} failed");
+        host.notifier.vnet_down(Failure::other(gone));
     }
 }
 
