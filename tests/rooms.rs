@@ -34,7 +34,8 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
 
 /// The lines of code: without comments, so that docs may name anything.
 fn code(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().filter(|line| !line.trim_start().starts_with("//"))
+    text.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
 }
 
 /// The packages that `package` is built of.
@@ -45,7 +46,11 @@ fn dependencies(package: &str) -> Vec<String> {
         .current_dir(root())
         .output()
         .unwrap();
-    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+    assert!(
+        tree.status.success(),
+        "{}",
+        String::from_utf8_lossy(&tree.stderr)
+    );
     let tree = String::from_utf8(tree.stdout).unwrap();
     tree.lines()
         .filter_map(|line| line.split(' ').next().map(str::to_owned))
@@ -55,14 +60,29 @@ fn dependencies(package: &str) -> Vec<String> {
 #[test]
 fn packages_know_only_what_is_theirs() {
     for (package, strangers) in [
-        ("virtnet-core", &["quinn", "rustls", "rcgen", "redis", "clap"][..]),
-        ("virtnet-engine-quic", &["redis", "virtnet-registry-redis", "clap"]),
-        ("virtnet-registry-redis", &["quinn", "rcgen", "virtnet-engine-quic", "clap"]),
+        (
+            "virtnet-core",
+            &["quinn", "rustls", "rcgen", "redis", "clap"][..],
+        ),
+        (
+            "virtnet-engine-quic",
+            &["redis", "virtnet-registry-redis", "clap"],
+        ),
+        (
+            "virtnet-registry-redis",
+            &["quinn", "rcgen", "virtnet-engine-quic", "clap"],
+        ),
     ] {
         let known = dependencies(package);
-        assert!(known.iter().any(|name| name == "tokio"), "{package}: {known:?}");
+        assert!(
+            known.iter().any(|name| name == "tokio"),
+            "{package}: {known:?}"
+        );
         for stranger in strangers {
-            assert!(!known.iter().any(|name| name == stranger), "{package} knows {stranger}");
+            assert!(
+                !known.iter().any(|name| name == stranger),
+                "{package} knows {stranger}"
+            );
         }
     }
 }
@@ -77,10 +97,18 @@ fn rooms_that_do_no_quic_know_no_quinn() {
 
 #[test]
 fn plain_data_has_no_async() {
-    for room in ["core/src/ports.rs", "core/src/addr.rs", "core/src/name.rs", "engine-quic/src/frame.rs"] {
+    for room in [
+        "core/src/ports.rs",
+        "core/src/addr.rs",
+        "core/src/name.rs",
+        "engine-quic/src/frame.rs",
+    ] {
         let text = fs::read_to_string(root().join(room)).unwrap();
         for word in ["async ", "await", "Mutex", "tokio"] {
-            assert!(!code(&text).any(|line| line.contains(word)), "{room} has {word}");
+            assert!(
+                !code(&text).any(|line| line.contains(word)),
+                "{room} has {word}"
+            );
         }
     }
 }

@@ -93,6 +93,8 @@ impl From<RegistryError> for Failure {
 pub enum Op {
     /// `SubNetwork::new_host`.
     NewHost,
+    /// `SubNetwork::wait_for_hosts`.
+    WaitForHosts,
     /// `SubNetwork::close`.
     Close,
     /// `Host::listen`.
@@ -111,6 +113,7 @@ impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Op::NewHost => "new host",
+            Op::WaitForHosts => "wait for hosts",
             Op::Close => "close",
             Op::Listen => "listen",
             Op::Accept => "accept",
@@ -228,7 +231,9 @@ impl fmt::Display for OpError {
                 let host = addr.as_ref().map_or("", Addr::host);
                 return write!(f, "virtnet {network:?}: {op} {host:?}: {failure}");
             }
-            Op::Close => return write!(f, "virtnet {network:?}: {op}: {failure}"),
+            Op::WaitForHosts | Op::Close => {
+                return write!(f, "virtnet {network:?}: {op}: {failure}");
+            }
             _ => write!(f, "{op} {network}")?,
         }
         match (src, addr) {

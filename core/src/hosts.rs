@@ -7,8 +7,10 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 
 use crate::close::Closed;
 use crate::down::Down;
@@ -17,6 +19,9 @@ use crate::ops::Ops;
 use crate::socket::Sockets;
 use crate::sync::lock;
 use crate::{Addr, ByteStream, Cause, Engine, Failure, Lost, Registry};
+
+/// How often hosts that are waited for are looked for.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// What the handles of one subnetwork share.
 pub(crate) struct Shared {
@@ -90,6 +95,42 @@ impl Shared {
             }
         })
         .await
+    }
+
+    /// Waits until all of `missing` are announced.
+    pub(crate) async fn wait_for_hosts(
+        &self,
+        mut missing: Vec<&str>,
+        timeout: Duration,
+    ) -> Result<(), Failure> {
+        let deadline = Instant::now() + timeout;
+        let mut look = tokio::time::interval(LOOK);
+        loop {
+            look.tick().await;
+            let (mut absent, mut outage) = (Vec::new(), None);
+            for hostname in missing {
+                match self.find(hostname).await {
+                    Ok(_) => continue,
+                    Err(why) if why.cause() == Cause::NoSuchHost => {}
+                    Err(why) if why.cause() == Cause::RegistryDown => outage = Some(why),
+                    Err(why) => return Err(why),
+                }
+                absent.push(hostname);
+            }
+            missing = absent;
+            if missing.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                return Err(outage.unwrap_or_else(|| too_late(&missing, timeout)));
+            }
+        }
+    }
+
+    async fn find(&self, hostname: &str) -> Result<String, Failure> {
+        let (registry, hostname) = (Arc::clone(&self.registry), hostname.to_owned());
+        self.run(async move { Ok(registry.query(&hostname).await?) })
+            .await
     }
 
     /// Runs a call to engine or registry until it is done or all goes down.
@@ -174,6 +215,13 @@ impl<'a> Arrival<'a> {
         self.completed = true;
         Ok(())
     }
+}
+
+/// Says who was waited for in vain.
+fn too_late(missing: &[&str], timeout: Duration) -> Failure {
+    let names: Vec<_> = missing.iter().map(|name| format!("{name:?}")).collect();
+    let what = format!("within {timeout:?} there was no {}", names.join(", "));
+    Failure::wrap(Cause::TimedOut, what)
 }
 
 impl Drop for Arrival<'_> {

@@ -4,6 +4,7 @@
 //! moves a byte of a connection.
 
 use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
@@ -131,6 +132,47 @@ impl SubNetwork {
             .await?;
         arrival.complete()?;
         Ok(Host::new(sockets))
+    }
+
+    /// Waits until all of `hostnames` are announced, at most for `timeout`: so
+    /// that a test starts when everybody is there.
+    ///
+    /// Looks every 50 ms. A registry that is down is waited for as well.
+    ///
+    /// # Errors
+    ///
+    /// An [`OpError`] whose cause is [`Cause::TimedOut`] and which names the
+    /// hosts that are missing; [`Cause::NetworkDown`]; or what else the registry
+    /// reports.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves nothing behind.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use virtnet_core::pipe::PipeNetwork;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let network = PipeNetwork::new("pipet")?;
+    /// let (here, there) = (network.subnetwork(), network.subnetwork());
+    /// let beta = there.new_host("β").await?;
+    /// here.wait_for_hosts(&["β"], Duration::from_secs(10)).await?;
+    ///
+    /// let missing = here.wait_for_hosts(&["β", "γ"], Duration::ZERO).await.unwrap_err();
+    /// assert_eq!(
+    ///     missing.to_string(),
+    ///     r#"virtnet "pipet": wait for hosts: within 0ns there was no "γ""#,
+    /// );
+    /// # Ok(()) }
+    /// ```
+    pub async fn wait_for_hosts<S: AsRef<str>>(
+        &self,
+        hostnames: &[S],
+        timeout: Duration,
+    ) -> Result<(), OpError> {
+        let missing: Vec<&str> = hostnames.iter().map(AsRef::as_ref).collect();
+        let waited = self.shared.wait_for_hosts(missing, timeout).await;
+        waited.map_err(|why| OpError::new(Op::WaitForHosts, self.network(), None, None, why))
     }
 
     /// Asks the subnetwork to close by itself when its last open host closes.
