@@ -35,9 +35,11 @@ impl Inner {
     pub(crate) async fn probe(&self, until: Instant) -> Result<(), Failure> {
         let probe = self.owner.probe(self.keys.probe());
         match self.link.ask(until, probe).await.map_err(|un| un.failure)? {
-            Value::Int(1) => Ok(()),
-            other => Err(self.link.faults().strange(&other)),
+            Value::Int(1) => {}
+            other => return Err(self.link.faults().strange(&other)),
         }
+        let looked_up = self.link.read_anew(until, self.keys.probe()).await;
+        looked_up.map(drop).map_err(|un| un.failure)
     }
 
     pub(crate) async fn announce(
@@ -73,9 +75,26 @@ impl Inner {
 
     pub(crate) async fn query(&self, until: Instant, hostname: &str) -> Result<String, Failure> {
         keys::check("hostname", hostname)?;
-        let mut get = redis::cmd("GET");
-        get.arg(self.keys.host(hostname));
-        match self.link.ask(until, get).await.map_err(|un| un.failure)? {
+        let value = self.link.read(until, &self.keys.host(hostname)).await;
+        self.answer(hostname, value.map_err(|un| un.failure)?)
+    }
+
+    /// Looks up past any memory; what is announced now, if not `answer`.
+    pub(crate) async fn requery(
+        &self,
+        until: Instant,
+        hostname: &str,
+        answer: &str,
+    ) -> Result<Option<String>, Failure> {
+        keys::check("hostname", hostname)?;
+        let value = self.link.read_anew(until, &self.keys.host(hostname)).await;
+        let now = self.answer(hostname, value.map_err(|un| un.failure)?)?;
+        Ok((now != answer).then_some(now))
+    }
+
+    /// What a host's key holds, as the answer to a query.
+    fn answer(&self, hostname: &str, value: Value) -> Result<String, Failure> {
+        match value {
             Value::Nil => Err(Cause::NoSuchHost.into()),
             Value::BulkString(value) => hostdata(hostname, &value),
             other => Err(self.link.faults().strange(&other)),

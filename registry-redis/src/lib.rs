@@ -49,6 +49,20 @@
 //!   by the first call that needs one.
 //! - Passwords appear in no error and in no `Debug` output.
 //!
+//! # Fast lookups
+//!
+//! A query that was answered before is answered from memory, without a round
+//! trip: Redis is asked to say when a name changes (client tracking), and says
+//! so on the very connection over which it was read. A memory is forgotten
+//! when its name changes, expires or is flushed; with all others when the
+//! connection is lost, a call on it takes too long, or 4,096 names are
+//! remembered; and [`RedisOptions::remember`] after the question at the
+//! latest. Only names that were found are remembered.
+//!
+//! So an answer can be out of date for as long as the news is on its way.
+//! Whoever finds that it led nowhere calls
+//! [`requery`](virtnet_core::Registry::requery), which asks Redis; a dial does.
+//!
 //! # What it needs
 //!
 //! Redis 6 or later, or what speaks its protocol, and a user with the rights to
@@ -69,6 +83,8 @@ mod inner;
 mod keeper;
 mod keys;
 mod link;
+mod lookup;
+mod memory;
 mod names;
 mod options;
 mod registry;

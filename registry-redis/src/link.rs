@@ -7,23 +7,27 @@
 //! together for one shared attempt, with retries and pauses that no caller can
 //! bound. Here a call that finds no connection makes one, within the time it has.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
-use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, RedisResult, Value};
+use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, PushInfo, RedisResult, Value};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use virtnet_core::Failure;
 
 use crate::fault::{self, Faults};
+use crate::memory::Memory;
+use crate::options::RedisOptions;
 use crate::target::Target;
 
 pub(crate) struct Link {
     client: Client,
-    config: AsyncConnectionConfig,
     faults: Faults,
+    /// Shared with the connection's task, which tells it what is pushed.
+    memory: Arc<Memory>,
     deadline: Duration,
     /// The right to connect: one attempt at a time, so that a returning server
     /// is not met by as many connections as there are calls. It is a semaphore
@@ -56,19 +60,17 @@ pub(crate) struct Unanswered {
 
 impl Link {
     /// A link without a connection yet.
-    pub(crate) fn new(target: &Target, deadline: Duration) -> Result<Link, Failure> {
+    pub(crate) fn new(target: &Target, options: &RedisOptions) -> Result<Link, Failure> {
+        let deadline = options.bound();
+        let memory = Arc::new(Memory::new(options.remembered()));
         let faults = Faults::new(target.password());
         let client = target
-            .client(tcp_settings(deadline))
+            .client(tcp_settings(deadline), memory.is_on())
             .map_err(|err| faults.failure(&err))?;
-        // No timeouts but our own, which span connecting and repeating.
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(None)
-            .set_response_timeout(None);
         Ok(Link {
             client,
-            config,
             faults,
+            memory,
             deadline,
             turn: Semaphore::new(1),
             slot: Mutex::default(),
@@ -84,11 +86,20 @@ impl Link {
         &self.faults
     }
 
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
     /// Runs one command; the error is the server's, or that there is none.
     pub(crate) async fn ask(&self, until: Instant, cmd: Cmd) -> Result<Value, Unanswered> {
         let mut batch = Pipeline::new();
         batch.add_command(cmd);
-        let answer = self.run(until, &batch).await?.pop();
+        let mut answers = self.run(until, &batch).await?;
+        self.answer(answers.pop())
+    }
+
+    /// One of a batch's answers, if it is not the server's error.
+    pub(crate) fn answer(&self, answer: Option<Value>) -> Result<Value, Unanswered> {
         // The client library collects as many answers as there are commands.
         self.checked(answer.unwrap_or_default())
             .map_err(|failure| Unanswered {
@@ -114,6 +125,16 @@ impl Link {
         until: Instant,
         batch: &Pipeline,
     ) -> Result<Vec<Value>, Unanswered> {
+        let (_, answers) = self.run_over(until, batch).await?;
+        Ok(answers)
+    }
+
+    /// The same, with the number of the connection over which they came.
+    pub(crate) async fn run_over(
+        &self,
+        until: Instant,
+        batch: &Pipeline,
+    ) -> Result<(u64, Vec<Value>), Unanswered> {
         let mut maybe_done = false;
         // A connection may have died while idle, or have a node at its other
         // end that was demoted: that is found out by using it. So the commands
@@ -127,7 +148,9 @@ impl Link {
                 .connection
                 .send_packed_commands(batch, 0, batch.len());
             let failure = match timeout_at(until, sent).await {
-                Ok(Ok(answers)) if last || !answers.iter().any(is_passing) => return Ok(answers),
+                Ok(Ok(answers)) if last || !answers.iter().any(is_passing) => {
+                    return Ok((current.number, answers));
+                }
                 Ok(Ok(_)) => {
                     self.discard(current.number);
                     continue;
@@ -153,7 +176,9 @@ impl Link {
 
     /// Drops the connection. It ends once the last call on it has.
     pub(crate) fn hang_up(&self) {
-        self.slot().current = None;
+        if let Some(current) = self.current() {
+            self.discard(current.number);
+        }
     }
 
     async fn connection(&self, until: Instant) -> Result<Numbered, Failure> {
@@ -165,8 +190,8 @@ impl Link {
             if let Some(current) = self.current() {
                 return Ok(current);
             }
-            let connection = self.connect().await;
-            connection.map(|connection| self.install(connection))
+            let connected = self.connect(self.next_number()).await;
+            connected.inspect(|current| self.install(current.clone()))
         });
         match connected.await {
             Ok(connected) => connected.map_err(|err| self.faults.failure(&err)),
@@ -174,26 +199,48 @@ impl Link {
         }
     }
 
-    async fn connect(&self) -> RedisResult<MultiplexedConnection> {
-        self.client
-            .get_multiplexed_async_connection_with_config(&self.config)
-            .await
+    async fn connect(&self, number: u64) -> RedisResult<Numbered> {
+        // No timeouts but our own, which span connecting and repeating.
+        let mut config = AsyncConnectionConfig::new()
+            .set_connection_timeout(None)
+            .set_response_timeout(None);
+        if self.memory.is_on() {
+            let memory = Arc::clone(&self.memory);
+            config = config.set_push_sender(move |push: PushInfo| {
+                memory.heard(number, &push);
+                Ok::<_, Infallible>(())
+            });
+        }
+        let connecting = self
+            .client
+            .get_multiplexed_async_connection_with_config(&config);
+        let mut connection = connecting.await?;
+        if self.memory.is_on() {
+            let mut tracking = redis::cmd("CLIENT");
+            tracking.arg("TRACKING").arg("ON").arg("OPTIN");
+            tracking.exec_async(&mut connection).await?;
+        }
+        Ok(Numbered { number, connection })
     }
 
     fn current(&self) -> Option<Numbered> {
         self.slot().current.clone()
     }
 
-    fn install(&self, connection: MultiplexedConnection) -> Numbered {
+    fn next_number(&self) -> u64 {
         let mut slot = self.slot();
         slot.last += 1;
-        let number = slot.last;
-        let current = Numbered { number, connection };
-        slot.current = Some(current.clone());
-        current
+        slot.last
+    }
+
+    fn install(&self, current: Numbered) {
+        // First, as it must know of the connection before a call can use it.
+        self.memory.tracks(current.number);
+        self.slot().current = Some(current);
     }
 
     fn discard(&self, number: u64) {
+        self.memory.lost(number);
         let mut slot = self.slot();
         slot.current.take_if(|current| current.number == number);
     }

@@ -25,12 +25,20 @@ pub struct RedisOptions {
     /// the connection was lost. Past it, the registry is down. Two seconds by
     /// default; more than an hour counts as an hour.
     pub deadline: Duration,
+    /// For how long the answer to a query may be remembered, five seconds by
+    /// default. Redis tells us when a name changes, so that an answer is good
+    /// until then; this bounds how old one can be when the path to it silently
+    /// went dead. Zero switches the memory off, for servers or proxies that do
+    /// not speak RESP3: each query is then a round trip.
+    pub remember: Duration,
 }
 
 impl Default for RedisOptions {
     fn default() -> RedisOptions {
-        let deadline = Duration::from_secs(2);
-        RedisOptions { deadline }
+        RedisOptions {
+            deadline: Duration::from_secs(2),
+            remember: Duration::from_secs(5),
+        }
     }
 }
 
@@ -38,5 +46,10 @@ impl RedisOptions {
     /// The deadline that counts.
     pub(crate) fn bound(&self) -> Duration {
         self.deadline.min(LONGEST_DEADLINE)
+    }
+
+    /// For how long answers are remembered.
+    pub(crate) fn remembered(&self) -> Duration {
+        self.remember.min(LONGEST_DEADLINE)
     }
 }

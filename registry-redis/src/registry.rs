@@ -179,7 +179,7 @@ async fn join(
         keys: Keys::new(network),
         owner: Owner::random().map_err(no_randomness)?,
         names: Names::default(),
-        link: Link::new(target, options.bound())?,
+        link: Link::new(target, &options)?,
     };
     inner.probe(inner.link.until()).await?;
     Ok(Arc::new(inner))
@@ -209,7 +209,8 @@ impl Registry for RedisRegistry {
         self.call("announce", &[hostname, hostdata], announce).await
     }
 
-    /// Looks a host up.
+    /// Looks a host up: from memory, when the answer is known and Redis has
+    /// not said that it changed. The crate's documentation says more.
     ///
     /// # Errors
     ///
@@ -225,6 +226,22 @@ impl Registry for RedisRegistry {
     async fn query(&self, hostname: &str) -> Result<String, RegistryError> {
         let query = self.inner.query(self.inner.link.until(), hostname);
         self.call("query", &[hostname], query).await
+    }
+
+    /// Asks Redis, whatever is remembered.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`query`](Registry::query).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves nothing behind.
+    async fn requery(&self, hostname: &str, answer: &str) -> Result<Option<String>, RegistryError> {
+        let requery = self
+            .inner
+            .requery(self.inner.link.until(), hostname, answer);
+        self.call("requery", &[hostname, answer], requery).await
     }
 
     /// Ends all calls under way, frees the names that were announced here, and

@@ -3,7 +3,8 @@
 //! Owns which URLs are accepted and how one is shown to people: never with its
 //! password. Never connects.
 
-use redis::{Client, ConnectionAddr, IntoConnectionInfo};
+use redis::io::tcp::TcpSettings;
+use redis::{Client, ConnectionAddr, IntoConnectionInfo, ProtocolVersion, RedisResult};
 use virtnet_core::{Cause, Failure};
 
 /// A server to connect to.
@@ -60,9 +61,19 @@ impl Target {
         self.info.redis_settings().password()
     }
 
-    /// A client with these settings for its connections.
-    pub(crate) fn client(&self, tcp: redis::io::tcp::TcpSettings) -> redis::RedisResult<Client> {
-        Client::open(self.info.clone().set_tcp_settings(tcp))
+    /// A client with these settings for its connections, that hears pushes or
+    /// not.
+    pub(crate) fn client(&self, tcp: TcpSettings, pushes: bool) -> RedisResult<Client> {
+        let settings = self.info.redis_settings().clone();
+        // The version of the protocol is for us to choose, whatever the URL says.
+        let settings = settings.set_protocol(match pushes {
+            true => ProtocolVersion::RESP3,
+            false => ProtocolVersion::RESP2,
+        });
+        // It would need rights, and a refusal be written to the server's log.
+        let settings = settings.set_skip_set_lib_name();
+        let info = self.info.clone().set_redis_settings(settings);
+        Client::open(info.set_tcp_settings(tcp))
     }
 }
 

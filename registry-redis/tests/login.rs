@@ -47,9 +47,11 @@ async fn a_wrong_password_is_not_a_server_that_is_down() {
     registry.announce("a", ADDR).await.unwrap();
     assert!(!format!("{registry:?}").contains("hunter2"));
     registry.close().await.unwrap();
-    // A server that knows no password, given one.
+    // A server that asks for no password takes any.
     let open = RedisServer::start();
-    let err = refused(&with_login(&open, ":hunter2")).await;
+    let registry = join_url(&with_login(&open, ":hunter2"), "n").await;
+    registry.close().await.unwrap();
+    let err = refused(&with_login(&open, "nobody:hunter2")).await;
     assert_eq!(err.cause(), Cause::PermissionDenied);
 }
 
@@ -65,7 +67,8 @@ async fn missing_rights_are_noticed_at_join() {
         &["~*", "+get"][..],
         &["~*", "+eval", "+get"],
         &["~*", "+eval", "+get", "+set"],
-        &["~virtnet:{m}:*", "+eval", "+get", "+set", "+del"],
+        &["~*", "+eval", "+get", "+set", "+del"],
+        &["~virtnet:{m}:*", "+client", "+eval", "+get", "+set", "+del"],
         &["~*", "+@all", "-eval"],
     ] {
         user(rules);
@@ -76,6 +79,7 @@ async fn missing_rights_are_noticed_at_join() {
     // What the documentation names is enough.
     user(&[
         "~virtnet:{n}:*",
+        "+client",
         "+eval",
         "+get",
         "+set",
@@ -92,7 +96,7 @@ async fn missing_rights_are_noticed_at_join() {
     server.command(&["ACL", "SETUSER", "host", "-get"]);
     for err in [
         registry.announce("b", ADDR).await.unwrap_err(),
-        registry.query("a").await.unwrap_err(),
+        registry.query("b").await.unwrap_err(),
         registry.close().await.unwrap_err(),
     ] {
         assert_eq!(err.cause(), Cause::PermissionDenied, "{}", chain(&err));

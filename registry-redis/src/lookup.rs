@@ -1,0 +1,50 @@
+//! Lookups: the value of one key, from memory where that is right.
+//!
+//! Owns when the server is asked. Never remembers what the server does not
+//! promise to take back.
+
+use redis::{Pipeline, Value};
+use tokio::task::yield_now;
+use tokio::time::Instant;
+
+use crate::link::{Link, Unanswered};
+
+impl Link {
+    /// The value of a key, remembered or asked for; an error of the server's is
+    /// a failure.
+    pub(crate) async fn read(&self, until: Instant, key: &str) -> Result<Value, Unanswered> {
+        if self.memory().recall(key).is_some() {
+            // What has arrived is to be heard first: within one process, a name
+            // that was seen to be freed must not be found any more.
+            yield_now().await;
+            if let Some(value) = self.memory().recall(key) {
+                return Ok(Value::BulkString(value));
+            }
+        }
+        self.read_anew(until, key).await
+    }
+
+    /// The same, past any memory.
+    pub(crate) async fn read_anew(&self, until: Instant, key: &str) -> Result<Value, Unanswered> {
+        let mut get = redis::cmd("GET");
+        get.arg(key);
+        if !self.memory().is_on() {
+            return self.ask(until, get).await;
+        }
+        let ask = self.memory().ask(key);
+        // The server then pushes when this key changes, this once. Without it
+        // (in the mode that tracks all reads) it would also push each renewal
+        // of each own name.
+        let mut caching = redis::cmd("CLIENT");
+        caching.arg("CACHING").arg("YES");
+        let mut batch = Pipeline::new();
+        batch.add_command(caching).add_command(get);
+        let (connection, mut answers) = self.run_over(until, &batch).await?;
+        let value = self.answer(answers.pop())?;
+        self.answer(answers.pop())?;
+        if let Value::BulkString(value) = &value {
+            ask.answered(connection, value);
+        }
+        Ok(value)
+    }
+}

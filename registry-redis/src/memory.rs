@@ -1,0 +1,284 @@
+//! Memory: what the server answered and has not taken back since.
+//!
+//! Owns the remembered values: plain data behind a lock, with no I/O. Never
+//! asks the server; a connection tells it what it hears.
+//!
+//! A value is remembered only while the connection over which it was read is
+//! the tracking one: the server pushes on it that a key has changed. Answers and
+//! pushes come over one stream, in the order in which the server saw the reads
+//! and the changes. So one thing is left to get right here: a push is heard when
+//! it arrives, but an answer is put in later, by the task that asked. Between
+//! the two lies the [`Ask`]: a push that arrives while a key is being asked for
+//! takes the ask away, and its answer is not remembered.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use redis::{PushInfo, PushKind, Value};
+use tokio::time::Instant;
+
+/// How many keys are remembered or asked for. When there are more, all are
+/// forgotten: that costs one question each, and needs no order among them.
+const MOST_KEYS: usize = 4_096;
+/// The longest value that is remembered, in bytes. With the bound on names, the
+/// memory takes some megabytes at the very most.
+const LONGEST_VALUE: usize = 1_024;
+
+pub(crate) struct Memory {
+    /// How long after the question an answer is remembered. Pushes make it
+    /// right; this bounds the harm of a path that silently went dead.
+    lifetime: Duration,
+    /// A plain lock: held for map operations only, by callers and by the
+    /// connection's task.
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    /// The connection on which changes are heard of; without one, nothing is
+    /// remembered.
+    tracking: Option<u64>,
+    last_ask: u64,
+    slots: HashMap<Vec<u8>, Slot>,
+}
+
+enum Slot {
+    /// By the ask of this number.
+    Asked(u64),
+    Known(Vec<u8>, Instant),
+}
+
+impl Memory {
+    pub(crate) fn new(lifetime: Duration) -> Memory {
+        Memory {
+            lifetime,
+            table: Mutex::default(),
+        }
+    }
+
+    /// Whether anything is ever remembered.
+    pub(crate) fn is_on(&self) -> bool {
+        !self.lifetime.is_zero()
+    }
+
+    pub(crate) fn recall(&self, key: &str) -> Option<Vec<u8>> {
+        match self.table().slots.get(key.as_bytes()) {
+            Some(Slot::Known(value, until)) if Instant::now() < *until => Some(value.clone()),
+            _ => None,
+        }
+    }
+
+    /// Begins asking for a key, and forgets what was known of it.
+    ///
+    /// Called before the question is sent.
+    pub(crate) fn ask<'a>(&'a self, key: &'a str) -> Ask<'a> {
+        let mut table = self.table();
+        table.last_ask += 1;
+        let number = table.last_ask;
+        if table.slots.len() >= MOST_KEYS {
+            table.slots.clear();
+        }
+        let slot = Slot::Asked(number);
+        table.slots.insert(key.as_bytes().to_vec(), slot);
+        Ask {
+            memory: self,
+            key,
+            number,
+            asked: Instant::now(),
+        }
+    }
+
+    /// Changes are heard of on this connection from now on.
+    pub(crate) fn tracks(&self, connection: u64) {
+        let mut table = self.table();
+        table.slots.clear();
+        table.tracking = Some(connection);
+    }
+
+    /// This connection is not to be relied on any more.
+    pub(crate) fn lost(&self, connection: u64) {
+        let mut table = self.table();
+        if table.tracking == Some(connection) {
+            table.tracking = None;
+            table.slots.clear();
+        }
+    }
+
+    /// What was pushed on this connection.
+    pub(crate) fn heard(&self, connection: u64, push: &PushInfo) {
+        match push.kind {
+            PushKind::Disconnection => self.lost(connection),
+            PushKind::Invalidate => self.changed(connection, &push.data),
+            _ => {}
+        }
+    }
+
+    fn changed(&self, connection: u64, data: &[Value]) {
+        let mut table = self.table();
+        if table.tracking != Some(connection) {
+            return;
+        }
+        match data {
+            [Value::Array(keys)] => keys.iter().for_each(|key| match key {
+                Value::BulkString(key) => drop(table.slots.remove(key)),
+                _ => table.slots.clear(),
+            }),
+            // All of them: the database was flushed.
+            _ => table.slots.clear(),
+        }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // Every change is whole even after a panic elsewhere.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A key being asked for. Dropped without an answer, it leaves nothing.
+pub(crate) struct Ask<'a> {
+    memory: &'a Memory,
+    key: &'a str,
+    number: u64,
+    asked: Instant,
+}
+
+impl Ask<'_> {
+    /// Remembers the answer that came over this connection, unless the key may
+    /// have changed since.
+    pub(crate) fn answered(self, connection: u64, value: &[u8]) {
+        let mut table = self.memory.table();
+        if table.tracking != Some(connection) || value.len() > LONGEST_VALUE {
+            return;
+        }
+        let until = self.asked + self.memory.lifetime;
+        if let Some(slot) = table.slots.get_mut(self.key.as_bytes())
+            && matches!(slot, Slot::Asked(number) if *number == self.number)
+        {
+            *slot = Slot::Known(value.to_vec(), until);
+        }
+        // The lock goes before `self`, whose drop takes it.
+        drop(table);
+    }
+}
+
+impl Drop for Ask<'_> {
+    fn drop(&mut self) {
+        let mut table = self.memory.table();
+        let slot = table.slots.get(self.key.as_bytes());
+        if matches!(slot, Some(Slot::Asked(number)) if *number == self.number) {
+            table.slots.remove(self.key.as_bytes());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn memory() -> Memory {
+        let memory = Memory::new(Duration::from_secs(5));
+        memory.tracks(1);
+        memory
+    }
+
+    fn changed(keys: &[&str]) -> PushInfo {
+        let keys = keys.iter().map(|key| Value::BulkString((*key).into()));
+        PushInfo {
+            kind: PushKind::Invalidate,
+            data: vec![Value::Array(keys.collect())],
+        }
+    }
+
+    fn recall(memory: &Memory, key: &str) -> Option<String> {
+        let value = memory.recall(key);
+        value.map(|value| String::from_utf8(value).unwrap())
+    }
+
+    #[test]
+    fn an_answer_is_known_until_it_changes() {
+        let memory = memory();
+        memory.ask("a").answered(1, b"x");
+        memory.ask("b").answered(1, b"y");
+        memory.heard(1, &changed(&["a"]));
+        assert_eq!(recall(&memory, "a"), None);
+        assert_eq!(recall(&memory, "b").as_deref(), Some("y"));
+        memory.heard(
+            1,
+            &PushInfo {
+                kind: PushKind::Invalidate,
+                data: vec![Value::Nil],
+            },
+        );
+        assert_eq!(recall(&memory, "b"), None);
+    }
+
+    #[test]
+    fn a_change_between_answer_and_remembering_counts() {
+        let memory = memory();
+        let ask = memory.ask("a");
+        memory.heard(1, &changed(&["a"]));
+        ask.answered(1, b"old");
+        assert_eq!(recall(&memory, "a"), None);
+
+        // Of two asks the later counts: the earlier one's answer may be older.
+        let (earlier, later) = (memory.ask("a"), memory.ask("a"));
+        later.answered(1, b"new");
+        earlier.answered(1, b"old");
+        assert_eq!(recall(&memory, "a").as_deref(), Some("new"));
+    }
+
+    #[test]
+    fn nothing_outlives_its_connection() {
+        let memory = memory();
+        memory.ask("a").answered(1, b"x");
+        let (one, two) = (memory.ask("b"), memory.ask("c"));
+        memory.heard(1, &disconnected());
+        one.answered(1, b"x");
+        memory.tracks(2);
+        two.answered(1, b"x");
+        for key in ["a", "b", "c"] {
+            assert_eq!(recall(&memory, key), None, "{key}");
+        }
+        // What an earlier connection still says is of no account.
+        memory.ask("a").answered(2, b"x");
+        memory.lost(1);
+        memory.heard(1, &changed(&["a"]));
+        assert_eq!(recall(&memory, "a").as_deref(), Some("x"));
+    }
+
+    fn disconnected() -> PushInfo {
+        PushInfo {
+            kind: PushKind::Disconnection,
+            data: Vec::new(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_is_forgotten_in_time() {
+        let memory = memory();
+        let ask = memory.ask("a");
+        // The time runs from the question.
+        tokio::time::advance(Duration::from_secs(3)).await;
+        ask.answered(1, b"x");
+        tokio::time::advance(Duration::from_millis(1_999)).await;
+        assert!(recall(&memory, "a").is_some());
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(recall(&memory, "a"), None);
+    }
+
+    #[test]
+    fn it_is_bounded() {
+        let memory = memory();
+        for n in 0..10 * MOST_KEYS {
+            memory.ask(&format!("k{n}")).answered(1, b"x");
+            assert!(memory.table().slots.len() <= MOST_KEYS);
+        }
+        memory.ask("long").answered(1, &[b'x'; LONGEST_VALUE + 1]);
+        assert_eq!(memory.recall("long"), None);
+        // Asks that came to nothing leave nothing.
+        memory.tracks(2);
+        drop(memory.ask("a"));
+        assert!(memory.table().slots.is_empty());
+    }
+}
