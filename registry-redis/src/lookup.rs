@@ -47,4 +47,17 @@ impl Link {
         }
         Ok(value)
     }
+
+    /// Waits until those who remember keys that were changed over this link
+    /// have been sent the news, or until it is too late.
+    ///
+    /// A server writes out what its clients are due once for all commands of a
+    /// turn, in any order: so a change's answer can leave it before the news to
+    /// others does. The answer to a later command can't.
+    pub(crate) async fn settle(&self, until: Instant, key: &str) {
+        let mut get = redis::cmd("GET");
+        get.arg(key);
+        // It is about the order only: what the answer is is of no interest.
+        drop(self.ask(until, get).await);
+    }
 }

@@ -268,7 +268,12 @@ impl Registry for RedisRegistry {
         // its name. A call ends when its task is next run; one that is held and
         // never polled must not take all the time there is.
         let _ = timeout_at(halfway(until), self.closed.closed()).await;
-        let freed = self.inner.free(until, &self.inner.names.all()).await;
+        let names = self.inner.names.all();
+        let freed = self.inner.free(until, &names).await;
+        if freed.is_ok() && !names.is_empty() {
+            let link = &self.inner.link;
+            link.settle(until, self.inner.keys.probe()).await;
+        }
         self.inner.names.clear();
         self.inner.link.hang_up();
         freed.map_err(|not_freed| {
