@@ -63,6 +63,9 @@ impl Addr {
     /// the host is not a name ([`Addr::new`]).
     pub fn parse(network: impl Into<Arc<str>>, input: &str) -> Result<Addr, AddrError> {
         let (host, port) = split(input)?;
+        if host.is_empty() {
+            return Err(AddrError::new(Noun::Address, input, Problem::NoHost));
+        }
         Addr::new(network, host, port)
     }
 
@@ -198,6 +201,7 @@ mod tests {
         let long = "x".repeat(MAX_NAME + 1);
         for (input, problem) in [
             ("", Problem::NoPort),
+            (":10", Problem::NoHost),
             ("α", Problem::NoPort),
             ("α:", Problem::NoPort),
             ("[α]", Problem::NoPort),

@@ -6,9 +6,9 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 
-use tokio::sync::oneshot;
+use tokio::sync::mpsc;
 
 use crate::hosts::Shared;
 use crate::ops::Ops;
@@ -17,18 +17,21 @@ use crate::{Engine, Failure, Registry};
 /// What every close of one subnetwork reports.
 pub(crate) type Closed = Result<(), Failure>;
 
-/// Takes hosts down that lost their names, until all of `subnet` is down;
-/// returns what took it down, if it was not a close.
+/// Takes hosts down that lost their names, until all of `subnet` is down and
+/// every stream let go of; returns what took it down, if it was not a close.
 pub(crate) async fn watch_names(
     registry: &dyn Registry,
     subnet: Weak<Shared>,
-    mut all_down: oneshot::Receiver<Option<Failure>>,
+    held: &mut mpsc::UnboundedReceiver<Failure>,
 ) -> Option<Failure> {
+    let mut reason = None;
     loop {
         tokio::select! {
             biased;
-            // An error is a subnetwork that was dropped: as good as closed.
-            reason = &mut all_down => return reason.ok().flatten(),
+            message = held.recv() => match message {
+                Some(failure) => reason = Some(failure),
+                None => return reason,
+            },
             lost = registry.lost() => {
                 if let Some(subnet) = subnet.upgrade() {
                     subnet.lose(lost);
@@ -40,17 +43,30 @@ pub(crate) async fn watch_names(
 
 /// Ends the running calls, then closes engine and registry, one after the
 /// other; `reason` is reported first.
+///
+/// Each close has a task of its own, so that one that panics is a failure like
+/// any other, and keeps nothing from being closed.
 pub(crate) async fn close(
     reason: Option<Failure>,
     ops: &Ops,
-    engine: &dyn Engine,
-    registry: &dyn Registry,
+    engine: Arc<dyn Engine>,
+    registry: Arc<dyn Registry>,
 ) -> Closed {
     ops.close();
-    let engine = engine.close().await.err();
-    let registry = registry.close().await.err().map(Failure::from);
-    let failures = [reason, engine, registry].into_iter().flatten().collect();
-    add_up(failures)
+    let engine = tokio::spawn(async move { engine.close().await });
+    let engine = engine
+        .await
+        .unwrap_or_else(|died| Err(Failure::other(died)));
+    let registry = tokio::spawn(async move { registry.close().await.map_err(Failure::from) });
+    let registry = registry
+        .await
+        .unwrap_or_else(|died| Err(Failure::other(died)));
+    add_up(
+        [reason, engine.err(), registry.err()]
+            .into_iter()
+            .flatten()
+            .collect(),
+    )
 }
 
 fn add_up(mut failures: Vec<Failure>) -> Closed {

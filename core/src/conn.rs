@@ -1,20 +1,19 @@
 //! Connections: a byte stream with two addresses, and causes put into errors.
 //!
-//! Owns [`Conn`] and the two directions under it, so that closing from
-//! elsewhere (the host, the subnetwork) takes the stream away at once. Never
-//! buffers: bytes go straight between caller and engine.
+//! Owns [`Conn`], and why it is down. Never buffers: bytes go straight between
+//! caller and engine.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock};
-use std::task::{Context, Poll, Waker, ready};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::error::Op;
+use crate::half::{Half, Taken};
 use crate::socket::{Port, Socket};
 use crate::split::{OwnedReadHalf, OwnedWriteHalf};
-use crate::sync::lock;
 use crate::{Addr, ByteStream, Cause, Failure, OpError};
 
 /// A connection between two hosts: an ordered byte stream both ways.
@@ -48,13 +47,14 @@ pub struct Conn {
 
 impl Conn {
     /// Makes `port` one end of a connection, unless its host is down.
-    pub(crate) fn open(port: Port, peer: Addr, stream: ByteStream) -> Result<Conn, Failure> {
+    pub(crate) fn open(port: Arc<Port>, peer: Addr, stream: ByteStream) -> Result<Conn, Failure> {
+        let hold = port.host().hold()?;
         let shared = Arc::new(Shared {
             local: port.addr().clone(),
             peer: peer.clone(),
             why: OnceLock::new(),
-            reader: Half::new(stream.reader),
-            writer: Half::new(stream.writer),
+            reader: Half::new(stream.reader, hold.clone()),
+            writer: Half::new(stream.writer, hold),
             port,
         });
         let socket = Socket::Connected(peer, Arc::downgrade(&shared));
@@ -125,71 +125,18 @@ impl std::fmt::Debug for Conn {
     }
 }
 
+type Reader = dyn AsyncRead + Send + Unpin;
+type Writer = dyn AsyncWrite + Send + Unpin;
+
 /// What the handles of one connection share, and what its host can close.
 pub(crate) struct Shared {
     local: Addr,
     peer: Addr,
-    /// Why the stream was taken away, set once and before it is.
+    /// Why it is down, set once, before the streams are taken away.
     why: OnceLock<Failure>,
-    reader: Half<dyn AsyncRead + Send + Unpin>,
-    writer: Half<dyn AsyncWrite + Send + Unpin>,
-    port: Port,
-}
-
-/// One direction. The lock lets the close take the stream from under a reader
-/// or writer; it is held for one poll, and nobody else contends for it.
-struct Half<S: ?Sized>(Mutex<HalfState<S>>);
-
-struct HalfState<S: ?Sized> {
-    /// Who waits, to be woken when the stream is taken away.
-    waiting: Option<Waker>,
-    /// The peer will see, or has seen, the end of this direction.
-    ended: bool,
-    stream: Option<Box<S>>,
-}
-
-impl<S: ?Sized> Half<S> {
-    fn new(stream: Box<S>) -> Half<S> {
-        Half(Mutex::new(HalfState {
-            waiting: None,
-            ended: false,
-            stream: Some(stream),
-        }))
-    }
-
-    /// Drops the stream, and wakes who waits for it.
-    fn take_away(&self) {
-        let (stream, waiting) = {
-            let mut half = lock(&self.0);
-            (half.stream.take(), half.waiting.take())
-        };
-        // Outside the lock: both run foreign code.
-        drop(stream);
-        if let Some(waker) = waiting {
-            waker.wake();
-        }
-    }
-}
-
-impl<S: ?Sized> HalfState<S> {
-    /// Polls the stream; `None` when it was taken away.
-    fn poll<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        poll: impl FnOnce(&mut S, &mut Context<'_>) -> Poll<T>,
-    ) -> Poll<Option<T>> {
-        let Some(stream) = self.stream.as_mut() else {
-            return Poll::Ready(None);
-        };
-        let polled = poll(stream, cx);
-        if polled.is_pending() {
-            match &mut self.waiting {
-                Some(waiting) => waiting.clone_from(cx.waker()),
-                none => *none = Some(cx.waker().clone()),
-            }
-        }
-        polled.map(Some)
-    }
+    reader: Half<Reader>,
+    writer: Half<Writer>,
+    port: Arc<Port>,
 }
 
 impl Shared {
@@ -201,18 +148,32 @@ impl Shared {
         &self.peer
     }
 
-    /// Takes the stream away; `why` is what reads and writes then report.
-    pub(crate) fn go_down(&self, why: Failure) {
-        if self.why.set(why).is_ok() {
-            self.reader.take_away();
-            self.writer.take_away();
+    /// Says that it is down and why, which reads and writes report from now
+    /// on, and frees its port. Whoever comes first has to let go of it.
+    pub(crate) fn mark(&self, why: Failure) -> bool {
+        let first = self.why.set(why).is_ok();
+        if first {
             self.port.free();
+        }
+        first
+    }
+
+    /// Takes the streams away: when what this returns is dropped, the peer sees
+    /// the end.
+    pub(crate) fn let_go(&self) -> (Taken<Reader>, Taken<Writer>) {
+        (self.reader.take_away(), self.writer.take_away())
+    }
+
+    /// Both: its port is free before the peer can know.
+    pub(crate) fn go_down(&self, why: Failure) {
+        if self.mark(why) {
+            drop(self.let_go());
         }
     }
 
     /// Ends the writing direction for good: its handle is gone.
     pub(crate) fn drop_writer(&self) {
-        self.writer.take_away();
+        drop(self.writer.take_away());
     }
 
     pub(crate) fn poll_read(
@@ -220,14 +181,14 @@ impl Shared {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let mut half = lock(&self.reader.0);
+        let mut half = self.reader.lock();
         let read = half.poll(cx, |stream, cx| Pin::new(stream).poll_read(cx, buf));
         self.report(Op::Read, ready!(read))
     }
 
     pub(crate) fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let mut half = lock(&self.writer.0);
-        if half.ended && half.stream.is_some() {
+        let mut half = self.writer.lock();
+        if half.ended && half.is_there() {
             return Poll::Ready(Err(self.error(Op::Write, Cause::BrokenPipe.into())));
         }
         let written = half.poll(cx, |stream, cx| Pin::new(stream).poll_write(cx, buf));
@@ -235,14 +196,14 @@ impl Shared {
     }
 
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut half = lock(&self.writer.0);
+        let mut half = self.writer.lock();
         let flushed = half.poll(cx, |stream, cx| Pin::new(stream).poll_flush(cx));
         self.report(Op::Write, ready!(flushed))
     }
 
     pub(crate) fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut half = lock(&self.writer.0);
-        if half.ended && half.stream.is_some() {
+        let mut half = self.writer.lock();
+        if half.ended && half.is_there() {
             return Poll::Ready(Ok(()));
         }
         let shut = ready!(half.poll(cx, |stream, cx| Pin::new(stream).poll_shutdown(cx)));
@@ -254,14 +215,17 @@ impl Shared {
     fn report<T>(&self, op: Op, done: Option<io::Result<T>>) -> Poll<io::Result<T>> {
         Poll::Ready(match done {
             Some(Ok(value)) => Ok(value),
-            Some(Err(err)) => Err(self.error(op, failure(err))),
-            None => Err(self.error(op, self.why_taken())),
+            Some(Err(err)) => {
+                // What the other end of a close looks like is not the cause.
+                let why = self.why.get().cloned();
+                Err(self.error(op, why.unwrap_or_else(|| failure(err))))
+            }
+            None => {
+                // Without a reason only this direction was ended, by its handle.
+                let why = self.why.get().cloned();
+                Err(self.error(op, why.unwrap_or(Cause::SocketDown.into())))
+            }
         })
-    }
-
-    fn why_taken(&self) -> Failure {
-        // Without a reason only this direction was ended, by its own handle.
-        self.why.get().cloned().unwrap_or(Cause::SocketDown.into())
     }
 
     fn error(&self, op: Op, failure: Failure) -> io::Error {

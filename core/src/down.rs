@@ -38,10 +38,8 @@ impl Down {
 
     /// Waits until it is down, and says why.
     pub(crate) async fn wait(&self) -> &Failure {
+        // Made before the look, so that a set in between is not missed.
         let set = self.set.notified();
-        tokio::pin!(set);
-        // In line before the look, so that a set in between is not missed.
-        set.as_mut().enable();
         if let Some(why) = self.get() {
             return why;
         }

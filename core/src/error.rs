@@ -63,6 +63,11 @@ impl RegistryError {
     pub fn cause(&self) -> Cause {
         self.failure.cause()
     }
+
+    /// The cause with what led to it.
+    pub fn failure(&self) -> &Failure {
+        &self.failure
+    }
 }
 
 impl fmt::Display for RegistryError {

@@ -6,10 +6,10 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::close::Closed;
@@ -23,15 +23,20 @@ use crate::{Addr, ByteStream, Cause, Engine, Failure, Lost, Registry};
 /// How often hosts that are waited for are looked for.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// Keeps engine and registry from closing: held by the subnetwork until all of
+/// it is down, and with every stream until that is dropped. What is sent is why
+/// the network is down, where it was not closed.
+pub(crate) type Hold = mpsc::UnboundedSender<Failure>;
+
 /// What the handles of one subnetwork share.
 pub(crate) struct Shared {
     pub(crate) network: Arc<str>,
-    pub(crate) engine: Arc<dyn Engine>,
+    /// Set before anybody but the engine's own notifier knows the subnetwork.
+    pub(crate) engine: OnceLock<Arc<dyn Engine>>,
     pub(crate) registry: Arc<dyn Registry>,
     pub(crate) down: Down,
-    /// Starts the closing of engine and registry, once all here is down; by
-    /// being dropped where nothing is left to take down.
-    pub(crate) all_down: Mutex<Option<oneshot::Sender<Option<Failure>>>>,
+    /// Given up once all here is down.
+    pub(crate) hold: Mutex<Option<Hold>>,
     pub(crate) ops: Arc<Ops>,
     /// A plain lock: held for map operations only.
     pub(crate) hosts: Mutex<Names>,
@@ -41,9 +46,15 @@ pub(crate) struct Shared {
 /// A name stays here until the subnetwork closes, whatever became of its host.
 #[derive(Default)]
 pub(crate) struct Names {
-    by_name: HashMap<Arc<str>, Weak<Sockets>>,
+    by_name: HashMap<Arc<str>, Name>,
     pub(crate) open: usize,
     pub(crate) auto_close: bool,
+}
+
+struct Name {
+    host: Weak<Sockets>,
+    /// It counts among the open hosts.
+    open: bool,
 }
 
 impl Shared {
@@ -54,7 +65,7 @@ impl Shared {
             self.down.check().map_err(|_| Cause::ConnectionRefused)?;
             let known = hosts.by_name.get(dst.host());
             let known = known.filter(|_| dst.network() == &*self.network);
-            known.ok_or(Cause::NoSuchHost)?.upgrade()
+            known.ok_or(Cause::NoSuchHost)?.host.upgrade()
         };
         let host = host.filter(|host| host.check().is_ok());
         let listener = host.and_then(|host| host.listener(dst.port()));
@@ -73,15 +84,36 @@ impl Shared {
 
     /// Takes down the host whose name another subnetwork holds now.
     pub(crate) fn lose(&self, lost: Lost) {
-        let host = lock(&self.hosts).by_name.get(&*lost.hostname).cloned();
-        if let Some(host) = host.and_then(|host| host.upgrade()) {
+        let host = match lock(&self.hosts).by_name.get(&*lost.hostname) {
+            Some(name) => name.host.upgrade(),
+            None => None,
+        };
+        if let Some(host) = host {
             host.go_down(Failure::because(Cause::HostDown, lost.reason));
         }
     }
 
+    /// The engine, which every handle has.
+    pub(crate) fn engine(&self) -> &Arc<dyn Engine> {
+        self.engine
+            .get()
+            .expect("it is set before there are handles")
+    }
+
+    /// Keeps the engine from closing as long as it is held.
+    pub(crate) fn hold(&self) -> Result<Hold, Failure> {
+        let hold = lock(&self.hold).clone();
+        hold.ok_or_else(|| {
+            self.down
+                .get()
+                .cloned()
+                .unwrap_or(Cause::NetworkDown.into())
+        })
+    }
+
     /// Looks `dst` up in the registry and has the engine connect `src` to it.
     pub(crate) async fn dial(&self, src: Addr, dst: Addr) -> Result<(ByteStream, Addr), Failure> {
-        let (engine, registry) = (Arc::clone(&self.engine), Arc::clone(&self.registry));
+        let (engine, registry) = (Arc::clone(self.engine()), Arc::clone(&self.registry));
         self.run(async move {
             let hostdata = registry.query(dst.host()).await?;
             let failure = match engine.vnet_dial(&src, &dst, &hostdata).await {
@@ -89,9 +121,9 @@ impl Shared {
                 Err(failure) => failure,
             };
             // An answer that led nowhere may have been out of date.
-            match registry.requery(dst.host(), &hostdata).await? {
-                Some(hostdata) => engine.vnet_dial(&src, &dst, &hostdata).await,
-                None => Err(failure),
+            match registry.requery(dst.host(), &hostdata).await {
+                Ok(Some(hostdata)) => engine.vnet_dial(&src, &dst, &hostdata).await,
+                Ok(None) | Err(_) => Err(failure),
             }
         })
         .await
@@ -154,20 +186,36 @@ impl Shared {
         if !self.down.set(why.clone()) {
             return;
         }
-        let hosts: Vec<_> = lock(&self.hosts).by_name.values().cloned().collect();
-        for host in hosts.iter().filter_map(Weak::upgrade) {
-            host.go_down(why.clone());
+        // Given up at the end of this, or while a stream's panic unwinds it.
+        let hold = lock(&self.hold).take();
+        if let (Some(hold), Some(reason)) = (&hold, reason) {
+            drop(hold.send(reason));
         }
-        // Only now: what the streams had written is with the engine.
-        if let Some(all_down) = lock(&self.all_down).take() {
-            drop(all_down.send(reason));
-        }
+        let hosts: Vec<_> = {
+            let names = lock(&self.hosts);
+            names
+                .by_name
+                .values()
+                .map(|name| name.host.clone())
+                .collect()
+        };
+        let hosts = hosts.iter().filter_map(Weak::upgrade);
+        let conns: Vec<_> = hosts.flat_map(|host| host.mark(why.clone())).collect();
+        let taken: Vec<_> = conns.iter().map(|conn| conn.let_go()).collect();
+        drop((taken, hold));
     }
 
-    /// One of the hosts that were open is so no more.
-    pub(crate) fn host_closed(&self) {
+    /// `host` is down: one less is open, if it ever was.
+    pub(crate) fn host_closed(&self, host: &Sockets) {
         let last = {
-            let mut hosts = lock(&self.hosts);
+            let mut guard = lock(&self.hosts);
+            let hosts = &mut *guard;
+            let name = hosts.by_name.get_mut(host.home().host());
+            // Of that name, but another: one that was given up while it was made.
+            let name = name.filter(|name| std::ptr::eq(name.host.as_ptr(), host));
+            if !name.is_some_and(|name| std::mem::take(&mut name.open)) {
+                return;
+            }
             hosts.open -= 1;
             hosts.auto_close && hosts.open == 0
         };
@@ -195,7 +243,10 @@ impl<'a> Arrival<'a> {
         match hosts.by_name.entry(Arc::from(home.host())) {
             Entry::Occupied(_) => Err(Cause::HostAlreadyRegistered.into()),
             Entry::Vacant(vacant) => {
-                vacant.insert(Arc::downgrade(sockets));
+                vacant.insert(Name {
+                    host: Arc::downgrade(sockets),
+                    open: false,
+                });
                 Ok(Arrival {
                     subnet,
                     sockets,
@@ -205,13 +256,18 @@ impl<'a> Arrival<'a> {
         }
     }
 
-    /// The host exists from now on, unless the network went down.
+    /// The host exists from now on, unless it or the network went down.
     pub(crate) fn complete(mut self) -> Result<(), Failure> {
-        let mut hosts = lock(&self.subnet.hosts);
+        let mut guard = lock(&self.subnet.hosts);
+        let hosts = &mut *guard;
         self.subnet.down.check()?;
-        hosts.open += 1;
-        self.sockets.open();
-        drop(hosts);
+        // Whatever takes it down later finds it open, and counts it.
+        self.sockets.check()?;
+        if let Some(name) = hosts.by_name.get_mut(self.sockets.home().host()) {
+            name.open = true;
+            hosts.open += 1;
+        }
+        drop(guard);
         self.completed = true;
         Ok(())
     }

@@ -57,6 +57,7 @@ mod conn;
 mod down;
 mod engine;
 mod error;
+mod half;
 mod host;
 mod hosts;
 mod listener;

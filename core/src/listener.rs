@@ -73,7 +73,8 @@ impl Listener {
         loop {
             let Offer { src, taken } = self.meeting.next().await;
             let port = self.port.host().reserve(Socket::Accepting(src.clone()))?;
-            let (accept, arrival) = Accept::new(port.addr().clone());
+            let port = Arc::new(port);
+            let (accept, arrival) = Accept::new(&port);
             if taken.send(accept).is_err() {
                 continue;
             }
@@ -93,8 +94,9 @@ impl Listener {
     ///
     /// Connections that were accepted live on.
     pub fn close(&self) {
-        self.meeting.go_down(Cause::SocketDown.into());
+        // First the port: whoever is refused may listen on it at once.
         self.port.free();
+        self.meeting.go_down(Cause::SocketDown.into());
     }
 }
 
@@ -181,8 +183,11 @@ impl Meeting {
 
     async fn next(&self) -> Offer {
         loop {
-            // Before the look, so that an arrival in between is not missed.
             let arrived = self.arrived.notified();
+            tokio::pin!(arrived);
+            // In line before the look, so that an arrival in between is not
+            // missed, nor left to another accept that needs none.
+            arrived.as_mut().enable();
             if let Some((_, offer)) = lock(&self.queue).offers.pop_first() {
                 return offer;
             }

@@ -52,6 +52,8 @@ pub(crate) enum Problem {
     Brackets,
     #[error("a host that contains ':' needs brackets, as in [host]:port")]
     Colons,
+    #[error("the host is missing")]
+    NoHost,
     #[error("the port is missing")]
     NoPort,
     #[error("the port is not a number")]

@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 use tokio::sync::oneshot;
 
 use crate::hosts::Shared;
+use crate::socket::Port;
 use crate::{Addr, ByteStream, Cause, Failure};
 
 /// What an engine tells its subnetwork.
@@ -69,14 +70,22 @@ impl std::fmt::Debug for Notifier {
 #[derive(Debug)]
 pub struct Accept {
     addr: Addr,
-    stream: oneshot::Sender<ByteStream>,
+    /// The accept that waits holds the port; this only frees it early.
+    port: Weak<Port>,
+    /// Taken by the acknowledgement.
+    stream: Option<oneshot::Sender<ByteStream>>,
 }
 
 impl Accept {
-    /// An accept of `addr`, and where the stream will arrive.
-    pub(crate) fn new(addr: Addr) -> (Accept, oneshot::Receiver<ByteStream>) {
+    /// An accept at `port`, and where the stream will arrive.
+    pub(crate) fn new(port: &Arc<Port>) -> (Accept, oneshot::Receiver<ByteStream>) {
         let (stream, arrival) = oneshot::channel();
-        (Accept { addr, stream }, arrival)
+        let accept = Accept {
+            addr: port.addr().clone(),
+            port: Arc::downgrade(port),
+            stream: Some(stream),
+        };
+        (accept, arrival)
     }
 
     /// The address that accepts: the dialer's peer address.
@@ -87,8 +96,10 @@ impl Accept {
     /// Hands the connection over, once the dialer is known to hold its end.
     ///
     /// Where nobody waits any more the stream is dropped, which closes it.
-    pub fn ack(self, stream: ByteStream) {
-        drop(self.stream.send(stream));
+    pub fn ack(mut self, stream: ByteStream) {
+        if let Some(arrival) = self.stream.take() {
+            drop(arrival.send(stream));
+        }
     }
 
     /// Waits until nobody waits for this connection any more.
@@ -97,6 +108,18 @@ impl Accept {
     ///
     /// Dropping the future leaves nothing behind.
     pub async fn cancelled(&mut self) {
-        self.stream.closed().await;
+        if let Some(stream) = &mut self.stream {
+            stream.closed().await;
+        }
+    }
+}
+
+impl Drop for Accept {
+    fn drop(&mut self) {
+        if self.stream.is_some()
+            && let Some(port) = self.port.upgrade()
+        {
+            port.free();
+        }
     }
 }

@@ -27,27 +27,31 @@ struct State {
 }
 
 trait Cancel: Send + Sync {
-    /// Drops the call; waits at most for a poll that is under way.
+    /// Drops the call, or waits until whoever does so is done; waits at most
+    /// for a poll that is under way.
     fn cancel(&self);
 }
 
 impl<T> Cancel for Call<T> {
     fn cancel(&self) {
-        let call = lock(self).take();
-        drop(call);
+        // Dropped under the lock, so that whoever comes second waits for it.
+        *lock(self) = None;
     }
 }
 
-/// Takes the call off the list when its caller is done with it.
+/// Drops the call when its caller is done with it, and only then takes it off
+/// the list: what is not on the list is gone.
 struct Running<'a> {
     ops: &'a Ops,
     id: u64,
+    call: Arc<dyn Cancel>,
 }
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        let call = lock(&self.ops.0).running.remove(&self.id);
-        drop(call);
+        self.call.cancel();
+        let listed = lock(&self.ops.0).running.remove(&self.id);
+        drop(listed);
     }
 }
 
@@ -83,8 +87,12 @@ impl Ops {
         }
         let id = state.next;
         state.next += 1;
-        state.running.insert(id, call);
-        Some(Running { ops: self, id })
+        state.running.insert(id, Arc::clone(&call));
+        Some(Running {
+            ops: self,
+            id,
+            call,
+        })
     }
 
     /// Drops every running call, and refuses all later ones.

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use crate::down::Down;
+use crate::hosts::Hold;
 use crate::listener::Meeting;
 use crate::ports::Ports;
 use crate::sync::lock;
@@ -22,8 +23,6 @@ pub(crate) struct Sockets {
     down: Down,
     /// A plain lock: held for table operations only.
     table: Mutex<Ports<Socket>>,
-    /// Handed out, so that closing it counts among the subnetwork's hosts.
-    opened: AtomicBool,
 }
 
 impl Sockets {
@@ -33,7 +32,6 @@ impl Sockets {
             home,
             down: Down::default(),
             table: Mutex::default(),
-            opened: AtomicBool::new(false),
         })
     }
 
@@ -46,9 +44,9 @@ impl Sockets {
         self.down.check()
     }
 
-    /// Says that the host exists from now on.
-    pub(crate) fn open(&self) {
-        self.opened.store(true, Ordering::Release);
+    /// Keeps the engine from closing as long as it is held.
+    pub(crate) fn hold(&self) -> Result<Hold, Failure> {
+        self.subnet.hold()
     }
 
     /// Takes the lowest free port.
@@ -94,13 +92,24 @@ impl Sockets {
             why = self.down.wait() => return Err(why.clone()),
             dialed = dialed => dialed?,
         };
-        Conn::open(port, peer, stream)
+        Conn::open(Arc::new(port), peer, stream)
     }
 
     /// Takes the host down with all that is open on it.
     pub(crate) fn go_down(&self, why: Failure) {
+        let conns = self.mark(why);
+        let taken: Vec<_> = conns.iter().map(|conn| conn.let_go()).collect();
+        drop(taken);
+    }
+
+    /// Says that the host is down, and why, with all that is open on it;
+    /// returns the connections whose streams are still to be let go of.
+    ///
+    /// In two steps, as another end of these connections may be marked next: it
+    /// must report the same cause, not what it sees of this end.
+    pub(crate) fn mark(&self, why: Failure) -> Vec<Arc<conn::Shared>> {
         if !self.down.set(why.clone()) {
-            return;
+            return Vec::new();
         }
         // Whoever came into the table before is found here; whoever comes after
         // has seen the host down. A listener's port is free from now on, a
@@ -120,12 +129,9 @@ impl Sockets {
         for meeting in listeners {
             meeting.go_down(why.clone());
         }
-        for conn in conns {
-            conn.go_down(why.clone());
-        }
-        if self.opened.load(Ordering::Acquire) {
-            self.subnet.host_closed();
-        }
+        conns.retain(|conn| conn.mark(why.clone()));
+        self.subnet.host_closed(self);
+        conns
     }
 
     /// All that is open, by port.

@@ -3,10 +3,10 @@
 //! Owns [`SubNetwork`], the user's handle, and the start of its one task. Never
 //! moves a byte of a connection.
 
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 #[cfg(doc)]
 use crate::Cause;
@@ -25,7 +25,7 @@ use crate::{Addr, AddrError, Engine, Failure, Notifier, OpError, Registry};
 ///
 /// Clones are the same subnetwork. It lives until [`close`](SubNetwork::close),
 /// or until the last clone and everything made from it is dropped; it then
-/// closes in the background.
+/// closes in the background, as long as its runtime runs.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -70,24 +70,26 @@ impl SubNetwork {
     ) -> Result<SubNetwork, AddrError> {
         check_name(Noun::Network, network)?;
         let ops = Arc::new(Ops::default());
-        let (all_down, start) = oneshot::channel();
+        let (hold, mut held) = mpsc::unbounded_channel();
         let (done, closed) = watch::channel(None);
-        let shared = Arc::new_cyclic(|weak: &Weak<Shared>| Shared {
+        let shared = Arc::new(Shared {
             network: Arc::from(network),
-            engine: Arc::new(make_engine(Notifier(Weak::clone(weak)))),
-            registry,
+            engine: OnceLock::new(),
+            registry: Arc::clone(&registry),
             down: Down::default(),
-            all_down: Mutex::new(Some(all_down)),
+            hold: Mutex::new(Some(hold)),
             ops: Arc::clone(&ops),
             hosts: Mutex::default(),
             closed,
         });
-        let (engine, registry) = (Arc::clone(&shared.engine), Arc::clone(&shared.registry));
+        let notifier = Notifier(Arc::downgrade(&shared));
+        let engine: Arc<dyn Engine> = Arc::new(make_engine(notifier));
+        drop(shared.engine.set(Arc::clone(&engine)));
         // Holds what it closes, but not the subnetwork, which may be dropped.
         let subnet = Arc::downgrade(&shared);
         tokio::spawn(async move {
-            let reason = watch_names(&*registry, subnet, start).await;
-            done.send_replace(Some(close(reason, &ops, &*engine, &*registry).await));
+            let reason = watch_names(&*registry, subnet, &mut held).await;
+            done.send_replace(Some(close(reason, &ops, engine, registry).await));
         });
         Ok(SubNetwork { shared })
     }
@@ -122,10 +124,8 @@ impl SubNetwork {
         let sockets = Sockets::new(Arc::clone(&self.shared), home.clone());
         // Known before it is announced: a dial may be faster than our return.
         let arrival = Arrival::new(&self.shared, home, &sockets)?;
-        let (engine, registry) = (
-            Arc::clone(&self.shared.engine),
-            Arc::clone(&self.shared.registry),
-        );
+        let engine = Arc::clone(self.shared.engine());
+        let registry = Arc::clone(&self.shared.registry);
         let hostname = home.clone();
         self.shared
             .run(async move { engine.vnet_new_host(hostname.host(), &*registry).await })
@@ -181,12 +181,15 @@ impl SubNetwork {
     ///
     /// Without an open host: it would never close, or should have already.
     pub fn auto_close(&self) {
-        let mut hosts = lock(&self.shared.hosts);
-        if hosts.open > 0 {
-            hosts.auto_close = true;
+        let open = {
+            let mut hosts = lock(&self.shared.hosts);
+            hosts.auto_close |= hosts.open > 0;
+            hosts.open > 0
+        };
+        // One that is down already has nothing left to ask for.
+        if open || self.shared.down.get().is_some() {
             return;
         }
-        drop(hosts);
         panic!("auto_close of {:?} without an open host", self.network());
     }
 
