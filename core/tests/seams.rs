@@ -1,119 +1,14 @@
-//! The seams from the engine's side: what a notifier decides, what an accept
-//! acknowledges, and how closing treats an engine and a registry that are slow
-//! or fail. Never needs a network: the engine here is scripted.
+//! The seams from the engine's side: what a notifier decides, and what an
+//! accept acknowledges. Never needs a network: the engine is scripted.
 
-use std::future::pending;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use async_trait::async_trait;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
-use virtnet_core::memory::MemoryHub;
-use virtnet_core::{
-    Addr, BACKLOG, ByteStream, Cause, Conn, Engine, Failure, Host, Notifier, Op, OpError, Registry,
-    RegistryError, SubNetwork,
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use virtnet_core::{Addr, BACKLOG, Cause, Failure};
 
-/// An engine that announces at once, hangs in dials, and notes what happens.
-#[derive(Clone, Default)]
-struct Script {
-    /// Calls that are running now.
-    running: Arc<AtomicUsize>,
-    closed_under_calls: Arc<AtomicUsize>,
-    new_host_hangs: bool,
-    close_fails: bool,
-}
+mod support;
 
-struct Running(Arc<AtomicUsize>);
-
-impl Script {
-    fn enter(&self) -> Running {
-        self.running.fetch_add(1, Ordering::SeqCst);
-        Running(Arc::clone(&self.running))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-#[async_trait]
-impl Engine for Script {
-    async fn vnet_new_host(&self, hostname: &str, registry: &dyn Registry) -> Result<(), Failure> {
-        let _running = self.enter();
-        registry.announce(hostname, "here").await?;
-        if self.new_host_hangs {
-            pending::<()>().await;
-        }
-        Ok(())
-    }
-
-    async fn vnet_dial(&self, _: &Addr, _: &Addr, _: &str) -> Result<(ByteStream, Addr), Failure> {
-        let _running = self.enter();
-        pending().await
-    }
-
-    async fn close(&self) -> Result<(), Failure> {
-        let running = self.running.load(Ordering::SeqCst);
-        self.closed_under_calls.store(running, Ordering::SeqCst);
-        match self.close_fails {
-            true => Err(Failure::other("some problem")),
-            false => Ok(()),
-        }
-    }
-}
-
-/// A registry whose close fails.
-struct Stubborn;
-
-#[async_trait]
-impl Registry for Stubborn {
-    async fn announce(&self, _: &str, _: &str) -> Result<(), RegistryError> {
-        Ok(())
-    }
-
-    async fn query(&self, _: &str) -> Result<String, RegistryError> {
-        Ok("here".to_owned())
-    }
-
-    async fn close(&self) -> Result<(), RegistryError> {
-        let why = Failure::because(Cause::RegistryDown, "the cable was cut");
-        Err(RegistryError::new("stubborn", "close", &[], why))
-    }
-}
-
-/// A subnetwork over `script`, and the notifier that its engine was given.
-fn subnetwork(script: &Script, registry: Arc<dyn Registry>) -> (SubNetwork, Notifier) {
-    let mut given = None;
-    let subnet = SubNetwork::new("pipet", registry, |notifier| {
-        given = Some(notifier);
-        script.clone()
-    });
-    (subnet.unwrap(), given.unwrap())
-}
-
-async fn alpha(script: &Script) -> (SubNetwork, Notifier, Host) {
-    let (subnet, notifier) = subnetwork(script, Arc::new(MemoryHub::new().registry()));
-    let host = subnet.new_host("α").await.unwrap();
-    (subnet, notifier, host)
-}
-
-fn addr(written: &str) -> Addr {
-    Addr::parse("pipet", written).unwrap()
-}
-
-/// A stream, and the far ends of its two directions.
-fn stream() -> (ByteStream, tokio::io::DuplexStream, tokio::io::DuplexStream) {
-    let ((reader, far_writer), (writer, far_reader)) = (duplex(64), duplex(64));
-    (ByteStream::new(reader, writer), far_writer, far_reader)
-}
-
-async fn cause_of_read(mut conn: Conn) -> Cause {
-    let err = conn.read(&mut [0]).await.unwrap_err();
-    OpError::of(&err).unwrap().cause()
-}
+use support::{Script, addr, alpha, stream};
 
 #[tokio::test]
 async fn the_notifier_decides() {
@@ -249,104 +144,141 @@ async fn waiting_dials_are_bounded_and_given_up_places_are_free() {
 }
 
 #[tokio::test]
-async fn network_down_is_told_to_all_and_by_every_close() {
-    let (subnet, notifier, host) = alpha(&Script::default()).await;
+async fn dials_are_accepted_in_the_order_they_came() {
+    let (_subnet, notifier, host) = alpha(&Script::default()).await;
     let listener = host.listen(":1").unwrap();
-    let engine = async {
-        let accept = notifier
-            .vnet_accept(&addr("γ:1"), &addr("α:1"))
-            .await
-            .unwrap();
-        let (stream, far_writer, far_reader) = stream();
-        accept.ack(stream);
-        (far_writer, far_reader)
-    };
-    let (accepted, _far_ends) = tokio::join!(listener.accept(), engine);
-    notifier.vnet_down(Failure::other("some problem"));
-    notifier.vnet_down(Failure::other("another problem"));
-
-    let err = listener.accept().await.unwrap_err();
-    assert_eq!(err.to_string(), "accept pipet α:1: network is down");
-    let reason = std::error::Error::source(&err).unwrap();
-    assert_eq!(reason.to_string(), "some problem");
-    assert_eq!(cause_of_read(accepted.unwrap().0).await, Cause::NetworkDown);
-    for _ in 0..2 {
-        let err = subnet.close().await.unwrap_err();
-        assert_eq!(err.to_string(), "virtnet \"pipet\": close: some problem");
-        assert_eq!((err.op(), err.cause()), (Op::Close, Cause::Other));
+    let mut dials = tokio::task::JoinSet::new();
+    for port in 1..=9 {
+        let notifier = notifier.clone();
+        let src = addr("γ:0").with_port(port);
+        dials.spawn(async move {
+            let accept = notifier.vnet_accept(&src, &addr("α:1")).await.unwrap();
+            accept.ack(stream().0);
+        });
+        while listener.pending() < usize::from(port) {
+            tokio::task::yield_now().await;
+        }
+    }
+    let mut accepted = Vec::new();
+    for port in 1..=9 {
+        let (conn, peer) = listener.accept().await.unwrap();
+        assert_eq!((peer.port(), conn.local_addr().port()), (port, port + 1));
+        accepted.push(conn);
     }
 }
 
-#[tokio::test]
-async fn errors_of_a_close_add_up() {
-    let script = Script {
-        close_fails: true,
-        ..Script::default()
-    };
-    let (subnet, notifier) = subnetwork(&script, Arc::new(Stubborn));
-    notifier.vnet_down(Failure::other("the first cause"));
-    let err = subnet.close().await.unwrap_err();
-    assert_eq!(
-        err.to_string(),
-        "virtnet \"pipet\": close: the first cause; some problem; \
-         registry \"stubborn\": close: registry is down"
-    );
+/// Several accepts may wait on one listener; a dial wakes one that has none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn every_waiting_accept_gets_a_dial() {
+    let (_subnet, notifier, host) = alpha(&Script::default()).await;
+    let listener = Arc::new(host.listen(":1").unwrap());
+    for _ in 0..500 {
+        let mut both = tokio::task::JoinSet::new();
+        for _ in 0..2 {
+            let (ears, notifier) = (Arc::clone(&listener), notifier.clone());
+            both.spawn(async move { drop(ears.accept().await.unwrap()) });
+            both.spawn(async move {
+                let (src, dst) = (addr("γ:1"), addr("α:1"));
+                let accept = notifier.vnet_accept(&src, &dst).await.unwrap();
+                accept.ack(stream().0);
+            });
+        }
+        let all = tokio::time::timeout(std::time::Duration::from_secs(20), both.join_all());
+        all.await.expect("nobody sleeps while there is work");
+    }
 }
 
+/// Between the announcement and the return of `new_host`, a host refuses.
 #[tokio::test]
-async fn a_blocked_new_host_ends_with_the_network() {
+async fn a_host_that_is_being_made_refuses() {
     let script = Script {
         new_host_hangs: true,
         ..Script::default()
     };
-    let hub = MemoryHub::new();
-    let (subnet, _notifier) = subnetwork(&script, Arc::new(hub.registry()));
-    let other = subnet.clone();
-    let blocked = tokio::spawn(async move { other.new_host("γ").await });
-    while script.running.load(Ordering::SeqCst) == 0 {
+    let hub = virtnet_core::memory::MemoryHub::new();
+    let (subnet, notifier) = support::subnetwork(&script, Arc::new(hub.registry()));
+    let making = tokio::spawn(async move { subnet.new_host("α").await.map(drop) });
+    while hub.hosts().is_empty() {
         tokio::task::yield_now().await;
     }
-    let again = subnet.new_host("γ").await.unwrap_err();
-    assert_eq!(
-        again.cause(),
-        Cause::HostAlreadyRegistered,
-        "it is being made"
-    );
-    subnet.close().await.unwrap();
-    let err = blocked.await.unwrap().unwrap_err();
+    let early = notifier.vnet_accept(&addr("γ:1"), &addr("α:1")).await;
+    assert_eq!(early.unwrap_err().cause(), Cause::ConnectionRefused);
+    making.abort();
+    assert!(making.await.unwrap_err().is_cancelled());
+    let gone = notifier.vnet_accept(&addr("γ:1"), &addr("α:1")).await;
+    assert_ne!(gone.unwrap_err().cause(), Cause::TimedOut);
+}
+
+#[tokio::test]
+async fn the_registry_is_asked_for_the_own_host_too() {
+    let (subnet, _notifier) =
+        support::subnetwork(&Script::default(), Arc::new(support::Stubborn::default()));
+    let host = subnet.new_host("α").await.unwrap();
+    let err = host.dial(":1").await.unwrap_err();
     assert_eq!(
         err.to_string(),
-        "virtnet \"pipet\": new host \"γ\": network is down"
+        "dial pipet α:1->α:1: registry \"stubborn\": query \"α\": registry is down"
     );
-    assert_eq!(script.closed_under_calls.load(Ordering::SeqCst), 0);
-    assert_eq!(hub.hosts(), []);
+    assert_eq!(err.cause(), Cause::RegistryDown);
+}
+
+/// What an engine's stream reports becomes a cause.
+#[tokio::test]
+async fn a_cut_is_an_error_that_says_so() {
+    use std::io::ErrorKind as Kind;
+    let (_subnet, notifier, host) = alpha(&Script::default()).await;
+    let listener = host.listen(":1").unwrap();
+    for (kind, cause, line) in [
+        (
+            Kind::ConnectionReset,
+            Cause::ConnectionCut,
+            "read pipet γ:1->α:2: connection cut",
+        ),
+        (
+            Kind::TimedOut,
+            Cause::TimedOut,
+            "read pipet γ:1->α:2: timed out",
+        ),
+        (
+            Kind::InvalidData,
+            Cause::Other,
+            "read pipet γ:1->α:2: garbage",
+        ),
+    ] {
+        let reader = tokio_test::io::Builder::new()
+            .read_error(std::io::Error::new(kind, "garbage"))
+            .build();
+        let mut conn = support::accept_over(&notifier, &listener, reader, tokio::io::sink()).await;
+        let err = conn.read(&mut [0]).await.unwrap_err();
+        assert_eq!(err.to_string(), line);
+        assert_eq!(err.kind(), cause.kind());
+    }
 }
 
 #[tokio::test]
-async fn the_engine_is_never_closed_under_a_call() {
-    let script = Script::default();
-    let (subnet, _notifier, host) = alpha(&script).await;
-    // Polled once and then left alone: only the close itself can end it.
-    let mut dial = Box::pin(host.dial("α:1"));
-    std::future::poll_fn(|cx| {
-        assert!(dial.as_mut().poll(cx).is_pending());
-        std::task::Poll::Ready(())
-    })
-    .await;
-    assert_eq!(script.running.load(Ordering::SeqCst), 1);
-    subnet.close().await.unwrap();
-    assert_eq!(script.closed_under_calls.load(Ordering::SeqCst), 0);
-    let err = dial.await.unwrap_err();
-    assert_eq!(err.to_string(), "dial pipet α:1->α:1: network is down");
+async fn a_host_without_free_ports_says_so() {
+    let (_subnet, notifier, host) = alpha(&Script::default()).await;
+    let mut listeners: Vec<_> = (1..=u16::MAX).map(|_| host.listen("").unwrap()).collect();
+    let err = host.listen("").unwrap_err();
+    assert_eq!(err.to_string(), "listen pipet α:0: no free port");
+    let err = host.dial("α:1").await.unwrap_err();
+    assert_eq!(err.to_string(), "dial pipet α:0->α:1: no free port");
+    let (src, dst) = (addr("γ:1"), addr("α:1"));
+    let (accepted, refused) = tokio::join!(listeners[0].accept(), notifier.vnet_accept(&src, &dst));
+    assert_eq!(
+        accepted.unwrap_err().to_string(),
+        "accept pipet α:1: no free port"
+    );
+    assert_eq!(refused.unwrap_err().cause(), Cause::ConnectionRefused);
+    drop(listeners.remove(41));
+    assert_eq!(host.listen("").unwrap().local_addr(), &"α:42");
 }
 
 #[tokio::test]
-async fn dropping_a_dial_drops_the_engine_s_call() {
-    let script = Script::default();
-    let (_subnet, _notifier, host) = alpha(&script).await;
-    let dial = host.dial("α:1");
-    let timeout = tokio::time::timeout(std::time::Duration::ZERO, dial).await;
-    assert!(timeout.is_err());
-    assert_eq!(script.running.load(Ordering::SeqCst), 0);
-    assert_eq!(host.sockets(), []);
+async fn an_address_of_another_network_is_not_listened_on() {
+    let (_subnet, _notifier, host) = alpha(&Script::default()).await;
+    let err = host
+        .listen(Addr::new("other", "α", 1).unwrap())
+        .unwrap_err();
+    assert_eq!(err.cause(), Cause::InvalidAddr);
 }

@@ -106,6 +106,19 @@ impl Pair {
         }
     }
 
+    /// The same on one subnetwork, which is both.
+    pub(super) async fn within_one(bed: &dyn Bed) -> Pair {
+        let subnet = bed.subnetwork().await;
+        let alpha = subnet.new_host("α").await.expect("α is new");
+        let beta = subnet.new_host("β").await.expect("β is new");
+        Pair {
+            subnet_a: subnet.clone(),
+            subnet_b: subnet,
+            alpha,
+            beta,
+        }
+    }
+
     /// Closes both, which must go well.
     pub(super) async fn close(self) {
         self.subnet_a.close().await.expect("α's subnetwork closes");

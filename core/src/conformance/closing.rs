@@ -10,7 +10,7 @@ use crate::error::Op;
 /// Every cell of the close matrix, closed before the operation starts.
 pub async fn the_matrix_with_the_close_first(bed: &dyn Bed) {
     for cell in MATRIX {
-        check_cell(bed, *cell, Order::CloseFirst).await;
+        check_cell(Pair::new(bed).await, *cell, Order::CloseFirst).await;
     }
 }
 
@@ -19,16 +19,24 @@ pub async fn the_matrix_with_the_close_first(bed: &dyn Bed) {
 /// All but listening, which never waits, and a new host, whose waiting is
 /// between engine and registry.
 pub async fn the_matrix_with_the_operation_blocked(bed: &dyn Bed) {
-    for cell in MATRIX {
-        if !matches!(cell.0, Op::Listen | Op::NewHost) {
-            check_cell(bed, *cell, Order::OperationBlocked).await;
+    for cell in MATRIX.iter().filter(|cell| waits(cell.0)) {
+        check_cell(Pair::new(bed).await, *cell, Order::OperationBlocked).await;
+    }
+}
+
+fn waits(op: Op) -> bool {
+    !matches!(op, Op::Listen | Op::NewHost)
+}
+
+/// The same, both ways, where both hosts are of one subnetwork: no operation
+/// mistakes the other end's closing for the cause.
+pub async fn the_matrix_within_one_subnetwork(bed: &dyn Bed) {
+    for cell in MATRIX.iter().filter(|cell| cell.1 != Closed::PeerSubnet) {
+        check_cell(Pair::within_one(bed).await, *cell, Order::CloseFirst).await;
+        if waits(cell.0) {
+            check_cell(Pair::within_one(bed).await, *cell, Order::OperationBlocked).await;
         }
     }
-    // Each cell ran on the names α and β: closing frees all there is.
-    assert_eq!(
-        MATRIX.iter().filter(|cell| cell.1 == Closed::Own).count(),
-        3
-    );
 }
 
 /// An object keeps the cause of its first close.

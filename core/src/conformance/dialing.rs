@@ -1,6 +1,8 @@
 //! Checks of addresses, ports, dial and accept. Never looks into a stream.
 
-use super::bed::{Bed, Pair, assert_error, connect};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::bed::{Bed, Pair, assert_error, connect, eventually};
 use crate::error::Op;
 use crate::{Cause, Conn, Host};
 
@@ -215,5 +217,45 @@ pub async fn many_connections_at_once(bed: &dyn Bed) {
     }
     assert_eq!(pair.beta.sockets().len(), usize::from(CONNS));
     drop(open);
+    pair.close().await;
+}
+
+/// Whoever sees the end of a connection, or is refused, finds the port free.
+pub async fn ports_are_free_when_the_peer_knows(bed: &dyn Bed) {
+    let pair = Pair::new(bed).await;
+    let listener = pair.alpha.listen(":1").unwrap();
+    let serving = tokio::spawn(async move {
+        while let Ok((mut conn, _)) = listener.accept().await {
+            // Dropped by another task, as servers do.
+            tokio::spawn(async move { conn.read_u8().await.map(drop) });
+        }
+    });
+    for _ in 0..500 {
+        let mut conn = pair.beta.dial("α:1").await.unwrap();
+        assert_eq!(conn.local_addr(), &"β:1");
+        assert_eq!(
+            conn.peer_addr(),
+            &"α:2",
+            "the port of the one before is free"
+        );
+        conn.write_u8(0).await.unwrap();
+        assert_eq!(conn.read(&mut [0]).await.unwrap(), 0);
+    }
+    serving.abort();
+    assert!(serving.await.unwrap_err().is_cancelled());
+    for _ in 0..200 {
+        let listener = pair.alpha.listen(":1").unwrap();
+        let (alpha, beta) = (pair.alpha.clone(), pair.beta.clone());
+        let refused = tokio::spawn(async move {
+            beta.dial("α:1").await.unwrap_err();
+            alpha.listen(":1").map(drop)
+        });
+        eventually("the dial waits", || listener.pending() == 1).await;
+        listener.close();
+        refused
+            .await
+            .unwrap()
+            .expect("who was refused may listen there");
+    }
     pair.close().await;
 }

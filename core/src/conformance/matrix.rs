@@ -11,7 +11,7 @@ use std::task::Poll;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 
-use super::bed::{Bed, Pair, assert_error, connected, drop_after, eventually};
+use super::bed::{Pair, assert_error, connected, drop_after, eventually};
 use crate::error::Op;
 use crate::{Cause, Conn, Listener, OpError, OwnedReadHalf, OwnedWriteHalf};
 
@@ -67,10 +67,10 @@ pub(super) const MATRIX: &[(Op, Closed, Option<Cause>)] = &[
     (Op::Write, Closed::Peer, Some(Cause::BrokenPipe)),
 ];
 
-/// Tries one cell.
-pub(super) async fn check_cell(bed: &dyn Bed, cell: (Op, Closed, Option<Cause>), order: Order) {
+/// Tries one cell on `pair`.
+pub(super) async fn check_cell(pair: Pair, cell: (Op, Closed, Option<Cause>), order: Order) {
     let (op, closed, cause) = cell;
-    let mut scene = Scene::new(bed).await;
+    let mut scene = Scene::new(pair).await;
     let done = match order {
         Order::CloseFirst => {
             scene.close(op, closed).await;
@@ -123,8 +123,7 @@ struct Scene {
 }
 
 impl Scene {
-    async fn new(bed: &dyn Bed) -> Scene {
-        let pair = Pair::new(bed).await;
+    async fn new(pair: Pair) -> Scene {
         let (conn, peer, ears) = connected(&pair).await;
         let listener = Arc::new(pair.beta.listen("").unwrap());
         let (reader, writer) = conn.into_split();

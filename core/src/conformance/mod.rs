@@ -52,10 +52,11 @@ macro_rules! conformance {
                 an_announced_host_refuses;
             dialing: the_example, the_example_within_one_subnetwork, lowest_free_ports,
                 listen_errors, dial_errors, a_host_dials_itself, concurrent_dials,
-                many_connections_at_once;
+                many_connections_at_once, ports_are_free_when_the_peer_knows;
             streams: bytes_both_ways, half_close, split_halves, backpressure,
                 dropping_delivers, closing_the_subnetwork_delivers, after_shutdown;
             closing: the_matrix_with_the_close_first, the_matrix_with_the_operation_blocked,
+                the_matrix_within_one_subnetwork,
                 the_first_close_counts, closing_twice, auto_close, handles_keep_their_subnetwork,
                 a_refused_dial_is_gone;
             cancelling: dial_dropped_at_every_poll, accept_dropped_at_every_poll,
