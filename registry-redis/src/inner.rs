@@ -1,39 +1,43 @@
 //! Inner: what a registry value and its background task share.
 //!
-//! Owns how names are announced, looked up, listed and freed. Never waits past
+//! Owns how names are announced, looked up, renewed and freed. Never waits past
 //! the moment that its caller gives, and does not know whether the registry was
 //! closed: whoever calls does.
 
-use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use redis::{Pipeline, Value};
 use tokio::time::Instant;
 use virtnet_core::{Cause, Failure};
 
-use crate::entry::{self, Owner};
-use crate::fault::clipped;
+use crate::clock::Moment;
+use crate::entry::Entry;
 use crate::keys::{self, Keys};
 use crate::link::Link;
-use crate::names::{Announcement, Names};
+use crate::names::{Announcement, Lease, Names};
+use crate::script::{Holding, Owner};
+use crate::terms::Terms;
 
-/// Commands that are sent at once: bounds the memory of one batch.
-const BATCH: usize = 1_000;
-/// How much of a bad value an error shows, in characters.
-const SHOWN: usize = 80;
+/// Names that one script deals with: bounds how long the server is kept from
+/// serving others, to about a millisecond.
+const PER_SCRIPT: usize = 200;
+/// Names that are sent at once: bounds the memory of one batch.
+const PER_BATCH: usize = 50 * PER_SCRIPT;
 
 pub(crate) struct Inner {
     pub(crate) keys: Keys,
     pub(crate) owner: Owner,
+    pub(crate) terms: Terms,
     pub(crate) names: Names,
     pub(crate) link: Link,
 }
 
 impl Inner {
     /// Finds out whether this is a Redis, and whether we may do there what
-    /// announcing and freeing will.
+    /// announcing, renewing and freeing will.
     pub(crate) async fn probe(&self, until: Instant) -> Result<(), Failure> {
-        let probe = self.owner.probe(self.keys.probe());
+        let probe = self.owner.probe(&self.keys);
         match self.link.ask(until, probe).await.map_err(|un| un.failure)? {
             Value::Int(1) => {}
             other => return Err(self.link.faults().strange(&other)),
@@ -52,23 +56,30 @@ impl Inner {
         let Some(claim) = self.names.claim(hostname) else {
             return Err(Cause::HostAlreadyRegistered.into());
         };
-        let key = self.keys.host(hostname);
-        let announce = self.owner.announce(&key, hostdata, claim.number());
-        match self.link.ask(until, announce).await {
-            Ok(Value::Int(1)) => {
-                claim.keep();
-                Ok(())
-            }
-            Ok(Value::Int(0)) => {
-                claim.forget();
-                Err(Cause::HostAlreadyRegistered.into())
-            }
-            Ok(other) => Err(self.link.faults().strange(&other)),
+        let holding = Holding {
+            hostname,
+            hostdata,
+            number: claim.number(),
+        };
+        let held = self.held_from_now();
+        let hold = self.hold(&[holding]);
+        let answer = match self.link.ask(until, hold).await {
+            Ok(answer) => answer,
             Err(unanswered) => {
                 if !unanswered.maybe_done {
                     claim.forget();
                 }
-                Err(unanswered.failure)
+                return Err(unanswered.failure);
+            }
+        };
+        match self.verdicts(answer, 1)?[..] {
+            [Verdict::Ours] => {
+                claim.keep(hostdata, held);
+                Ok(())
+            }
+            _ => {
+                claim.forget();
+                Err(Cause::HostAlreadyRegistered.into())
             }
         }
     }
@@ -96,59 +107,72 @@ impl Inner {
     fn answer(&self, hostname: &str, value: Value) -> Result<String, Failure> {
         match value {
             Value::Nil => Err(Cause::NoSuchHost.into()),
-            Value::BulkString(value) => hostdata(hostname, &value),
+            Value::BulkString(value) => {
+                Entry::of(hostname, &value).map(|entry| entry.hostdata.to_owned())
+            }
             other => Err(self.link.faults().strange(&other)),
         }
     }
 
-    pub(crate) async fn hosts(&self, until: Instant) -> Result<BTreeMap<String, String>, Failure> {
-        let mut hosts = BTreeMap::new();
-        let mut cursor = "0".to_owned();
-        loop {
-            let keys;
-            (cursor, keys) = self.scan(until, &cursor).await?;
-            if !keys.is_empty() {
-                self.read_hosts(until, &keys, &mut hosts).await?;
+    /// Renews all leases: puts off their ends, announces again what the server
+    /// lost, and finds out what another holds. Each batch of names has a
+    /// deadline of its own.
+    pub(crate) async fn renew(&self) -> Result<(), Failure> {
+        let mut result = Ok(());
+        for batch in self.names.leases().chunks(PER_BATCH) {
+            let held = self.held_from_now();
+            let mut pipeline = Pipeline::new();
+            for leases in batch.chunks(PER_SCRIPT) {
+                let names: Vec<_> = leases.iter().map(Holding::from).collect();
+                pipeline.add_command(self.hold(&names));
             }
-            // The server says by this that it has shown everything.
-            if cursor == "0" {
-                return Ok(hosts);
+            let answers = self.link.run(self.link.until(), &pipeline).await;
+            let answers = answers.map_err(|unanswered| unanswered.failure)?;
+            for (leases, answer) in batch.chunks(PER_SCRIPT).zip(answers) {
+                let renewed = self.link.checked(answer);
+                let renewed = renewed.and_then(|answer| self.renewed(leases, held, answer));
+                result = result.and(renewed);
             }
         }
+        result
     }
 
-    /// One step through the network's keys; may show a key twice.
-    async fn scan(&self, until: Instant, cursor: &str) -> Result<(String, Vec<Vec<u8>>), Failure> {
-        let mut scan = redis::cmd("SCAN");
-        scan.arg(cursor).arg("MATCH").arg(self.keys.pattern());
-        scan.arg("COUNT").arg(BATCH);
-        let answer = self.link.ask(until, scan).await.map_err(|un| un.failure)?;
-        redis::from_redis_value(answer).map_err(|err| self.link.faults().failure(&err.into()))
-    }
-
-    async fn read_hosts(
-        &self,
-        until: Instant,
-        keys: &[Vec<u8>],
-        hosts: &mut BTreeMap<String, String>,
-    ) -> Result<(), Failure> {
-        let mut mget = redis::cmd("MGET");
-        mget.arg(keys);
-        let answer = self.link.ask(until, mget).await.map_err(|un| un.failure)?;
-        let values: Vec<Option<Vec<u8>>> = redis::from_redis_value(answer)
-            .map_err(|err| self.link.faults().failure(&err.into()))?;
-        for (key, value) in keys.iter().zip(values) {
-            // A host that was freed between the two commands is no host.
-            let Some(value) = value else { continue };
-            let Some(hostname) = self.keys.hostname(key) else {
-                let key = clipped(&String::from_utf8_lossy(key), SHOWN);
-                let text = format!("the key {key:?} is no host's, though it begins like one");
-                return Err(Failure::wrap(Cause::Protocol, text));
-            };
-            let hostdata = hostdata(&hostname, &value)?;
-            hosts.insert(hostname, hostdata);
+    fn renewed(&self, leases: &[Lease], held: Moment, answer: Value) -> Result<(), Failure> {
+        let verdicts = self.verdicts(answer, leases.len())?;
+        let ours = leases.iter().zip(&verdicts);
+        let ours = ours.filter(|(_, verdict)| matches!(verdict, Verdict::Ours));
+        self.names.renewed(ours.map(|(lease, _)| lease), held);
+        for (lease, verdict) in leases.iter().zip(&verdicts) {
+            if let Verdict::Others(value) = verdict {
+                self.names.lose(lease, taken(&lease.hostname, value));
+            }
         }
         Ok(())
+    }
+
+    fn hold(&self, names: &[Holding<'_>]) -> redis::Cmd {
+        self.owner
+            .hold(&self.keys, names, self.terms.lease_millis())
+    }
+
+    /// Until when we hold what we ask for now. From before it is sent, so the
+    /// server's lease ends later, however long it takes.
+    fn held_from_now(&self) -> Moment {
+        Moment::now().plus(self.terms.held)
+    }
+
+    /// What the server says of each of `count` names that were to be held.
+    fn verdicts(&self, answer: Value, count: usize) -> Result<Vec<Verdict>, Failure> {
+        let verdict = |value: &Value| match value {
+            Value::Int(1) => Some(Verdict::Ours),
+            Value::BulkString(value) => Some(Verdict::Others(value.clone())),
+            _ => None,
+        };
+        let verdicts = match &answer {
+            Value::Array(values) if values.len() == count => values.iter().map(verdict).collect(),
+            _ => None,
+        };
+        verdicts.ok_or_else(|| self.link.faults().strange(&answer))
     }
 
     /// Frees announcements of ours; those that another took meanwhile, or that
@@ -159,23 +183,27 @@ impl Inner {
         announcements: &[Announcement],
     ) -> Result<(), NotFreed> {
         let mut not_freed: Option<NotFreed> = None;
-        for chunk in announcements.chunks(BATCH) {
-            let mut batch = Pipeline::new();
-            for (hostname, number) in chunk {
-                batch.add_command(self.owner.free(&self.keys.host(hostname), *number));
+        for batch in announcements.chunks(PER_BATCH) {
+            let mut pipeline = Pipeline::new();
+            for names in batch.chunks(PER_SCRIPT) {
+                let names: Vec<_> = names
+                    .iter()
+                    .map(|(name, number)| (&**name, *number))
+                    .collect();
+                pipeline.add_command(self.owner.free(&self.keys, &names));
             }
-            let answers = self.link.run(until, &batch).await;
-            for (at, announcement) in chunk.iter().enumerate() {
+            let answers = self.link.run(until, &pipeline).await;
+            for (at, names) in batch.chunks(PER_SCRIPT).enumerate() {
                 let answer = match &answers {
                     Ok(answers) => self.link.checked(answers[at].clone()).map(|_| ()),
                     Err(unanswered) => Err(unanswered.failure.clone()),
                 };
                 match answer {
-                    Ok(()) => self.names.freed(announcement),
+                    Ok(()) => names.iter().for_each(|name| self.names.freed(name)),
                     Err(why) => not_freed
                         .get_or_insert_with(|| NotFreed::new(why))
                         .hostnames
-                        .push(announcement.0.clone()),
+                        .extend(names.iter().map(|(name, _)| Arc::clone(name))),
                 }
             }
         }
@@ -183,20 +211,40 @@ impl Inner {
     }
 }
 
-/// Reads a host's value; an error names host and value.
-fn hostdata(hostname: &str, value: &[u8]) -> Result<String, Failure> {
-    entry::hostdata(value).map(str::to_owned).ok_or_else(|| {
-        let value = clipped(&String::from_utf8_lossy(value), SHOWN);
-        let text = format!("host {hostname:?} has a value that no registry wrote: {value:?}");
-        Failure::wrap(Cause::Protocol, text)
-    })
+impl<'a> From<&'a Lease> for Holding<'a> {
+    fn from(lease: &'a Lease) -> Holding<'a> {
+        Holding {
+            hostname: &lease.hostname,
+            hostdata: &lease.hostdata,
+            number: lease.number,
+        }
+    }
+}
+
+/// Whose a name is, by the server's word.
+enum Verdict {
+    Ours,
+    /// Another's, with the value that says so.
+    Others(Vec<u8>),
+}
+
+/// Why a name is lost.
+fn taken(hostname: &str, value: &[u8]) -> Failure {
+    let text = match Entry::of(hostname, value) {
+        Ok(entry) => {
+            let place = entry.hostdata;
+            format!("the name was lost: another {hostname:?} is registered, at {place:?}")
+        }
+        Err(strange) => format!("the name was lost: {strange}"),
+    };
+    Failure::wrap(Cause::HostAlreadyRegistered, text)
 }
 
 /// Names that are still taken, and the first reason why.
 #[derive(Debug)]
 pub(crate) struct NotFreed {
     pub(crate) why: Failure,
-    hostnames: Vec<String>,
+    hostnames: Vec<Arc<str>>,
 }
 
 impl NotFreed {

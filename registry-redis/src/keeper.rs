@@ -1,20 +1,65 @@
 //! The keeper: the one background task of a registry value.
 //!
-//! Owns when abandoned names are freed. Never ends by itself: the registry that
-//! started it ends it.
+//! Owns when leases are renewed, and when abandoned names are freed. Never ends
+//! by itself: the registry that started it ends it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::{Instant, sleep, sleep_until};
+use virtnet_core::Failure;
+
 use crate::inner::Inner;
 
-/// The pause before trying again when names could not be freed; it doubles
-/// from the first to the longest.
+/// The pause before trying again what failed; it doubles from the first to the
+/// longest. With the deadline of the try before, the longest bounds how long
+/// the return of the server goes unnoticed.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Frees names as they are abandoned.
+/// Keeps names as long as they are ours, and frees those that were given up.
+/// Neither waits for the other.
 pub(crate) async fn keep(inner: Arc<Inner>) {
+    tokio::join!(renew(&inner), free(&inner));
+}
+
+async fn renew(inner: &Inner) {
+    let interval = inner.terms.renewal;
+    let mut next = Instant::now() + interval;
+    loop {
+        tokio::select! {
+            // What a stopped process finds out when it goes on: it looks into
+            // its names at once, not when its timer says so.
+            () = inner.names.overdue() => {}
+            () = sleep_until(next) => {}
+        }
+        next = Instant::now() + interval;
+        let Err(failure) = inner.renew().await else {
+            continue;
+        };
+        outage(inner, &failure).await;
+        next = Instant::now() + interval;
+    }
+}
+
+/// Goes on trying to renew until it succeeds.
+async fn outage(inner: &Inner, failure: &Failure) {
+    let network = inner.keys.network();
+    tracing::warn!(network, %failure, "the leases of the hosts' names cannot be renewed");
+    let begin = Instant::now();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        sleep(pause).await;
+        pause = LONGEST_PAUSE.min(pause * 2);
+        if inner.renew().await.is_ok() {
+            let after = begin.elapsed();
+            tracing::info!(network, ?after, "the leases are renewed again");
+            return;
+        }
+    }
+}
+
+async fn free(inner: &Inner) {
     loop {
         inner.names.abandonment().await;
         let mut pause = FIRST_PAUSE;
@@ -26,7 +71,7 @@ pub(crate) async fn keep(inner: Arc<Inner>) {
             // What could not be freed is still on the list. Nobody is waiting
             // who could be told; closing tries again, and reports.
             if inner.free(inner.link.until(), &abandoned).await.is_err() {
-                tokio::time::sleep(pause).await;
+                sleep(pause).await;
                 pause = LONGEST_PAUSE.min(pause * 2);
             }
         }

@@ -1,7 +1,8 @@
 //! Keys: how the names of a network and of a host become a Redis key, and back.
 //!
-//! Owns the key schema, `virtnet:{<network>}:<hostname>`, one string key per
-//! host. Never talks to Redis, and does not know what a key's value is.
+//! Owns the key schema: `virtnet:{<network>}:<hostname>`, one key per host, and
+//! `virtnet:{<network>}::hosts`, the network's index. Never talks to Redis, and
+//! does not know what is under a key.
 //!
 //! Both names are percent-encoded where a character could be taken for
 //! something else:
@@ -44,18 +45,29 @@ impl Keys {
         &self.prefix
     }
 
-    /// The pattern that the keys of this network match, and no other key.
-    pub(crate) fn pattern(&self) -> String {
-        // Nothing to escape: no character of a pattern survives the encoding.
-        format!("{}*", self.prefix)
+    /// The network's name, as it is in the keys.
+    pub(crate) fn network(&self) -> &str {
+        let name = self.prefix.strip_prefix("virtnet:{");
+        let name = name.and_then(|name| name.strip_suffix("}:"));
+        name.unwrap_or(&self.prefix)
     }
 
-    /// The host whose key this is, if it is one of this network's.
-    pub(crate) fn hostname(&self, key: &[u8]) -> Option<String> {
-        let encoded = key.strip_prefix(self.prefix.as_bytes())?;
-        let hostname = decode(std::str::from_utf8(encoded).ok()?)?;
+    /// The key of the network's index. It is no host's: names have no raw colon.
+    pub(crate) fn index(&self) -> String {
+        format!("{}:hosts", self.prefix)
+    }
+
+    /// A host as it is named in the index.
+    pub(crate) fn member(&self, hostname: &str) -> String {
+        encode(hostname)
+    }
+
+    /// The host that is named so in the index, if it can be one.
+    pub(crate) fn hostname(&self, member: &[u8]) -> Option<String> {
+        let hostname = decode(std::str::from_utf8(member).ok()?)?;
         // A host has one key. Another way to write it is not ours.
-        (self.host(&hostname).as_bytes() == key).then_some(hostname)
+        let is_ours = !hostname.is_empty() && encode(&hostname).as_bytes() == member;
+        is_ours.then_some(hostname)
     }
 }
 
@@ -121,7 +133,8 @@ mod tests {
         let keys = Keys::new("quicα");
         assert_eq!(keys.host("β-1.example"), "virtnet:{quicα}:β-1.example");
         assert_eq!(keys.probe(), "virtnet:{quicα}:");
-        assert_eq!(keys.pattern(), "virtnet:{quicα}:*");
+        assert_eq!(keys.index(), "virtnet:{quicα}::hosts");
+        assert_eq!(keys.network(), "quicα");
     }
 
     #[test]
@@ -133,7 +146,7 @@ mod tests {
             keys.host("a b\n\u{a0}"),
             "virtnet:{a%7Db%7Bc}:a%20b%0A%C2%A0"
         );
-        assert_eq!(Keys::new(r"*?[]\").pattern(), "virtnet:{%2A%3F%5B%5D%5C}:*");
+        assert_eq!(Keys::new(r"*?[]\").probe(), "virtnet:{%2A%3F%5B%5D%5C}:");
     }
 
     /// All strings of up to four characters of an alphabet that holds every
@@ -159,8 +172,8 @@ mod tests {
         for name in names() {
             let key = keys.host(&name);
             assert_eq!(
-                keys.hostname(key.as_bytes()).as_deref(),
-                Some(&*name),
+                keys.hostname(keys.member(&name).as_bytes()),
+                Some(name.clone()).filter(|name| !name.is_empty()),
                 "{key}"
             );
             if let Some(other) = seen.insert(key, name.clone()) {
@@ -195,26 +208,21 @@ mod tests {
     }
 
     #[test]
-    fn foreign_keys_are_no_hosts() {
+    fn foreign_members_are_no_hosts() {
         let keys = Keys::new("n");
-        for key in [
-            "virtnet:{m}:a",
-            "virtnet:{n}:%",
-            "virtnet:{n}:%4",
-            "virtnet:{n}:%zz",
-        ] {
-            assert_eq!(keys.hostname(key.as_bytes()), None, "{key}");
+        // Not an encoding, or not as this code writes them: a raw space or
+        // colon, lower-case digits, a character that needs no encoding, bytes
+        // that are no UTF-8.
+        for member in ["", "%", "%4", "%zz", "a b", ":hosts", "%3a", "%41", "%FF"] {
+            assert_eq!(keys.hostname(member.as_bytes()), None, "{member}");
         }
-        // Not as this code writes them: a raw space, lower-case digits, a
-        // character that needs no encoding, bytes that are no UTF-8.
-        for key in [
-            "virtnet:{n}:a b",
-            "virtnet:{n}:%3a",
-            "virtnet:{n}:%41",
-            "virtnet:{n}:%FF",
-        ] {
-            assert_eq!(keys.hostname(key.as_bytes()), None, "{key}");
-        }
-        assert_eq!(keys.hostname(b"virtnet:{n}:\xff"), None);
+        assert_eq!(keys.hostname(b"\xff"), None);
+    }
+
+    #[test]
+    fn the_index_is_no_hosts_key() {
+        let keys = Keys::new("n");
+        assert!(names().iter().all(|name| keys.host(name) != keys.index()));
+        assert_ne!(keys.host(":hosts"), keys.index());
     }
 }

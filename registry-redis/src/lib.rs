@@ -21,14 +21,19 @@
 //!
 //! # What is in Redis
 //!
-//! One string per host, under `virtnet:{<network>}:<hostname>`. The value is
-//! the hostdata, then who owns the name:
+//! One string per host, under `virtnet:{<network>}:<hostname>`, which Redis
+//! deletes when its lease ends. The value is the hostdata, then who owns the
+//! name. And one sorted set per network, its *index*, with the hosts' names by
+//! the time at which their leases end:
 //!
 //! ```text
 //! $ redis-cli --raw keys 'virtnet:{pipet}:*'
 //! virtnet:{pipet}:α
+//! virtnet:{pipet}::hosts
 //! $ redis-cli get 'virtnet:{pipet}:α'
 //! "10.0.0.2:4433 owner=9f86d081884c7d659a2feaa0c55ad015#1"
+//! $ redis-cli pttl 'virtnet:{pipet}:α'
+//! (integer) 13204
 //! ```
 //!
 //! Characters of a name that mean something in a key (`{`, `}`, `:`, `%`),
@@ -39,6 +44,51 @@
 //! The owner is 128 random bits, drawn once per [`RedisRegistry`], and after
 //! the `#` the number of the announcement: so a late command of an announcement
 //! that was given up cannot touch the one that came after it.
+//!
+//! The index makes listing a network cost what the network is worth, however
+//! many others there are. It is written by the scripts that write the names,
+//! healed by each renewal, and ends with the last lease. Nothing else relies on
+//! it.
+//!
+//! # Leases
+//!
+//! A name is held for [`RedisOptions::lease`] (15 s), and renewed every
+//! [`RedisOptions::renewal`] (5 s), all names of a registry in one round trip.
+//! For each name, in one step on the server: a lease that is ours is extended;
+//! a name that Redis lost is announced again; a name that another holds is left
+//! alone, and reported by [`lost`](virtnet_core::Registry::lost). So
+//!
+//! - closing frees names at once, and a process that was killed leaves them
+//!   taken for a lease at the most;
+//! - a Redis that was restarted empty, flushed, or failed over to a replica that
+//!   had not seen the announcement, is healed by the next renewal;
+//! - while Redis is down renewals go on trying, at least once in a second and a
+//!   deadline. Nothing is forgotten meanwhile.
+//!
+//! [`holds`](virtnet_core::Registry::holds) counts each lease on this side,
+//! from before the request for it was sent, and calls it over after nine tenths
+//! of it. The clock is one that nobody sets; on Linux it also counts the time
+//! for which the machine was suspended. So who was cut off from Redis, stopped
+//! or suspended for too long knows it at the first look, and before another can
+//! have been given the name. When it is confirmed again, the name is held again.
+//!
+//! ## What a lease is not
+//!
+//! It is not a lock: nothing stops a host in the middle of what it does when its
+//! time is over. And it is as good as the server's memory and clock:
+//!
+//! - *Replication is asynchronous.* A failover can lose an announcement that was
+//!   confirmed, and another can then announce the name. Both hold it until the
+//!   first has heard of it: until its next renewal, which is answered within
+//!   [`RedisOptions::renewal`] and [`RedisOptions::deadline`] (7 s), or, if it
+//!   does not reach Redis, for nine tenths of its lease (13.5 s). The same goes
+//!   for a server that lost its memory, for one whose time of day is set forward,
+//!   and for one that evicts keys; of that, [`RedisRegistry::warnings`] tells.
+//! - In all other cases there are never two, as long as the two machines' clocks
+//!   run equally fast, to within a tenth.
+//! - A command that was on its way when its connection was lost can reach the
+//!   server late. A name announced by it after it had been freed stays taken for
+//!   one lease.
 //!
 //! # What it promises
 //!
@@ -66,35 +116,43 @@
 //! # What it needs
 //!
 //! Redis 6 or later, or what speaks its protocol, and a user with the rights to
-//! `GET`, `SET`, `DEL` and `EVAL` on the network's keys, and for
-//! [`RedisRegistry::hosts`] to `SCAN` and `MGET`. Joining tries those that
-//! announcing needs.
+//! the network's keys, and to these commands. Joining tries those of the first
+//! two lines.
 //!
-//! # What it does not do
-//!
-//! Names have no lifetime: those of a process that ended without closing its
-//! registry stay until somebody deletes their keys. And a command that was on
-//! its way when its connection was lost can reach the server arbitrarily late;
-//! a name that was announced by it after it had been freed stays as well.
+//! | to | rights |
+//! |---|---|
+//! | announce, renew, free | `EVAL`, `GET`, `SET`, `DEL`, `PEXPIRE`, `PTTL`, `TIME`, `ZADD`, `ZREM`, `ZREMRANGEBYSCORE` |
+//! | query | `GET`, and `CLIENT` unless [`RedisOptions::remember`] is zero |
+//! | list | `ZSCAN`, `MGET`, `PTTL` |
+//! | be warned of eviction | `INFO` |
 
+mod clock;
+mod contract;
 mod entry;
+mod eviction;
 mod fault;
 mod inner;
 mod keeper;
 mod keys;
 mod link;
+mod listing;
 mod lookup;
 mod memory;
 mod names;
 mod options;
 mod registry;
+mod script;
 mod target;
+mod terms;
 
+#[cfg(test)]
+mod names_tests;
 #[cfg(test)]
 mod ownership_tests;
 #[cfg(test)]
 #[path = "../tests/support/mod.rs"]
 mod support;
 
+pub use listing::{HostLease, Listing};
 pub use options::RedisOptions;
 pub use registry::RedisRegistry;

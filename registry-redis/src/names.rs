@@ -4,35 +4,67 @@
 //! who owns a name: that is settled on the server.
 //!
 //! A name is *claimed* while its announcement is under way and once it has
-//! succeeded. An announcement whose outcome nobody waited for, or that may or
-//! may not have been applied, leaves its name *abandoned*: the server may hold
-//! it for us until a command to free it has been answered. Both may be true of
-//! one name at once, as announcements are numbered and freeing one leaves later
-//! ones alone.
+//! succeeded; then it is *held* until a moment that each renewal puts off. A
+//! name whose moment has passed stays claimed: it may be ours again, or turn out
+//! to be *lost* to another. An announcement whose outcome nobody waited for, or
+//! that may or may not have been applied, leaves its name *abandoned*: the
+//! server may hold it for us until a command to free it has been answered. Both
+//! may be true of one name at once, as announcements are numbered and freeing
+//! one leaves later ones alone.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
+use virtnet_core::{Failure, Lost};
+
+use crate::clock::Moment;
 
 /// One announcement of one name.
-pub(crate) type Announcement = (String, u64);
+pub(crate) type Announcement = (Arc<str>, u64);
 
 #[derive(Default)]
 pub(crate) struct Names {
+    /// A plain lock: held for map operations only, as a host that is dialed
+    /// looks here.
     table: Mutex<Table>,
     /// Told of every abandoned name. Keeps one call when nobody listens.
     abandonment: Notify,
+    /// Told when a name was looked for whose moment has passed.
+    overdue: Notify,
+    /// Told of every lost name.
+    loss: Notify,
 }
 
 #[derive(Default)]
 struct Table {
     /// The number of the last announcement.
     last: u64,
-    claimed: HashMap<String, u64>,
+    claimed: HashMap<Arc<str>, Claimed>,
     /// By name, so that retrying against a dead server does not fill memory:
     /// freeing the latest announcement frees all before it.
-    abandoned: HashMap<String, u64>,
+    abandoned: HashMap<Arc<str>, u64>,
+    /// Not reported yet. Bounded by the names that were announced.
+    lost: VecDeque<Lost>,
+}
+
+struct Claimed {
+    number: u64,
+    /// `None` while it is being announced.
+    held: Option<Held>,
+}
+
+struct Held {
+    hostdata: Arc<str>,
+    until: Moment,
+}
+
+/// An announced name, with what it takes to announce it again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Lease {
+    pub(crate) hostname: Arc<str>,
+    pub(crate) number: u64,
+    pub(crate) hostdata: Arc<str>,
 }
 
 impl Names {
@@ -44,13 +76,86 @@ impl Names {
         }
         table.last += 1;
         let number = table.last;
-        table.claimed.insert(hostname.to_owned(), number);
+        let hostname: Arc<str> = Arc::from(hostname);
+        let claimed = Claimed { number, held: None };
+        table.claimed.insert(Arc::clone(&hostname), claimed);
         Some(Claim {
             names: self,
-            hostname: hostname.to_owned(),
+            hostname,
             number,
             settled: false,
         })
+    }
+
+    /// Whether a name is announced, and its moment has not come yet at `now`.
+    pub(crate) fn holds(&self, hostname: &str, now: Moment) -> bool {
+        let until = {
+            let table = self.table();
+            let claimed = table.claimed.get(hostname);
+            claimed.and_then(|claimed| Some(claimed.held.as_ref()?.until))
+        };
+        if until.is_some_and(|until| now >= until) {
+            self.overdue.notify_one();
+        }
+        until.is_some_and(|until| now < until)
+    }
+
+    /// Waits until somebody looks for a name whose moment has passed, or did so
+    /// since the last wait.
+    pub(crate) async fn overdue(&self) {
+        self.overdue.notified().await;
+    }
+
+    /// The names to renew.
+    pub(crate) fn leases(&self) -> Vec<Lease> {
+        let table = self.table();
+        let lease = |(hostname, claimed): (&Arc<str>, &Claimed)| {
+            Some(Lease {
+                hostname: Arc::clone(hostname),
+                number: claimed.number,
+                hostdata: Arc::clone(&claimed.held.as_ref()?.hostdata),
+            })
+        };
+        table.claimed.iter().filter_map(lease).collect()
+    }
+
+    /// The server renewed the leases: they are held until then.
+    pub(crate) fn renewed<'a>(&self, leases: impl Iterator<Item = &'a Lease>, until: Moment) {
+        let mut table = self.table();
+        for lease in leases {
+            let claimed = table.claimed.get_mut(&lease.hostname);
+            let claimed = claimed.filter(|claimed| claimed.number == lease.number);
+            if let Some(held) = claimed.and_then(|claimed| claimed.held.as_mut()) {
+                held.until = held.until.max(until);
+            }
+        }
+    }
+
+    /// Another holds the name.
+    pub(crate) fn lose(&self, lease: &Lease, reason: Failure) {
+        let mut table = self.table();
+        let claimed = table.claimed.get(&lease.hostname);
+        if claimed.is_none_or(|claimed| claimed.number != lease.number) {
+            return;
+        }
+        table.claimed.remove(&lease.hostname);
+        let hostname = lease.hostname.to_string();
+        table.lost.push_back(Lost { hostname, reason });
+        drop(table);
+        self.loss.notify_one();
+    }
+
+    /// Waits for a lost name that was not reported yet. Dropped before it is
+    /// done, it has taken none.
+    pub(crate) async fn lost(&self) -> Lost {
+        loop {
+            let loss = self.loss.notified();
+            let next = self.table().lost.pop_front();
+            match next {
+                Some(lost) => return lost,
+                None => loss.await,
+            }
+        }
     }
 
     /// Waits until a name is abandoned, or was since the last wait.
@@ -67,8 +172,9 @@ impl Names {
     pub(crate) fn all(&self) -> Vec<Announcement> {
         let table = self.table();
         let mut all = table.abandoned.clone();
+        let claimed = table.claimed.iter();
         // A claim is later than what was abandoned of the same name.
-        all.extend(table.claimed.clone());
+        all.extend(claimed.map(|(hostname, claimed)| (Arc::clone(hostname), claimed.number)));
         all.into_iter().collect()
     }
 
@@ -76,8 +182,11 @@ impl Names {
     /// nor of earlier ones.
     pub(crate) fn freed(&self, (hostname, number): &Announcement) {
         let mut table = self.table();
-        table.claimed.remove_if_up_to(hostname, *number);
-        table.abandoned.remove_if_up_to(hostname, *number);
+        let claimed = table.claimed.get(hostname);
+        if claimed.is_some_and(|claimed| claimed.number <= *number) {
+            table.claimed.remove(hostname);
+        }
+        table.forget_abandoned(hostname, *number);
     }
 
     /// Forgets everything: for the end of a close that did what it could.
@@ -85,6 +194,7 @@ impl Names {
         let mut table = self.table();
         table.claimed.clear();
         table.abandoned.clear();
+        table.lost.clear();
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -94,14 +204,10 @@ impl Names {
     }
 }
 
-trait RemoveIfUpTo {
-    fn remove_if_up_to(&mut self, hostname: &str, number: u64);
-}
-
-impl RemoveIfUpTo for HashMap<String, u64> {
-    fn remove_if_up_to(&mut self, hostname: &str, number: u64) {
-        if self.get(hostname).is_some_and(|&held| held <= number) {
-            self.remove(hostname);
+impl Table {
+    fn forget_abandoned(&mut self, hostname: &str, up_to: u64) {
+        if self.abandoned.get(hostname).is_some_and(|&n| n <= up_to) {
+            self.abandoned.remove(hostname);
         }
     }
 }
@@ -110,7 +216,7 @@ impl RemoveIfUpTo for HashMap<String, u64> {
 /// name: that is how cancelling, timing out and failing half-way are handled.
 pub(crate) struct Claim<'a> {
     names: &'a Names,
-    hostname: String,
+    hostname: Arc<str>,
     number: u64,
     settled: bool,
 }
@@ -120,13 +226,17 @@ impl Claim<'_> {
         self.number
     }
 
-    /// The server confirmed the announcement: the name stays claimed.
-    pub(crate) fn keep(mut self) {
+    /// The server confirmed the announcement: the name is held until then.
+    pub(crate) fn keep(mut self, hostdata: &str, until: Moment) {
         self.settled = true;
+        let mut table = self.names.table();
+        if let Some(claimed) = table.claimed.get_mut(&self.hostname) {
+            let hostdata = Arc::from(hostdata);
+            claimed.held = Some(Held { hostdata, until });
+        }
         // An earlier announcement of the name that arrives after this one is
         // refused by the server, so there is nothing left to free.
-        let mut table = self.names.table();
-        table.abandoned.remove_if_up_to(&self.hostname, self.number);
+        table.forget_abandoned(&self.hostname, self.number);
     }
 
     /// The server refused the announcement, or never got it.
@@ -141,65 +251,11 @@ impl Drop for Claim<'_> {
         if self.settled {
             return;
         }
-        let hostname = std::mem::take(&mut self.hostname);
+        let hostname = Arc::clone(&self.hostname);
         let mut table = self.names.table();
         table.claimed.remove(&hostname);
         table.abandoned.insert(hostname, self.number);
         drop(table);
         self.names.abandonment.notify_one();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn name(hostname: &str, number: u64) -> Announcement {
-        (hostname.to_owned(), number)
-    }
-
-    #[test]
-    fn a_name_is_claimed_once() {
-        let names = Names::default();
-        let claim = names.claim("a").unwrap();
-        assert!(names.claim("a").is_none());
-        claim.keep();
-        assert!(names.claim("a").is_none());
-        assert!(names.claim("b").is_some());
-    }
-
-    #[test]
-    fn a_dropped_claim_is_abandoned_until_freed() {
-        let names = Names::default();
-        drop(names.claim("a").unwrap());
-        assert_eq!(names.abandoned(), [name("a", 1)]);
-        drop(names.claim("a").unwrap());
-        assert_eq!(names.abandoned(), [name("a", 2)]);
-        names.freed(&name("a", 1));
-        assert_eq!(names.abandoned(), [name("a", 2)]);
-        names.freed(&name("a", 2));
-        assert_eq!(names.all(), []);
-    }
-
-    #[test]
-    fn freeing_an_earlier_announcement_leaves_the_claim() {
-        let names = Names::default();
-        drop(names.claim("a").unwrap());
-        let claim = names.claim("a").unwrap();
-        assert_eq!(names.all(), [name("a", 2)]);
-        names.freed(&name("a", 1));
-        assert_eq!(names.abandoned(), []);
-        claim.keep();
-        assert_eq!(names.all(), [name("a", 2)]);
-    }
-
-    #[test]
-    fn a_kept_claim_leaves_nothing_to_free_a_refused_one_does() {
-        let names = Names::default();
-        drop(names.claim("a").unwrap());
-        names.claim("a").unwrap().forget();
-        assert_eq!(names.abandoned(), [name("a", 1)]);
-        names.claim("a").unwrap().keep();
-        assert_eq!(names.abandoned(), []);
     }
 }

@@ -25,6 +25,19 @@ pub struct RedisOptions {
     /// the connection was lost. Past it, the registry is down. Two seconds by
     /// default; more than an hour counts as an hour.
     pub deadline: Duration,
+    /// How long Redis keeps a name that is not renewed, 15 seconds by default:
+    /// for so long the name of a process that was killed stays taken. A host
+    /// relies on nine tenths of it, counted from the last renewal that was
+    /// confirmed; past that it accepts nothing until the next one.
+    ///
+    /// The registries of one network may have different leases.
+    pub lease: Duration,
+    /// The pause from one renewal of all names to the next, five seconds by
+    /// default. It bounds how long a name is missing after Redis lost it.
+    ///
+    /// A renewal and the deadline together must be shorter than nine tenths of
+    /// the lease, so that one renewal may fail.
+    pub renewal: Duration,
     /// For how long the answer to a query may be remembered, five seconds by
     /// default. Redis tells us when a name changes, so that an answer is good
     /// until then; this bounds how old one can be when the path to it silently
@@ -37,6 +50,8 @@ impl Default for RedisOptions {
     fn default() -> RedisOptions {
         RedisOptions {
             deadline: Duration::from_secs(2),
+            lease: Duration::from_secs(15),
+            renewal: Duration::from_secs(5),
             remember: Duration::from_secs(5),
         }
     }

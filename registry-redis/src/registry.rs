@@ -7,36 +7,38 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
-use virtnet_core::{Failure, Registry, RegistryError};
+use virtnet_core::{Failure, RegistryError};
 
-use crate::entry::Owner;
+use crate::eviction;
 use crate::fault;
 use crate::inner::Inner;
 use crate::keeper;
 use crate::keys::{self, Keys};
 use crate::link::Link;
+use crate::listing::Listing;
 use crate::names::Names;
 use crate::options::RedisOptions;
+use crate::script::Owner;
 use crate::target::{self, Target};
+use crate::terms::Terms;
 
 /// A network's registry on a Redis server, for one subnetwork.
 ///
 /// The crate's documentation says what it writes there and what it promises.
 ///
-/// Dropping it without [`close`](Registry::close) ends its task and its
-/// connection, but leaves the names that it announced.
+/// Dropping it without [`close`](virtnet_core::Registry::close) ends its task
+/// and its connection; the names that it announced stay taken for a lease.
 pub struct RedisRegistry {
     /// The URL without its password.
     shown: String,
     network: String,
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
+    warnings: Vec<String>,
     /// Whether it was closed. Each call under way holds a receiver, by which
     /// it is ended, and by which closing knows that it has.
-    closed: watch::Sender<bool>,
+    pub(crate) closed: watch::Sender<bool>,
     keeper: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -70,7 +72,8 @@ impl RedisRegistry {
     /// - [`Cause::Protocol`] when what answers is not a Redis server.
     /// - [`Cause::InvalidAddr`] when the URL or the network's name cannot be one.
     /// - [`Cause::Other`] with the server's own words for anything else, such as
-    ///   a database that it does not have.
+    ///   a database that it does not have; and for options by which no name
+    ///   could be held.
     ///
     /// No error shows the password.
     ///
@@ -97,44 +100,69 @@ impl RedisRegistry {
         };
         let target =
             Target::parse(url).map_err(|failure| failed(&target::redacted(url), failure))?;
-        let inner = join(&target, network, options)
+        let (inner, warnings) = join(&target, network, options)
             .await
             .map_err(|failure| failed(&target.shown, failure))?;
+        for warning in &warnings {
+            tracing::warn!(registry = target.shown, network, "{warning}");
+        }
         let keeper = tokio::spawn(keeper::keep(Arc::clone(&inner)));
         Ok(RedisRegistry {
             shown: target.shown,
             network: network.to_owned(),
             inner,
+            warnings,
             closed: watch::Sender::new(false),
             keeper: Mutex::new(Some(keeper)),
         })
     }
 
     /// All hosts of the network with their hostdata, by name, whoever announced
+    /// them: of a [`listing`](RedisRegistry::listing), what is needed to reach
     /// them.
-    ///
-    /// Hosts that come or go meanwhile may or may not be among them. On a server
-    /// that holds very many keys of others this can take longer than the
-    /// deadline: it goes through all of them.
     ///
     /// # Errors
     ///
-    /// [`Cause::RegistryDown`] as for a query, [`Cause::Protocol`] naming a key
-    /// and its value when it is in no registry's format.
+    /// Those of a listing.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future leaves nothing behind.
-    ///
-    /// [`Cause::RegistryDown`]: virtnet_core::Cause::RegistryDown
-    /// [`Cause::Protocol`]: virtnet_core::Cause::Protocol
     pub async fn hosts(&self) -> Result<BTreeMap<String, String>, RegistryError> {
-        let hosts = self.inner.hosts(self.inner.link.until());
-        self.call("hosts", &[], hosts).await
+        let listing = self.inner.listing(self.inner.link.until());
+        let listing = self.call("hosts", &[], listing).await?;
+        let hosts = listing.hosts.into_iter();
+        Ok(hosts.map(|(name, host)| (name, host.hostdata)).collect())
+    }
+
+    /// All hosts of the network, whoever announced them, with owner and lease.
+    ///
+    /// Hosts that come or go meanwhile may or may not be among them; so may
+    /// those that Redis lost, until their next renewal. It costs as much as the
+    /// network has hosts, whatever else there is on the server, and needs the
+    /// rights to read only.
+    ///
+    /// # Errors
+    ///
+    /// [`Cause::RegistryDown`](virtnet_core::Cause::RegistryDown) as for a
+    /// query. A value that no registry wrote is none: it is listed as such.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves nothing behind.
+    pub async fn listing(&self) -> Result<Listing, RegistryError> {
+        let listing = self.inner.listing(self.inner.link.until());
+        self.call("listing", &[], listing).await
+    }
+
+    /// What was found on joining that does no harm yet: a server that may drop
+    /// names when its memory is full. It was also logged.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// Runs a call until it ends or the registry is closed.
-    async fn call<T>(
+    pub(crate) async fn call<T>(
         &self,
         op: &'static str,
         args: &[&str],
@@ -152,11 +180,11 @@ impl RedisRegistry {
         result.map_err(|failure| self.error(op, args, failure))
     }
 
-    fn error(&self, op: &'static str, args: &[&str], failure: Failure) -> RegistryError {
+    pub(crate) fn error(&self, op: &'static str, args: &[&str], failure: Failure) -> RegistryError {
         RegistryError::new(&*self.shown, op, args, failure)
     }
 
-    fn take_keeper(&self) -> Option<JoinHandle<()>> {
+    pub(crate) fn take_keeper(&self) -> Option<JoinHandle<()>> {
         let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
         keeper.take()
     }
@@ -167,8 +195,9 @@ async fn join(
     target: &Target,
     network: &str,
     options: RedisOptions,
-) -> Result<Arc<Inner>, Failure> {
+) -> Result<(Arc<Inner>, Vec<String>), Failure> {
     keys::check("network name", network)?;
+    let terms = Terms::new(&options)?;
     if target.is_tls() && rustls::crypto::CryptoProvider::get_default().is_none() {
         // Without one, the client library panics. That another thread was
         // faster is as good.
@@ -178,114 +207,14 @@ async fn join(
     let inner = Inner {
         keys: Keys::new(network),
         owner: Owner::random().map_err(no_randomness)?,
+        terms,
         names: Names::default(),
         link: Link::new(target, &options)?,
     };
-    inner.probe(inner.link.until()).await?;
-    Ok(Arc::new(inner))
-}
-
-#[async_trait]
-impl Registry for RedisRegistry {
-    /// Announces a host.
-    ///
-    /// # Errors
-    ///
-    /// Those of the trait; [`Cause::InvalidAddr`] for a name that cannot be one.
-    ///
-    /// # Cancel safety
-    ///
-    /// When the future is dropped, or fails with [`Cause::RegistryDown`], the
-    /// server may have the name or get it yet: it is freed in the background,
-    /// as soon as the server answers, and at the latest by `close`. It can be
-    /// announced again here at once.
-    ///
-    /// [`Cause::RegistryDown`]: virtnet_core::Cause::RegistryDown
-    /// [`Cause::InvalidAddr`]: virtnet_core::Cause::InvalidAddr
-    async fn announce(&self, hostname: &str, hostdata: &str) -> Result<(), RegistryError> {
-        let announce = self
-            .inner
-            .announce(self.inner.link.until(), hostname, hostdata);
-        self.call("announce", &[hostname, hostdata], announce).await
-    }
-
-    /// Looks a host up: from memory, when the answer is known and Redis has
-    /// not said that it changed. The crate's documentation says more.
-    ///
-    /// # Errors
-    ///
-    /// Those of the trait; [`Cause::InvalidAddr`] for a name that cannot be one,
-    /// [`Cause::Protocol`] when the host's value is in no registry's format.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future leaves nothing behind.
-    ///
-    /// [`Cause::InvalidAddr`]: virtnet_core::Cause::InvalidAddr
-    /// [`Cause::Protocol`]: virtnet_core::Cause::Protocol
-    async fn query(&self, hostname: &str) -> Result<String, RegistryError> {
-        let query = self.inner.query(self.inner.link.until(), hostname);
-        self.call("query", &[hostname], query).await
-    }
-
-    /// Asks Redis, whatever is remembered.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`query`](Registry::query).
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future leaves nothing behind.
-    async fn requery(&self, hostname: &str, answer: &str) -> Result<Option<String>, RegistryError> {
-        let requery = self
-            .inner
-            .requery(self.inner.link.until(), hostname, answer);
-        self.call("requery", &[hostname, answer], requery).await
-    }
-
-    /// Ends all calls under way, frees the names that were announced here, and
-    /// ends the background task and the connection. It takes no longer than the
-    /// deadline.
-    ///
-    /// # Errors
-    ///
-    /// The cause why names could not be freed; the error names them.
-    ///
-    /// # Cancel safety
-    ///
-    /// When the future is dropped, the registry counts as closed, but names may
-    /// still be taken: closing again goes on.
-    async fn close(&self) -> Result<(), RegistryError> {
-        let until = self.inner.link.until();
-        self.closed.send_replace(true);
-        if let Some(keeper) = self.take_keeper() {
-            keeper.abort();
-            // Its end is only this: that it was aborted.
-            let _ = timeout_at(until, keeper).await;
-        }
-        // An announcement that is still being sent would come after what frees
-        // its name. A call ends when its task is next run; one that is held and
-        // never polled must not take all the time there is.
-        let _ = timeout_at(halfway(until), self.closed.closed()).await;
-        let names = self.inner.names.all();
-        let freed = self.inner.free(until, &names).await;
-        if freed.is_ok() && !names.is_empty() {
-            let link = &self.inner.link;
-            link.settle(until, self.inner.keys.probe()).await;
-        }
-        self.inner.names.clear();
-        self.inner.link.hang_up();
-        freed.map_err(|not_freed| {
-            let failure = Failure::wrap(not_freed.why.cause(), not_freed);
-            self.error("close", &[], failure)
-        })
-    }
-}
-
-fn halfway(until: Instant) -> Instant {
-    let now = Instant::now();
-    now + until.saturating_duration_since(now) / 2
+    let until = inner.link.until();
+    inner.probe(until).await?;
+    let warnings = eviction::warning(&inner.link, until).await;
+    Ok((Arc::new(inner), warnings.into_iter().collect()))
 }
 
 impl Drop for RedisRegistry {

@@ -127,7 +127,7 @@ async fn close_leaves_no_task_and_no_connection() {
 }
 
 #[tokio::test]
-async fn dropped_without_close_the_tasks_end_too_and_names_stay() {
+async fn dropped_without_close_the_tasks_end_too_and_names_stay_for_their_lease() {
     let server = RedisServer::start();
     let before = tasks();
     let registry = join(&server, "n").await;
@@ -223,39 +223,39 @@ async fn names_that_cannot_be_are_refused_before_anything_is_sent() {
 async fn values_that_no_registry_wrote_are_errors_that_name_them() {
     let server = RedisServer::start();
     let registry = join(&server, "n").await;
+    for name in ["good", "odd", "list"] {
+        registry.announce(name, ADDR).await.unwrap();
+    }
+    let neighbour = join(&server, "n").await;
     server.command(&["SET", "virtnet:{n}:odd", "10.0.0.2:4433 by hand"]);
-    for err in [
-        registry.query("odd").await.unwrap_err(),
-        registry.hosts().await.unwrap_err(),
-    ] {
-        assert_eq!(err.cause(), Cause::Protocol);
-        let text = err.to_string();
-        assert!(
-            text.contains("host \"odd\"") && text.contains("\"10.0.0.2:4433 by hand\""),
-            "{text}"
-        );
-    }
-    let err = registry.announce("odd", ADDR).await.unwrap_err();
-    assert_eq!(err.cause(), Cause::HostAlreadyRegistered);
-
-    server.command(&["DEL", "virtnet:{n}:odd"]);
+    server.command(&["DEL", "virtnet:{n}:list"]);
     server.command(&["RPUSH", "virtnet:{n}:list", "x"]);
-    for err in [
-        registry.query("list").await.unwrap_err(),
-        registry.announce("list", ADDR).await.unwrap_err(),
-    ] {
-        assert_eq!(err.cause(), Cause::Protocol);
-        assert!(err.to_string().contains("WRONGTYPE"), "{err}");
-    }
-    server.command(&["SET", "virtnet:{n}:%zz", "x"]);
-    let err = registry.hosts().await.unwrap_err();
+    let err = neighbour.query("odd").await.unwrap_err();
+    assert_eq!(err.cause(), Cause::Protocol);
+    let text = err.to_string();
     assert!(
-        err.to_string()
-            .contains("the key \"virtnet:{n}:%zz\" is no host's"),
-        "{err}"
+        text.contains("host \"odd\"") && text.contains("\"10.0.0.2:4433 by hand\""),
+        "{text}"
     );
+    let err = neighbour.query("list").await.unwrap_err();
+    assert_eq!(err.cause(), Cause::Protocol);
+    assert!(err.to_string().contains("WRONGTYPE"), "{err}");
+    for name in ["odd", "list"] {
+        let err = neighbour.announce(name, ADDR).await.unwrap_err();
+        assert_eq!(err.cause(), Cause::HostAlreadyRegistered);
+    }
+    // One bad value does not hide the others.
+    server.command(&["ZADD", "virtnet:{n}::hosts", "9e15", "%zz"]);
+    let listing = neighbour.listing().await.unwrap();
+    assert_eq!(listing.hosts.keys().collect::<Vec<_>>(), ["good"]);
+    let unreadable = [("list", "no string"), ("odd", "10.0.0.2:4433 by hand")];
+    let unreadable = unreadable.map(|(name, what)| (name.to_owned(), what.to_owned()));
+    assert_eq!(listing.unreadable, unreadable.into());
+    assert_eq!(neighbour.hosts().await.unwrap().len(), 1);
+    neighbour.close().await.unwrap();
     registry.close().await.unwrap();
-    assert_eq!(server.keys(), ["virtnet:{n}:%zz", "virtnet:{n}:list"]);
+    // What is not ours stays, the index's stray line as well.
+    assert_eq!(server.keys(), ["virtnet:{n}:list", "virtnet:{n}:odd"]);
 }
 
 #[tokio::test]

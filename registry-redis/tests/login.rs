@@ -84,7 +84,13 @@ async fn missing_rights_are_noticed_at_join() {
         "+get",
         "+set",
         "+del",
-        "+scan",
+        "+pexpire",
+        "+pttl",
+        "+time",
+        "+zadd",
+        "+zrem",
+        "+zremrangebyscore",
+        "+zscan",
         "+mget",
     ]);
     let registry = join_url(&url, "n").await;

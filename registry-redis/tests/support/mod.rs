@@ -20,6 +20,9 @@ const BOUND: Duration = Duration::from_secs(20);
 /// How many ports are tried: another process can take one before the server.
 const ATTEMPTS: u32 = 20;
 
+/// What the key of a network's index has in place of a host's name.
+const INDEX: &str = ":hosts";
+
 /// A running server. Dropping it kills it and removes its directory.
 pub struct RedisServer {
     child: Child,
@@ -114,10 +117,19 @@ impl RedisServer {
         (value != "(nil)").then_some(value)
     }
 
-    /// All keys, sorted.
+    /// All keys, sorted, but the index of a network of which a host is there.
     pub fn keys(&self) -> Vec<String> {
         let mut keys = self.command(&["KEYS", "*"]);
         keys.sort();
+        let all = keys.clone();
+        let is_of = |network: &str, key: &str| {
+            let name = key.strip_prefix(network);
+            name.is_some_and(|name| name != INDEX)
+        };
+        keys.retain(|key| {
+            let network = key.strip_suffix(INDEX);
+            !network.is_some_and(|network| all.iter().any(|key| is_of(network, key)))
+        });
         keys
     }
 }

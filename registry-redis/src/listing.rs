@@ -1,0 +1,135 @@
+//! Listing: the hosts of a network, read from its index.
+//!
+//! Owns what people get to see of the leases: [`HostLease`]. Never writes, so
+//! that it needs no right to, and never goes through other networks' keys.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use redis::{FromRedisValue, Pipeline, Value};
+use tokio::time::Instant;
+use virtnet_core::Failure;
+
+use crate::entry::Entry;
+use crate::fault::clipped;
+use crate::inner::Inner;
+
+/// How many names are read at once.
+const PAGE: usize = 1_000;
+/// How much of a bad value is shown, in characters.
+const SHOWN: usize = 80;
+
+/// What Redis knows of one host of the network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HostLease {
+    /// Where the host is reached, as it was announced.
+    pub hostdata: String,
+    /// Who announced it: 32 hexadecimal digits, one owner per registry value,
+    /// that is, per process's part of the network.
+    pub owner: String,
+    /// How long the name is held if it is not renewed; `None` when it is held
+    /// for ever, which no registry does.
+    pub left: Option<Duration>,
+}
+
+/// The hosts of a network at about one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Listing {
+    /// The hosts by name, whoever announced them.
+    pub hosts: BTreeMap<String, HostLease>,
+    /// Names whose values no registry wrote, with the start of the value. They
+    /// can't be dialed, nor announced while that is there.
+    pub unreadable: BTreeMap<String, String>,
+}
+
+impl Inner {
+    pub(crate) async fn listing(&self, until: Instant) -> Result<Listing, Failure> {
+        let mut listing = Listing::default();
+        let mut cursor = "0".to_owned();
+        loop {
+            let names;
+            (cursor, names) = self.page(until, &cursor).await?;
+            if !names.is_empty() {
+                self.read(until, &names, &mut listing).await?;
+            }
+            // The server says by this that it has shown everything.
+            if cursor == "0" {
+                return Ok(listing);
+            }
+        }
+    }
+
+    /// One step through the network's index; may show a name twice.
+    async fn page(&self, until: Instant, cursor: &str) -> Result<(String, Vec<String>), Failure> {
+        let mut scan = redis::cmd("ZSCAN");
+        scan.arg(self.keys.index()).arg(cursor);
+        scan.arg("COUNT").arg(PAGE);
+        let answer = self.link.ask(until, scan).await.map_err(|un| un.failure)?;
+        let (cursor, pairs): (String, Vec<Vec<u8>>) = self.typed(answer)?;
+        // Each name is followed by its score. What can't be a name was not
+        // written by a registry, and has no key that could be read.
+        let names = pairs.iter().step_by(2);
+        let names = names.filter_map(|member| self.keys.hostname(member));
+        Ok((cursor, names.collect()))
+    }
+
+    async fn read(
+        &self,
+        until: Instant,
+        names: &[String],
+        listing: &mut Listing,
+    ) -> Result<(), Failure> {
+        let keys: Vec<_> = names.iter().map(|name| self.keys.host(name)).collect();
+        let mut batch = Pipeline::new();
+        batch.cmd("MGET").arg(&keys);
+        for key in &keys {
+            batch.cmd("PTTL").arg(key);
+        }
+        let answers = self.link.run(until, &batch).await;
+        let mut answers = answers.map_err(|un| un.failure)?.into_iter();
+        let mut next = || self.link.checked(answers.next().unwrap_or_default());
+        let values: Vec<Option<Vec<u8>>> = self.typed(next()?)?;
+        for (hostname, value) in names.iter().zip(values) {
+            let millis: i64 = self.typed(next()?)?;
+            // The index may show a name a little longer than it is held.
+            if millis != GONE {
+                listing.add(hostname, value.as_deref(), millis);
+            }
+        }
+        Ok(())
+    }
+
+    fn typed<T: FromRedisValue>(&self, answer: Value) -> Result<T, Failure> {
+        redis::from_redis_value(answer).map_err(|err| self.link.faults().failure(&err.into()))
+    }
+}
+
+/// What `PTTL` answers for a key that is not there.
+const GONE: i64 = -2;
+
+impl Listing {
+    fn add(&mut self, hostname: &str, value: Option<&[u8]>, millis: i64) {
+        let hostname = hostname.to_owned();
+        let Some(value) = value else {
+            let what = "no string".to_owned();
+            self.unreadable.insert(hostname, what);
+            return;
+        };
+        match Entry::parse(value) {
+            Some(entry) => {
+                let lease = HostLease {
+                    hostdata: entry.hostdata.to_owned(),
+                    owner: entry.owner.to_owned(),
+                    left: u64::try_from(millis).ok().map(Duration::from_millis),
+                };
+                self.hosts.insert(hostname, lease);
+            }
+            None => {
+                let value = clipped(&String::from_utf8_lossy(value), SHOWN);
+                self.unreadable.insert(hostname, value);
+            }
+        }
+    }
+}
