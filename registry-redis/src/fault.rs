@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
+use rustls::AlertDescription;
 use virtnet_core::{Cause, Failure};
 
 /// What of a server's answer an error shows, in characters.
@@ -43,6 +44,10 @@ impl Faults {
                 Failure::wrap(Cause::Protocol, text)
             }
             ErrorKind::InvalidClientConfig => Failure::wrap(Cause::InvalidAddr, text),
+            ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask) => {
+                let text = format!("{text}; a cluster is reached by a redis+cluster:// URL");
+                Failure::because(Cause::RegistryDown, text)
+            }
             _ if is_passing(err) => Failure::because(Cause::RegistryDown, text),
             _ => match err.code() {
                 Some("NOAUTH" | "WRONGPASS") => Failure::wrap(Cause::PermissionDenied, text),
@@ -79,6 +84,11 @@ impl Faults {
             .and_then(|inner| inner.downcast_ref::<rustls::Error>())
         {
             Some(rustls::Error::InvalidCertificate(_)) => {
+                Failure::wrap(Cause::PermissionDenied, text)
+            }
+            // It has seen who we are, or that we don't say.
+            Some(rustls::Error::AlertReceived(alert)) if is_refusal(*alert) => {
+                let text = format!("the server refuses our certificate: {text}");
                 Failure::wrap(Cause::PermissionDenied, text)
             }
             Some(_) => {
@@ -123,8 +133,28 @@ pub(crate) fn is_passing(err: &RedisError) -> bool {
                 | ServerErrorKind::MasterDown
                 | ServerErrorKind::ReadOnly
                 | ServerErrorKind::TryAgain
+                | ServerErrorKind::Moved
+                | ServerErrorKind::Ask
         )
     ) || err.code() == Some("BUSY")
+}
+
+/// Whether a server says by this alert that it does not let this client in.
+fn is_refusal(alert: AlertDescription) -> bool {
+    matches!(
+        alert,
+        AlertDescription::CertificateRequired
+            | AlertDescription::NoCertificate
+            | AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            // By an authority of the same name with another key.
+            | AlertDescription::DecryptError
+            | AlertDescription::AccessDenied
+    )
 }
 
 /// The first characters of a text.

@@ -136,6 +136,7 @@ mod keeper;
 mod keys;
 mod link;
 mod listing;
+mod locate;
 mod lookup;
 mod memory;
 mod names;
@@ -144,6 +145,7 @@ mod registry;
 mod script;
 mod target;
 mod terms;
+mod tls;
 
 #[cfg(test)]
 mod names_tests;

@@ -13,19 +13,19 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
-use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, PushInfo, RedisResult, Value};
+use redis::{AsyncConnectionConfig, Cmd, Pipeline, ProtocolVersion, PushInfo, Value};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use virtnet_core::Failure;
 
 use crate::fault::{self, Faults};
+use crate::locate::{self, Locator};
 use crate::memory::Memory;
 use crate::options::RedisOptions;
 use crate::target::Target;
 
 pub(crate) struct Link {
-    client: Client,
-    faults: Faults,
+    locator: Locator,
     /// Shared with the connection's task, which tells it what is pushed.
     memory: Arc<Memory>,
     deadline: Duration,
@@ -46,9 +46,9 @@ struct Slot {
 /// A connection and its number, by which a call that found it broken takes
 /// away exactly that one, not its successor.
 #[derive(Clone)]
-struct Numbered {
-    number: u64,
-    connection: MultiplexedConnection,
+pub(crate) struct Numbered {
+    pub(crate) number: u64,
+    pub(crate) connection: MultiplexedConnection,
 }
 
 /// Commands that were not answered.
@@ -59,17 +59,32 @@ pub(crate) struct Unanswered {
 }
 
 impl Link {
-    /// A link without a connection yet.
-    pub(crate) fn new(target: &Target, options: &RedisOptions) -> Result<Link, Failure> {
+    /// A link without a connection yet, to the server that has `key`. It reads
+    /// the files for TLS.
+    pub(crate) async fn new(
+        target: Target,
+        key: &str,
+        options: &RedisOptions,
+    ) -> Result<Link, Failure> {
         let deadline = options.bound();
         let memory = Arc::new(Memory::new(options.remembered()));
-        let faults = Faults::new(target.password());
-        let client = target
-            .client(tcp_settings(deadline), memory.is_on())
-            .map_err(|err| faults.failure(&err))?;
+        let reading = timeout_at(Instant::now() + deadline, options.tls.read());
+        let certificates = reading.await.map_err(|_| fault::late(deadline))??;
+        let locator = Locator {
+            faults: Faults::new(target.password()),
+            certificates,
+            tcp: tcp_settings(deadline),
+            // Pushes need it, and nothing else does.
+            protocol: match memory.is_on() {
+                true => ProtocolVersion::RESP3,
+                false => ProtocolVersion::RESP2,
+            },
+            key: key.to_owned(),
+            target,
+        };
+        locator.check()?;
         Ok(Link {
-            client,
-            faults,
+            locator,
             memory,
             deadline,
             turn: Semaphore::new(1),
@@ -83,7 +98,7 @@ impl Link {
     }
 
     pub(crate) fn faults(&self) -> &Faults {
-        &self.faults
+        &self.locator.faults
     }
 
     pub(crate) fn memory(&self) -> &Memory {
@@ -112,7 +127,7 @@ impl Link {
     pub(crate) fn checked(&self, answer: Value) -> Result<Value, Failure> {
         answer
             .extract_error()
-            .map_err(|err| self.faults.failure(&err))
+            .map_err(|err| self.faults().failure(&err))
     }
 
     /// Runs commands that may be run twice, and returns their answers, the
@@ -160,7 +175,7 @@ impl Link {
                     self.discard(current.number);
                     continue;
                 }
-                Ok(Err(err)) => self.faults.failure(&err),
+                Ok(Err(err)) => self.faults().failure(&err),
                 // Nothing says that the path is not dead for good.
                 Err(_) => fault::late(self.deadline),
             };
@@ -190,37 +205,37 @@ impl Link {
             if let Some(current) = self.current() {
                 return Ok(current);
             }
-            let connected = self.connect(self.next_number()).await;
+            let connected = self.connect().await;
             connected.inspect(|current| self.install(current.clone()))
         });
-        match connected.await {
-            Ok(connected) => connected.map_err(|err| self.faults.failure(&err)),
-            Err(_) => Err(fault::late(self.deadline)),
-        }
+        let connected = connected.await;
+        connected.unwrap_or_else(|_| Err(fault::late(self.deadline)))
     }
 
-    async fn connect(&self, number: u64) -> RedisResult<Numbered> {
-        // No timeouts but our own, which span connecting and repeating.
-        let mut config = AsyncConnectionConfig::new()
-            .set_connection_timeout(None)
-            .set_response_timeout(None);
-        if self.memory.is_on() {
-            let memory = Arc::clone(&self.memory);
-            config = config.set_push_sender(move |push: PushInfo| {
-                memory.heard(number, &push);
-                Ok::<_, Infallible>(())
-            });
-        }
-        let connecting = self
-            .client
-            .get_multiplexed_async_connection_with_config(&config);
-        let mut connection = connecting.await?;
+    async fn connect(&self) -> Result<Numbered, Failure> {
+        let mut connected = self.locator.connect(&|| self.fresh()).await?;
         if self.memory.is_on() {
             let mut tracking = redis::cmd("CLIENT");
             tracking.arg("TRACKING").arg("ON").arg("OPTIN");
-            tracking.exec_async(&mut connection).await?;
+            let tracks = tracking.exec_async(&mut connected.connection).await;
+            tracks.map_err(|err| self.faults().failure(&err))?;
         }
-        Ok(Numbered { number, connection })
+        Ok(connected)
+    }
+
+    /// Number and settings for one more connection.
+    fn fresh(&self) -> (u64, AsyncConnectionConfig) {
+        let number = self.next_number();
+        let config = locate::config();
+        if !self.memory.is_on() {
+            return (number, config);
+        }
+        let memory = Arc::clone(&self.memory);
+        let hear = move |push: PushInfo| {
+            memory.heard(number, &push);
+            Ok::<_, Infallible>(())
+        };
+        (number, config.set_push_sender(hear))
     }
 
     fn current(&self) -> Option<Numbered> {

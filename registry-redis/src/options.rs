@@ -2,7 +2,10 @@
 //!
 //! Owns the defaults and limits. Never applies them.
 
+use std::path::PathBuf;
 use std::time::Duration;
+
+use crate::tls::TlsFiles;
 
 /// The longest deadline there is. Longer ones make no sense for a test, and
 /// could not be added to a point in time.
@@ -44,6 +47,7 @@ pub struct RedisOptions {
     /// went dead. Zero switches the memory off, for servers or proxies that do
     /// not speak RESP3: each query is then a round trip.
     pub remember: Duration,
+    pub(crate) tls: TlsFiles,
 }
 
 impl Default for RedisOptions {
@@ -53,11 +57,41 @@ impl Default for RedisOptions {
             lease: Duration::from_secs(15),
             renewal: Duration::from_secs(5),
             remember: Duration::from_secs(5),
+            tls: TlsFiles::default(),
         }
     }
 }
 
 impl RedisOptions {
+    /// Trusts servers whose certificate is by an authority in this PEM file, in
+    /// place of the system's.
+    ///
+    /// Files are read when connecting begins, and no later; an error names one
+    /// that cannot be used.
+    ///
+    /// ```
+    /// use virtnet_registry_redis::RedisOptions;
+    ///
+    /// let options = RedisOptions::default()
+    ///     .with_ca_file("/etc/redis/ca.pem")
+    ///     .with_client_certificate("/etc/redis/me.pem", "/etc/redis/me.key");
+    /// ```
+    pub fn with_ca_file(mut self, path: impl Into<PathBuf>) -> RedisOptions {
+        self.tls.ca = Some(path.into());
+        self
+    }
+
+    /// Shows servers who we are: by a certificate, with those that link it to
+    /// its authority, and its private key, each in a PEM file.
+    pub fn with_client_certificate(
+        mut self,
+        certificate: impl Into<PathBuf>,
+        key: impl Into<PathBuf>,
+    ) -> RedisOptions {
+        self.tls.identity = Some((certificate.into(), key.into()));
+        self
+    }
+
     /// The deadline that counts.
     pub(crate) fn bound(&self) -> Duration {
         self.deadline.min(LONGEST_DEADLINE)

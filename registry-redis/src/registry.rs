@@ -45,9 +45,9 @@ pub struct RedisRegistry {
 impl RedisRegistry {
     /// Connects to the Redis server at `url`, for the network of that name.
     ///
-    /// The URL is `redis://user:password@host:port/db`, or `rediss://` for TLS,
-    /// which is verified against the system's root certificates. All but the
-    /// host may be left out.
+    /// The URL is `redis://user:password@host:port/db`, of which all but the
+    /// host may be left out. The crate's documentation has the URLs of sentinels
+    /// and clusters, and says what TLS is verified with.
     ///
     /// ```no_run
     /// use virtnet_registry_redis::{RedisOptions, RedisRegistry};
@@ -100,15 +100,16 @@ impl RedisRegistry {
         };
         let target =
             Target::parse(url).map_err(|failure| failed(&target::redacted(url), failure))?;
-        let (inner, warnings) = join(&target, network, options)
+        let shown = target.shown.clone();
+        let (inner, warnings) = join(target, network, options)
             .await
-            .map_err(|failure| failed(&target.shown, failure))?;
+            .map_err(|failure| failed(&shown, failure))?;
         for warning in &warnings {
-            tracing::warn!(registry = target.shown, network, "{warning}");
+            tracing::warn!(registry = shown, network, "{warning}");
         }
         let keeper = tokio::spawn(keeper::keep(Arc::clone(&inner)));
         Ok(RedisRegistry {
-            shown: target.shown,
+            shown,
             network: network.to_owned(),
             inner,
             warnings,
@@ -192,24 +193,21 @@ impl RedisRegistry {
 
 /// Makes the connection, and tries what it is for.
 async fn join(
-    target: &Target,
+    target: Target,
     network: &str,
     options: RedisOptions,
 ) -> Result<(Arc<Inner>, Vec<String>), Failure> {
     keys::check("network name", network)?;
     let terms = Terms::new(&options)?;
-    if target.is_tls() && rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Without one, the client library panics. That another thread was
-        // faster is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    }
     let no_randomness = |_| Failure::other("the operating system gives no random bits");
+    let keys = Keys::new(network);
+    let link = Link::new(target, keys.probe(), &options).await?;
     let inner = Inner {
-        keys: Keys::new(network),
+        keys,
         owner: Owner::random().map_err(no_randomness)?,
         terms,
         names: Names::default(),
-        link: Link::new(target, &options)?,
+        link,
     };
     let until = inner.link.until();
     inner.probe(until).await?;

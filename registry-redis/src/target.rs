@@ -1,80 +1,168 @@
-//! Targets: the URL of a Redis server, read, checked, and shown.
+//! Targets: the URL of a Redis, read, checked, and shown.
 //!
 //! Owns which URLs are accepted and how one is shown to people: never with its
 //! password. Never connects.
+//!
+//! ```text
+//! redis://[user:password@]host[:port][/db]
+//! redis+sentinel://[user:password@]host[:port][,host[:port]…]/master[/db]
+//! redis+cluster://[user:password@]host[:port][,host[:port]…]
+//! ```
+//!
+//! and each with `rediss` in place of `redis`. Taking one host of a URL at a
+//! time gives one of the first form, which the client library reads.
 
-use redis::io::tcp::TcpSettings;
-use redis::{Client, ConnectionAddr, IntoConnectionInfo, ProtocolVersion, RedisResult};
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
 use virtnet_core::{Cause, Failure};
 
-/// A server to connect to.
+const SENTINEL_PORT: u16 = 26_379;
+
+/// What to connect to.
 pub(crate) struct Target {
     /// The URL without its password.
     pub(crate) shown: String,
-    pub(crate) info: redis::ConnectionInfo,
+    pub(crate) kind: Kind,
+    /// The places that the URL names; one at least.
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) tls: bool,
+    /// User, password and database.
+    pub(crate) login: RedisConnectionInfo,
+}
+
+/// Host and port.
+pub(crate) type Node = (String, u16);
+
+/// What is at the places that the URL names.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Kind {
+    /// The server itself.
+    Server,
+    /// Those who know where the server of this name is.
+    Sentinel(String),
+    /// Servers, of which one has the network's keys.
+    Cluster,
 }
 
 impl Target {
-    /// Reads a `redis://` or `rediss://` URL.
+    /// Reads a URL.
     pub(crate) fn parse(input: &str) -> Result<Target, Failure> {
-        let refused = |why: &str| Failure::wrap(Cause::InvalidAddr, why);
-        let Some(url) = redis::parse_redis_url(input) else {
+        let Some((scheme, rest)) = input.split_once("://") else {
             return Err(refused(
                 "this is not a URL of the form redis://user:password@host:port/db",
             ));
         };
-        if !matches!(url.scheme(), "redis" | "rediss") {
-            return Err(refused("the scheme must be redis, or rediss for TLS"));
-        }
-        let after_host = [Some(url.path()), url.query(), url.fragment()];
-        if after_host
-            .into_iter()
-            .flatten()
-            .any(|part| part.contains('@'))
-        {
-            // It was cut at the password's first '/', '?' or '#'.
+        let (base, kind) = scheme.split_once('+').unwrap_or((scheme, ""));
+        if !matches!(base, "redis" | "rediss") || !matches!(kind, "" | "sentinel" | "cluster") {
             return Err(refused(
-                "there is a '@' after the host; the characters / ? # @ of a password are \
-                 written %2F %3F %23 %40",
+                "the scheme must be redis, redis+sentinel or redis+cluster, with rediss for TLS",
             ));
         }
-        if url.fragment().is_some() {
-            return Err(refused("nothing may follow a '#'; TLS is always verified"));
+        let after = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, after) = rest.split_at(after);
+        check_after(after)?;
+        let (login, hosts) = match authority.rsplit_once('@') {
+            Some((login, hosts)) => (Some(login), hosts),
+            None => (None, authority),
+        };
+        let (path, query) = after.split_at(after.find('?').unwrap_or(after.len()));
+        let (kind, db) = match kind {
+            "sentinel" => sentinel(path)?,
+            "cluster" if matches!(path, "" | "/" | "/0") => (Kind::Cluster, ""),
+            "cluster" => return Err(refused("a cluster has no databases but the one")),
+            _ if hosts.contains(',') => {
+                return Err(refused(
+                    "several hosts are those of sentinels or of a cluster: redis+sentinel, \
+                     redis+cluster",
+                ));
+            }
+            _ => (Kind::Server, path.strip_prefix('/').unwrap_or(path)),
+        };
+        let login = login.map_or(String::new(), |login| format!("{login}@"));
+        let mut nodes = Vec::new();
+        let mut settings = RedisConnectionInfo::default();
+        for host in hosts.split(',') {
+            let port = match kind {
+                Kind::Sentinel(_) if !has_port(host) => format!(":{SENTINEL_PORT}"),
+                _ => String::new(),
+            };
+            let one = read_one(&format!("{base}://{login}{host}{port}/{db}{query}"))?;
+            settings = one.redis_settings().clone();
+            nodes.push(match one.addr() {
+                ConnectionAddr::Tcp(host, port) => (host.clone(), *port),
+                ConnectionAddr::TcpTls { host, port, .. } => (host.clone(), *port),
+                _ => return Err(refused("only TCP is spoken here")),
+            });
         }
-        let mut shown = url.clone();
-        // Refused only for URLs without a host, which are refused below.
-        let _ = shown.set_password(None);
-        shown.set_query(None);
-        let info = url
-            .into_connection_info()
-            .map_err(|err| refused(&err.to_string()))?;
-        let shown = shown.to_string();
-        Ok(Target { shown, info })
-    }
-
-    pub(crate) fn is_tls(&self) -> bool {
-        matches!(self.info.addr(), ConnectionAddr::TcpTls { .. })
+        let user = login.split([':', '@']).next().unwrap_or_default();
+        let at = if user.is_empty() { "" } else { "@" };
+        Ok(Target {
+            shown: format!("{scheme}://{user}{at}{hosts}{path}"),
+            kind,
+            nodes,
+            tls: base == "rediss",
+            login: settings,
+        })
     }
 
     /// The password, to keep it out of what is shown.
     pub(crate) fn password(&self) -> Option<&str> {
-        self.info.redis_settings().password()
+        self.login.password()
     }
+}
 
-    /// A client with these settings for its connections, that hears pushes or
-    /// not.
-    pub(crate) fn client(&self, tcp: TcpSettings, pushes: bool) -> RedisResult<Client> {
-        let settings = self.info.redis_settings().clone();
-        // The version of the protocol is for us to choose, whatever the URL says.
-        let settings = settings.set_protocol(match pushes {
-            true => ProtocolVersion::RESP3,
-            false => ProtocolVersion::RESP2,
-        });
-        // It would need rights, and a refusal be written to the server's log.
-        let settings = settings.set_skip_set_lib_name();
-        let info = self.info.clone().set_redis_settings(settings);
-        Client::open(info.set_tcp_settings(tcp))
+fn refused(why: impl Into<String>) -> Failure {
+    Failure::wrap(Cause::InvalidAddr, why.into())
+}
+
+/// Checks what follows the hosts, for what should have stood before them.
+fn check_after(after: &str) -> Result<(), Failure> {
+    if after.contains('@') {
+        // It was cut at the password's first '/', '?' or '#'.
+        return Err(refused(
+            "there is a '@' after the host; the characters / ? # @ of a password are \
+             written %2F %3F %23 %40",
+        ));
     }
+    if after.contains('#') {
+        return Err(refused("nothing may follow a '#'; TLS is always verified"));
+    }
+    Ok(())
+}
+
+/// Reads `/master[/db]`.
+fn sentinel(path: &str) -> Result<(Kind, &str), Failure> {
+    let path = path.strip_prefix('/').unwrap_or(path);
+    let (master, db) = path.split_once('/').unwrap_or((path, ""));
+    if master.is_empty() {
+        return Err(refused(
+            "the name under which the sentinels know the server is missing: \
+             redis+sentinel://host:port,host:port/name",
+        ));
+    }
+    // The characters that sentinels allow.
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
+    if !master.chars().all(is_allowed) {
+        return Err(refused(
+            "the name of a server among sentinels has letters, digits, '.', '-' and '_' only",
+        ));
+    }
+    Ok((Kind::Sentinel(master.to_owned()), db))
+}
+
+fn has_port(host: &str) -> bool {
+    // The colons of an IPv6 address are in brackets.
+    host.rsplit(']').next().unwrap_or(host).contains(':')
+}
+
+/// Reads a URL of one server.
+fn read_one(url: &str) -> Result<ConnectionInfo, Failure> {
+    let url = redis::parse_redis_url(url).ok_or_else(|| {
+        refused("this is not a URL of the form redis://user:password@host:port/db")
+    })?;
+    // The client library says what it does not like in its own words, of
+    // which none is the password's: it names port, database or protocol.
+    url.into_connection_info()
+        .map_err(|err| refused(err.to_string()))
 }
 
 /// Any input as it may be shown: of what a URL says before its host, nothing.
@@ -99,6 +187,10 @@ pub(crate) fn redacted(input: &str) -> String {
 mod tests {
     use super::*;
 
+    fn parse(input: &str) -> Target {
+        Target::parse(input).unwrap_or_else(|err| panic!("{input}: {err}"))
+    }
+
     #[test]
     fn urls_are_shown_without_their_password() {
         for (input, shown) in [
@@ -111,16 +203,42 @@ mod tests {
             ),
             ("rediss://user:se%40cret@[::1]:1", "rediss://user@[::1]:1"),
             ("redis://user:secret@h/?protocol=resp3", "redis://user@h/"),
+            (
+                "redis+sentinel://user:secret@a,b:1/m/2",
+                "redis+sentinel://user@a,b:1/m/2",
+            ),
+            (
+                "rediss+cluster://:secret@a,[::1]:1",
+                "rediss+cluster://a,[::1]:1",
+            ),
         ] {
-            assert_eq!(
-                Target::parse(input)
-                    .unwrap_or_else(|err| panic!("{err}"))
-                    .shown,
-                shown
-            );
+            assert_eq!(parse(input).shown, shown);
         }
-        let target = Target::parse("redis://u:se%40cret@h").unwrap_or_else(|err| panic!("{err}"));
-        assert_eq!(target.password(), Some("se@cret"));
+        assert_eq!(parse("redis://u:se%40cret@h").password(), Some("se@cret"));
+    }
+
+    #[test]
+    fn each_kind_has_its_places() {
+        let node = |host: &str, port| (host.to_owned(), port);
+        let one = parse("rediss://h");
+        assert_eq!((one.kind, one.tls), (Kind::Server, true));
+        assert_eq!(one.nodes, [node("h", 6379)]);
+
+        let some = parse("redis+sentinel://u:p@a,b:1,[::1],[::2]:2/my-master.1/3");
+        assert_eq!(some.kind, Kind::Sentinel("my-master.1".into()));
+        let places = [
+            node("a", 26379),
+            node("b", 1),
+            node("::1", 26379),
+            node("::2", 2),
+        ];
+        assert_eq!((some.nodes, some.tls), (places.to_vec(), false));
+        assert_eq!((some.login.username(), some.login.db()), (Some("u"), 3));
+
+        let many = parse("rediss+cluster://:p@a,b:1/");
+        assert_eq!((many.kind, many.tls), (Kind::Cluster, true));
+        assert_eq!(many.nodes, [node("a", 6379), node("b", 1)]);
+        assert_eq!(many.login.password(), Some("p"));
     }
 
     #[test]
@@ -142,6 +260,19 @@ mod tests {
             "redis://u:secret@h/?protocol=4",
             "redis://u:a@secret@0.0.0.0",
             "u:secret@redis://h",
+            "redis://u:secret@a,b",
+            "redis+unix://u:secret@h",
+            "redis+sentinel://u:secret@a,b",
+            "redis+sentinel://u:secret@a,b/",
+            "redis+sentinel://u:secret@a,b/m/db",
+            "redis+sentinel://u:secret@a,b/m/1/2",
+            "redis+sentinel://u:secret@a,b/a%20b",
+            "redis+sentinel://u:secret@a,,b/m",
+            "redis+sentinel://u:secret@a:x/m",
+            "redis+cluster://u:secret@a,b/1",
+            "redis+cluster://u:secret@",
+            "redis+cluster://u:secret@a,",
+            "sentinel+redis://u:secret@a/m",
         ] {
             let Err(failure) = Target::parse(input) else {
                 panic!("{input} was accepted");

@@ -1,0 +1,191 @@
+//! TLS to a server: whom we trust, and how we show who we are.
+//!
+//! The certificates are minted here, by authorities of one test's own.
+
+#[path = "support/calls.rs"]
+mod calls;
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use calls::*;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
+};
+use support::{RedisServer, new_dir};
+use virtnet_core::{Cause, Registry, RegistryError};
+use virtnet_registry_redis::{RedisOptions, RedisRegistry};
+
+const ADDR: &str = "10.0.0.2:4433";
+
+/// A directory of certificates; gone with the value.
+struct Files(PathBuf);
+
+impl Files {
+    /// An authority, and keys and certificates by it: for the server at
+    /// 127.0.0.1, and for a client.
+    fn mint() -> Files {
+        let dir = new_dir();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name = named("authority");
+        let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        std::fs::write(dir.join("ca.pem"), ca.pem()).unwrap();
+        for (who, name) in [("server", "127.0.0.1"), ("client", "client")] {
+            let key = KeyPair::generate().unwrap();
+            let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+            params.distinguished_name = named(who);
+            let certificate = params.signed_by(&key, &ca).unwrap();
+            std::fs::write(dir.join(format!("{who}.pem")), certificate.pem()).unwrap();
+            std::fs::write(dir.join(format!("{who}.key")), key.serialize_pem()).unwrap();
+        }
+        Files(dir)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.join(name).to_str().unwrap().to_owned()
+    }
+
+    fn server(&self, clients: &str) -> RedisServer {
+        RedisServer::start_with(&[
+            "--port",
+            "0",
+            "--tls-port",
+            "{port}",
+            "--tls-auth-clients",
+            clients,
+            "--tls-cert-file",
+            &self.path("server.pem"),
+            "--tls-key-file",
+            &self.path("server.key"),
+            "--tls-ca-cert-file",
+            &self.path("ca.pem"),
+        ])
+    }
+
+    fn trusting(&self) -> RedisOptions {
+        RedisOptions::default().with_ca_file(self.path("ca.pem"))
+    }
+
+    fn as_client(&self, of: &Files) -> RedisOptions {
+        let options = self.trusting();
+        options.with_client_certificate(of.path("client.pem"), of.path("client.key"))
+    }
+}
+
+/// One that is named as its authority would count as signed by itself.
+fn named(name: &str) -> DistinguishedName {
+    let mut named = DistinguishedName::new();
+    named.push(DnType::CommonName, name);
+    named
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn url(host: &str, server: &RedisServer) -> String {
+    format!("rediss://{host}:{}", server.port())
+}
+
+async fn works(url: &str, options: RedisOptions) {
+    let joined = RedisRegistry::connect(url, "n", options).await;
+    let registry = joined.unwrap_or_else(|err| panic!("{}", chain(&err)));
+    registry.announce("a", ADDR).await.unwrap();
+    assert_eq!(registry.query("a").await.unwrap(), ADDR);
+    registry.close().await.unwrap();
+}
+
+async fn refused(url: &str, options: RedisOptions) -> RegistryError {
+    let joined = RedisRegistry::connect(url, "n", options).await;
+    let err = joined.expect_err("it must be refused");
+    println!("{}", chain(&err));
+    err
+}
+
+#[tokio::test]
+async fn a_server_is_trusted_by_its_authority_and_its_name() {
+    let (files, others) = (Files::mint(), Files::mint());
+    let server = files.server("no");
+    works(&url("127.0.0.1", &server), files.trusting()).await;
+
+    let err = refused(&url("127.0.0.1", &server), others.trusting()).await;
+    assert_eq!(err.cause(), Cause::PermissionDenied);
+    assert!(
+        err.to_string().contains("invalid peer certificate"),
+        "{err}"
+    );
+    let err = refused(&url("localhost", &server), files.trusting()).await;
+    assert_eq!(err.cause(), Cause::PermissionDenied);
+    assert!(err.to_string().contains("not valid for name"), "{err}");
+}
+
+#[tokio::test]
+async fn a_server_that_wants_to_know_its_clients_does() {
+    let (files, others) = (Files::mint(), Files::mint());
+    let server = files.server("yes");
+    let url = url("127.0.0.1", &server);
+    works(&url, files.as_client(&files)).await;
+    for (what, options) in [
+        ("no certificate", files.trusting()),
+        (
+            "by another authority of that name",
+            files.as_client(&others),
+        ),
+    ] {
+        for _ in 0..20 {
+            let err = refused(&url, options.clone()).await;
+            assert_eq!(
+                err.cause(),
+                Cause::PermissionDenied,
+                "{what}: {}",
+                chain(&err)
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn files_that_are_no_good_are_named() {
+    let files = Files::mint();
+    let (url, no) = ("rediss://127.0.0.1:1", "/nowhere/a.pem");
+    let (ca, key) = (files.path("ca.pem"), files.path("client.key"));
+    let options = RedisOptions::default;
+    for (options, what, file) in [
+        (options().with_ca_file(no), "CA", no),
+        (options().with_ca_file(&key), "CA", &*key),
+        (
+            options().with_client_certificate(no, &key),
+            "client certificate",
+            no,
+        ),
+        (options().with_client_certificate(&ca, no), "client key", no),
+        (
+            options().with_client_certificate(&ca, &ca),
+            "client key",
+            &ca,
+        ),
+    ] {
+        let err = refused(url, options).await;
+        assert_eq!(err.cause(), Cause::InvalidAddr);
+        let named = format!("the {what} file {:?} cannot be used", Path::new(file));
+        assert!(err.to_string().contains(&named), "{err}");
+    }
+    // Nobody who names certificates wants to go without TLS.
+    let err = refused("redis://127.0.0.1:1", files.trusting()).await;
+    assert_eq!(err.cause(), Cause::InvalidAddr);
+    assert!(err.to_string().contains("rediss://"), "{err}");
+}
+
+#[test]
+fn what_is_shown_of_options_is_where_the_files_are() {
+    let files = Files::mint();
+    let shown = format!("{:?}", files.as_client(&files));
+    assert!(shown.contains("client.key"), "{shown}");
+    let key = std::fs::read_to_string(files.path("client.key")).unwrap();
+    for line in key.lines() {
+        assert!(!shown.contains(line), "{shown}");
+    }
+}
