@@ -125,6 +125,14 @@
 //! | query | `GET`, and `CLIENT` unless [`RedisOptions::remember`] is zero |
 //! | list | `ZSCAN`, `MGET`, `PTTL` |
 //! | be warned of eviction | `INFO` |
+//!
+//! So this makes a user who may do all of it, for the network `pipet`:
+//!
+//! ```text
+//! ACL SETUSER pipet on >password resetkeys ~virtnet:{pipet}:* -@all
+//!     +eval +get +set +del +pexpire +pttl +time +zadd +zrem +zremrangebyscore
+//!     +client|tracking +client|caching +zscan +mget +info
+//! ```
 
 mod clock;
 mod contract;

@@ -56,60 +56,6 @@ async fn a_wrong_password_is_not_a_server_that_is_down() {
 }
 
 #[tokio::test]
-async fn missing_rights_are_noticed_at_join() {
-    let server = RedisServer::start();
-    let user = |rules: &[&str]| {
-        let set = ["ACL", "SETUSER", "host", "reset", "on", ">hunter2"];
-        assert_eq!(server.command(&[&set[..], rules].concat()), ["+OK"]);
-    };
-    let url = with_login(&server, "host:hunter2");
-    for rules in [
-        &["~*", "+get"][..],
-        &["~*", "+eval", "+get"],
-        &["~*", "+eval", "+get", "+set"],
-        &["~*", "+eval", "+get", "+set", "+del"],
-        &["~virtnet:{m}:*", "+client", "+eval", "+get", "+set", "+del"],
-        &["~*", "+@all", "-eval"],
-    ] {
-        user(rules);
-        let err = refused(&url).await;
-        assert_eq!(err.cause(), Cause::PermissionDenied, "{rules:?}");
-        assert_eq!(server.keys(), [""; 0], "{rules:?}");
-    }
-    // What the documentation names is enough.
-    user(&[
-        "~virtnet:{n}:*",
-        "+client",
-        "+eval",
-        "+get",
-        "+set",
-        "+del",
-        "+pexpire",
-        "+pttl",
-        "+time",
-        "+zadd",
-        "+zrem",
-        "+zremrangebyscore",
-        "+zscan",
-        "+mget",
-    ]);
-    let registry = join_url(&url, "n").await;
-    registry.announce("a", ADDR).await.unwrap();
-    assert_eq!(registry.query("a").await.unwrap(), ADDR);
-    assert_eq!(registry.hosts().await.unwrap().len(), 1);
-
-    // Taken away later: calls say so, and are not taken for an outage.
-    server.command(&["ACL", "SETUSER", "host", "-get"]);
-    for err in [
-        registry.announce("b", ADDR).await.unwrap_err(),
-        registry.query("b").await.unwrap_err(),
-        registry.close().await.unwrap_err(),
-    ] {
-        assert_eq!(err.cause(), Cause::PermissionDenied, "{}", chain(&err));
-    }
-}
-
-#[tokio::test]
 async fn databases_are_apart_and_one_that_is_not_there_is_an_error() {
     let server = RedisServer::start();
     let err = refused(&format!("{}/9999", server.url())).await;
