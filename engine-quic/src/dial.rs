@@ -101,7 +101,7 @@ impl Inner {
         let (reader, writer) = stream.halves();
         match handshake::dial(reader, writer, hello, deadline).await {
             // Nothing is awaited from the Confirm on.
-            Ok(port) => Ok((stream.settle(Held::Dialed(lease), &self.tasks), port)),
+            Ok(port) => Ok((stream.settle(Held::Dialed(lease), self), port)),
             Err(err) => {
                 let reason = lease.conn().close_reason();
                 if matches!(err, DialError::TimedOut) {

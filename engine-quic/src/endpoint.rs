@@ -9,6 +9,7 @@ use quinn::{ClientConfig, EndpointConfig};
 use tokio::time::timeout;
 use virtnet_core::{Cause, Failure, Notifier};
 
+use crate::clogged::Clogged;
 use crate::config::Prepared;
 use crate::incoming::accept_loop;
 use crate::pool::Pool;
@@ -32,6 +33,7 @@ pub(crate) struct Inner {
     pub(crate) client: ClientConfig,
     pub(crate) families: Families,
     pub(crate) pool: Arc<Pool>,
+    pub(crate) clogged: Clogged,
     pub(crate) tasks: Tasks,
 }
 
@@ -70,6 +72,7 @@ impl Endpoint {
             pool: Pool::new(tasks.clone(), config.pool_idle),
             quinn,
             families,
+            clogged: Clogged::default(),
             tasks,
         });
         inner.tasks.work(accept_loop(Arc::clone(&inner)));
@@ -91,7 +94,12 @@ impl Endpoint {
     ///
     /// Dropping the future takes everything down without waiting.
     pub(crate) async fn close(self) -> Result<(), Failure> {
-        let Inner { quinn, tasks, .. } = &*self.0;
+        let Inner {
+            quinn,
+            tasks,
+            clogged,
+            ..
+        } = &*self.0;
         tasks.closing().cancel();
         let bound = self.0.config.drain_timeout;
         let cut = match timeout(bound, tasks.delivered()).await {
@@ -99,6 +107,11 @@ impl Endpoint {
             Err(_) => tasks.undelivered(),
         };
         tasks.cut().cancel();
+        let goodbye_possible = async {
+            tasks.delivered().await;
+            clogged.flush().await;
+        };
+        let _ = timeout(FAREWELL, goodbye_possible).await;
         quinn.close(CloseCode::Bye.into(), b"bye");
         // The peers are to hear of it, but not to be waited for.
         let _ = timeout(FAREWELL, quinn.wait_idle()).await;

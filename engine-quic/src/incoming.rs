@@ -151,20 +151,20 @@ async fn meet(peer: Arc<Peer>, mut stream: Unsettled) {
     match met {
         Some(Met::Connected(accept)) => {
             let accept: Accept = accept;
-            accept.ack(stream.settle(held(slot), &host.tasks));
+            accept.ack(stream.settle(held(slot), host));
         }
-        Some(Met::Orphaned) => drop(stream.settle(held(slot), &host.tasks)),
+        Some(Met::Orphaned) => drop(stream.settle(held(slot), host)),
         Some(Met::Refused(refusal)) => {
             counters.refused(refusal);
             if refusal == Refusal::SourceNotProved {
                 let code = CloseCode::SourceNotProved;
                 peer.conn.close(code.into(), b"source not proved");
             }
-            drop(stream.settle(held(slot), &host.tasks));
+            drop(stream.settle(held(slot), host));
         }
         Some(Met::Malformed(err)) => {
             counters.malformed(&err);
-            drop(stream.settle(held(slot), &host.tasks));
+            drop(stream.settle(held(slot), host));
         }
         Some(Met::Violation) => {
             count(&counters.out_of_turn);

@@ -61,6 +61,7 @@
 //! Streams have 2 MiB of buffer in each direction and do not hold each other
 //! up. A connection that is cut is an error for the reader, never end-of-file.
 
+mod clogged;
 mod config;
 mod dial;
 mod endpoint;

@@ -88,6 +88,10 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
+    pub(crate) fn conn(&self) -> &Connection {
+        &self.slots.conn
+    }
+
     /// Notes that reading stopped before the peer's end.
     pub(crate) fn leave(&self) {
         self.slots.with(|state| state.left.insert(self.port));

@@ -8,10 +8,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
-use quinn::{ConnectionError, ReadError, RecvStream, SendStream, WriteError};
+use quinn::{Connection, ConnectionError, ReadError, RecvStream, SendStream, VarInt, WriteError};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use virtnet_core::ByteStream;
 
+use crate::clogged::Clogged;
+use crate::endpoint::Inner;
 use crate::pool::Lease;
 use crate::slots::Slot;
 use crate::tasks::Tasks;
@@ -47,7 +49,7 @@ impl Unsettled {
     }
 
     /// From here on dropping ends the stream cleanly.
-    pub(crate) fn settle(mut self, held: Held, tasks: &Tasks) -> ByteStream {
+    pub(crate) fn settle(mut self, held: Held, host: &Inner) -> ByteStream {
         let (recv, send) = self.halves.take().expect("only settling takes them");
         let held = Arc::new(held);
         let reader = Reader {
@@ -57,7 +59,8 @@ impl Unsettled {
         };
         let writer = Writer {
             open: Some((send, held)),
-            tasks: tasks.clone(),
+            tasks: host.tasks.clone(),
+            clogged: host.clogged.clone(),
         };
         ByteStream::new(reader, writer)
     }
@@ -76,10 +79,20 @@ impl Drop for Unsettled {
 /// What a stream keeps alive: the dialer's use of the pooled connection, or the
 /// acceptor's count of it.
 pub(crate) enum Held {
-    Dialed(#[expect(dead_code, reason = "held for its drop")] Lease),
+    Dialed(Lease),
     Accepted(Slot),
     /// A refused stream, which was not counted.
     Nothing,
+}
+
+impl Held {
+    fn conn(&self) -> Option<&Connection> {
+        match self {
+            Held::Dialed(lease) => Some(lease.conn()),
+            Held::Accepted(slot) => Some(slot.conn()),
+            Held::Nothing => None,
+        }
+    }
 }
 
 /// The reading half.
@@ -131,11 +144,21 @@ struct Writer {
     /// Taken by the drop alone.
     open: Option<(SendStream, Arc<Held>)>,
     tasks: Tasks,
+    clogged: Clogged,
 }
 
 impl Writer {
     fn send(&mut self) -> &mut SendStream {
         &mut self.open.as_mut().expect("only the drop takes it").0
+    }
+}
+
+/// Resets a stream whose data nobody wants any more.
+fn give_up(send: &mut SendStream, code: VarInt, held: &Held, clogged: &Clogged) {
+    // An error only says that the direction has ended already.
+    let _ = send.reset(code);
+    if let Some(conn) = held.conn() {
+        clogged.note(conn);
     }
 }
 
@@ -148,12 +171,13 @@ impl AsyncWrite for Writer {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        let send = self.send();
-        let written = ready!(Pin::new(&mut *send).poll_write(cx, buf));
+        let written = ready!(Pin::new(self.send()).poll_write(cx, buf));
         if let Err(WriteError::Stopped(code)) = written {
             // Says that this direction is over, which gives the peer its
-            // stream's slot back. An error: it was said before.
-            let _ = send.reset(code);
+            // stream's slot back.
+            let Writer { open, clogged, .. } = &mut *self;
+            let (send, held) = open.as_mut().expect("only the drop takes it");
+            give_up(send, code, held, clogged);
         }
         Poll::Ready(written.map_err(|err| write_kind(&err).into()))
     }
@@ -182,19 +206,21 @@ impl Drop for Writer {
         let _ = send.finish();
         let mut stopped = Box::pin(send.stopped());
         let mut cx = Context::from_waker(Waker::noop());
-        if stopped.as_mut().poll(&mut cx).is_ready() {
-            return;
+        match stopped.as_mut().poll(&mut cx) {
+            Poll::Ready(Ok(Some(code))) => return give_up(&mut send, code, &held, &self.clogged),
+            Poll::Ready(_) => return,
+            Poll::Pending => {}
         }
-        let cut = self.tasks.cut().clone();
+        let (cut, clogged) = (self.tasks.cut().clone(), self.clogged.clone());
         self.tasks.deliver(async move {
-            tokio::select! {
+            let unwanted = tokio::select! {
                 biased;
-                _ = stopped => {}
-                () = cut.cancelled() => {
-                    let _ = send.reset(StreamCode::Undelivered.into());
-                }
+                stopped = stopped => stopped.ok().flatten(),
+                () = cut.cancelled() => Some(StreamCode::Undelivered.into()),
+            };
+            if let Some(code) = unwanted {
+                give_up(&mut send, code, &held, &clogged);
             }
-            drop(held);
         });
     }
 }

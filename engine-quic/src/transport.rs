@@ -44,7 +44,8 @@ fn transport(config: &QuicConfig) -> TransportConfig {
     let mut transport = TransportConfig::default();
     transport
         .max_concurrent_bidi_streams(VarInt::from_u32(0))
-        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        // The one before the goodbye: nobody reads it ([`crate::clogged`]).
+        .max_concurrent_uni_streams(VarInt::from_u32(1))
         .datagram_receive_buffer_size(None)
         .receive_window(VarInt::MAX)
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))

@@ -1,0 +1,55 @@
+//! Connections that may not be able to say goodbye, and the remedy.
+//!
+//! Owns the list of them. Never closes a connection.
+//!
+//! QUIC's closing message is held back while more is in flight than congestion
+//! control allows, and once closed nothing that comes in changes that: quinn up
+//! to 0.11.12 (its issue 2785) then never says goodbye, and the peer waits for
+//! its idle timeout. That is so where a stream was reset whose data is still in
+//! flight. The remedy is to have something acknowledged first that was sent
+//! after it: an empty stream.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use quinn::Connection;
+use tokio::task::JoinSet;
+
+/// The connections of one endpoint on which a stream was reset.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Clogged(Arc<Mutex<HashMap<usize, Connection>>>);
+
+impl Clogged {
+    /// Notes that a stream was reset on `conn`.
+    pub(crate) fn note(&self, conn: &Connection) {
+        self.with(|conns| {
+            conns.retain(|_, conn| conn.close_reason().is_none());
+            conns.insert(conn.stable_id(), conn.clone());
+        });
+    }
+
+    /// Waits until what was in flight on these connections is not any more.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives up.
+    pub(crate) async fn flush(&self) {
+        let conns = self.with(std::mem::take);
+        let mut flushing = JoinSet::new();
+        for conn in conns.into_values() {
+            flushing.spawn(async move {
+                // Each error is a connection that is lost already.
+                if let Ok(mut empty) = conn.open_uni().await {
+                    let _ = empty.finish();
+                    let _ = empty.stopped().await;
+                }
+            });
+        }
+        while flushing.join_next().await.is_some() {}
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut HashMap<usize, Connection>) -> T) -> T {
+        // Each change is whole, so a panic elsewhere left nothing half done.
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
