@@ -25,14 +25,31 @@ pub async fn join(server: &RedisServer, network: &str) -> RedisRegistry {
 }
 
 pub async fn join_url(url: &str, network: &str) -> RedisRegistry {
-    let joined = RedisRegistry::connect(url, network, RedisOptions::default()).await;
-    joined.unwrap_or_else(|err| panic!("{}", chain(&err)))
+    join_with(url, network, RedisOptions::default()).await
 }
 
 pub fn deadline(millis: u64) -> RedisOptions {
     let mut options = RedisOptions::default();
     options.deadline = Duration::from_millis(millis);
     options
+}
+
+/// A lease, its renewal and the deadline of a call, in milliseconds.
+pub fn terms(lease: u64, renewal: u64, deadline: u64) -> RedisOptions {
+    let mut options = self::deadline(deadline);
+    options.lease = Duration::from_millis(lease);
+    options.renewal = Duration::from_millis(renewal);
+    options
+}
+
+pub async fn join_with(url: &str, network: &str, options: RedisOptions) -> RedisRegistry {
+    let joined = RedisRegistry::connect(url, network, options).await;
+    joined.unwrap_or_else(|err| panic!("{}", chain(&err)))
+}
+
+/// Prints what a row of the table of failures took.
+pub fn figure(row: &str, what: &str) {
+    println!("{row}: {what}");
 }
 
 /// Waits until it is so; what is waited for happens in other tasks or processes.

@@ -72,6 +72,16 @@ impl RedisServer {
         let _ = self.child.wait();
     }
 
+    /// Stops the server where it is: its sockets stay, and nothing answers.
+    pub fn pause(&self) {
+        signal(self.child.id(), "STOP");
+    }
+
+    /// Lets a paused server go on.
+    pub fn resume(&self) {
+        signal(self.child.id(), "CONT");
+    }
+
     /// Starts a killed server again, empty, on the same port.
     pub fn restart(&mut self) {
         self.kill();
@@ -139,6 +149,14 @@ impl Drop for RedisServer {
         self.kill();
         let _ = std::fs::remove_dir_all(&self.dir);
     }
+}
+
+/// Sends a signal to a process that the test started.
+pub fn signal(pid: u32, name: &str) {
+    let sent = Command::new("kill")
+        .args([format!("-{name}"), pid.to_string()])
+        .status();
+    assert!(sent.expect("kill is there").success(), "{name} to {pid}");
 }
 
 /// Where nothing listens: a port that was free a moment ago.

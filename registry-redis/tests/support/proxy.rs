@@ -1,4 +1,5 @@
-//! A proxy before a server, that can keep the server's answers back or lose one.
+//! A proxy before a server, that can keep the server's answers back, lose one, or
+//! let nothing through.
 //!
 //! Owns its tasks: they end with it. Never changes what it passes on.
 
@@ -7,7 +8,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -23,6 +24,8 @@ struct Controls {
     /// The server that new connections go to.
     server_port: AtomicU16,
     hold: watch::Sender<bool>,
+    /// Whether requests are kept back, too.
+    cut_off: watch::Sender<bool>,
     /// Connections that are older than the last freeze answer no more.
     freezes: watch::Sender<usize>,
     cut_next: AtomicBool,
@@ -38,6 +41,7 @@ impl Proxy {
         let controls = Arc::new(Controls {
             server_port: AtomicU16::new(server_port),
             hold: watch::Sender::new(false),
+            cut_off: watch::Sender::new(false),
             freezes: watch::Sender::new(0),
             cut_next: AtomicBool::new(false),
             cuts: AtomicUsize::new(0),
@@ -65,6 +69,14 @@ impl Proxy {
     /// kept back are passed on when this ends.
     pub fn hold_answers(&self, hold: bool) {
         self.controls.hold.send_replace(hold);
+    }
+
+    /// Lets nothing through in either direction, on connections that there are
+    /// and that come. What was kept back is passed on when this ends, as packets
+    /// are that are sent again: even what was given up by then.
+    pub fn cut_off(&self, cut_off: bool) {
+        self.controls.cut_off.send_replace(cut_off);
+        self.controls.hold.send_replace(cut_off);
     }
 
     /// Lets the connections that there are answer nothing more, for ever.
@@ -100,13 +112,24 @@ async fn serve(listener: TcpListener, controls: Arc<Controls>) {
         };
         let controls = Arc::clone(&controls);
         connections.spawn(async move {
-            let (mut from_client, to_client) = client.into_split();
-            let (from_server, mut to_server) = server.into_split();
+            let (from_client, to_client) = client.into_split();
+            let (from_server, to_server) = server.into_split();
             tokio::select! {
-                _ = copy(&mut from_client, &mut to_server) => {}
+                () = requests(from_client, to_server, &controls) => {}
                 () = answers(from_server, to_client, &controls) => {}
             }
         });
+    }
+}
+
+async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, controls: &Controls) {
+    let mut buffer = vec![0; 64 * 1024];
+    let mut cut_off = controls.cut_off.subscribe();
+    while let Ok(n @ 1..) = from.read(&mut buffer).await {
+        let _ = cut_off.wait_for(|cut_off| !cut_off).await;
+        if to.write_all(&buffer[..n]).await.is_err() {
+            return;
+        }
     }
 }
 
