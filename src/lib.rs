@@ -36,7 +36,7 @@
 //!
 //! # The tour
 //!
-//! 1. **Join** a network: from the environment with [`join`], or with a
+//! 1. **Join** a network: from the environment with [`join()`], or with a
 //!    [`Config`]. What comes of it is a [`SubNetwork`], this process's part of
 //!    the network. It is to be [closed](SubNetwork::close) at the end, which
 //!    delivers what was written and frees the names.

@@ -2,7 +2,7 @@
 //!
 //! Owns [`Listener`] and the queue of dials that wait for it. Never talks to
 //! an engine: dials come in by the notifier, and leave as an
-//! [`Accept`](crate::Accept).
+//! [`Accept`].
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

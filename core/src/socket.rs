@@ -228,7 +228,7 @@ impl Socket {
     }
 }
 
-/// An open socket of a host, as [`Host::sockets`] lists it.
+/// An open socket of a host, as [`Host::sockets`](crate::Host::sockets) lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SocketInfo {
