@@ -160,6 +160,8 @@ mod names_tests;
 #[cfg(test)]
 mod ownership_tests;
 #[cfg(test)]
+mod scale_tests;
+#[cfg(test)]
 #[path = "../tests/support/mod.rs"]
 mod support;
 

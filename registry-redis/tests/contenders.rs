@@ -5,6 +5,7 @@ mod calls;
 mod support;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use calls::*;
 use support::RedisServer;
@@ -37,21 +38,26 @@ async fn contend(contenders: &[Arc<RedisRegistry>], name: &str) -> Vec<usize> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_many_contenders_exactly_one_wins() {
-    const ROUNDS: usize = 50;
+    const CONTENDERS: usize = 100;
+    const ROUNDS: usize = 1_000;
     let server = RedisServer::start();
     let mut contenders = Vec::new();
-    for _ in 0..20 {
-        let registry = Arc::new(join(&server, "n").await);
-        // Twice each: as two processes, and as two tasks of one.
-        contenders.extend([Arc::clone(&registry), registry]);
+    for _ in 0..CONTENDERS {
+        contenders.push(Arc::new(join(&server, "n").await));
     }
+    // Some twice: not only as processes, but as tasks of one.
+    contenders.extend_from_within(..CONTENDERS / 10);
+    let begin = Instant::now();
     for round in 0..ROUNDS {
         let winners = contend(&contenders, &format!("h{round}")).await;
         assert_eq!(winners.len(), 1, "round {round}: {winners:?}");
     }
+    let took = begin.elapsed();
     assert_eq!(server.keys().len(), ROUNDS);
     for registry in contenders {
         registry.close().await.unwrap();
     }
     assert_eq!(server.keys(), [""; 0]);
+    let what = format!("{ROUNDS} rounds of {CONTENDERS}, one winner in each, in {took:.1?}");
+    figure("contenders", &what);
 }
