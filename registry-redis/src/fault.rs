@@ -136,7 +136,7 @@ pub(crate) fn is_passing(err: &RedisError) -> bool {
                 | ServerErrorKind::Moved
                 | ServerErrorKind::Ask
         )
-    ) || err.code() == Some("BUSY")
+    ) || matches!(err.code(), Some("BUSY" | "NOREPLICAS"))
 }
 
 /// Whether a server says by this alert that it does not let this client in.
@@ -196,6 +196,8 @@ mod tests {
                 Cause::RegistryDown,
             ),
             ("BUSY Redis is busy running a script", Cause::RegistryDown),
+            ("NOREPLICAS Not enough good replicas", Cause::RegistryDown),
+            ("CLUSTERDOWN The cluster is down", Cause::RegistryDown),
             ("MASTERDOWN Link with MASTER is down", Cause::RegistryDown),
             ("WRONGTYPE Operation against a key", Cause::Protocol),
             ("OOM command not allowed", Cause::Other),

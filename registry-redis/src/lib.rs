@@ -19,6 +19,44 @@
 //! # }
 //! ```
 //!
+//! # Where Redis is
+//!
+//! ```text
+//! redis://[user:password@]host[:port][/db]
+//! redis+sentinel://[user:password@]host[:port][,host[:port]…]/name[/db]
+//! redis+cluster://[user:password@]host[:port][,host[:port]…]
+//! ```
+//!
+//! The first is a server. The second are sentinels, who know where the server
+//! of that name is; the third are nodes of a cluster. Of those that are listed
+//! one must be reachable whenever a connection is made, so list them all: no
+//! others are asked. Ports left out are 6379, and 26379 for sentinels. In user
+//! and password, the characters `/ ? # @ : ,` are written `%2F %3F %23 %40 %3A %2C`.
+//! They are the servers'; a sentinel is told them only when it asks.
+//!
+//! All keys of a network are in one slot, so that also a cluster keeps them on
+//! one server, and one connection leads to it. When that is lost, or answers
+//! that it is not the place any more (`MOVED`, `READONLY`), the places are asked
+//! again, one shortly after the other, and the first that leads to the right
+//! server wins. A slot that is being moved counts as down until it has arrived.
+//! And as a primary that was replaced does not know it at first, and would take
+//! writes that will be lost, the sentinels are asked with the first call of each
+//! second whether it still is the one.
+//!
+//! With `rediss` in place of `redis`, everything goes over TLS, and every
+//! certificate is verified: by the system's authorities or those of
+//! [`RedisOptions::with_ca_file`], and for the host's name as the URL has it, or
+//! as the sentinel or the cluster gives it, which is an IP address unless they
+//! were told otherwise. [`RedisOptions::with_client_certificate`] is what we show.
+//!
+//! Replicas lag behind, so a failover can lose an announcement that was
+//! confirmed. Then the next renewal heals it; or somebody else was faster, and
+//! the name is lost with that renewal: both hold the name in between, for no
+//! longer than the lease. A primary that was cut off from its replicas, and
+//! still takes writes from those who were cut off with it, could hold it up
+//! longer: `min-replicas-to-write 1` prevents that, and a cluster's
+//! `cluster-node-timeout` does by itself.
+//!
 //! # What is in Redis
 //!
 //! One string per host, under `virtnet:{<network>}:<hostname>`, which Redis
@@ -135,6 +173,7 @@
 //! ```
 
 mod clock;
+mod cluster;
 mod contract;
 mod entry;
 mod eviction;
@@ -151,6 +190,8 @@ mod names;
 mod options;
 mod registry;
 mod script;
+mod sentinel;
+mod slot;
 mod target;
 mod terms;
 mod tls;

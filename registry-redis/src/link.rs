@@ -8,10 +8,9 @@
 //! bound. Here a call that finds no connection makes one, within the time it has.
 
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
 use redis::{AsyncConnectionConfig, Cmd, Pipeline, ProtocolVersion, PushInfo, Value};
 use tokio::sync::Semaphore;
@@ -22,33 +21,17 @@ use crate::fault::{self, Faults};
 use crate::locate::{self, Locator};
 use crate::memory::Memory;
 use crate::options::RedisOptions;
+use crate::slot::{Numbered, Slot};
 use crate::target::Target;
 
 pub(crate) struct Link {
     locator: Locator,
-    /// Shared with the connection's task, which tells it what is pushed.
-    memory: Arc<Memory>,
     deadline: Duration,
     /// The right to connect: one attempt at a time, so that a returning server
     /// is not met by as many connections as there are calls. It is a semaphore
     /// because it is held while connecting; dropping the call gives it back.
     turn: Semaphore,
-    slot: Mutex<Slot>,
-}
-
-#[derive(Default)]
-struct Slot {
-    current: Option<Numbered>,
-    /// The number of the last connection.
-    last: u64,
-}
-
-/// A connection and its number, by which a call that found it broken takes
-/// away exactly that one, not its successor.
-#[derive(Clone)]
-pub(crate) struct Numbered {
-    pub(crate) number: u64,
-    pub(crate) connection: MultiplexedConnection,
+    slot: Slot,
 }
 
 /// Commands that were not answered.
@@ -67,7 +50,7 @@ impl Link {
         options: &RedisOptions,
     ) -> Result<Link, Failure> {
         let deadline = options.bound();
-        let memory = Arc::new(Memory::new(options.remembered()));
+        let memory = Memory::new(options.remembered());
         let reading = timeout_at(Instant::now() + deadline, options.tls.read());
         let certificates = reading.await.map_err(|_| fault::late(deadline))??;
         let locator = Locator {
@@ -85,10 +68,9 @@ impl Link {
         locator.check()?;
         Ok(Link {
             locator,
-            memory,
             deadline,
             turn: Semaphore::new(1),
-            slot: Mutex::default(),
+            slot: Slot::new(memory),
         })
     }
 
@@ -102,7 +84,7 @@ impl Link {
     }
 
     pub(crate) fn memory(&self) -> &Memory {
-        &self.memory
+        &self.slot.memory
     }
 
     /// Runs one command; the error is the server's, or that there is none.
@@ -167,19 +149,19 @@ impl Link {
                     return Ok((current.number, answers));
                 }
                 Ok(Ok(_)) => {
-                    self.discard(current.number);
+                    self.slot.discard(current.number);
                     continue;
                 }
                 Ok(Err(err)) if !last && err.is_connection_dropped() => {
                     maybe_done = true;
-                    self.discard(current.number);
+                    self.slot.discard(current.number);
                     continue;
                 }
                 Ok(Err(err)) => self.faults().failure(&err),
                 // Nothing says that the path is not dead for good.
                 Err(_) => fault::late(self.deadline),
             };
-            self.discard(current.number);
+            self.slot.discard(current.number);
             let maybe_done = true;
             return Err(Unanswered {
                 failure,
@@ -191,30 +173,47 @@ impl Link {
 
     /// Drops the connection. It ends once the last call on it has.
     pub(crate) fn hang_up(&self) {
-        if let Some(current) = self.current() {
-            self.discard(current.number);
+        if let Some(current) = self.slot.current() {
+            self.slot.discard(current.number);
         }
     }
 
     async fn connection(&self, until: Instant) -> Result<Numbered, Failure> {
-        if let Some(current) = self.current() {
-            return Ok(current);
+        if let Some(sure) = self.sure() {
+            return Ok(sure);
         }
         let connected = timeout_at(until, async {
             let _turn = self.turn.acquire().await.expect("it is never closed");
-            if let Some(current) = self.current() {
-                return Ok(current);
+            if let Some(sure) = self.sure() {
+                return Ok(sure);
+            }
+            if let Some(current) = self.slot.current() {
+                let begin = Instant::now();
+                let within = self.deadline / 4;
+                if !self.locator.is_replaced(&current.node, within).await {
+                    self.slot.confirm(current.number, begin);
+                    return Ok(current);
+                }
+                self.slot.discard(current.number);
             }
             let connected = self.connect().await;
-            connected.inspect(|current| self.install(current.clone()))
+            connected.inspect(|current| self.slot.install(current.clone()))
         });
         let connected = connected.await;
         connected.unwrap_or_else(|_| Err(fault::late(self.deadline)))
     }
 
+    /// The connection, if it need not be asked for whether it is the right one.
+    fn sure(&self) -> Option<Numbered> {
+        match self.locator.good_for() {
+            Some(age) => self.slot.confirmed_within(age),
+            None => self.slot.current(),
+        }
+    }
+
     async fn connect(&self) -> Result<Numbered, Failure> {
         let mut connected = self.locator.connect(&|| self.fresh()).await?;
-        if self.memory.is_on() {
+        if self.memory().is_on() {
             let mut tracking = redis::cmd("CLIENT");
             tracking.arg("TRACKING").arg("ON").arg("OPTIN");
             let tracks = tracking.exec_async(&mut connected.connection).await;
@@ -225,43 +224,17 @@ impl Link {
 
     /// Number and settings for one more connection.
     fn fresh(&self) -> (u64, AsyncConnectionConfig) {
-        let number = self.next_number();
+        let number = self.slot.next_number();
         let config = locate::config();
-        if !self.memory.is_on() {
+        if !self.memory().is_on() {
             return (number, config);
         }
-        let memory = Arc::clone(&self.memory);
+        let memory = Arc::clone(&self.slot.memory);
         let hear = move |push: PushInfo| {
             memory.heard(number, &push);
             Ok::<_, Infallible>(())
         };
         (number, config.set_push_sender(hear))
-    }
-
-    fn current(&self) -> Option<Numbered> {
-        self.slot().current.clone()
-    }
-
-    fn next_number(&self) -> u64 {
-        let mut slot = self.slot();
-        slot.last += 1;
-        slot.last
-    }
-
-    fn install(&self, current: Numbered) {
-        // First, as it must know of the connection before a call can use it.
-        self.memory.tracks(current.number);
-        self.slot().current = Some(current);
-    }
-
-    fn discard(&self, number: u64) {
-        self.memory.lost(number);
-        let mut slot = self.slot();
-        slot.current.take_if(|current| current.number == number);
-    }
-
-    fn slot(&self) -> MutexGuard<'_, Slot> {
-        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

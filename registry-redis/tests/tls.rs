@@ -7,12 +7,14 @@ mod calls;
 mod support;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use calls::*;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
 };
-use support::{RedisServer, new_dir};
+use support::{RedisServer, free_port, new_dir};
 use virtnet_core::{Cause, Registry, RegistryError};
 use virtnet_registry_redis::{RedisOptions, RedisRegistry};
 
@@ -47,20 +49,30 @@ impl Files {
     }
 
     fn server(&self, clients: &str) -> RedisServer {
-        RedisServer::start_with(&[
+        with(&self.args(clients), &[], RedisServer::start_with)
+    }
+
+    fn args(&self, clients: &str) -> Vec<String> {
+        let files = [
+            ("--tls-cert-file", "server.pem"),
+            ("--tls-key-file", "server.key"),
+            ("--tls-ca-cert-file", "ca.pem"),
+        ];
+        let plain = [
             "--port",
             "0",
             "--tls-port",
             "{port}",
             "--tls-auth-clients",
             clients,
-            "--tls-cert-file",
-            &self.path("server.pem"),
-            "--tls-key-file",
-            &self.path("server.key"),
-            "--tls-ca-cert-file",
-            &self.path("ca.pem"),
-        ])
+        ];
+        let mut args: Vec<_> = plain.map(str::to_owned).into();
+        args.extend(
+            files
+                .iter()
+                .flat_map(|(arg, name)| [(*arg).to_owned(), self.path(name)]),
+        );
+        args
     }
 
     fn trusting(&self) -> RedisOptions {
@@ -71,6 +83,12 @@ impl Files {
         let options = self.trusting();
         options.with_client_certificate(of.path("client.pem"), of.path("client.key"))
     }
+}
+
+fn with(args: &[String], more: &[&str], start: impl Fn(&[&str]) -> RedisServer) -> RedisServer {
+    let mut all: Vec<_> = args.iter().map(String::as_str).collect();
+    all.extend(more);
+    start(&all)
 }
 
 /// One that is named as its authority would count as signed by itself.
@@ -144,6 +162,55 @@ async fn a_server_that_wants_to_know_its_clients_does() {
                 chain(&err)
             );
         }
+    }
+}
+
+#[tokio::test]
+async fn sentinels_and_clusters_speak_tls_too() {
+    let (files, others) = (Files::mint(), Files::mint());
+    let args = files.args("no");
+    let server = with(&args, &[], RedisServer::start_with);
+    let conf = format!("sentinel monitor pipet 127.0.0.1 {} 1\n", server.port());
+    let start = |args: &[&str]| RedisServer::start_sentinel(&conf, args);
+    let sentinel = with(&args, &["--tls-replication", "yes"], start);
+    let bus = free_port().to_string();
+    let cluster = [
+        "--cluster-enabled",
+        "yes",
+        "--cluster-port",
+        &bus,
+        "--tls-cluster",
+        "yes",
+    ];
+    let node = with(&args, &cluster, RedisServer::start_with);
+    let made = Command::new("redis-cli")
+        .args([
+            "--tls",
+            "--cacert",
+            &files.path("ca.pem"),
+            "-p",
+            &node.port().to_string(),
+        ])
+        .args(["CLUSTER", "ADDSLOTSRANGE", "0", "16383"])
+        .output();
+    let made = String::from_utf8(made.expect("redis-cli is installed").stdout);
+    assert_eq!(made.unwrap().trim(), "OK");
+
+    let place = |server: &RedisServer| format!("127.0.0.1:{}", server.port());
+    for url in [
+        format!("rediss+sentinel://{}/pipet", place(&sentinel)),
+        format!("rediss+cluster://{}", place(&node)),
+    ] {
+        // Servers take a moment until they agree, with themselves too.
+        let until = Instant::now() + BOUND;
+        while let Err(err) = RedisRegistry::connect(&url, "n", files.trusting()).await {
+            assert_eq!(err.cause(), Cause::RegistryDown, "{}", chain(&err));
+            assert!(Instant::now() < until, "{}", chain(&err));
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        works(&url, files.trusting()).await;
+        let err = refused(&url, others.trusting()).await;
+        assert_eq!(err.cause(), Cause::PermissionDenied);
     }
 }
 

@@ -19,6 +19,8 @@ use std::time::Duration;
 const BOUND: Duration = Duration::from_secs(20);
 /// How many ports are tried: another process can take one before the server.
 const ATTEMPTS: u32 = 20;
+/// The file that makes a server a sentinel.
+const SENTINEL_CONF: &str = "sentinel.conf";
 
 /// What the key of a network's index has in place of a host's name.
 const INDEX: &str = ":hosts";
@@ -41,7 +43,17 @@ impl RedisServer {
     ///
     /// In them, `{dir}` is the server's directory and `{port}` its port.
     pub fn start_with(args: &[&str]) -> RedisServer {
+        RedisServer::start_in(new_dir(), args)
+    }
+
+    /// Starts a sentinel with this configuration, and more arguments.
+    pub fn start_sentinel(conf: &str, args: &[&str]) -> RedisServer {
         let dir = new_dir();
+        std::fs::write(dir.join(SENTINEL_CONF), conf).expect("the directory can be written");
+        RedisServer::start_in(dir, args)
+    }
+
+    fn start_in(dir: PathBuf, args: &[&str]) -> RedisServer {
         let args: Vec<_> = args.iter().map(ToString::to_string).collect();
         for _ in 0..ATTEMPTS {
             let port = free_port();
@@ -183,7 +195,13 @@ fn launch(port: u16, dir: &Path, args: &[String]) -> Option<Child> {
             .replace("{port}", &port.to_string())
     };
     let port_text = port.to_string();
-    let mut child = Command::new("redis-server")
+    let mut command = Command::new("redis-server");
+    // A file that a sentinel keeps its state in.
+    let conf = Path::new(dir).join(SENTINEL_CONF);
+    if conf.exists() {
+        command.arg(conf).arg("--sentinel");
+    }
+    let mut child = command
         .args(["--port", &port_text, "--bind", "127.0.0.1", "--dir", dir])
         .args([
             "--save",
@@ -205,7 +223,7 @@ fn launch(port: u16, dir: &Path, args: &[String]) -> Option<Child> {
     // Reads until the server ends, as a full pipe would stop it.
     std::thread::spawn(move || {
         for line in BufReader::new(log).lines().map_while(Result::ok) {
-            if line.contains("Ready to accept connections") {
+            if line.contains("Ready to accept connections") || line.contains("Sentinel ID is") {
                 let _ = tell.send(());
             }
         }

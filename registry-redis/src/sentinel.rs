@@ -1,0 +1,110 @@
+//! Sentinels: from those who know to the server they name.
+//!
+//! Owns how sentinels are asked, and what their word is worth. Never follows
+//! their announcements: they are asked when it matters.
+//!
+//! A primary that was replaced does not know it yet: until a sentinel tells it,
+//! for some ten seconds, it takes writes that will be lost. Who goes on renewing
+//! a lease there holds nothing. So a connection is good for a moment only, and
+//! then the sentinels are asked whether it still leads to the primary.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use redis::{ErrorKind, RedisConnectionInfo, RedisResult, ServerErrorKind, Value};
+use tokio::time::timeout;
+use virtnet_core::{Cause, Failure};
+
+use crate::locate::{Fresh, Locator, config, shown};
+use crate::slot::Numbered;
+use crate::target::{Kind, Node};
+
+/// For how long a sentinel's word is good: less than the pause between any two
+/// renewals worth the name, as it is for their sake.
+const GOOD_FOR: Duration = Duration::from_secs(1);
+
+impl Locator {
+    /// For how long a connection is sure to lead to the right server, after it
+    /// did; `None` when the server itself says that it does no more.
+    pub(crate) fn good_for(&self) -> Option<Duration> {
+        match self.target.kind {
+            Kind::Sentinel(_) => Some(GOOD_FOR),
+            Kind::Server | Kind::Cluster => None,
+        }
+    }
+
+    /// Whether a connection to this server is no longer the one to use.
+    ///
+    /// When no sentinel answers within the time, it is kept: that they are down
+    /// is no reason to be so too.
+    pub(crate) async fn is_replaced(&self, node: &Node, within: Duration) -> bool {
+        let Kind::Sentinel(name) = &self.target.kind else {
+            return false;
+        };
+        let asking = self.first(|sentinel| self.ask_sentinel(sentinel, name));
+        matches!(timeout(within, asking).await, Ok(Ok(Some(named))) if named != *node)
+    }
+
+    /// Follows a sentinel to the server that it names.
+    pub(crate) async fn by_sentinel(
+        &self,
+        sentinel: &Node,
+        name: &str,
+        fresh: &Fresh<'_>,
+    ) -> Result<Numbered, Failure> {
+        let Some(node) = self.ask_sentinel(sentinel, name).await? else {
+            let text = format!("the sentinel {} knows no server {name:?}", shown(sentinel));
+            return Err(Failure::wrap(Cause::InvalidAddr, text));
+        };
+        let mut found = self.open(&node, fresh).await?;
+        // A sentinel that was cut off names one that was demoted meanwhile.
+        // Asked in this way as it needs no rights.
+        let hello = redis::cmd("HELLO").query_async(&mut found.connection).await;
+        let hello: HashMap<String, Value> = self.checked(hello)?;
+        match hello.get("role") {
+            Some(Value::BulkString(role)) if role == b"master" => Ok(found),
+            _ => {
+                let text = format!(
+                    "{} is a replica, though the sentinel {} sends us there",
+                    shown(&node),
+                    shown(sentinel)
+                );
+                Err(Failure::because(Cause::RegistryDown, text))
+            }
+        }
+    }
+
+    async fn ask_sentinel(&self, sentinel: &Node, name: &str) -> Result<Option<Node>, Failure> {
+        // User and password are the servers'; only sentinels that want to know
+        // them are told them.
+        let nobody = RedisConnectionInfo::default();
+        let answer = match self.ask_sentinel_as(nobody, sentinel, name).await {
+            Err(err) if err.code() == Some("NOAUTH") => {
+                let login = self.target.login.clone().set_db(0);
+                self.ask_sentinel_as(login, sentinel, name).await
+            }
+            answer => answer,
+        };
+        answer.map_err(|err| match err.kind() {
+            ErrorKind::Server(ServerErrorKind::ResponseError) => {
+                let text = format!("what is at {} is no sentinel: {err}", shown(sentinel));
+                Failure::wrap(Cause::Protocol, text)
+            }
+            _ => self.faults.failure(&err),
+        })
+    }
+
+    async fn ask_sentinel_as(
+        &self,
+        login: RedisConnectionInfo,
+        sentinel: &Node,
+        name: &str,
+    ) -> RedisResult<Option<Node>> {
+        let client = self.client(sentinel, login)?;
+        let config = config();
+        let connecting = client.get_multiplexed_async_connection_with_config(&config);
+        let mut ask = redis::cmd("SENTINEL");
+        ask.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
+        ask.query_async(&mut connecting.await?).await
+    }
+}

@@ -1,0 +1,94 @@
+//! The slot: which connection is the one in use, if there is one.
+//!
+//! Owns that memory is in step with it: what was read over a connection is
+//! forgotten with it. Never connects.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use tokio::time::Instant;
+
+use crate::memory::Memory;
+use crate::target::Node;
+
+/// A connection and its number, by which a call that found it broken takes
+/// away exactly that one, not its successor.
+#[derive(Clone)]
+pub(crate) struct Numbered {
+    pub(crate) number: u64,
+    /// The server at its other end.
+    pub(crate) node: Node,
+    pub(crate) connection: MultiplexedConnection,
+}
+
+pub(crate) struct Slot {
+    /// Shared with the connection's task, which tells it what is pushed.
+    pub(crate) memory: Arc<Memory>,
+    /// A plain lock: held to look at it or to change it, never to wait.
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// With the time at which it last was sure to lead to the right server.
+    current: Option<(Numbered, Instant)>,
+    /// The number of the last connection.
+    last: u64,
+}
+
+impl Slot {
+    pub(crate) fn new(memory: Memory) -> Slot {
+        Slot {
+            memory: Arc::new(memory),
+            state: Mutex::default(),
+        }
+    }
+
+    /// A number for one more connection.
+    pub(crate) fn next_number(&self) -> u64 {
+        let mut state = self.state();
+        state.last += 1;
+        state.last
+    }
+
+    pub(crate) fn current(&self) -> Option<Numbered> {
+        let state = self.state();
+        state.current.as_ref().map(|(current, _)| current.clone())
+    }
+
+    /// The connection, if it was sure to be the right one not longer ago.
+    pub(crate) fn confirmed_within(&self, age: Duration) -> Option<Numbered> {
+        let state = self.state();
+        let (current, confirmed) = state.current.as_ref()?;
+        (confirmed.elapsed() < age).then(|| current.clone())
+    }
+
+    pub(crate) fn install(&self, current: Numbered) {
+        // First, as it must know of the connection before a call can use it.
+        self.memory.tracks(current.number);
+        self.state().current = Some((current, Instant::now()));
+    }
+
+    /// It was the right one at that time.
+    pub(crate) fn confirm(&self, number: u64, at: Instant) {
+        if let Some((current, confirmed)) = &mut self.state().current
+            && current.number == number
+        {
+            *confirmed = at;
+        }
+    }
+
+    pub(crate) fn discard(&self, number: u64) {
+        self.memory.lost(number);
+        let mut state = self.state();
+        state
+            .current
+            .take_if(|(current, _)| current.number == number);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every change is whole even after a panic elsewhere.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
