@@ -4,6 +4,7 @@
 //! Owns the beds. Never says what is checked: `virtnet_core::conformance` does.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use virtnet::memory::MemoryHub;
@@ -48,6 +49,24 @@ impl Redis {
         let options = RedisOptions::default();
         let registry = RedisRegistry::connect(&self.0.url(), NETWORK, options).await;
         Arc::new(registry.unwrap())
+    }
+}
+
+/// After a check nothing is left in Redis.
+impl Drop for Redis {
+    fn drop(&mut self) {
+        // Subnetworks that were only dropped close in the background.
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let left = loop {
+            let left = self.0.keys();
+            if left.is_empty() || Instant::now() > deadline {
+                break left;
+            }
+            std::thread::yield_now();
+        };
+        if !std::thread::panicking() {
+            assert_eq!(left, [""; 0], "keys are left");
+        }
     }
 }
 
