@@ -227,7 +227,7 @@ fn bad_addresses_are_named() {
     let server = RedisServer::start();
     for (args, said) in [
         (&["listen", "β"][..], "\"β\": the port is missing"),
-        (&["listen", ":1"], "invalid hostname \"\""),
+        (&["listen", ":1"], "\":1\": the host is missing"),
         (&["listen", "β:70000"], "\"β:70000\": the port does not fit"),
         (&["dial", "--from", "α", "β"], "\"β\": the port is missing"),
         (&["dial", "--from", "", "β:1"], "invalid hostname \"\""),

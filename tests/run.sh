@@ -26,7 +26,7 @@ if ! command -v redis-server >/dev/null; then
 fi
 
 echo "== tests"
-cargo test --workspace --all-features "$@"
+cargo test --workspace --all-features --no-fail-fast "$@"
 
 # What moves a gigabyte is tested as it is used: optimised.
 echo "== a gigabyte between two processes"
