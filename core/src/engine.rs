@@ -57,6 +57,8 @@ pub trait Engine: Send + Sync + 'static {
     /// before. Streams that were dropped are delivered first, within a bound
     /// that the engine documents. Closing again succeeds and does nothing.
     ///
+    /// The subnetwork never drops the returned future, unless its runtime ends.
+    ///
     /// # Errors
     ///
     /// When something could not be delivered or released.
@@ -74,6 +76,8 @@ pub trait Engine: Send + Sync + 'static {
 /// - *writer*: takes bytes with backpressure. `poll_shutdown` ends the stream;
 ///   dropping the writer does the same, and what was written before is
 ///   delivered in the background. Neither blocks.
+/// - Both are dropped on any thread, also outside of the runtime, and wake by
+///   scheduling: a waker must not be run to its end within a poll.
 /// - Error kinds: `BrokenPipe` where the peer does not read any more,
 ///   `TimedOut` or `ConnectionReset` for a cut.
 pub struct ByteStream {

@@ -90,6 +90,8 @@ pub trait Registry: Send + Sync + 'static {
     /// [`Cause::RegistryDown`](crate::Cause::RegistryDown); closing again
     /// succeeds and does nothing.
     ///
+    /// The subnetwork never drops the returned future, unless its runtime ends.
+    ///
     /// # Errors
     ///
     /// When a name could not be freed.

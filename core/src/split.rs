@@ -16,7 +16,8 @@ use crate::{Addr, Cause};
 /// The reading half of a [`Conn`](crate::Conn), from
 /// [`into_split`](crate::Conn::into_split).
 ///
-/// Dropping it alone has no effect that the peer sees.
+/// Dropping it alone has no effect that the peer sees. Errors and cancel safety
+/// are those of [`Conn`](crate::Conn).
 #[derive(Debug)]
 pub struct OwnedReadHalf(Arc<Shared>);
 
@@ -24,7 +25,8 @@ pub struct OwnedReadHalf(Arc<Shared>);
 /// [`into_split`](crate::Conn::into_split).
 ///
 /// Dropping it half-closes the connection: the peer reads what was written,
-/// then end-of-file.
+/// then end-of-file. Errors and cancel safety are those of
+/// [`Conn`](crate::Conn).
 #[derive(Debug)]
 pub struct OwnedWriteHalf(Arc<Shared>);
 
