@@ -147,7 +147,10 @@
 //! remembered; and [`RedisOptions::remember`] after the question at the
 //! latest. Only names that were found are remembered.
 //!
-//! So an answer can be out of date for as long as the news is on its way.
+//! A lease that is renewed counts as a change: others ask once more then.
+//!
+//! So an answer can be out of date for as long as the news is on its way, or
+//! waits for a thread to read it.
 //! Whoever finds that it led nowhere calls
 //! [`requery`](virtnet_core::Registry::requery), which asks Redis; a dial does.
 //!

@@ -11,7 +11,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use redis::{ErrorKind, RedisConnectionInfo, RedisResult, ServerErrorKind, Value};
+use redis::{ErrorKind, ProtocolVersion, RedisConnectionInfo, RedisResult, ServerErrorKind, Value};
 use tokio::time::timeout;
 use virtnet_core::{Cause, Failure};
 
@@ -59,7 +59,12 @@ impl Locator {
         let mut found = self.open(&node, fresh).await?;
         // A sentinel that was cut off names one that was demoted meanwhile.
         // Asked in this way as it needs no rights.
-        let hello = redis::cmd("HELLO").query_async(&mut found.connection).await;
+        let mut hello = redis::cmd("HELLO");
+        hello.arg(match self.protocol {
+            ProtocolVersion::RESP3 => 3,
+            _ => 2,
+        });
+        let hello = hello.query_async(&mut found.connection).await;
         let hello: HashMap<String, Value> = self.checked(hello)?;
         match hello.get("role") {
             Some(Value::BulkString(role)) if role == b"master" => Ok(found),

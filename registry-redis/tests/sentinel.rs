@@ -12,18 +12,11 @@ use calls::*;
 use fleet::{NAME, Sentinels, agreed};
 use support::{RedisServer, free_port};
 use tokio::time::timeout;
-use virtnet_core::{Cause, Registry, RegistryError};
+use virtnet_core::{Cause, Registry};
 use virtnet_registry_redis::{RedisOptions, RedisRegistry};
 
 const ADDR: &str = "10.0.0.2:4433";
 const ELSEWHERE: &str = "10.0.0.3:4433";
-
-async fn refused(url: &str) -> RegistryError {
-    let joined = RedisRegistry::connect(url, "n", RedisOptions::default()).await;
-    let err = joined.expect_err("it must be refused");
-    println!("{}", chain(&err));
-    err
-}
 
 /// Leases that end within the patience of a test.
 fn short() -> RedisOptions {
@@ -232,58 +225,4 @@ async fn at_no_time_two_hold_a_name() {
     assert!(!host.holds("a") && contender.holds("a"));
     host.close().await.unwrap();
     contender.close().await.unwrap();
-}
-
-#[tokio::test]
-async fn mistakes_are_told_apart_from_outages() {
-    let fleet = Sentinels::start().await;
-    let sentinel = fleet.sentinels[0].port();
-    let err = refused(&format!("redis+sentinel://127.0.0.1:{sentinel}/other")).await;
-    assert_eq!(err.cause(), Cause::InvalidAddr);
-    assert!(
-        err.to_string().contains("knows no server \"other\""),
-        "{err}"
-    );
-
-    // Neither is what it is taken for.
-    let server = fleet.primary.port();
-    let err = refused(&format!("redis+sentinel://127.0.0.1:{server}/{NAME}")).await;
-    assert_eq!(err.cause(), Cause::Protocol);
-    assert!(err.to_string().contains("is no sentinel"), "{err}");
-    let err = refused(&format!("redis://127.0.0.1:{sentinel}")).await;
-    assert_ne!(err.cause(), Cause::RegistryDown, "{}", chain(&err));
-
-    // One that is there is enough; none is an outage, and within the deadline.
-    let nobody = free_port();
-    let url = format!("redis+sentinel://127.0.0.1:{nobody},127.0.0.1:{sentinel}/{NAME}");
-    join_url(&url, "n").await.close().await.unwrap();
-    fleet.sentinels[0].pause();
-    let begin = Instant::now();
-    let err = refused(&url).await;
-    assert_eq!(err.cause(), Cause::RegistryDown, "{}", chain(&err));
-    assert!(begin.elapsed() < 2 * RedisOptions::default().deadline);
-    fleet.sentinels[0].resume();
-}
-
-#[tokio::test]
-async fn sentinels_that_want_a_password_are_given_it() {
-    let fleet = Sentinels::start().await;
-    let protect = |server: &RedisServer| {
-        let set = ["ACL", "SETUSER", "default", "resetpass", ">hunter2"];
-        assert_eq!(server.command(&set), ["+OK"]);
-    };
-    // The servers' is not the sentinels': those that ask for none get none.
-    protect(&fleet.primary);
-    let at = format!("127.0.0.1:{}/{NAME}", fleet.sentinels[0].port());
-    let url = format!("redis+sentinel://:hunter2@{at}");
-    join_url(&url, "n").await.close().await.unwrap();
-    let err = refused(&format!("redis+sentinel://{at}")).await;
-    assert_eq!(err.cause(), Cause::PermissionDenied);
-    protect(&fleet.sentinels[0]);
-    join_url(&url, "n").await.close().await.unwrap();
-    for login in ["", ":wrong@"] {
-        let err = refused(&format!("redis+sentinel://{login}{at}")).await;
-        assert_eq!(err.cause(), Cause::PermissionDenied);
-        assert!(!chain(&err).contains("wrong"), "{}", chain(&err));
-    }
 }
