@@ -31,6 +31,10 @@ async fn renew(inner: &Inner) {
             // What a stopped process finds out when it goes on: it looks into
             // its names at once, not when its timer says so.
             () = inner.names.overdue() => {}
+            // It may be a server that was restarted empty, or another one after
+            // a failover. Not at once, so that one that hangs up on each
+            // connection is not asked without end.
+            () = inner.link.shaken() => sleep(FIRST_PAUSE).await,
             () = sleep_until(next) => {}
         }
         next = Instant::now() + interval;

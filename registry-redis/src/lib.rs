@@ -99,7 +99,8 @@
 //! - closing frees names at once, and a process that was killed leaves them
 //!   taken for a lease at the most;
 //! - a Redis that was restarted empty, flushed, or failed over to a replica that
-//!   had not seen the announcement, is healed by the next renewal;
+//!   had not seen the announcement, is healed by the next renewal. That is
+//!   brought forward when the connection is lost, or Redis tells us of the flush;
 //! - while Redis is down renewals go on trying, at least once in a second and a
 //!   deadline. Nothing is forgotten meanwhile.
 //!
@@ -117,7 +118,8 @@
 //!
 //! - *Replication is asynchronous.* A failover can lose an announcement that was
 //!   confirmed, and another can then announce the name. Both hold it until the
-//!   first has heard of it: until its next renewal, which is answered within
+//!   first has heard of it: mostly as soon as its connection is replaced; at the
+//!   latest until its next renewal, which is answered within
 //!   [`RedisOptions::renewal`] and [`RedisOptions::deadline`] (7 s), or, if it
 //!   does not reach Redis, for nine tenths of its lease (13.5 s). The same goes
 //!   for a server that lost its memory, for one whose time of day is set forward,

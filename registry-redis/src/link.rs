@@ -84,7 +84,12 @@ impl Link {
     }
 
     pub(crate) fn memory(&self) -> &Memory {
-        &self.slot.memory
+        &self.slot.ear.memory
+    }
+
+    /// Waits until the server may have forgotten what it knew of us.
+    pub(crate) async fn shaken(&self) {
+        self.slot.shaken().await;
     }
 
     /// Runs one command; the error is the server's, or that there is none.
@@ -229,9 +234,9 @@ impl Link {
         if !self.memory().is_on() {
             return (number, config);
         }
-        let memory = Arc::clone(&self.slot.memory);
+        let ear = Arc::clone(&self.slot.ear);
         let hear = move |push: PushInfo| {
-            memory.heard(number, &push);
+            ear.heard(number, &push);
             Ok::<_, Infallible>(())
         };
         (number, config.set_push_sender(hear))

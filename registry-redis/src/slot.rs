@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
+use redis::{PushInfo, PushKind, Value};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::memory::Memory;
@@ -23,16 +25,41 @@ pub(crate) struct Numbered {
 }
 
 pub(crate) struct Slot {
-    /// Shared with the connection's task, which tells it what is pushed.
-    pub(crate) memory: Arc<Memory>,
+    pub(crate) ear: Arc<Ear>,
     /// A plain lock: held to look at it or to change it, never to wait.
     state: Mutex<State>,
+}
+
+/// Shared with the connection's task, which tells it what is pushed. It does not
+/// hold the connection, which would then never end.
+pub(crate) struct Ear {
+    pub(crate) memory: Memory,
+    /// Told when the server may have forgotten what it knew of us.
+    shaken: Notify,
+}
+
+impl Ear {
+    /// What was pushed on a connection.
+    pub(crate) fn heard(&self, number: u64, push: &PushInfo) {
+        self.memory.heard(number, push);
+        let is_upheaval = match push.kind {
+            PushKind::Disconnection => true,
+            // It names no keys: all data was flushed.
+            PushKind::Invalidate => !matches!(push.data[..], [Value::Array(_)]),
+            _ => false,
+        };
+        if is_upheaval {
+            self.shaken.notify_one();
+        }
+    }
 }
 
 #[derive(Default)]
 struct State {
     /// With the time at which it last was sure to lead to the right server.
     current: Option<(Numbered, Instant)>,
+    /// Whether there was a connection before.
+    had_one: bool,
     /// The number of the last connection.
     last: u64,
 }
@@ -40,7 +67,10 @@ struct State {
 impl Slot {
     pub(crate) fn new(memory: Memory) -> Slot {
         Slot {
-            memory: Arc::new(memory),
+            ear: Arc::new(Ear {
+                memory,
+                shaken: Notify::new(),
+            }),
             state: Mutex::default(),
         }
     }
@@ -66,8 +96,18 @@ impl Slot {
 
     pub(crate) fn install(&self, current: Numbered) {
         // First, as it must know of the connection before a call can use it.
-        self.memory.tracks(current.number);
-        self.state().current = Some((current, Instant::now()));
+        self.ear.memory.tracks(current.number);
+        let mut state = self.state();
+        state.current = Some((current, Instant::now()));
+        if std::mem::replace(&mut state.had_one, true) {
+            self.ear.shaken.notify_one();
+        }
+    }
+
+    /// Waits until there is another connection, or the one that there is was
+    /// lost, or all data was flushed; or did so since the last wait.
+    pub(crate) async fn shaken(&self) {
+        self.ear.shaken.notified().await;
     }
 
     /// It was the right one at that time.
@@ -80,7 +120,7 @@ impl Slot {
     }
 
     pub(crate) fn discard(&self, number: u64) {
-        self.memory.lost(number);
+        self.ear.memory.lost(number);
         let mut state = self.state();
         state
             .current

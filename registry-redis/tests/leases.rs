@@ -6,7 +6,6 @@ mod calls;
 mod proxy;
 mod support;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use calls::*;
@@ -62,42 +61,56 @@ async fn a_name_is_leased_and_kept_for_as_long_as_it_is_renewed() {
     assert_eq!(server.keys(), [""; 0]);
 }
 
-#[tokio::test]
-async fn a_server_that_forgot_everything_is_told_again() {
+/// Lets a server forget everything; returns how long it took to be healed.
+async fn healed(remember: Duration, forget: impl FnOnce(&mut RedisServer)) -> Duration {
     let mut server = RedisServer::start();
-    let registry = Arc::new(join(&server, "n").await);
+    let mut options = RedisOptions::default();
+    options.remember = remember;
+    let registry = join_with(&server.url(), "n", options).await;
     let names: Vec<_> = (0..50).map(|n| format!("h{n}")).collect();
     for name in &names {
         registry.announce(name, ADDR).await.unwrap();
     }
     let value = server.get("virtnet:{n}:h7");
-    for row in ["FLUSHALL", "restarted empty"] {
-        match row {
-            "FLUSHALL" => drop(server.command(&["FLUSHALL"])),
-            _ => server.restart(),
-        }
-        let begin = Instant::now();
-        let other = join(&server, "n").await;
-        let missing = other.query("h7").await.unwrap_err();
+    let begin = Instant::now();
+    forget(&mut server);
+    let other = join(&server, "n").await;
+    if let Err(missing) = other.query("h7").await {
         assert_eq!(missing.cause(), Cause::NoSuchHost);
-        // Against ourselves it is still ours, and stays so.
-        let again = registry.announce("h7", ADDR).await.unwrap_err();
-        assert_eq!(again.cause(), Cause::HostAlreadyRegistered);
-        eventually("all names are back", || server.keys().len() == 50).await;
-        let took = begin.elapsed();
-        assert!(took < HEALED, "{took:?}");
-        assert_eq!(
-            server.get("virtnet:{n}:h7"),
-            value,
-            "it is the same owner's"
-        );
-        assert_eq!(other.query("h7").await.unwrap(), ADDR);
-        assert!(names.iter().all(|name| registry.holds(name)));
-        figure(row, &format!("50 names healed after {took:.1?} [5 s]"));
-        other.close().await.unwrap();
     }
-    registry.close().await.unwrap();
+    eventually("all names are back", || server.keys().len() == 50).await;
+    let took = begin.elapsed();
+    assert!(took < HEALED, "{took:?}");
+    assert_eq!(
+        server.get("virtnet:{n}:h7"),
+        value,
+        "it is the same owner's"
+    );
+    assert_eq!(other.query("h7").await.unwrap(), ADDR);
+    assert!(names.iter().all(|name| registry.holds(name)));
+    assert!(poll_at_most(1, registry.lost().as_mut()).await.is_none());
+    for registry in [other, registry] {
+        registry.close().await.unwrap();
+    }
     assert_eq!(server.keys(), [""; 0]);
+    took
+}
+
+#[tokio::test]
+async fn a_server_that_forgot_everything_is_told_again() {
+    // With pushes, by which a flush is heard of; and without.
+    for remember in [Duration::from_secs(5), Duration::ZERO] {
+        let flushed = healed(remember, |server| drop(server.command(&["FLUSHALL"]))).await;
+        let restarted = healed(remember, RedisServer::restart).await;
+        let pushes = if remember.is_zero() {
+            "no pushes"
+        } else {
+            "pushes"
+        };
+        let row = format!("FLUSHALL, restarted empty ({pushes})");
+        let what = format!("50 names healed after {flushed:.1?}, {restarted:.1?} [5 s]");
+        figure(&row, &what);
+    }
 }
 
 #[tokio::test]
