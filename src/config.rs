@@ -6,8 +6,11 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::quic::{QuicConfig, Secret};
+use crate::redis::RedisOptions;
+use crate::registries::Access;
 use crate::setting::{Setting, redacted};
 
 /// The network that is joined when none is named.
@@ -36,6 +39,7 @@ pub const DEFAULT_REGISTRY: &str = "memory:";
 pub struct Config {
     pub(crate) network: Setting,
     pub(crate) registry: Setting,
+    pub(crate) access: Access,
     pub(crate) proof: Option<Proof>,
     pub(crate) bind: Option<Setting>,
     pub(crate) advertise: Option<Setting>,
@@ -60,6 +64,7 @@ impl Config {
         Config {
             network: Setting::new("network", network.into()),
             registry: Setting::new("registry", DEFAULT_REGISTRY.to_owned()),
+            access: Access::default(),
             proof: None,
             bind: None,
             advertise: None,
@@ -73,11 +78,77 @@ impl Config {
         self
     }
 
-    /// The registry's URL: `memory:`, whose networks are within this process
-    /// and which needs no secret; `redis://user:password@host:port/db`, or
-    /// `rediss://` for TLS.
+    /// The registry's URL:
+    ///
+    /// - `memory:`, whose networks are within this process and which needs no
+    ///   secret;
+    /// - `redis://user:password@host:port/db`, a Redis server;
+    /// - `redis+sentinel://user:password@host:port,host:port/name/db`, the server
+    ///   that those sentinels know by that name;
+    /// - `redis+cluster://user:password@host:port,host:port`, a Redis Cluster, of
+    ///   which any nodes are named.
+    ///
+    /// Of the last three all but a host, and the name, may be left out. With
+    /// `rediss` in place of `redis` they speak TLS.
     pub fn registry(mut self, url: impl Into<String>) -> Config {
         self.registry = Setting::new("registry", url.into());
+        self
+    }
+
+    /// Trusts registries whose certificate is by an authority in this PEM file,
+    /// in place of the system's. For TLS, so for URLs with `rediss`.
+    pub fn registry_ca(mut self, file: impl Into<PathBuf>) -> Config {
+        self.access.ca = Some(file.into());
+        self
+    }
+
+    /// Shows the registry who we are, by TLS: a certificate, with those that
+    /// link it to its authority, and its key, each in a PEM file.
+    pub fn registry_cert(
+        mut self,
+        certificate: impl Into<PathBuf>,
+        key: impl Into<PathBuf>,
+    ) -> Config {
+        self.access.identity = Some((certificate.into(), key.into()));
+        self
+    }
+
+    /// For how long the names of a process that was killed stay taken: from
+    /// 100 ms to a day, by default 15 seconds.
+    ///
+    /// The names are renewed each third of it. A host whose registry can't be
+    /// reached for nine tenths of it accepts nothing until it can again, so a
+    /// short one stands shorter outages. `memory:` has no leases.
+    pub fn lease(mut self, lease: Duration) -> Config {
+        self.access.lease = Some(lease);
+        self
+    }
+
+    /// Changes what else can be set of a registry on Redis, such as the deadline
+    /// of its calls.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let config = virtnet::Config::new("quicα").tune_redis(|mut redis| {
+    ///     redis.deadline = Duration::from_secs(1);
+    ///     redis
+    /// });
+    /// ```
+    pub fn tune_redis(
+        mut self,
+        change: impl Fn(RedisOptions) -> RedisOptions + Send + Sync + 'static,
+    ) -> Config {
+        self.access.tune = Some(Arc::new(change));
+        self
+    }
+
+    /// Has people told what does no harm yet: a registry that may drop names, or
+    /// that has an entry which cannot be read. Each is one sentence.
+    ///
+    /// What a registry finds on joining is also logged with `tracing`, by itself.
+    pub fn on_warning(mut self, tell: impl Fn(&str) + Send + Sync + 'static) -> Config {
+        self.access.warned = Some(Arc::new(tell));
         self
     }
 

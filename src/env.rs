@@ -7,6 +7,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use virtnet_core::SubNetwork;
 
@@ -23,6 +24,10 @@ const ADVERTISE: &str = "VIRTNET_ADVERTISE";
 const CA: &str = "VIRTNET_CA";
 const CERT: &str = "VIRTNET_CERT";
 const KEY: &str = "VIRTNET_KEY";
+const REGISTRY_CA: &str = "VIRTNET_REGISTRY_CA";
+const REGISTRY_CERT: &str = "VIRTNET_REGISTRY_CERT";
+const REGISTRY_KEY: &str = "VIRTNET_REGISTRY_KEY";
+const LEASE: &str = "VIRTNET_LEASE";
 
 /// Joins the network that the environment names: [`Config::from_env`] and
 /// [`Config::join`] in one.
@@ -60,6 +65,9 @@ impl Config {
     /// |---|---|
     /// | `VIRTNET_NETWORK` | [`network`](Config::network), by default [`DEFAULT_NETWORK`] |
     /// | `VIRTNET_REGISTRY` | [`registry`](Config::registry), by default [`DEFAULT_REGISTRY`](crate::DEFAULT_REGISTRY) |
+    /// | `VIRTNET_REGISTRY_CA` | [`registry_ca`](Config::registry_ca) |
+    /// | `VIRTNET_REGISTRY_CERT`, `VIRTNET_REGISTRY_KEY` | [`registry_cert`](Config::registry_cert) |
+    /// | `VIRTNET_LEASE` | [`lease`](Config::lease), in seconds |
     /// | `VIRTNET_SECRET` | [`secret`](Config::secret) |
     /// | `VIRTNET_SECRET_FILE` | [`secret_file`](Config::secret_file) |
     /// | `VIRTNET_CA`, `VIRTNET_CERT`, `VIRTNET_KEY` | [`pki_files`](Config::pki_files) |
@@ -72,7 +80,8 @@ impl Config {
     /// # Errors
     ///
     /// A [`SettingError`] that names the variable, for one that is not UTF-8, a
-    /// secret that is none, and for several proofs, or a part of one.
+    /// secret that is none, a lease that is no number, and for several proofs, or
+    /// a part of one.
     pub fn from_env() -> Result<Config, SettingError> {
         Config::from_vars(env::var_os)
     }
@@ -102,6 +111,9 @@ impl Config {
         if let Some(registry) = vars.text(REGISTRY)? {
             config.registry = registry;
         }
+        config.access.ca = vars.get(REGISTRY_CA).map(PathBuf::from);
+        config.access.identity = vars.registry_identity()?;
+        config.access.lease = vars.seconds(LEASE)?;
         config.proof = vars.proof()?;
         config.bind = vars.text(BIND)?;
         config.advertise = vars.text(ADVERTISE)?;
@@ -125,6 +137,29 @@ impl<F: Fn(&'static str) -> Option<OsString>> Vars<F> {
             // It may be a secret or have a password in it, so it is not shown.
             Err(_) => Err(SettingError::new(name, None, "it is not UTF-8")),
         }
+    }
+
+    fn seconds(&self, name: &'static str) -> Result<Option<Duration>, SettingError> {
+        let Some(text) = self.text(name)? else {
+            return Ok(None);
+        };
+        let seconds = text.value.parse().map(Duration::try_from_secs_f64);
+        match seconds {
+            Ok(Ok(time)) => Ok(Some(time)),
+            _ => Err(text.refuse("it is no number of seconds, as 15 or 0.5 are")),
+        }
+    }
+
+    fn registry_identity(&self) -> Result<Option<(PathBuf, PathBuf)>, SettingError> {
+        let file = |name| self.get(name).map(PathBuf::from);
+        let missing = match (file(REGISTRY_CERT), file(REGISTRY_KEY)) {
+            (None, None) => return Ok(None),
+            (Some(certificate), Some(key)) => return Ok(Some((certificate, key))),
+            (Some(_), None) => REGISTRY_KEY,
+            (None, Some(_)) => REGISTRY_CERT,
+        };
+        let what = format!("it is not set, but {REGISTRY_CERT} and {REGISTRY_KEY} go together");
+        Err(SettingError::new(missing, None, what))
     }
 
     fn proof(&self) -> Result<Option<Proof>, SettingError> {
@@ -185,6 +220,34 @@ mod tests {
             assert_eq!(config.network.value, DEFAULT_NETWORK);
             assert_eq!(config.registry.value, crate::DEFAULT_REGISTRY);
             assert!(config.proof.is_none());
+        }
+    }
+
+    #[test]
+    fn how_the_registry_is_used() {
+        let vars = [
+            (REGISTRY_CA, "a"),
+            (REGISTRY_CERT, "b"),
+            (REGISTRY_KEY, "c"),
+            (LEASE, "0.5"),
+        ];
+        let access = read(&vars).unwrap().access;
+        assert_eq!(access.ca, Some("a".into()));
+        assert_eq!(access.identity, Some(("b".into(), "c".into())));
+        assert_eq!(access.lease, Some(Duration::from_millis(500)));
+
+        for (vars, said) in [
+            (&vars[1..2], "VIRTNET_REGISTRY_KEY: it is not set"),
+            (&vars[2..3], "VIRTNET_REGISTRY_CERT: it is not set"),
+            (
+                &[(LEASE, "soon")],
+                "VIRTNET_LEASE \"soon\": it is no number",
+            ),
+            (&[(LEASE, "-1")], "VIRTNET_LEASE \"-1\": it is no number"),
+            (&[(LEASE, "NaN")], "VIRTNET_LEASE \"NaN\": it is no number"),
+        ] {
+            let err = read(vars).unwrap_err().to_string();
+            assert!(err.starts_with(said), "{err}");
         }
     }
 

@@ -7,7 +7,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use virtnet_core::{Addr, Cause, Failure, RegistryError, SubNetwork};
+use virtnet_core::{Addr, Cause, Failure, OpError, RegistryError, SubNetwork};
 
 use crate::Config;
 use crate::config::Proof;
@@ -16,7 +16,7 @@ use crate::registries::RegistryUrl;
 use crate::route::local_ip_towards;
 use crate::setting::SettingError;
 
-/// Why a network could not be joined.
+/// Why a network could not be joined, or looked at.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JoinError {
@@ -29,6 +29,9 @@ pub enum JoinError {
     /// The engine can't work as it was set up.
     #[error(transparent)]
     Engine(Failure),
+    /// Hosts were [waited for](Config::wait_for_hosts) in vain.
+    #[error(transparent)]
+    Wait(OpError),
 }
 
 impl From<JoinError> for io::Error {
@@ -37,6 +40,7 @@ impl From<JoinError> for io::Error {
             JoinError::Setting(_) => io::ErrorKind::InvalidInput,
             JoinError::Registry(err) => err.cause().kind(),
             JoinError::Engine(failure) => failure.cause().kind(),
+            JoinError::Wait(err) => err.cause().kind(),
         };
         io::Error::new(kind, err)
     }
@@ -68,7 +72,7 @@ impl Config {
             return Err(self.no_secret().into());
         }
         let bind = self.bind_addr(&url)?;
-        let opened = url.open(network).await?;
+        let opened = url.open(network, &self.access).await?;
         let identity = given.or_else(|| opened.secret.map(Identity::secret));
         let identity = identity.ok_or_else(|| self.no_secret())?;
 
@@ -89,22 +93,7 @@ impl Config {
         .map_err(|err| self.network.refuse(err).into())
     }
 
-    /// The network's hosts, sorted by name, each with where the engine of its
-    /// subnetwork says that it is reached: `host:port`. Needs no secret.
-    ///
-    /// # Errors
-    ///
-    /// As of [`join`](Config::join).
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future leaves nothing behind.
-    pub async fn hosts(&self) -> Result<Vec<(String, String)>, JoinError> {
-        let url = RegistryUrl::parse(&self.registry)?;
-        Ok(url.hosts(self.checked_network()?).await?)
-    }
-
-    fn checked_network(&self) -> Result<&str, SettingError> {
+    pub(crate) fn checked_network(&self) -> Result<&str, SettingError> {
         let network = &*self.network.value;
         // The host does not matter: it is the network's name that is checked.
         match Addr::new(network, "host", 0) {

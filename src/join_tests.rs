@@ -84,11 +84,13 @@ async fn two_joins_in_one_process_are_one_network() {
     let beta = two.new_host("β").await.unwrap();
     let hosts = Config::new("two joins").hosts().await.unwrap();
     assert_eq!(
-        hosts.iter().map(|(host, _)| &**host).collect::<Vec<_>>(),
+        hosts.iter().map(|host| &*host.name).collect::<Vec<_>>(),
         ["α", "β"]
     );
     assert!(
-        hosts.iter().all(|(_, at)| at.starts_with("127.0.0.1:")),
+        hosts
+            .iter()
+            .all(|host| host.address.starts_with("127.0.0.1:")),
         "{hosts:?}"
     );
 

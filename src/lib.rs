@@ -71,8 +71,21 @@
 //! [`quic`] carries the connections, one UDP socket per host. Every QUIC
 //! connection is mutually authenticated as the *name* of the host on that
 //! network: by a [`quic::Secret`] that all members share, or by certificates of
-//! your own ([`Config::pki_files`]). [`redis`] keeps the names. How a machine is
-//! reached is found out, or set with [`Config::advertise`].
+//! your own ([`Config::pki_files`]). How a machine is reached is found out, or set
+//! with [`Config::advertise`].
+//!
+//! [`redis`] keeps the names: in a Redis server, `redis://host:port`, or in
+//! several, `redis+sentinel://` and `redis+cluster://`; each with `rediss` for TLS
+//! ([`Config::registry`], [`Config::registry_ca`]). Names are *leased*, and
+//! renewed as long as their process lives: closing frees them at once, and those
+//! of a process that was killed are free after the lease, 15 seconds unless
+//! [`Config::lease`] says otherwise. A host that can't be sure of its name any
+//! more accepts nothing until it can, and goes down if another has taken it.
+//!
+//! A test that needs hosts of other processes waits for them with
+//! [`SubNetwork::wait_for_hosts`], or from outside of the network with
+//! [`Config::wait_for_hosts`]. Tests that run side by side share one Redis by
+//! naming their networks differently.
 //!
 //! # Bringing your own
 //!
@@ -87,6 +100,7 @@
 mod config;
 mod env;
 mod join;
+mod look;
 mod registries;
 mod route;
 mod setting;
@@ -94,6 +108,7 @@ mod setting;
 pub use config::{Config, DEFAULT_NETWORK, DEFAULT_REGISTRY};
 pub use env::join;
 pub use join::JoinError;
+pub use look::HostInfo;
 pub use setting::SettingError;
 
 pub use virtnet_core::{

@@ -1,8 +1,8 @@
-//! The command's small parts: the demonstration, secrets, names, the list of
-//! hosts, and what it says when it can't do what it is asked to.
+//! The command's small parts: the demonstration, secrets, names, and what it says
+//! when it can't do what it is asked to.
 //!
 //! Owns what is on stdout and stderr, line by line. Never pipes data: that is in
-//! `cli_pipe.rs`.
+//! `cli_pipe.rs`; who is on a network is asked in `cli_hosts.rs`.
 
 mod support;
 
@@ -83,42 +83,6 @@ fn the_name_for_a_certificate_depends_on_network_and_host() {
 }
 
 #[test]
-fn hosts_are_listed_with_their_addresses() {
-    let server = RedisServer::start();
-    let hosts = |args: &[&str]| {
-        // No secret is needed to look.
-        run(command(args).env("VIRTNET_REGISTRY", server.url())).success()
-    };
-    assert_eq!(hosts(&["hosts"]), "");
-    let mut listeners = ["β:1", "α:1"].map(|addr| {
-        let mut listener = start(&mut member(&server.url(), &["listen", addr]));
-        listener.wait_for(&format!("listening {addr}"));
-        listener
-    });
-
-    let text = hosts(&["hosts"]);
-    let lines: Vec<_> = text
-        .lines()
-        .map(|line| line.split_once('\t').unwrap())
-        .collect();
-    assert_eq!(
-        lines.iter().map(|line| line.0).collect::<Vec<_>>(),
-        ["α", "β"]
-    );
-    for ((name, address), json) in lines.iter().zip(hosts(&["hosts", "--json"]).lines()) {
-        // Found by the way to the registry, which is on this machine.
-        assert!(address.starts_with("127.0.0.1:"), "{text}");
-        let json: Value = serde_json::from_str(json).unwrap();
-        assert_eq!(
-            (&json["host"], &json["address"]),
-            (&(*name).into(), &(*address).into())
-        );
-    }
-    assert_eq!(hosts(&["hosts", "--network", "another"]), "");
-    listeners.iter_mut().for_each(support::Running::kill);
-}
-
-#[test]
 fn a_bad_setting_is_named_and_no_secret_is_shown() {
     let dial = ["dial", "--from", "α", "β:1"];
     let nowhere = format!("redis://127.0.0.1:{}", free_port());
@@ -139,6 +103,13 @@ fn a_bad_setting_is_named_and_no_secret_is_shown() {
             "redis://u:hunter2@h:x",
             "VIRTNET_REGISTRY \"redis://***@h:x\": its port",
         ),
+        (
+            "VIRTNET_REGISTRY_KEY",
+            "x",
+            "VIRTNET_REGISTRY_CERT: it is not set",
+        ),
+        ("VIRTNET_REGISTRY_CA", "x", "the CA file \"x\""),
+        ("VIRTNET_LEASE", "0", "the lease must be from"),
         ("VIRTNET_SECRET", "", "virtnet keygen"),
         ("VIRTNET_SECRET", "hunter2", "VIRTNET_SECRET: "),
         (
@@ -204,6 +175,10 @@ fn options_take_the_place_of_variables_before_and_after_the_subcommand() {
             &["--ca", "x", "--key", "y"],
             "--ca, --cert and --key go together",
         ),
+        (
+            &["--registry-cert", "x"],
+            "--registry-cert and --registry-key go together",
+        ),
     ] {
         let reason = run(member(&server.url(), &["listen", "β:1"]).args(args)).failure();
         assert!(reason.contains(said), "{reason}");
@@ -247,6 +222,9 @@ fn bad_usage_has_an_exit_code_of_its_own() {
         &["dial", "β:1"],
         &["listen"],
         &["demo", "--json=x"],
+        &["wait"],
+        &["wait", "α", "--timeout", "soon"],
+        &["hosts", "--lease", "-1"],
     ] {
         let ended = run(command(args).env("VIRTNET_SECRET", SECRET));
         assert_eq!(ended.code, Some(2), "{ended:?}");

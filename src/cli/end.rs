@@ -63,6 +63,12 @@ pub(crate) fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
+/// Tells people what does no harm yet: in one line, whatever is in it.
+pub(crate) fn warn(what: &str) {
+    let what = what.replace(char::is_control, " ");
+    say(&format!("virtnet: warning: {what}"));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,28 +1,102 @@
-//! `virtnet hosts`: who is on the network, and where.
+//! `virtnet hosts`: who is on the network, where, and how surely.
 //!
-//! Owns the two formats. Never joins the network, so it needs no secret.
+//! Owns the three formats: columns for people, tabs and JSON for programs. Never
+//! joins the network, so it needs no secret.
 
 use std::io::{self, IsTerminal};
+use std::time::Duration;
+
+use serde_json::Value;
+use virtnet::HostInfo;
 
 use super::end::{End, print, print_json};
 use super::options::Options;
 use super::session::Signals;
 
+/// How much of an owner's 32 digits people need to tell two apart.
+const SHORT: usize = 8;
+
+type Row = [String; 4];
+
 pub(crate) async fn hosts(options: Options, json: bool, signals: &mut Signals) -> Result<(), End> {
     let config = options.shared_config()?;
     let hosts = signals.or(config.hosts()).await??;
-    // Programs split the line at the tab; people want columns.
-    let longest = hosts.iter().map(|(host, _)| host.chars().count()).max();
-    let width = longest.filter(|_| io::stdout().is_terminal()).unwrap_or(0);
-    for (host, address) in &hosts {
-        if json {
-            print_json(
-                &[("host", (&**host).into()), ("address", (&**address).into())],
-                &[],
-            )?;
-        } else {
-            print(&format!("{host:<width$}\t{address}"))?;
-        }
+    if json {
+        return hosts.iter().try_for_each(print_object);
     }
-    Ok(())
+    let rows = hosts.iter().map(row);
+    if io::stdout().is_terminal() {
+        return aligned(rows.collect())
+            .iter()
+            .try_for_each(|line| print(line));
+    }
+    rows.map(|row| row.join("\t"))
+        .try_for_each(|line| print(&line))
+}
+
+fn print_object(host: &HostInfo) -> Result<(), End> {
+    let millis = |left: Duration| u64::try_from(left.as_millis()).ok();
+    let left = host.lease_left.and_then(millis);
+    print_json(
+        &[
+            ("host", (&*host.name).into()),
+            ("address", (&*host.address).into()),
+            ("lease_ms", left.map_or(Value::Null, Value::from)),
+            ("owner", host.owner.as_deref().into()),
+        ],
+        &[],
+    )
+}
+
+fn row(host: &HostInfo) -> Row {
+    let none = || "-".to_owned();
+    let left = |left: Duration| format!("{:.1}s", left.as_secs_f64());
+    let short = |owner: &String| owner.chars().take(SHORT).collect();
+    [
+        host.name.clone(),
+        host.address.clone(),
+        host.lease_left.map_or_else(none, left),
+        host.owner.as_ref().map_or_else(none, short),
+    ]
+}
+
+/// Lines of columns under their titles; none for nobody.
+fn aligned(mut rows: Vec<Row>) -> Vec<String> {
+    if rows.is_empty() {
+        return Vec::new();
+    }
+    rows.insert(0, ["HOST", "ADDRESS", "LEASE", "OWNER"].map(str::to_owned));
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.max().unwrap_or(0)
+    };
+    let widths = [0, 1, 2].map(width);
+    let line = |[name, address, left, owner]: &Row| {
+        let [one, two, three] = widths;
+        format!("{name:<one$}  {address:<two$}  {left:>three$}  {owner}")
+    };
+    rows.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_see_columns() {
+        let rows = [
+            ["α", "10.0.0.2:41873", "13.2s", "9f86d081"],
+            ["database", "10.0.0.3:7", "-", "-"],
+        ];
+        let rows = rows.map(|row| row.map(str::to_owned));
+        assert_eq!(
+            aligned(rows.to_vec()),
+            [
+                "HOST      ADDRESS         LEASE  OWNER",
+                "α         10.0.0.2:41873  13.2s  9f86d081",
+                "database  10.0.0.3:7          -  -",
+            ]
+        );
+        assert!(aligned(Vec::new()).is_empty());
+    }
 }

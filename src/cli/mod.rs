@@ -12,11 +12,14 @@ mod options;
 mod session;
 mod stdio;
 mod transfer;
+mod wait;
+
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
 use end::{End, say};
-use options::Options;
+use options::{Options, seconds};
 use session::Signals;
 
 /// Virtual networks of named hosts with predictable addresses, for testing
@@ -65,11 +68,30 @@ enum Command {
         /// Where to connect to, as β:1
         address: String,
     },
-    /// List the network's hosts and where they are
+    /// List the network's hosts: name, address, time left of the lease, owner
+    ///
+    /// In columns on a terminal, with tabs between them otherwise. A name is
+    /// free when its lease is over, which its process renews as long as it lives;
+    /// an owner is one process's part of the network. Entries that cannot be read
+    /// are warned of on stderr. Needs no secret.
     Hosts {
-        /// Print one JSON object a line, with "host" and "address"
+        /// Print one JSON object a line, with "host", "address", "lease_ms" and
+        /// "owner"
         #[arg(long)]
         json: bool,
+    },
+    /// Wait until all of these hosts are there
+    ///
+    /// Ends with success once each has been there, and otherwise says who is
+    /// missing. A registry that is not there yet is waited for as well. Needs no
+    /// secret.
+    Wait {
+        /// The hosts' names
+        #[arg(required = true, value_name = "HOST")]
+        hosts: Vec<String>,
+        /// How long to wait
+        #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+        timeout: Duration,
     },
     /// Print the DNS name that a certificate of your own must hold for HOST
     Name {
@@ -102,6 +124,7 @@ async fn dispatch(cli: Cli, signals: &mut Signals) -> Result<(), End> {
         Command::Listen { address } => transfer::listen(options, address, signals).await,
         Command::Dial { from, address } => transfer::dial(options, from, address, signals).await,
         Command::Hosts { json } => hosts::hosts(options, json, signals).await,
+        Command::Wait { hosts, timeout } => wait::wait(options, hosts, timeout, signals).await,
         Command::Name { host } => {
             let network = options.network()?;
             let addr = virtnet::Addr::new(network, host, 0)?;

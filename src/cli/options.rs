@@ -2,12 +2,15 @@
 //!
 //! Owns which option takes the place of which variable. Never uses a setting.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use clap::Args;
 use virtnet::{Addr, Config, DEFAULT_NETWORK};
 
-use super::end::End;
+use super::end::{End, warn};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Network")]
@@ -15,10 +18,27 @@ pub(crate) struct Options {
     /// The network's full name [env: VIRTNET_NETWORK] [default: virtnet]
     #[arg(long, global = true, value_name = "NAME")]
     network: Option<String>,
-    /// The registry's URL: redis://host:port or rediss://host:port [env:
-    /// VIRTNET_REGISTRY]
+    /// The registry's URL: redis://host:port,
+    /// redis+sentinel://host:port,host:port/name or
+    /// redis+cluster://host:port,host:port, with user:password@ before the hosts
+    /// if need be; rediss in place of redis for TLS [env: VIRTNET_REGISTRY]
     #[arg(long, global = true, value_name = "URL")]
     registry: Option<String>,
+    /// PEM file of the authorities to trust for the registry, in place of the
+    /// system's [env: VIRTNET_REGISTRY_CA]
+    #[arg(long, global = true, value_name = "FILE")]
+    registry_ca: Option<PathBuf>,
+    /// PEM file of a certificate to show to the registry [env:
+    /// VIRTNET_REGISTRY_CERT]
+    #[arg(long, global = true, value_name = "FILE")]
+    registry_cert: Option<PathBuf>,
+    /// PEM file of that certificate's key [env: VIRTNET_REGISTRY_KEY]
+    #[arg(long, global = true, value_name = "FILE")]
+    registry_key: Option<PathBuf>,
+    /// For how long the names of a killed process stay taken [env:
+    /// VIRTNET_LEASE] [default: 15]
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
+    lease: Option<Duration>,
     /// The file with the members' secret [env: VIRTNET_SECRET_FILE, or
     /// VIRTNET_SECRET for the secret itself]
     #[arg(long, global = true, value_name = "FILE")]
@@ -50,6 +70,14 @@ fn set(name: &str) -> bool {
     std::env::var_os(name).is_some_and(|value| !value.is_empty())
 }
 
+/// An option's value that is a time.
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "it is no number of seconds")?;
+    Duration::try_from_secs_f64(seconds).map_err(|err| err.to_string())
+}
+
+const REGISTRY_IDENTITY: [&str; 2] = ["VIRTNET_REGISTRY_CERT", "VIRTNET_REGISTRY_KEY"];
+
 const PROOFS: [&str; 5] = [
     "VIRTNET_SECRET",
     "VIRTNET_SECRET_FILE",
@@ -62,7 +90,10 @@ impl Options {
     /// The configuration: the environment's, with the options in its place.
     pub(crate) fn config(&self) -> Result<Config, End> {
         let mut config = Config::from_vars(|name| {
-            let hidden = PROOFS.contains(&name) && self.proves();
+            let shown = self.registry_cert.is_some() || self.registry_key.is_some();
+            let hidden = PROOFS.contains(&name) && self.proves()
+                || REGISTRY_IDENTITY.contains(&name) && shown
+                || name == "VIRTNET_LEASE" && self.lease.is_some();
             if hidden { None } else { std::env::var_os(name) }
         })?;
         if let Some(network) = &self.network {
@@ -71,6 +102,7 @@ impl Options {
         if let Some(url) = &self.registry {
             config = config.registry(url);
         }
+        config = self.registry_access(config)?;
         if let Some(addr) = &self.bind {
             config = config.bind(addr);
         }
@@ -85,6 +117,29 @@ impl Options {
                 "--secret-file does not go together with --ca, --cert, --key",
             )),
             _ => Err(failed("--ca, --cert and --key go together")),
+        }
+    }
+
+    /// How the registry is used, besides its URL.
+    fn registry_access(&self, mut config: Config) -> Result<Config, End> {
+        // Who joins twice is warned once.
+        let said = Mutex::new(BTreeSet::new());
+        config = config.on_warning(move |what| {
+            let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+            if said.insert(what.to_owned()) {
+                warn(what);
+            }
+        });
+        if let Some(file) = &self.registry_ca {
+            config = config.registry_ca(file);
+        }
+        if let Some(lease) = self.lease {
+            config = config.lease(lease);
+        }
+        match (&self.registry_cert, &self.registry_key) {
+            (None, None) => Ok(config),
+            (Some(certificate), Some(key)) => Ok(config.registry_cert(certificate, key)),
+            _ => Err(failed("--registry-cert and --registry-key go together")),
         }
     }
 

@@ -12,6 +12,7 @@ use virtnet_core::memory::{MemoryHub, MemoryRegistry};
 use virtnet_core::{Registry, RegistryError};
 
 use super::Opened;
+use crate::HostInfo;
 use crate::quic::Secret;
 
 type Networks = HashMap<String, Weak<Network>>;
@@ -74,9 +75,19 @@ fn join(name: &str) -> Arc<Network> {
     }
 }
 
-pub(super) fn hosts(name: &str) -> Vec<(String, String)> {
+pub(super) fn hosts(name: &str) -> Vec<HostInfo> {
     let network = networks().get(name).and_then(Weak::upgrade);
-    network.map_or_else(Vec::new, |network| network.hub.hosts())
+    let hosts = network.map_or_else(Vec::new, |network| network.hub.hosts());
+    let hosts = hosts.into_iter();
+    // Names in memory end with their owner, so there is nothing to lease.
+    hosts
+        .map(|(name, address)| HostInfo {
+            name,
+            address,
+            lease_left: None,
+            owner: None,
+        })
+        .collect()
 }
 
 /// One subnetwork's registry, which keeps the network.
@@ -112,7 +123,9 @@ mod tests {
 
         one.registry.announce("α", "here").await.unwrap();
         assert_eq!(two.registry.query("α").await.unwrap(), "here");
-        assert_eq!(hosts("one name"), [("α".to_owned(), "here".to_owned())]);
+        let listed = hosts("one name");
+        assert_eq!((&*listed[0].name, &*listed[0].address), ("α", "here"));
+        assert_eq!(listed.len(), 1);
         assert!(hosts("another name").is_empty());
 
         drop((one, two));

@@ -4,6 +4,7 @@
 //! to read its URL and how to open it; one more is one more variant here. Never
 //! announces or queries anything.
 
+mod access;
 mod memory;
 mod redis;
 
@@ -11,6 +12,9 @@ use std::sync::Arc;
 
 use virtnet_core::{Registry, RegistryError};
 
+pub(crate) use access::Access;
+
+use crate::HostInfo;
 use crate::quic::Secret;
 use crate::setting::{Setting, SettingError, redacted};
 
@@ -37,11 +41,13 @@ impl RegistryUrl {
         match url.split_once(':') {
             Some(("memory", "")) => Ok(RegistryUrl::Memory),
             Some(("memory", _)) => Err(refuse("nothing may follow memory:".to_owned())),
-            Some(("redis" | "rediss", _)) => redis::Server::parse(url)
+            Some((scheme, _)) if redis::SCHEMES.contains(&scheme) => redis::Server::parse(url)
                 .map(RegistryUrl::Redis)
                 .map_err(|problem| refuse(problem.to_owned())),
             _ => Err(refuse(
-                "unknown scheme: there are memory:, redis:// and rediss://".to_owned(),
+                "unknown scheme: there are memory:, redis://, redis+sentinel:// and \
+                 redis+cluster://, and rediss in place of redis for TLS"
+                    .to_owned(),
             )),
         }
     }
@@ -51,8 +57,9 @@ impl RegistryUrl {
         matches!(self, RegistryUrl::Memory)
     }
 
-    /// The host and port of the registry, when it is a server: members are
-    /// taken to reach each other by the way they reach that.
+    /// The host and port of the registry, when it is a server, or of the first
+    /// one that its URL names: members are taken to reach each other by the way
+    /// they reach that.
     pub(crate) fn server(&self) -> Option<(&str, u16)> {
         match self {
             RegistryUrl::Memory => None,
@@ -60,21 +67,26 @@ impl RegistryUrl {
         }
     }
 
-    pub(crate) async fn open(&self, network: &str) -> Result<Opened, RegistryError> {
+    pub(crate) async fn open(
+        &self,
+        network: &str,
+        access: &Access,
+    ) -> Result<Opened, RegistryError> {
         match self {
             RegistryUrl::Memory => Ok(memory::open(network)),
-            RegistryUrl::Redis(server) => server.open(network).await,
+            RegistryUrl::Redis(server) => server.open(network, access).await,
         }
     }
 
-    /// The network's hosts with their hostdata, sorted by name.
+    /// The network's hosts, sorted by name. What is damaged is warned of.
     pub(crate) async fn hosts(
         &self,
         network: &str,
-    ) -> Result<Vec<(String, String)>, RegistryError> {
+        access: &Access,
+    ) -> Result<Vec<HostInfo>, RegistryError> {
         match self {
             RegistryUrl::Memory => Ok(memory::hosts(network)),
-            RegistryUrl::Redis(server) => server.hosts(network).await,
+            RegistryUrl::Redis(server) => server.hosts(network, access).await,
         }
     }
 }
@@ -93,6 +105,12 @@ mod tests {
             ("redis://me:hunter2@", "redis://***@", "has no host"),
             ("redis://h:x", "redis://h:x", "port"),
             ("redis:h", "redis:h", "form redis://"),
+            ("redis+unix://h", "redis+unix://h", "unknown scheme"),
+            (
+                "redis+cluster://u:hunter2@,h",
+                "redis+cluster://***@,h",
+                "has no host",
+            ),
         ] {
             let err = RegistryUrl::parse(&Setting::new("registry", url.to_owned())).unwrap_err();
             let text = err.to_string();

@@ -1,7 +1,8 @@
-//! `redis://` and `rediss://`: networks whose registry is a Redis server.
+//! `redis://` and its like: networks whose registry is a Redis server, or several
+//! with sentinels or as a cluster.
 //!
-//! Owns what is read out of such a URL here: the server's host and port, to see
-//! by which way it is reached. Never checks the rest, which the registry does
+//! Owns what is read out of such a URL here: the first server's host and port, to
+//! see by which way it is reached. Never checks the rest, which the registry does
 //! when it is opened, and never shows the URL.
 
 use std::fmt;
@@ -9,13 +10,25 @@ use std::sync::Arc;
 
 use virtnet_core::{Registry, RegistryError};
 
-use super::Opened;
-use crate::redis::{RedisOptions, RedisRegistry};
+use super::{Access, Opened};
+use crate::HostInfo;
+use crate::redis::RedisRegistry;
 
-/// Where Redis listens unless it is told otherwise.
+/// The schemes of the URLs that are read here.
+pub(super) const SCHEMES: [&str; 6] = [
+    "redis",
+    "rediss",
+    "redis+sentinel",
+    "rediss+sentinel",
+    "redis+cluster",
+    "rediss+cluster",
+];
+
+/// Where Redis listens unless it is told otherwise, and where a sentinel does.
 const DEFAULT_PORT: u16 = 6379;
+const SENTINEL_PORT: u16 = 26_379;
 
-/// A Redis server, by its URL.
+/// A Redis server, or the first of several, by the URL.
 pub(crate) struct Server {
     url: String,
     host: String,
@@ -26,11 +39,12 @@ impl Server {
     /// Reads host and port; the error says what is wrong, without the input.
     pub(super) fn parse(url: &str) -> Result<Server, &'static str> {
         const FORM: &str = "a URL has the form redis://user:password@host:port/db";
-        let (_, rest) = url.split_once("://").ok_or(FORM)?;
+        let (scheme, rest) = url.split_once("://").ok_or(FORM)?;
         let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-        let place = authority
+        let places = authority
             .rsplit_once('@')
-            .map_or(authority, |(_, place)| place);
+            .map_or(authority, |(_, places)| places);
+        let place = places.split(',').next().unwrap_or(places);
         let (host, port) = match place.strip_prefix('[') {
             Some(v6) => v6
                 .split_once(']')
@@ -41,6 +55,7 @@ impl Server {
             return Err("it has no host");
         }
         let port = match port.strip_prefix(':') {
+            None if port.is_empty() && scheme.ends_with("+sentinel") => SENTINEL_PORT,
             None if port.is_empty() => DEFAULT_PORT,
             Some(port) => port
                 .parse()
@@ -58,9 +73,13 @@ impl Server {
         (&self.host, self.port)
     }
 
-    pub(super) async fn open(&self, network: &str) -> Result<Opened, RegistryError> {
+    pub(super) async fn open(
+        &self,
+        network: &str,
+        access: &Access,
+    ) -> Result<Opened, RegistryError> {
         Ok(Opened {
-            registry: Arc::new(self.connect(network).await?),
+            registry: Arc::new(self.connect(network, access).await?),
             secret: None,
         })
     }
@@ -68,15 +87,35 @@ impl Server {
     pub(super) async fn hosts(
         &self,
         network: &str,
-    ) -> Result<Vec<(String, String)>, RegistryError> {
-        let registry = self.connect(network).await?;
-        let hosts = registry.hosts().await?;
+        access: &Access,
+    ) -> Result<Vec<HostInfo>, RegistryError> {
+        let registry = self.connect(network, access).await?;
+        let listing = registry.listing().await?;
         registry.close().await?;
-        Ok(hosts.into_iter().collect())
+        for (name, value) in listing.unreadable {
+            let what = format!("the registry's entry of host {name:?} is damaged: {value:?}");
+            access.warn(&what);
+        }
+        let hosts = listing.hosts.into_iter();
+        Ok(hosts
+            .map(|(name, lease)| HostInfo {
+                name,
+                address: lease.hostdata,
+                lease_left: lease.left,
+                owner: Some(lease.owner),
+            })
+            .collect())
     }
 
-    async fn connect(&self, network: &str) -> Result<RedisRegistry, RegistryError> {
-        RedisRegistry::connect(&self.url, network, RedisOptions::default()).await
+    async fn connect(
+        &self,
+        network: &str,
+        access: &Access,
+    ) -> Result<RedisRegistry, RegistryError> {
+        let registry = RedisRegistry::connect(&self.url, network, access.redis()).await?;
+        let warnings = registry.warnings().iter();
+        warnings.for_each(|warning| access.warn(warning));
+        Ok(registry)
     }
 }
 
@@ -102,6 +141,10 @@ mod tests {
             ),
             ("redis://[::1]:1", "::1", 1),
             ("redis://:pw@[fe80::1]", "fe80::1", 6379),
+            ("redis+cluster://:pw@a,b:1", "a", 6379),
+            ("rediss+cluster://[::1]:1,[::2]:2", "::1", 1),
+            ("redis+sentinel://u:pw@[::1],b:1/main/0", "::1", 26_379),
+            ("rediss+sentinel://a:7,b/main", "a", 7),
         ] {
             let server = Server::parse(url).unwrap();
             assert_eq!(server.host_and_port(), (host, port));

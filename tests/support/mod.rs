@@ -121,6 +121,15 @@ impl Running {
         }
     }
 
+    /// Waits until it listens; or until it ends without, as on a taken name.
+    pub fn listens(&mut self, at: &str) -> bool {
+        let line = format!("listening {at}");
+        let read = self.stderr.recv_timeout(BOUND);
+        let read = read.unwrap_or_else(|err| panic!("{err}: it says nothing"));
+        self.seen.push(read);
+        self.seen.last() == Some(&line)
+    }
+
     pub fn write(&mut self, text: impl AsRef<[u8]>) {
         let stdin = self.stdin.as_mut().expect("stdin is open");
         stdin.write_all(text.as_ref()).expect("the command reads");

@@ -1,0 +1,182 @@
+//! Registries that are more than one server, or that speak TLS; and one server
+//! for many runs.
+//!
+//! Owns that the command reaches them by URL and options. Never fails a server
+//! over: registry-redis does.
+
+#[path = "support/mod.rs"]
+mod process;
+
+#[path = "../registry-redis/tests/support/mod.rs"]
+mod support;
+
+#[path = "../registry-redis/tests/support/fleet.rs"]
+mod fleet;
+
+use std::path::PathBuf;
+
+use fleet::{Cluster, Sentinels};
+use process::{Running, command, member, run, start};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use support::{RedisServer, new_dir};
+
+/// A listener and a dialer of one network, who meet and go.
+fn meet(url: &str, options: &[&str]) {
+    let with = |args: &[&str]| start(member(url, args).args(options));
+    let mut listener = with(&["listen", "β:1"]);
+    listener.wait_for("listening β:1");
+    let hosts = run(command(&["hosts", "--registry", url]).args(options)).success();
+    // By the way to the first of the registry's addresses.
+    assert!(hosts.starts_with("β\t127.0.0.1:"), "{hosts}");
+    run(command(&["wait", "β", "--registry", url]).args(options)).success();
+    let mut dialer = with(&["dial", "--from", "α", "β:1"]);
+    dialer.write("hello");
+    dialer.close_stdin();
+    listener.close_stdin();
+    assert_eq!(listener.end().success(), "hello");
+    dialer.end().success();
+}
+
+#[tokio::test]
+async fn a_cluster_and_sentinels_by_url() {
+    let cluster = Cluster::start().await;
+    meet(&cluster.url(), &[]);
+    // The others are replicas, which may hear of it later.
+    for primary in &cluster.nodes[..3] {
+        assert_eq!(primary.keys(), [""; 0]);
+    }
+    drop(cluster);
+    let sentinels = Sentinels::start().await;
+    meet(&sentinels.url(), &[]);
+    assert_eq!(sentinels.primary.keys(), [""; 0]);
+}
+
+/// A directory with an authority, and certificates by it for both ends.
+struct Files(PathBuf);
+
+impl Files {
+    fn mint() -> Files {
+        let dir = new_dir();
+        let mut params = CertificateParams::default();
+        // One with the name of its authority would count as signed by itself.
+        let name = &mut params.distinguished_name;
+        name.push(DnType::CommonName, "authority");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        std::fs::write(dir.join("ca.pem"), ca.pem()).unwrap();
+        for (who, name) in [("server", "127.0.0.1"), ("client", "client")] {
+            let key = KeyPair::generate().unwrap();
+            let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+            params.distinguished_name.push(DnType::CommonName, who);
+            let certificate = params.signed_by(&key, &ca).unwrap();
+            std::fs::write(dir.join(format!("{who}.pem")), certificate.pem()).unwrap();
+            std::fs::write(dir.join(format!("{who}.key")), key.serialize_pem()).unwrap();
+        }
+        Files(dir)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.join(name).to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn tls_with_an_authority_and_a_client_certificate_of_ones_own() {
+    let files = Files::mint();
+    let [ca, cert, key] = ["ca.pem", "server.pem", "server.key"].map(|name| files.path(name));
+    let server = RedisServer::start_with(&[
+        "--port",
+        "0",
+        "--tls-port",
+        "{port}",
+        "--tls-cert-file",
+        &cert,
+        "--tls-key-file",
+        &key,
+        "--tls-ca-cert-file",
+        &ca,
+        "--tls-auth-clients",
+        "yes",
+    ]);
+    let url = format!("rediss://127.0.0.1:{}", server.port());
+    let [cert, key] = ["client.pem", "client.key"].map(|name| files.path(name));
+    let [all, two] = [0, 2].map(|skipped| {
+        let options = [
+            "--registry-ca",
+            &ca,
+            "--registry-cert",
+            &cert,
+            "--registry-key",
+            &key,
+        ];
+        options[skipped..]
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+    });
+    let all: Vec<_> = all.iter().map(String::as_str).collect();
+    meet(&url, &all);
+
+    // The variables say the same, and an option takes their place.
+    let hosts = |ca: &str, cert: &str| {
+        let mut hosts = command(&["hosts", "--registry", &url]);
+        hosts.env("VIRTNET_REGISTRY_CA", ca);
+        hosts.env("VIRTNET_REGISTRY_CERT", cert);
+        hosts.env("VIRTNET_REGISTRY_KEY", &key);
+        hosts
+    };
+    assert_eq!(run(&mut hosts(&ca, &cert)).success(), "");
+    assert_eq!(run(hosts(&ca, "/nowhere").args(&two)).success(), "");
+    let missing = run(&mut hosts(&ca, "/nowhere")).failure();
+    assert!(missing.contains("\"/nowhere\""), "{missing}");
+    let stranger = run(command(&["hosts", "--registry", &url]).args(&two)).failure();
+    assert!(stranger.contains("certificate"), "{stranger}");
+    let plain = format!("redis://127.0.0.1:{}", server.port());
+    let plain = run(command(&["hosts", "--registry", &plain]).args(&all)).failure();
+    assert!(plain.contains("rediss://"), "{plain}");
+}
+
+/// One end of a run, which knows the others of its network only.
+fn on(network: &str, server: &RedisServer, args: &[&str]) -> Running {
+    start(member(&server.url(), args).env("VIRTNET_NETWORK", network))
+}
+
+#[test]
+fn runs_with_the_same_hosts_share_one_server_and_do_not_meet() {
+    let server = RedisServer::start();
+    let runs = ["job-1", "job-2"];
+    let mut listeners = runs.map(|run| on(run, &server, &["listen", "β:1"]));
+    for listener in &mut listeners {
+        listener.wait_for("listening β:1");
+    }
+    let list = |network: &str| {
+        let hosts = on(network, &server, &["hosts"]).end().success();
+        assert_eq!(hosts.lines().count(), 1, "{hosts}");
+        hosts.split('\t').nth(1).unwrap().to_owned()
+    };
+    assert_ne!(list(runs[0]), list(runs[1]), "each has its own β");
+    // Both dial before either is answered, each from an α.
+    let mut dialers = runs.map(|run| on(run, &server, &["dial", "--from", "α", "β:1"]));
+    for (dialer, run) in dialers.iter_mut().zip(runs) {
+        dialer.wait_for("connected α:1->β:2");
+        dialer.write(run);
+        dialer.close_stdin();
+    }
+    // One of them ends, which is nothing to the other.
+    let [first, second] = listeners;
+    let [dialed, other] = dialers;
+    for (mut listener, dialer, run) in [(first, dialed, runs[0]), (second, other, runs[1])] {
+        listener.close_stdin();
+        assert_eq!(listener.end().success(), run);
+        assert_eq!(dialer.end().success(), "");
+        let left = on(run, &server, &["wait", "α", "--timeout", "0"]).end();
+        assert!(left.failure().ends_with("there was no \"α\""));
+    }
+    assert_eq!(server.keys(), [""; 0]);
+}
