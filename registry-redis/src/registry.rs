@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -156,6 +157,40 @@ impl RedisRegistry {
         self.call("listing", &[], listing).await
     }
 
+    /// The same without joining: for those who only want to look, and who may
+    /// have the rights to read only.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`connect`](RedisRegistry::connect) and of
+    /// [`listing`](RedisRegistry::listing).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves nothing behind.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime with time and I/O enabled.
+    pub async fn list(
+        url: &str,
+        network: &str,
+        mut options: RedisOptions,
+    ) -> Result<Listing, RegistryError> {
+        // For one question; remembering would take more rights.
+        options.remember = Duration::ZERO;
+        let failed =
+            |shown: &str, failure: Failure| RegistryError::new(shown, "list", &[network], failure);
+        let target =
+            Target::parse(url).map_err(|failure| failed(&target::redacted(url), failure))?;
+        let shown = target.shown.clone();
+        let listing = async {
+            let inner = prepare(target, network, options).await?;
+            inner.listing(inner.link.until()).await
+        };
+        listing.await.map_err(|failure| failed(&shown, failure))
+    }
+
     /// What was found on joining that does no harm yet: a server that may drop
     /// names when its memory is full. It was also logged.
     pub fn warnings(&self) -> &[String] {
@@ -197,22 +232,27 @@ async fn join(
     network: &str,
     options: RedisOptions,
 ) -> Result<(Arc<Inner>, Vec<String>), Failure> {
+    let inner = prepare(target, network, options).await?;
+    let until = inner.link.until();
+    inner.probe(until).await?;
+    let warnings = eviction::warning(&inner.link, until).await;
+    Ok((Arc::new(inner), warnings.into_iter().collect()))
+}
+
+/// All that is needed, before anything is sent.
+async fn prepare(target: Target, network: &str, options: RedisOptions) -> Result<Inner, Failure> {
     keys::check("network name", network)?;
     let terms = Terms::new(&options)?;
     let no_randomness = |_| Failure::other("the operating system gives no random bits");
     let keys = Keys::new(network);
     let link = Link::new(target, keys.probe(), &options).await?;
-    let inner = Inner {
+    Ok(Inner {
         keys,
         owner: Owner::random().map_err(no_randomness)?,
         terms,
         names: Names::default(),
         link,
-    };
-    let until = inner.link.until();
-    inner.probe(until).await?;
-    let warnings = eviction::warning(&inner.link, until).await;
-    Ok((Arc::new(inner), warnings.into_iter().collect()))
+    })
 }
 
 impl Drop for RedisRegistry {

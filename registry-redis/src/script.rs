@@ -65,21 +65,21 @@ end
 return answers";
 
 /// Deletes the names that an announcement of this owner up to the given one
-/// holds; answers how many.
+/// holds; answers how many. Of a name that nobody has, the index may still show
+/// something.
 const FREE: &str = "\
 local freed = 0
 for at = 2, #KEYS do
   local held = redis.pcall('GET', KEYS[at])
+  local ours = not held
   if type(held) == 'table' then
     if not string.find(held.err, 'WRONGTYPE', 1, true) then return redis.error_reply(held.err) end
   elseif held then
     local owner, number = string.match(held, ' owner=(%x+)#(%d+)$')
-    if owner == ARGV[1] and tonumber(number) <= tonumber(ARGV[2 * at - 2]) then
-      redis.call('DEL', KEYS[at])
-      redis.call('ZREM', KEYS[1], ARGV[2 * at - 1])
-      freed = freed + 1
-    end
+    ours = owner == ARGV[1] and tonumber(number) <= tonumber(ARGV[2 * at - 2])
+    if ours then freed = freed + redis.call('DEL', KEYS[at]) end
   end
+  if ours then redis.call('ZREM', KEYS[1], ARGV[2 * at - 1]) end
 end
 return freed";
 

@@ -162,6 +162,7 @@ async fn an_announcement_that_timed_out_but_was_applied_is_freed_and_can_be_retr
     proxy.hold_answers(false);
     registry.announce("a", "10.0.0.2:1").await.unwrap();
     assert_eq!(registry.query("a").await.unwrap(), "10.0.0.2:1");
+    figure("announce timed out but applied", "the retry succeeds");
 
     proxy.hold_answers(true);
     registry.announce("b", ADDR).await.unwrap_err();

@@ -30,7 +30,8 @@ async fn refused(url: &str) -> RegistryError {
     let joined = RedisRegistry::connect(url, "n", RedisOptions::default()).await;
     let took = begin.elapsed();
     assert!(took < BOUND_OF_A_CALL, "{took:?}");
-    println!("{took:?}: {}", chain(joined.as_ref().unwrap_err()));
+    let what = format!("{took:.1?} [2 s]: {}", chain(joined.as_ref().unwrap_err()));
+    figure("Redis down at join", &what);
     joined.unwrap_err()
 }
 
