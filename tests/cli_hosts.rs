@@ -170,6 +170,22 @@ fn a_signal_ends_waiting() {
 }
 
 #[test]
+fn who_lost_its_name_to_another_says_so_and_leaves_it_alone() {
+    let server = RedisServer::start();
+    let listener = listening(&server, "β:1", &["--lease", "1"]);
+    // What a server does that had forgotten the name and gave it to another.
+    let key = "virtnet:{virtnet}:β";
+    let another = format!("127.0.0.1:1 owner={}#1", "0f".repeat(16));
+    server.command(&["SET", key, &another]);
+    let why = listener.end().failure();
+    assert!(
+        why.starts_with("accept virtnet β:1: host is down: "),
+        "{why}"
+    );
+    assert_eq!(server.get(key), Some(another));
+}
+
+#[test]
 fn a_name_is_free_at_once_after_a_signal_and_within_the_lease_after_a_kill() {
     const LEASE: Duration = Duration::from_secs(2);
     let server = RedisServer::start();
