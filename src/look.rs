@@ -35,7 +35,8 @@ pub struct HostInfo {
 }
 
 impl Config {
-    /// The network's hosts, sorted by name. Needs no secret.
+    /// The network's hosts, sorted by name. Needs no secret, and of the registry's
+    /// rights those to read only.
     ///
     /// An entry that cannot be read is told to
     /// [`on_warning`](Config::on_warning), and left out.
@@ -54,7 +55,7 @@ impl Config {
 
     /// Waits until all of `hostnames` are announced, at most for `timeout`, as
     /// [`SubNetwork::wait_for_hosts`] does: for who is not on the network, as a
-    /// test's driver. Needs no secret.
+    /// test's driver. Needs no secret, but a member's rights at the registry.
     ///
     /// A registry that is down is waited for as well.
     ///

@@ -92,11 +92,36 @@ fn a_damaged_entry_is_warned_of_and_the_others_are_listed() {
 }
 
 #[test]
+fn who_may_only_read_sees_the_hosts() {
+    let server = RedisServer::start();
+    let _listener = listening(&server, "α:1", &[]);
+    let rights = "on >pw resetkeys %R~virtnet:{virtnet}:* -@all +zscan +mget +pttl";
+    let user = ["ACL", "SETUSER", "reader"];
+    let rights: Vec<_> = user.into_iter().chain(rights.split(' ')).collect();
+    // The rights to keys by reading or writing came with Redis 7.
+    let rights = match server.command(&rights)[0].as_str() {
+        "+OK" => rights,
+        _ => rights
+            .iter()
+            .map(|right| right.trim_start_matches("%R"))
+            .collect(),
+    };
+    assert_eq!(server.command(&rights), ["+OK"]);
+    let url = server.url().replace("//", "//reader:pw@");
+    let hosts = |args: &[&str]| run(command(args).args(["--registry", &url]));
+    let listed = hosts(&["hosts"]);
+    assert!(listed.stderr.is_empty(), "{listed:?}");
+    assert!(listed.success().starts_with("α\t127.0.0.1:"));
+    // Waiting takes a member's rights, and says so at once.
+    let refused = hosts(&["wait", "α"]).failure();
+    assert!(refused.contains("permission"), "{refused}");
+}
+
+#[test]
 fn a_server_that_may_drop_names_is_warned_of_once() {
     let server = RedisServer::start_with(&["--maxmemory-policy", "allkeys-lru"]);
     for args in [
-        &["hosts"][..],
-        &["wait", "α", "--timeout", "0"],
+        &["wait", "α", "--timeout", "0"][..],
         &["dial", "--from", "α", "β:1"],
         &["demo"],
     ] {

@@ -8,7 +8,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use virtnet_core::{Registry, RegistryError};
+use virtnet_core::RegistryError;
 
 use super::{Access, Opened};
 use crate::HostInfo;
@@ -89,9 +89,7 @@ impl Server {
         network: &str,
         access: &Access,
     ) -> Result<Vec<HostInfo>, RegistryError> {
-        let registry = self.connect(network, access).await?;
-        let listing = registry.listing().await?;
-        registry.close().await?;
+        let listing = RedisRegistry::list(&self.url, network, access.redis()).await?;
         for (name, value) in listing.unreadable {
             let what = format!("the registry's entry of host {name:?} is damaged: {value:?}");
             access.warn(&what);
