@@ -31,7 +31,7 @@ async fn refused(url: &str) -> RegistryError {
     let took = begin.elapsed();
     assert!(took < BOUND_OF_A_CALL, "{took:?}");
     let what = format!("{took:.1?} [2 s]: {}", chain(joined.as_ref().unwrap_err()));
-    figure("Redis down at join", &what);
+    figure("cannot be joined", &what);
     joined.unwrap_err()
 }
 
