@@ -135,12 +135,16 @@ impl Shared {
         mut missing: Vec<&str>,
         timeout: Duration,
     ) -> Result<(), Failure> {
-        let deadline = Instant::now() + timeout;
+        // No deadline is one that no clock can tell.
+        let deadline = Instant::now().checked_add(timeout);
         let mut look = tokio::time::interval(LOOK);
         loop {
             look.tick().await;
             let (mut absent, mut outage) = (Vec::new(), None);
-            for hostname in missing {
+            let mut names = missing.into_iter();
+            while outage.is_none()
+                && let Some(hostname) = names.next()
+            {
                 match self.find(hostname).await {
                     Ok(_) => continue,
                     Err(why) if why.cause() == Cause::NoSuchHost => {}
@@ -149,11 +153,13 @@ impl Shared {
                 }
                 absent.push(hostname);
             }
+            // While the registry is down, one call is enough to wait for.
+            absent.extend(names);
             missing = absent;
             if missing.is_empty() {
                 return Ok(());
             }
-            if Instant::now() >= deadline {
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Err(outage.unwrap_or_else(|| too_late(&missing, timeout)));
             }
         }
