@@ -15,9 +15,6 @@ use crate::registries::{Access, RegistryUrl};
 use crate::setting::SettingError;
 use crate::{Config, JoinError};
 
-/// The longest wait there is: longer ones cannot be added to a point in time.
-const LONGEST_WAIT: Duration = Duration::from_secs(1_000_000_000);
-
 /// One host of a network, as the registry knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -93,7 +90,6 @@ impl Config {
         });
         let subnet = SubNetwork::new(network, registry, |_| Onlooker)
             .map_err(|err| self.network.refuse(err))?;
-        let timeout = timeout.min(LONGEST_WAIT);
         let waited = subnet.wait_for_hosts(hostnames, timeout).await;
         let closed = subnet.close().await;
         waited.and(closed).map_err(JoinError::Wait)
