@@ -74,12 +74,12 @@ impl Listener {
             let Offer { src, taken } = self.meeting.next().await;
             let port = self.port.host().reserve(Socket::Accepting(src.clone()))?;
             let port = Arc::new(port);
-            let (accept, arrival) = Accept::new(&port);
+            let (accept, arrival) = Accept::new(&port, src.clone());
             if taken.send(accept).is_err() {
                 continue;
             }
-            if let Ok(stream) = arrival.await {
-                return Ok((Conn::open(port, src.clone(), stream)?, src));
+            if let Ok(conn) = arrival.await {
+                return Ok((conn, src));
             }
         }
     }

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::hosts::Shared;
 use crate::socket::Port;
-use crate::{Addr, ByteStream, Cause, Failure};
+use crate::{Addr, ByteStream, Cause, Conn, Failure};
 
 /// What an engine tells its subnetwork.
 #[derive(Clone)]
@@ -70,20 +70,22 @@ impl std::fmt::Debug for Notifier {
 #[derive(Debug)]
 pub struct Accept {
     addr: Addr,
+    src: Addr,
     /// The accept that waits holds the port; this only frees it early.
     port: Weak<Port>,
     /// Taken by the acknowledgement.
-    stream: Option<oneshot::Sender<ByteStream>>,
+    conn: Option<oneshot::Sender<Conn>>,
 }
 
 impl Accept {
-    /// An accept at `port`, and where the stream will arrive.
-    pub(crate) fn new(port: &Arc<Port>) -> (Accept, oneshot::Receiver<ByteStream>) {
-        let (stream, arrival) = oneshot::channel();
+    /// An accept of `src` at `port`, and where the connection will arrive.
+    pub(crate) fn new(port: &Arc<Port>, src: Addr) -> (Accept, oneshot::Receiver<Conn>) {
+        let (conn, arrival) = oneshot::channel();
         let accept = Accept {
             addr: port.addr().clone(),
+            src,
             port: Arc::downgrade(port),
-            stream: Some(stream),
+            conn: Some(conn),
         };
         (accept, arrival)
     }
@@ -97,8 +99,12 @@ impl Accept {
     ///
     /// Where nobody waits any more the stream is dropped, which closes it.
     pub fn ack(mut self, stream: ByteStream) {
-        if let Some(arrival) = self.stream.take() {
-            drop(arrival.send(stream));
+        // A connection from here on, though the accept may be polled late: a
+        // close that comes in between finds it among the host's sockets.
+        if let (Some(arrival), Some(port)) = (self.conn.take(), self.port.upgrade())
+            && let Ok(conn) = Conn::open(port, self.src.clone(), stream)
+        {
+            drop(arrival.send(conn));
         }
     }
 
@@ -108,15 +114,15 @@ impl Accept {
     ///
     /// Dropping the future leaves nothing behind.
     pub async fn cancelled(&mut self) {
-        if let Some(stream) = &mut self.stream {
-            stream.closed().await;
+        if let Some(conn) = &mut self.conn {
+            conn.closed().await;
         }
     }
 }
 
 impl Drop for Accept {
     fn drop(&mut self) {
-        if self.stream.is_some()
+        if self.conn.is_some()
             && let Some(port) = self.port.upgrade()
         {
             port.free();

@@ -209,6 +209,36 @@ async fn the_engine_closes_after_the_last_stream_is_dropped() {
     }
 }
 
+/// Also of a connection that was acknowledged to an accept that is not polled.
+#[tokio::test]
+async fn a_connection_that_no_accept_has_picked_up_is_closed() {
+    let script = Script::default();
+    let (subnet, notifier, host) = alpha(&script).await;
+    let listener = host.listen(":1").unwrap();
+    let (src, dst) = (addr("γ:1"), addr("α:1"));
+    let mut accepting = Box::pin(listener.accept());
+    let mut decided = Box::pin(notifier.vnet_accept(&src, &dst));
+    let accept = std::future::poll_fn(|cx| {
+        assert!(accepting.as_mut().poll(cx).is_pending());
+        decided.as_mut().poll(cx)
+    });
+    let accept = accept.await.unwrap();
+    let ((reader, _far_writer), (writer, mut far_reader)) = (duplex(8), duplex(8));
+    let live = Live {
+        stream: reader,
+        _counted: Counted::new(&script.streams),
+    };
+    accept.ack(virtnet_core::ByteStream::new(live, writer));
+    subnet.close().await.unwrap();
+    assert_eq!(script.closed_under.load(Ordering::SeqCst), 0);
+    assert_eq!(
+        far_reader.read(&mut [0]).await.unwrap(),
+        0,
+        "closed, not cut"
+    );
+    assert_eq!(accepting.await.unwrap_err().cause(), Cause::NetworkDown);
+}
+
 /// A call that is dropped by its caller is over before the engine closes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn the_engine_closes_after_the_last_call_is_dropped() {
