@@ -2,11 +2,11 @@
 //!
 //! Owns the list of them. Never closes a connection.
 //!
-//! QUIC's closing message is held back while more is in flight than congestion
-//! control allows, and once closed nothing that comes in changes that: quinn up
-//! to 0.11.12 (its issue 2785) then never says goodbye, and the peer waits for
-//! its idle timeout. That is so where a stream was reset whose data is still in
-//! flight. The remedy is to have something acknowledged first that was sent
+//! QUIC's closing message is held back while there are frames to send and
+//! congestion control does not let them go, and once closed nothing that comes
+//! in changes that: quinn up to 0.11.12 (its issue 2785) then never says goodbye,
+//! and the peer waits for its idle timeout. So it is where a stream was reset
+//! while as much was in flight as may be. The remedy is to have something acknowledged first that was sent
 //! after it: an empty stream.
 
 use std::collections::HashMap;
@@ -23,9 +23,18 @@ impl Clogged {
     /// Notes that a stream was reset on `conn`.
     pub(crate) fn note(&self, conn: &Connection) {
         self.with(|conns| {
-            conns.retain(|_, conn| conn.close_reason().is_none());
-            conns.insert(conn.stable_id(), conn.clone());
+            if conn.close_reason().is_none() {
+                conns
+                    .entry(conn.stable_id())
+                    .or_insert_with(|| conn.clone());
+            }
         });
+    }
+
+    /// Drops a connection from the list: it has ended.
+    pub(crate) fn forget(&self, conn: &Connection) {
+        let forgotten = self.with(|conns| conns.remove(&conn.stable_id()));
+        drop(forgotten);
     }
 
     /// Waits until what was in flight on these connections is not any more.

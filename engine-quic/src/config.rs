@@ -12,7 +12,10 @@ use crate::hostdata::Advertised;
 use crate::tls::Trust;
 use crate::{Identity, QuicEngine, Stats};
 
-/// What can be set of an engine.
+/// Longest of all durations: 30 days.
+const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// What can be set of an engine. No duration may be over 30 days.
 ///
 /// ```
 /// use std::time::Duration;
@@ -98,14 +101,18 @@ impl QuicConfig {
         self
     }
 
-    /// How long the other side may be silent before connections to it are cut;
+    /// Within which time connections to a peer that has fallen silent are cut;
     /// default 10 s. The smaller value of the two sides counts.
+    ///
+    /// A peer that is paused for up to this less the
+    /// [`keep_alive`](QuicConfig::keep_alive) interval, so 7 s, does not notice.
     pub fn idle_timeout(mut self, timeout: Duration) -> QuicConfig {
         self.idle_timeout = timeout;
         self
     }
 
-    /// How often an unused connection is shown to be alive; default 3 s.
+    /// How often an unused connection is shown to be alive; default 3 s, and at
+    /// most half of the [`idle_timeout`](QuicConfig::idle_timeout).
     pub fn keep_alive(mut self, interval: Duration) -> QuicConfig {
         self.keep_alive = interval;
         self
@@ -158,9 +165,20 @@ impl QuicConfig {
                 return invalid(format!("a {name} of {value:?} is none"));
             }
         }
-        if self.keep_alive >= self.idle_timeout {
+        for (name, value) in [
+            ("dial timeout", self.dial_timeout),
+            ("handshake timeout", self.handshake_timeout),
+            ("idle timeout", self.idle_timeout),
+            ("drain timeout", self.drain_timeout),
+            ("pool idle time", self.pool_idle),
+        ] {
+            if value > LONGEST {
+                return invalid(format!("a {name} of {value:?} is more than {LONGEST:?}"));
+            }
+        }
+        if self.keep_alive * 2 > self.idle_timeout {
             return invalid(format!(
-                "a keep-alive interval of {:?} keeps nothing alive for an idle timeout of {:?}",
+                "a keep-alive interval of {:?} is more than half of the idle timeout of {:?}",
                 self.keep_alive, self.idle_timeout
             ));
         }

@@ -52,7 +52,7 @@ impl Endpoint {
         let config = &prepared.config;
         let tls = prepared.trust.host(hostname)?;
         let (socket, families) = transport::bind(config.bind)?;
-        let tasks = Tasks::new();
+        let (tasks, clogged) = (Tasks::new(), Clogged::default());
         let unmade = |err| Failure::other(format!("cannot start an endpoint: {err}"));
         let quinn = quinn::Endpoint::new(
             EndpointConfig::default(),
@@ -69,10 +69,10 @@ impl Endpoint {
             notifier: notifier.clone(),
             stats: prepared.stats.clone(),
             client: transport::client(&tls, config),
-            pool: Pool::new(tasks.clone(), config.pool_idle),
+            pool: Pool::new(tasks.clone(), clogged.clone(), config.pool_idle),
             quinn,
             families,
-            clogged: Clogged::default(),
+            clogged,
             tasks,
         });
         inner.tasks.work(accept_loop(Arc::clone(&inner)));
@@ -102,13 +102,13 @@ impl Endpoint {
         } = &*self.0;
         tasks.closing().cancel();
         let bound = self.0.config.drain_timeout;
-        let cut = match timeout(bound, tasks.delivered()).await {
-            Ok(()) => 0,
-            Err(_) => tasks.undelivered(),
-        };
+        let _ = timeout(bound, tasks.delivered()).await;
+        let cut = tasks.undelivered();
+        // An end alone is worth less time: a peer that is gone needs none.
+        let _ = timeout(FAREWELL, tasks.ended()).await;
         tasks.cut().cancel();
         let goodbye_possible = async {
-            tasks.delivered().await;
+            tasks.ended().await;
             clogged.flush().await;
         };
         let _ = timeout(FAREWELL, goodbye_possible).await;

@@ -125,9 +125,14 @@ fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
     use std::io::Read;
     let mut pem = Vec::new();
     std::fs::File::open(path)
-        .and_then(|file| file.take(MAX_PEM).read_to_end(&mut pem))
+        .and_then(|file| file.take(MAX_PEM + 1).read_to_end(&mut pem))
         .map_err(|err| Failure::other(format!("cannot read file {path:?}: {err}")))?;
-    Ok(pem)
+    match pem.len() as u64 {
+        ..=MAX_PEM => Ok(pem),
+        _ => Err(Failure::other(format!(
+            "file {path:?} has over {MAX_PEM} bytes"
+        ))),
+    }
 }
 
 fn read_certificates(pem: &[u8], at: &str) -> Result<Vec<CertificateDer<'static>>, Failure> {

@@ -3,6 +3,7 @@
 //! Owns the accept loop, its bounds, and what is checked of a first frame.
 //! Never decides whether a port is listened on: the notifier does.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use quinn::{Connection, Incoming};
@@ -87,6 +88,7 @@ async fn serve(host: Arc<Inner>, incoming: Incoming, permit: OwnedSemaphorePermi
             peer.host.tasks.work(meet(Arc::clone(&peer), stream));
         }
     }
+    peer.host.clogged.forget(&peer.conn);
 }
 
 fn certificates(conn: &Connection) -> Vec<CertificateDer<'static>> {
@@ -132,6 +134,8 @@ async fn meet(peer: Arc<Peer>, mut stream: Unsettled) {
     let host = &peer.host;
     let counters = &host.stats.0;
     let mut slot = None;
+    let _will_end = host.tasks.will_end();
+    let accepted = AtomicBool::new(false);
     let met = {
         let (reader, writer) = stream.halves();
         let check = |hello: &Hello| {
@@ -139,8 +143,10 @@ async fn meet(peer: Arc<Peer>, mut stream: Unsettled) {
             slot = Some(peer.slots.take(hello.src.port()));
             Ok(())
         };
+        let accepted = &accepted;
         let decide = |hello: Hello| async move {
             let decided = host.notifier.vnet_accept(&hello.src, &hello.dst).await;
+            accepted.store(decided.is_ok(), Ordering::Relaxed);
             decided.map_err(|failure| Refusal::of(&failure))
         };
         let bound = host.config.handshake_timeout;
@@ -168,6 +174,7 @@ async fn meet(peer: Arc<Peer>, mut stream: Unsettled) {
         }
         Some(Met::Violation) => {
             count(&counters.out_of_turn);
+            leave(&slot);
             stream.reset(StreamCode::Violation);
         }
         Some(Met::NoFirstFrame) => {
@@ -176,10 +183,20 @@ async fn meet(peer: Arc<Peer>, mut stream: Unsettled) {
         }
         Some(Met::NotConfirmed) => {
             count(&counters.not_confirmed);
+            leave(&slot);
             stream.reset(StreamCode::Silent);
         }
         Some(Met::Abandoned) => stream.reset(StreamCode::Abandoned),
-        // The host closes; dropping the stream says so.
+        // The host closes. A dialer that may hold its end by now is to see it
+        // closed, not cut; to another, dropping the stream says it.
+        None if accepted.into_inner() => stream.hang_up(held(slot), host),
         None => {}
+    }
+}
+
+/// The dialer may hold its end of the stream, and never write to it.
+fn leave(slot: &Option<Slot>) {
+    if let Some(slot) = slot {
+        slot.leave();
     }
 }

@@ -13,6 +13,7 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use virtnet_core::Failure;
 
+use crate::clogged::Clogged;
 use crate::tasks::Tasks;
 use crate::transport::CloseCode;
 
@@ -28,6 +29,7 @@ pub(crate) struct Key {
 pub(crate) struct Pool {
     entries: Mutex<HashMap<Key, Arc<Entry>>>,
     tasks: Tasks,
+    clogged: Clogged,
     /// How long a connection may go unused.
     idle: Duration,
 }
@@ -73,10 +75,11 @@ impl Drop for Lease {
 }
 
 impl Pool {
-    pub(crate) fn new(tasks: Tasks, idle: Duration) -> Arc<Pool> {
+    pub(crate) fn new(tasks: Tasks, clogged: Clogged, idle: Duration) -> Arc<Pool> {
         Arc::new(Pool {
             entries: Mutex::default(),
             tasks,
+            clogged,
             idle,
         })
     }
@@ -97,20 +100,21 @@ impl Pool {
         F: Future<Output = Result<Connection, Failure>>,
     {
         loop {
-            let entry = Arc::clone(lock(&self.entries).entry(key.clone()).or_default());
+            let waiting = Waiting {
+                pool: self,
+                key,
+                entry: Arc::clone(lock(&self.entries).entry(key.clone()).or_default()),
+            };
             let mut fresh = false;
             let (made_now, connecting) = (&mut fresh, &connect);
-            let made = entry.pooled.get_or_try_init(|| async move {
+            let made = waiting.entry.pooled.get_or_try_init(|| async move {
                 let conn = connecting().await?;
                 *made_now = true;
                 Ok(self.keep(key, conn))
             });
             let pooled = match made.await {
                 Ok(pooled) => Arc::clone(pooled),
-                Err(failure) => {
-                    self.forget_unmade(key, entry);
-                    return Err(failure);
-                }
+                Err(failure) => return Err::<_, Failure>(failure),
             };
             // A connection that was just made is used even where it is already
             // lost: its loss is what the dial is to report.
@@ -165,6 +169,7 @@ impl Pool {
                 }
             }
             forget(&mut lock(&pool.entries), &key, &kept);
+            pool.clogged.forget(&kept.conn);
         });
         pooled
     }
@@ -188,12 +193,26 @@ impl Pool {
 
     /// Forgets an entry whose connection could not be made, unless others wait
     /// for it.
-    fn forget_unmade(&self, key: &Key, entry: Arc<Entry>) {
+    fn forget_unmade(&self, key: &Key, entry: &Arc<Entry>) {
         let mut entries = lock(&self.entries);
-        // Two holders: the map and this call.
-        if !entry.pooled.initialized() && Arc::strong_count(&entry) == 2 {
+        // Two holders: the map and this dial.
+        if !entry.pooled.initialized() && Arc::strong_count(entry) == 2 {
             entries.remove(key);
         }
+    }
+}
+
+/// A dial's interest in an entry: the last that gives up an unmade one, in
+/// whichever way, removes it.
+struct Waiting<'a> {
+    pool: &'a Pool,
+    key: &'a Key,
+    entry: Arc<Entry>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.pool.forget_unmade(self.key, &self.entry);
     }
 }
 
@@ -211,4 +230,33 @@ fn forget(entries: &mut HashMap<Key, Arc<Entry>>, key: &Key, pooled: &Arc<Pooled
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Each change is whole, so a panic elsewhere left nothing half done.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_dial_that_is_dropped_while_connecting_leaves_nothing() {
+        let tasks = Tasks::new();
+        let pool = Pool::new(tasks, Clogged::default(), Duration::from_secs(60));
+        let key = Key {
+            host: "α".into(),
+            hostdata: "127.0.0.1:1".into(),
+        };
+        let connect = std::future::pending::<Result<Connection, Failure>>;
+        for dials in 1..=3 {
+            let leases = (0..dials).map(|_| Box::pin(pool.lease(&key, connect)));
+            let mut leases: Vec<_> = leases.collect();
+            for lease in &mut leases {
+                let polled = std::future::poll_fn(|cx| {
+                    std::task::Poll::Ready(lease.as_mut().poll(cx).is_pending())
+                });
+                assert!(polled.await);
+            }
+            assert_eq!(lock(&pool.entries).len(), 1);
+            drop(leases);
+            assert_eq!(lock(&pool.entries).len(), 0, "{dials} dials");
+        }
+    }
 }

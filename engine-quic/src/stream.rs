@@ -6,9 +6,13 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker, ready};
 
-use quinn::{Connection, ConnectionError, ReadError, RecvStream, SendStream, VarInt, WriteError};
+use quinn::{
+    Connection, ConnectionError, ReadError, RecvStream, SendStream, StoppedError, VarInt,
+    WriteError,
+};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use virtnet_core::ByteStream;
 
@@ -48,17 +52,27 @@ impl Unsettled {
         self.code = code;
     }
 
+    /// Ends a stream cleanly whose dialer may not have confirmed yet.
+    pub(crate) fn hang_up(mut self, held: Held, host: &Inner) {
+        let _ = self.halves().0.stop(StreamCode::Closing.into());
+        drop(self.settle(held, host));
+    }
+
     /// From here on dropping ends the stream cleanly.
     pub(crate) fn settle(mut self, held: Held, host: &Inner) -> ByteStream {
         let (recv, send) = self.halves.take().expect("only settling takes them");
         let held = Arc::new(held);
+        let told = Arc::new(AtomicBool::new(false));
         let reader = Reader {
             recv,
             ended: None,
             held: Arc::clone(&held),
+            told: Arc::clone(&told),
         };
         let writer = Writer {
             open: Some((send, held)),
+            wrote: false,
+            told,
             tasks: host.tasks.clone(),
             clogged: host.clogged.clone(),
         };
@@ -102,6 +116,7 @@ struct Reader {
     /// from then on.
     ended: Option<Result<(), io::ErrorKind>>,
     held: Arc<Held>,
+    told: Arc<AtomicBool>,
 }
 
 impl AsyncRead for Reader {
@@ -124,6 +139,7 @@ impl AsyncRead for Reader {
             Err(err) => {
                 let kind = read_kind(&err);
                 self.ended = Some(Err(kind));
+                self.told.store(true, Ordering::Relaxed);
                 Poll::Ready(Err(kind.into()))
             }
         }
@@ -143,6 +159,10 @@ impl Drop for Reader {
 struct Writer {
     /// Taken by the drop alone.
     open: Option<(SendStream, Arc<Held>)>,
+    /// There is, or was, something to deliver.
+    wrote: bool,
+    /// Either half has reported an error: the loss of the peer is no news.
+    told: Arc<AtomicBool>,
     tasks: Tasks,
     clogged: Clogged,
 }
@@ -172,6 +192,10 @@ impl AsyncWrite for Writer {
             return Poll::Ready(Ok(0));
         }
         let written = ready!(Pin::new(self.send()).poll_write(cx, buf));
+        match &written {
+            Ok(_) => self.wrote = true,
+            Err(_) => self.told.store(true, Ordering::Relaxed),
+        }
         if let Err(WriteError::Stopped(code)) = written {
             // Says that this direction is over, which gives the peer its
             // stream's slot back.
@@ -206,22 +230,35 @@ impl Drop for Writer {
         let _ = send.finish();
         let mut stopped = Box::pin(send.stopped());
         let mut cx = Context::from_waker(Waker::noop());
-        match stopped.as_mut().poll(&mut cx) {
-            Poll::Ready(Ok(Some(code))) => return give_up(&mut send, code, &held, &self.clogged),
-            Poll::Ready(_) => return,
-            Poll::Pending => {}
+        let (tasks, clogged) = (self.tasks.clone(), self.clogged.clone());
+        let owed = self.wrote && !self.told.load(Ordering::Relaxed);
+        let mut settle = move |stopped: Result<Option<VarInt>, StoppedError>| match stopped {
+            Ok(None) => {}
+            Ok(Some(code)) => give_up(&mut send, code, &held, &clogged),
+            Err(err) if owed && is_loss(&err) => tasks.count_lost(),
+            Err(_) => {}
+        };
+        if let Poll::Ready(stopped) = stopped.as_mut().poll(&mut cx) {
+            return settle(stopped);
         }
-        let (cut, clogged) = (self.tasks.cut().clone(), self.clogged.clone());
-        self.tasks.deliver(async move {
-            let unwanted = tokio::select! {
+        let cut = self.tasks.cut().clone();
+        self.tasks.deliver(self.wrote, async move {
+            settle(tokio::select! {
                 biased;
-                stopped = stopped => stopped.ok().flatten(),
-                () = cut.cancelled() => Some(StreamCode::Undelivered.into()),
-            };
-            if let Some(code) = unwanted {
-                give_up(&mut send, code, &held, &clogged);
-            }
+                stopped = stopped => stopped,
+                () = cut.cancelled() => Ok(Some(StreamCode::Undelivered.into())),
+            });
         });
+    }
+}
+
+/// Whether the peer was lost, and not closed by either side.
+fn is_loss(err: &StoppedError) -> bool {
+    use ConnectionError::{ApplicationClosed, LocallyClosed};
+    match err {
+        StoppedError::ConnectionLost(ApplicationClosed(_) | LocallyClosed) => false,
+        StoppedError::ConnectionLost(_) => true,
+        StoppedError::ZeroRttRejected => false,
     }
 }
 

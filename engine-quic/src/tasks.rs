@@ -7,14 +7,16 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use quinn::{AsyncTimer, AsyncUdpSocket, Runtime, TokioRuntime};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
-/// The tasks of one endpoint, in three groups that end one after the other.
+/// The tasks of one endpoint, in groups that end one after the other.
 #[derive(Debug, Clone)]
 pub(crate) struct Tasks {
     handle: Handle,
@@ -22,6 +24,10 @@ pub(crate) struct Tasks {
     working: TaskTracker,
     /// Delivering what was written to dropped streams.
     delivering: TaskTracker,
+    /// Delivering no more than the end of streams.
+    ending: TaskTracker,
+    /// Streams whose peer was lost while what was written was delivered.
+    lost: Arc<AtomicUsize>,
     /// QUIC's: one for the socket, one for each connection.
     driving: TaskTracker,
     closing: CancellationToken,
@@ -36,6 +42,8 @@ impl Tasks {
             handle: Handle::current(),
             working: TaskTracker::new(),
             delivering: TaskTracker::new(),
+            ending: TaskTracker::new(),
+            lost: Arc::default(),
             driving: TaskTracker::new(),
             closing: CancellationToken::new(),
             cut: CancellationToken::new(),
@@ -58,20 +66,44 @@ impl Tasks {
         self.working.spawn_on(task, &self.handle);
     }
 
-    /// May be called from outside of the runtime, as drops are.
-    pub(crate) fn deliver(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.delivering.spawn_on(task, &self.handle);
+    /// Delivers the end of a stream, and what was `written` before, if
+    /// anything. May be called from outside of the runtime, as drops are.
+    pub(crate) fn deliver(&self, written: bool, task: impl Future<Output = ()> + Send + 'static) {
+        let tracker = if written {
+            &self.delivering
+        } else {
+            &self.ending
+        };
+        tracker.spawn_on(task, &self.handle);
     }
 
-    /// How many streams are being delivered.
+    /// Counts a stream whose peer was lost before all was delivered, where
+    /// nobody has been told.
+    pub(crate) fn count_lost(&self) {
+        self.lost.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Has the close wait for whoever holds it: it has an end to hand over.
+    pub(crate) fn will_end(&self) -> TaskTrackerToken {
+        self.ending.token()
+    }
+
+    /// How many streams have, or had, something written that was not delivered.
     pub(crate) fn undelivered(&self) -> usize {
-        self.delivering.len()
+        self.delivering.len() + self.lost.load(Ordering::Relaxed)
     }
 
-    /// Waits until everything is delivered, or given up.
+    /// Waits until everything that was written is delivered, or given up.
     pub(crate) async fn delivered(&self) {
         self.delivering.close();
         self.delivering.wait().await;
+    }
+
+    /// Waits until every stream's end is delivered too, or given up.
+    pub(crate) async fn ended(&self) {
+        self.delivered().await;
+        self.ending.close();
+        self.ending.wait().await;
     }
 
     /// Ends all tasks and waits until they are gone.
@@ -79,8 +111,7 @@ impl Tasks {
         self.closing.cancel();
         self.cut.cancel();
         self.kill.cancel();
-        self.delivered().await;
-        for tasks in [&self.working, &self.driving] {
+        for tasks in [&self.working, &self.delivering, &self.ending, &self.driving] {
             tasks.close();
             tasks.wait().await;
         }

@@ -40,7 +40,10 @@ const INCOMING_BUFFER: u64 = 16 << 10;
 const INCOMING_BUFFERS: u64 = 1 << 20;
 
 fn transport(config: &QuicConfig) -> TransportConfig {
-    let idle = u32::try_from(config.idle_timeout.as_millis()).unwrap_or(u32::MAX);
+    // QUIC starts its clock again with the first packet that it sends after the
+    // last that it heard, and a keep-alive is one.
+    let silence = config.idle_timeout - config.keep_alive;
+    let idle = u32::try_from(silence.as_millis()).unwrap_or(u32::MAX);
     let mut transport = TransportConfig::default();
     transport
         .max_concurrent_bidi_streams(VarInt::from_u32(0))
@@ -50,15 +53,14 @@ fn transport(config: &QuicConfig) -> TransportConfig {
         .receive_window(VarInt::MAX)
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
         .send_window(SEND_WINDOW)
-        .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(idle))));
+        .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(idle))))
+        .keep_alive_interval(Some(config.keep_alive));
     transport
 }
 
 /// For connections that this side opened; only it opens streams on them.
 pub(crate) fn client(tls: &HostTls, config: &QuicConfig) -> ClientConfig {
-    let mut transport = transport(config);
-    // The owner keeps it alive: it also knows when to let it go.
-    transport.keep_alive_interval(Some(config.keep_alive));
+    let transport = transport(config);
     let mut client = ClientConfig::new(tls.client.clone());
     client.transport_config(Arc::new(transport));
     client
