@@ -123,6 +123,8 @@ impl Shared {
             // An answer that led nowhere may have been out of date.
             match registry.requery(dst.host(), &hostdata).await {
                 Ok(Some(hostdata)) => engine.vnet_dial(&src, &dst, &hostdata).await,
+                // It was: the host is gone.
+                Err(gone) if gone.cause() == Cause::NoSuchHost => Err(gone.into()),
                 Ok(None) | Err(_) => Err(failure),
             }
         })

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::{ClientConfig, EndpointConfig};
+use quinn::ClientConfig;
 use tokio::time::timeout;
 use virtnet_core::{Cause, Failure, Notifier};
 
@@ -13,6 +13,7 @@ use crate::clogged::Clogged;
 use crate::config::Prepared;
 use crate::incoming::accept_loop;
 use crate::pool::Pool;
+use crate::reset;
 use crate::tasks::{OwnedTasks, Tasks};
 use crate::transport::{self, CloseCode, FAREWELL, Families};
 use crate::{QuicConfig, Stats};
@@ -55,7 +56,7 @@ impl Endpoint {
         let (tasks, clogged) = (Tasks::new(), Clogged::default());
         let unmade = |err| Failure::other(format!("cannot start an endpoint: {err}"));
         let quinn = quinn::Endpoint::new(
-            EndpointConfig::default(),
+            reset::endpoint_config(tls.reset_key, tls.random),
             Some(transport::server(&tls, config)),
             socket,
             OwnedTasks::runtime(&tasks),

@@ -1,30 +1,21 @@
 //! Identities: who may be which host, and how a host proves its name.
 //!
-//! Owns the derivation of a network's authority from its secret, the
-//! certificates of its hosts, and PKI files in place of both. Never decides
-//! what TLS allows: `tls` does.
+//! Owns the choice between a secret and PKI files, the reading of those, and the
+//! name that stands for a host. Never makes a certificate, and never decides what
+//! TLS allows: `authority` and `tls` do.
 
 use std::path::Path;
 
 use hkdf::Hkdf;
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ED25519, SerialNumber,
-};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest, Sha256};
-use virtnet_core::{Cause, Failure};
+use virtnet_core::Failure;
 
 use crate::Secret;
 
-/// Says which derivation this is, so that a later one gives other keys.
-const DERIVATION: &[u8] = b"virtnet/1 authority";
-
-/// What precedes the 32 bytes of an Ed25519 key in PKCS#8 (RFC 8410).
-const PKCS8_ED25519: [u8; 16] = [
-    0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
-];
+/// Says that a derived key is for QUIC's stateless resets.
+pub(crate) const RESETS: &[u8] = b"virtnet/1 resets";
 
 /// Most bytes of a PEM file that are looked at.
 const MAX_PEM: u64 = 1 << 20;
@@ -160,61 +151,20 @@ impl Pki {
             key: self.key.clone_key(),
         }
     }
-}
 
-/// The authority that all holders of a secret derive alike.
-pub(crate) struct Authority {
-    pub(crate) certificate: CertificateDer<'static>,
-    issuer: Issuer<'static, KeyPair>,
-}
-
-impl Authority {
-    /// Derives the authority of `network` from the bytes of a secret.
-    pub(crate) fn derive(key: &[u8; 32], network: &str) -> Result<Authority, Failure> {
-        let mut seed = [0; 32];
-        Hkdf::<Sha256>::new(Some(DERIVATION), key)
-            .expand(network.as_bytes(), &mut seed)
-            .expect("32 bytes are within what HKDF can give");
-        let pkcs8 = PrivatePkcs8KeyDer::from([&PKCS8_ED25519[..], &seed].concat());
-        let pair = KeyPair::from_pkcs8_der_and_sign_algo(&pkcs8, &PKCS_ED25519).map_err(unmade)?;
-        let mut params = CertificateParams::default();
-        // The name is the network's and the key is the secret's. So a dialer
-        // can tell another network's host (nobody of that name is trusted)
-        // from one that holds another secret (the name fits, the key does not).
-        let name = format!("virtnet {}", base32(&Sha256::digest(network)));
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.serial_number = Some(SerialNumber::from(1));
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        let certificate = params.self_signed(&pair).map_err(unmade)?.der().clone();
-        Ok(Authority {
-            certificate,
-            issuer: Issuer::new(params, pair),
-        })
-    }
-
-    /// Mints a certificate for the host of that DNS name, with a key of its own.
-    pub(crate) fn mint(&self, name: &str) -> Result<Certified, Failure> {
-        let pair = KeyPair::generate_for(&PKCS_ED25519).map_err(unmade)?;
-        let mut params = CertificateParams::new([name.to_owned()]).map_err(unmade)?;
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "virtnet host");
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![
-            ExtendedKeyUsagePurpose::ServerAuth,
-            ExtendedKeyUsagePurpose::ClientAuth,
-        ];
-        let leaf = params.signed_by(&pair, &self.issuer).map_err(unmade)?;
-        Ok(Certified {
-            chain: vec![leaf.der().clone()],
-            key: PrivatePkcs8KeyDer::from(pair.serialize_der()).into(),
-        })
+    /// The key for resets of the host of that DNS name.
+    pub(crate) fn reset_key(&self, name: &str) -> [u8; 32] {
+        derived(RESETS, self.key.secret_der(), name)
     }
 }
 
-fn unmade(err: rcgen::Error) -> Failure {
-    Failure::wrap(Cause::Other, format!("cannot make a certificate: {err}"))
+/// A key that only the holders of `key` can derive, for one purpose and name.
+pub(crate) fn derived(purpose: &[u8], key: &[u8], name: &str) -> [u8; 32] {
+    let mut derived = [0; 32];
+    Hkdf::<Sha256>::new(Some(purpose), key)
+        .expand(name.as_bytes(), &mut derived)
+        .expect("32 bytes are within what HKDF can give");
+    derived
 }
 
 /// The DNS name that stands for a host in certificates.
@@ -239,7 +189,7 @@ pub fn dns_name(network: &str, hostname: &str) -> String {
 }
 
 /// Base 32 of RFC 4648 without padding, in lower case as DNS names are written.
-fn base32(bytes: &[u8]) -> String {
+pub(crate) fn base32(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     let mut text = String::with_capacity((bytes.len() * 8).div_ceil(5));
     let (mut held, mut bits) = (0u32, 0);
@@ -275,21 +225,6 @@ mod tests {
         ] {
             assert_eq!(base32(bytes.as_bytes()), text);
         }
-    }
-
-    #[test]
-    fn an_authority_is_the_same_wherever_it_is_derived() {
-        let certificate = |key, network| Authority::derive(&key, network).unwrap().certificate;
-        let one = certificate([7; 32], "quicα");
-        assert_eq!(one, certificate([7; 32], "quicα"));
-        assert_ne!(one, certificate([8; 32], "quicα"), "another secret");
-        assert_ne!(one, certificate([7; 32], "quicβ"), "another network");
-        // Members of different versions of this crate must agree on the key.
-        let key = Authority::derive(&[7; 32], "quicα").unwrap();
-        assert_eq!(
-            base32(key.issuer.key().public_key_raw()),
-            "5upshqqyq5onqgzikdcpl4pg5o7gqjowafiufewgtkwinxusvg4a"
-        );
     }
 
     #[test]

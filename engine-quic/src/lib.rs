@@ -61,6 +61,7 @@
 //! Streams have 2 MiB of buffer in each direction and do not hold each other
 //! up. A connection that is cut is an error for the reader, never end-of-file.
 
+mod authority;
 mod clogged;
 mod config;
 mod dial;
@@ -73,6 +74,7 @@ mod hostdata;
 mod identity;
 mod incoming;
 mod pool;
+mod reset;
 mod secret;
 mod slots;
 mod stats;

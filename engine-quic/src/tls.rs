@@ -7,14 +7,15 @@ use std::sync::Arc;
 
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use rustls::client::{Resumption, WebPkiServerVerifier, verify_server_name};
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::crypto::{CryptoProvider, SecureRandom, ring};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use virtnet_core::{Addr, Failure};
 
-use crate::identity::{Authority, Certified, Identity, Kind, Pki, dns_name};
+use crate::authority::Authority;
+use crate::identity::{Certified, Identity, Kind, Pki, dns_name};
 
 /// Names the protocol and its version in the TLS handshake.
 pub(crate) const ALPN: &[u8] = b"virtnet/1";
@@ -37,6 +38,9 @@ enum Source {
 pub(crate) struct HostTls {
     pub(crate) client: Arc<QuicClientConfig>,
     pub(crate) server: Arc<QuicServerConfig>,
+    /// For resets: the same whenever the host is started.
+    pub(crate) reset_key: [u8; 32],
+    pub(crate) random: &'static dyn SecureRandom,
 }
 
 impl Trust {
@@ -93,7 +97,13 @@ impl Trust {
                 self.network
             )));
         }
+        let reset_key = match &self.source {
+            Source::Minted(authority) => authority.reset_key(&name),
+            Source::Given(pki) => pki.reset_key(&name),
+        };
         Ok(HostTls {
+            reset_key,
+            random: self.provider.secure_random,
             server: Arc::new(self.server(&certified)?),
             client: Arc::new(self.client(certified)?),
         })

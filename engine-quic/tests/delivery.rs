@@ -5,66 +5,22 @@
 //! is another matter.
 
 mod common;
+#[path = "common/process.rs"]
+mod process;
 
 use std::io::ErrorKind;
-use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use common::{HANG, Net, connect, eventually};
+use process::Process;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::runtime::Builder;
-use tokio::sync::oneshot;
 use tokio::time::timeout;
-use virtnet_core::{Cause, Listener, SubNetwork};
-use virtnet_engine_quic::QuicConfig;
+use virtnet_core::Cause;
 
 const MEGABYTE: usize = 1 << 20;
 
 fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|at| (at % 251) as u8).collect()
-}
-
-/// A process of its own, as far as this one can have it: a host on a runtime
-/// that ends when it is told to, mid-sentence.
-struct Process {
-    listener: Listener,
-    stop: oneshot::Sender<()>,
-    thread: JoinHandle<()>,
-}
-
-impl Process {
-    async fn start(net: &Net, config: QuicConfig, name: &'static str) -> Process {
-        let (stop, stopped) = oneshot::channel();
-        let (started, listener) = oneshot::channel();
-        let prepared = config.prepare(net.network).unwrap();
-        let (network, registry) = (net.network, Arc::new(net.hub.registry()));
-        let thread = std::thread::spawn(move || {
-            let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-            let kept = runtime.block_on(async {
-                let engine = |notifier| prepared.start(notifier);
-                let subnet = SubNetwork::new(network, registry, engine).unwrap();
-                let host = subnet.new_host(name).await.unwrap();
-                drop(started.send(host.listen(":1").unwrap()));
-                drop(stopped.await);
-                subnet
-            });
-            runtime.shutdown_background();
-            drop(kept);
-        });
-        Process {
-            listener: listener.await.unwrap(),
-            stop,
-            thread,
-        }
-    }
-
-    /// Ends all its tasks at once. Nothing is sent any more.
-    fn kill(self) -> Listener {
-        drop(self.stop);
-        self.thread.join().unwrap();
-        self.listener
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -159,3 +159,26 @@ pub async fn a_refused_dial_is_gone(bed: &dyn Bed) {
     assert_eq!(pair.alpha.sockets(), []);
     pair.close().await;
 }
+
+/// A subnetwork that closes while a dial to it comes to its end: the dialer is
+/// refused, or reads end-of-file. It is not cut.
+pub async fn a_close_right_after_a_dial_is_an_end(bed: &dyn Bed) {
+    for _ in 0..20 {
+        let pair = Pair::new(bed).await;
+        let listener = pair.alpha.listen(":1").unwrap();
+        let accepting = tokio::spawn(async move { listener.accept().await.map(drop) });
+        let dialed = pair.beta.dial("α:1").await;
+        let subnet = pair.subnet_a.clone();
+        let closing = tokio::spawn(async move { subnet.close().await });
+        match dialed {
+            Ok(mut conn) => {
+                let end = tokio::io::AsyncReadExt::read(&mut conn, &mut [0]).await;
+                assert_eq!(end.expect("an end, not a cut"), 0);
+            }
+            Err(err) => assert_eq!(err.cause(), Cause::ConnectionRefused),
+        }
+        closing.await.unwrap().unwrap();
+        drop(accepting.await.unwrap());
+        pair.close().await;
+    }
+}

@@ -58,7 +58,7 @@ macro_rules! conformance {
             closing: the_matrix_with_the_close_first, the_matrix_with_the_operation_blocked,
                 the_matrix_within_one_subnetwork,
                 the_first_close_counts, closing_twice, auto_close, handles_keep_their_subnetwork,
-                a_refused_dial_is_gone;
+                a_refused_dial_is_gone, a_close_right_after_a_dial_is_an_end;
             cancelling: dial_dropped_at_every_poll, accept_dropped_at_every_poll,
                 new_host_dropped_at_every_poll, close_dropped_at_first_poll,
                 close_with_calls_nobody_polls;

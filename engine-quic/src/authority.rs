@@ -1,0 +1,101 @@
+//! A network's certificate authority, which all members derive from one secret.
+//!
+//! Owns the derivation, and the certificates that are minted for hosts. Never
+//! shows a key.
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PKCS_ED25519, SerialNumber,
+};
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use sha2::{Digest, Sha256};
+use virtnet_core::{Cause, Failure};
+
+use crate::identity::{Certified, RESETS, base32, derived};
+
+/// Says which derivation this is, so that a later one gives other keys.
+const DERIVATION: &[u8] = b"virtnet/1 authority";
+
+/// What precedes the 32 bytes of an Ed25519 key in PKCS#8 (RFC 8410).
+const PKCS8_ED25519: [u8; 16] = [
+    0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
+];
+
+/// The authority that all holders of a secret derive alike.
+pub(crate) struct Authority {
+    pub(crate) certificate: CertificateDer<'static>,
+    issuer: Issuer<'static, KeyPair>,
+    resets: [u8; 32],
+}
+
+impl Authority {
+    /// Derives the authority of `network` from the bytes of a secret.
+    pub(crate) fn derive(key: &[u8; 32], network: &str) -> Result<Authority, Failure> {
+        let seed = derived(DERIVATION, key, network);
+        let pkcs8 = PrivatePkcs8KeyDer::from([&PKCS8_ED25519[..], &seed].concat());
+        let pair = KeyPair::from_pkcs8_der_and_sign_algo(&pkcs8, &PKCS_ED25519).map_err(unmade)?;
+        let mut params = CertificateParams::default();
+        // The name is the network's and the key is the secret's. So a dialer
+        // can tell another network's host (nobody of that name is trusted)
+        // from one that holds another secret (the name fits, the key does not).
+        let name = format!("virtnet {}", base32(&Sha256::digest(network)));
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.serial_number = Some(SerialNumber::from(1));
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        let certificate = params.self_signed(&pair).map_err(unmade)?.der().clone();
+        Ok(Authority {
+            certificate,
+            issuer: Issuer::new(params, pair),
+            resets: derived(RESETS, key, network),
+        })
+    }
+
+    /// The key for resets of the host of that DNS name.
+    pub(crate) fn reset_key(&self, name: &str) -> [u8; 32] {
+        derived(RESETS, &self.resets, name)
+    }
+
+    /// Mints a certificate for the host of that DNS name, with a key of its own.
+    pub(crate) fn mint(&self, name: &str) -> Result<Certified, Failure> {
+        let pair = KeyPair::generate_for(&PKCS_ED25519).map_err(unmade)?;
+        let mut params = CertificateParams::new([name.to_owned()]).map_err(unmade)?;
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "virtnet host");
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![
+            ExtendedKeyUsagePurpose::ServerAuth,
+            ExtendedKeyUsagePurpose::ClientAuth,
+        ];
+        let leaf = params.signed_by(&pair, &self.issuer).map_err(unmade)?;
+        Ok(Certified {
+            chain: vec![leaf.der().clone()],
+            key: PrivatePkcs8KeyDer::from(pair.serialize_der()).into(),
+        })
+    }
+}
+
+fn unmade(err: rcgen::Error) -> Failure {
+    Failure::wrap(Cause::Other, format!("cannot make a certificate: {err}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_authority_is_the_same_wherever_it_is_derived() {
+        let certificate = |key, network| Authority::derive(&key, network).unwrap().certificate;
+        let one = certificate([7; 32], "quicα");
+        assert_eq!(one, certificate([7; 32], "quicα"));
+        assert_ne!(one, certificate([8; 32], "quicα"), "another secret");
+        assert_ne!(one, certificate([7; 32], "quicβ"), "another network");
+        // Members of different versions of this crate must agree on the key.
+        let key = Authority::derive(&[7; 32], "quicα").unwrap();
+        assert_eq!(
+            base32(key.issuer.key().public_key_raw()),
+            "5upshqqyq5onqgzikdcpl4pg5o7gqjowafiufewgtkwinxusvg4a"
+        );
+    }
+}

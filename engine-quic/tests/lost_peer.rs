@@ -1,0 +1,107 @@
+//! Peers that are gone: when it is noticed, what closing then says, and how a
+//! host that comes back is found.
+//!
+//! Owns what happens after a kill. Never closes a peer in order.
+
+mod common;
+#[path = "common/process.rs"]
+mod process;
+
+use std::net::UdpSocket;
+use std::time::{Duration, Instant};
+
+use common::{Net, connect, eventually};
+use process::Process;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// An end that has sent after the cut notices no later: twice the idle timeout
+/// would pass if sending began the wait anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cut_is_noticed_within_the_idle_timeout() {
+    const IDLE: Duration = Duration::from_secs(4);
+    let net = Net::new("net");
+    let quick = || net.config().idle_timeout(IDLE).keep_alive(IDLE / 4);
+    let peer = Process::start(&net, quick(), "α").await;
+    let (here, _) = net.join_with(quick());
+    let beta = here.new_host("β").await.unwrap();
+    let (dialed, _accepted) = connect(&beta, &peer.listener).await;
+    let (mut reader, mut writer) = dialed.into_split();
+    let _listener = peer.kill();
+    let cut = Instant::now();
+    let mut tick = tokio::time::interval(IDLE / 20);
+    let read = async { reader.read(&mut [0]).await.unwrap_err() };
+    let write = async {
+        loop {
+            tick.tick().await;
+            drop(writer.write(b"x").await);
+        }
+    };
+    let err = tokio::select! {
+        err = read => err,
+        () = write => unreachable!("it goes on"),
+    };
+    let took = cut.elapsed();
+    println!("hosts cut off: noticed after {took:?} of {IDLE:?}");
+    assert_eq!(err.kind(), std::io::ErrorKind::TimedOut);
+    assert!(took < IDLE + IDLE / 2, "{took:?}");
+}
+
+/// What was written and could not be delivered is an error of the close, though
+/// the peer was given up before the close's own bound.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_lost_peer_did_not_get_is_reported() {
+    let net = Net::new("net");
+    let peer = Process::start(&net, net.config(), "α").await;
+    let idle = Duration::from_millis(900);
+    let (here, _) = net.join_with(net.config().idle_timeout(idle).keep_alive(idle / 3));
+    let beta = here.new_host("β").await.unwrap();
+    let (mut dialed, _accepted) = connect(&beta, &peer.listener).await;
+    let _listener = peer.kill();
+    dialed.write_all(&vec![1; 1 << 20]).await.unwrap();
+    drop(dialed);
+    let err = here.close().await.unwrap_err();
+    assert!(
+        err.to_string().contains("host \"β\" cut 1 connections"),
+        "{err}"
+    );
+}
+
+/// Where nothing was written, a peer that is gone is no error of the close.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_peer_alone_is_no_error_of_the_close() {
+    let net = Net::new("net");
+    let peer = Process::start(&net, net.config(), "α").await;
+    let here = net.join();
+    let beta = here.new_host("β").await.unwrap();
+    let (dialed, _accepted) = connect(&beta, &peer.listener).await;
+    let _listener = peer.kill();
+    drop(dialed);
+    here.close().await.unwrap();
+}
+
+/// A host that was killed and started again on its port is reached by the first
+/// dial, over which no time-out passes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_is_back_on_its_port_is_found_at_once() {
+    let net = Net::new("net");
+    let place = UdpSocket::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let never = Duration::from_secs(60);
+    let (here, _) = net.join_with(net.config().dial_timeout(never));
+    let peer = Process::start(&net, net.config().bind(place), "α").await;
+    let beta = here.new_host("β").await.unwrap();
+    let (dialed, accepted) = connect(&beta, &peer.listener).await;
+    let listener = peer.kill();
+    drop((dialed, accepted, listener));
+    eventually("the port is free", || UdpSocket::bind(place).is_ok()).await;
+    // The registry of the killed process freed the name when it was dropped.
+    let (there, _) = net.join_with(net.config().bind(place));
+    let alpha = there.new_host("α").await.unwrap();
+    let listener = alpha.listen(":1").unwrap();
+    let back = tokio::time::timeout(Duration::from_secs(2), connect(&beta, &listener)).await;
+    back.expect("the reset ends the old connection at once");
+    here.close().await.unwrap();
+    there.close().await.unwrap();
+}
