@@ -5,15 +5,16 @@
 //!
 //! Why not the client library's own reconnecting connection: its callers wait
 //! together for one shared attempt, with retries and pauses that no caller can
-//! bound. Here a call that finds no connection makes one, within the time it has.
+//! bound. Here a call that finds no connection makes one, within the time it has; if
+//! that ends first, the next call goes on with what it began.
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::io::tcp::TcpSettings;
 use redis::{AsyncConnectionConfig, Cmd, Pipeline, ProtocolVersion, PushInfo, Value};
-use tokio::sync::Semaphore;
+use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 use virtnet_core::Failure;
 
@@ -25,13 +26,23 @@ use crate::slot::{Numbered, Slot};
 use crate::target::Target;
 
 pub(crate) struct Link {
-    locator: Locator,
+    locator: Arc<Locator>,
     deadline: Duration,
-    /// The right to connect: one attempt at a time, so that a returning server
-    /// is not met by as many connections as there are calls. It is a semaphore
-    /// because it is held while connecting; dropping the call gives it back.
-    turn: Semaphore,
-    slot: Slot,
+    /// The right to connect, and how far that got: one attempt at a time, so that
+    /// a returning server is not met by as many connections as there are calls.
+    ///
+    /// It is held across awaits on purpose: who has it polls the attempt, and
+    /// the others wait for their turn. A call that ends leaves the attempt to the
+    /// next; were it dropped, none would ever be through while calls that have
+    /// little time left are queueing.
+    turn: Mutex<Option<Attempt>>,
+    slot: Arc<Slot>,
+}
+
+/// Connecting, whoever waits for it, with a deadline of its own.
+struct Attempt {
+    until: Instant,
+    connecting: Pin<Box<dyn Future<Output = Result<Numbered, Failure>> + Send>>,
 }
 
 /// Commands that were not answered.
@@ -56,7 +67,7 @@ impl Link {
         let locator = Locator {
             faults: Faults::new(target.password()),
             certificates,
-            tcp: tcp_settings(deadline),
+            tcp: locate::tcp_settings(deadline),
             // Pushes need it, and nothing else does.
             protocol: match memory.is_on() {
                 true => ProtocolVersion::RESP3,
@@ -67,10 +78,10 @@ impl Link {
         };
         locator.check()?;
         Ok(Link {
-            locator,
+            locator: Arc::new(locator),
             deadline,
-            turn: Semaphore::new(1),
-            slot: Slot::new(memory),
+            turn: Mutex::new(None),
+            slot: Arc::new(Slot::new(memory)),
         })
     }
 
@@ -146,10 +157,15 @@ impl Link {
                 failure,
                 maybe_done,
             })?;
+            let begin = Instant::now();
             let sent = current
                 .connection
                 .send_packed_commands(batch, 0, batch.len());
-            let failure = match timeout_at(until, sent).await {
+            let answered = timeout_at(until, sent).await;
+            // Nothing says that a path without an answer is not dead for good,
+            // unless the call's time was nearly over when this was sent.
+            let was_hasty = answered.is_err() && begin.elapsed() < self.deadline / 2;
+            let failure = match answered {
                 Ok(Ok(answers)) if last || !answers.iter().any(is_passing) => {
                     return Ok((current.number, answers));
                 }
@@ -163,10 +179,11 @@ impl Link {
                     continue;
                 }
                 Ok(Err(err)) => self.faults().failure(&err),
-                // Nothing says that the path is not dead for good.
                 Err(_) => fault::late(self.deadline),
             };
-            self.slot.discard(current.number);
+            if !was_hasty {
+                self.slot.discard(current.number);
+            }
             let maybe_done = true;
             return Err(Unanswered {
                 failure,
@@ -178,6 +195,10 @@ impl Link {
 
     /// Drops the connection. It ends once the last call on it has.
     pub(crate) fn hang_up(&self) {
+        // Only a call that was not polled since the close can have the turn.
+        if let Ok(mut turn) = self.turn.try_lock() {
+            *turn = None;
+        }
         if let Some(current) = self.slot.current() {
             self.slot.discard(current.number);
         }
@@ -188,7 +209,7 @@ impl Link {
             return Ok(sure);
         }
         let connected = timeout_at(until, async {
-            let _turn = self.turn.acquire().await.expect("it is never closed");
+            let mut turn = self.turn.lock().await;
             if let Some(sure) = self.sure() {
                 return Ok(sure);
             }
@@ -201,7 +222,11 @@ impl Link {
                 }
                 self.slot.discard(current.number);
             }
-            let connected = self.connect().await;
+            // What nobody went on with in time may have been overtaken by events.
+            turn.take_if(|attempt| attempt.until <= Instant::now());
+            let attempt = turn.get_or_insert_with(|| self.attempt());
+            let connected = attempt.connecting.as_mut().await;
+            *turn = None;
             connected.inspect(|current| self.slot.install(current.clone()))
         });
         let connected = connected.await;
@@ -216,31 +241,40 @@ impl Link {
         }
     }
 
-    async fn connect(&self) -> Result<Numbered, Failure> {
-        let mut connected = self.locator.connect(&|| self.fresh()).await?;
-        if self.memory().is_on() {
-            let mut tracking = redis::cmd("CLIENT");
-            tracking.arg("TRACKING").arg("ON").arg("OPTIN");
-            let tracks = tracking.exec_async(&mut connected.connection).await;
-            tracks.map_err(|err| self.faults().failure(&err))?;
-        }
-        Ok(connected)
+    fn attempt(&self) -> Attempt {
+        let (until, deadline) = (self.until(), self.deadline);
+        let (locator, slot) = (Arc::clone(&self.locator), Arc::clone(&self.slot));
+        let connecting = Box::pin(async move {
+            let connected = timeout_at(until, connect(&locator, &slot)).await;
+            connected.unwrap_or_else(|_| Err(fault::late(deadline)))
+        });
+        Attempt { until, connecting }
     }
+}
 
-    /// Number and settings for one more connection.
-    fn fresh(&self) -> (u64, AsyncConnectionConfig) {
-        let number = self.slot.next_number();
-        let config = locate::config();
-        if !self.memory().is_on() {
-            return (number, config);
-        }
-        let ear = Arc::clone(&self.slot.ear);
-        let hear = move |push: PushInfo| {
-            ear.heard(number, &push);
-            Ok::<_, Infallible>(())
-        };
-        (number, config.set_push_sender(hear))
+async fn connect(locator: &Locator, slot: &Slot) -> Result<Numbered, Failure> {
+    let mut connected = locator.connect(&|| fresh(slot)).await?;
+    if slot.ear.memory.is_on() {
+        let mut tracking = redis::cmd("CLIENT");
+        tracking.arg("TRACKING").arg("ON").arg("OPTIN");
+        locator.checked(tracking.exec_async(&mut connected.connection).await)?;
     }
+    Ok(connected)
+}
+
+/// Number and settings for one more connection.
+fn fresh(slot: &Slot) -> (u64, AsyncConnectionConfig) {
+    let number = slot.next_number();
+    let config = locate::config();
+    if !slot.ear.memory.is_on() {
+        return (number, config);
+    }
+    let ear = Arc::clone(&slot.ear);
+    let hear = move |push: PushInfo| {
+        ear.heard(number, &push);
+        Ok::<_, Infallible>(())
+    };
+    (number, config.set_push_sender(hear))
 }
 
 fn is_passing(answer: &Value) -> bool {
@@ -248,18 +282,4 @@ fn is_passing(answer: &Value) -> bool {
         Value::ServerError(err) => fault::is_passing(&err.clone().into()),
         _ => false,
     }
-}
-
-fn tcp_settings(deadline: Duration) -> TcpSettings {
-    let settings = TcpSettings::default()
-        .set_nodelay(true)
-        // A connection that is given up is reset: what it still had to send
-        // must not reach the server after the commands of its successor.
-        .set_linger_time(Duration::ZERO);
-    // A path that takes nothing is noticed even when nobody waits any more.
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    let settings = settings.set_user_timeout(deadline);
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    let _ = deadline;
-    settings
 }

@@ -164,6 +164,20 @@ pub(crate) fn config() -> AsyncConnectionConfig {
         .set_response_timeout(None)
 }
 
+pub(crate) fn tcp_settings(deadline: Duration) -> TcpSettings {
+    let settings = TcpSettings::default()
+        .set_nodelay(true)
+        // A connection that is given up is reset: what it still had to send
+        // must not reach the server after the commands of its successor.
+        .set_linger_time(Duration::ZERO);
+    // A path that takes nothing is noticed even when nobody waits any more.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let settings = settings.set_user_timeout(deadline);
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = deadline;
+    settings
+}
+
 /// Of the ways that failed, the one to report: to be refused, or to have been
 /// given a wrong name, says more than that somebody was down.
 fn worst(failures: &mut Vec<Failure>) -> Failure {

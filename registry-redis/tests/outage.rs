@@ -196,6 +196,27 @@ async fn a_dead_connection_is_replaced_after_one_deadline() {
 }
 
 #[tokio::test]
+async fn an_attempt_to_connect_outlives_the_call_that_began_it() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(server.port()).await;
+    let patient = terms(60_000, 5_000, 20_000);
+    let registry = std::sync::Arc::new(join_with(&proxy.url(), "n", patient).await);
+    let before = proxy.connections();
+    proxy.hold_answers(true);
+    server.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    let beginner = std::sync::Arc::clone(&registry);
+    let beginner = tokio::spawn(async move { beginner.query("a").await });
+    eventually("it connects", || proxy.connections() > before).await;
+    beginner.abort();
+    assert!(beginner.await.unwrap_err().is_cancelled());
+    proxy.hold_answers(false);
+    let err = registry.query("a").await.unwrap_err();
+    assert_eq!(err.cause(), Cause::NoSuchHost, "{}", chain(&err));
+    assert_eq!(proxy.connections(), before + 1, "it is gone on with");
+    registry.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn closing_without_a_server_reports_the_names_that_stay() {
     let mut server = RedisServer::start();
     let before = tasks();

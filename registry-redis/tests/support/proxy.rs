@@ -30,6 +30,7 @@ struct Controls {
     freezes: watch::Sender<usize>,
     cut_next: AtomicBool,
     cuts: AtomicUsize,
+    connections: AtomicUsize,
 }
 
 impl Proxy {
@@ -45,6 +46,7 @@ impl Proxy {
             freezes: watch::Sender::new(0),
             cut_next: AtomicBool::new(false),
             cuts: AtomicUsize::new(0),
+            connections: AtomicUsize::new(0),
         });
         let task = tokio::spawn(serve(listener, Arc::clone(&controls)));
         Proxy {
@@ -94,6 +96,11 @@ impl Proxy {
     pub fn cuts(&self) -> usize {
         self.controls.cuts.load(Ordering::SeqCst)
     }
+
+    /// How many connections were made to it so far.
+    pub fn connections(&self) -> usize {
+        self.controls.connections.load(Ordering::SeqCst)
+    }
 }
 
 impl Drop for Proxy {
@@ -106,6 +113,7 @@ impl Drop for Proxy {
 async fn serve(listener: TcpListener, controls: Arc<Controls>) {
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
+        controls.connections.fetch_add(1, Ordering::SeqCst);
         let server_port = controls.server_port.load(Ordering::SeqCst);
         let Ok(server) = TcpStream::connect(("127.0.0.1", server_port)).await else {
             continue;
