@@ -31,10 +31,9 @@ pub(crate) struct Link {
     /// The right to connect, and how far that got: one attempt at a time, so that
     /// a returning server is not met by as many connections as there are calls.
     ///
-    /// It is held across awaits on purpose: who has it polls the attempt, and
-    /// the others wait for their turn. A call that ends leaves the attempt to the
-    /// next; were it dropped, none would ever be through while calls that have
-    /// little time left are queueing.
+    /// It is held across awaits on purpose: who has it polls the attempt. A call
+    /// that ends leaves it to the next; were it dropped, none would ever be
+    /// through while calls that have little time left are queueing.
     turn: Mutex<Option<Attempt>>,
     slot: Arc<Slot>,
 }
@@ -43,6 +42,15 @@ pub(crate) struct Link {
 struct Attempt {
     until: Instant,
     connecting: Pin<Box<dyn Future<Output = Result<Numbered, Failure>> + Send>>,
+}
+
+/// Commands that were answered.
+pub(crate) struct Answered {
+    /// The number of the connection over which the answers came.
+    pub(crate) connection: u64,
+    pub(crate) answers: Vec<Value>,
+    /// Whether the server, or the one before it, may have got them before.
+    maybe_done: bool,
 }
 
 /// Commands that were not answered.
@@ -107,8 +115,13 @@ impl Link {
     pub(crate) async fn ask(&self, until: Instant, cmd: Cmd) -> Result<Value, Unanswered> {
         let mut batch = Pipeline::new();
         batch.add_command(cmd);
-        let mut answers = self.run(until, &batch).await?;
-        self.answer(answers.pop())
+        let mut answered = self.run_over(until, &batch).await?;
+        self.answer(answered.answers.pop())
+            .map_err(|unanswered| Unanswered {
+                // That it is refused now does not undo what it did then.
+                maybe_done: answered.maybe_done,
+                ..unanswered
+            })
     }
 
     /// One of a batch's answers, if it is not the server's error.
@@ -138,16 +151,15 @@ impl Link {
         until: Instant,
         batch: &Pipeline,
     ) -> Result<Vec<Value>, Unanswered> {
-        let (_, answers) = self.run_over(until, batch).await?;
-        Ok(answers)
+        Ok(self.run_over(until, batch).await?.answers)
     }
 
-    /// The same, with the number of the connection over which they came.
+    /// The same, with how the answers came about.
     pub(crate) async fn run_over(
         &self,
         until: Instant,
         batch: &Pipeline,
-    ) -> Result<(u64, Vec<Value>), Unanswered> {
+    ) -> Result<Answered, Unanswered> {
         let mut maybe_done = false;
         // A connection may have died while idle, or have a node at its other
         // end that was demoted: that is found out by using it. So the commands
@@ -167,7 +179,11 @@ impl Link {
             let was_hasty = answered.is_err() && begin.elapsed() < self.deadline / 2;
             let failure = match answered {
                 Ok(Ok(answers)) if last || !answers.iter().any(is_passing) => {
-                    return Ok((current.number, answers));
+                    return Ok(Answered {
+                        connection: current.number,
+                        answers,
+                        maybe_done,
+                    });
                 }
                 Ok(Ok(_)) => {
                     self.slot.discard(current.number);
@@ -184,10 +200,9 @@ impl Link {
             if !was_hasty {
                 self.slot.discard(current.number);
             }
-            let maybe_done = true;
             return Err(Unanswered {
                 failure,
-                maybe_done,
+                maybe_done: true,
             });
         }
         unreachable!("the last round returns")

@@ -7,7 +7,7 @@ use redis::{Pipeline, Value};
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
-use crate::link::{Link, Unanswered};
+use crate::link::{Answered, Link, Unanswered};
 
 impl Link {
     /// The value of a key, remembered or asked for; an error of the server's is
@@ -39,7 +39,11 @@ impl Link {
         caching.arg("CACHING").arg("YES");
         let mut batch = Pipeline::new();
         batch.add_command(caching).add_command(get);
-        let (connection, mut answers) = self.run_over(until, &batch).await?;
+        let Answered {
+            connection,
+            mut answers,
+            ..
+        } = self.run_over(until, &batch).await?;
         let value = self.answer(answers.pop())?;
         self.answer(answers.pop())?;
         if let Value::BulkString(value) = &value {

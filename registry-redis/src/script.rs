@@ -60,7 +60,8 @@ end
 if #index > 0 then
   redis.pcall('ZADD', KEYS[1], unpack(index))
   redis.pcall('ZREMRANGEBYSCORE', KEYS[1], 0, now)
-  if redis.call('PTTL', KEYS[1]) < lease then redis.call('PEXPIRE', KEYS[1], lease) end
+  local left = redis.pcall('PTTL', KEYS[1])
+  if type(left) == 'number' and left < lease then redis.pcall('PEXPIRE', KEYS[1], lease) end
 end
 return answers";
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use calls::*;
 use proxy::Proxy;
-use support::RedisServer;
+use support::{RedisServer, free_port};
 use virtnet_core::{Cause, Registry};
 use virtnet_registry_redis::RedisRegistry;
 
@@ -170,6 +170,23 @@ async fn an_announcement_that_timed_out_but_was_applied_is_freed_and_can_be_retr
     eventually("the other name is free", || server.keys() == [KEY]).await;
     registry.close().await.unwrap();
     assert_eq!(server.keys(), [""; 0]);
+}
+
+#[tokio::test]
+async fn an_announcement_that_was_applied_and_refused_when_repeated_is_freed() {
+    let (server, replica) = (RedisServer::start(), RedisServer::start());
+    replica.command(&["REPLICAOF", "127.0.0.1", &free_port().to_string()]);
+    let proxy = Proxy::start(server.port()).await;
+    let registry = join_url(&proxy.url(), "n").await;
+    proxy.cut_at_next_answer();
+    proxy.redirect(replica.port());
+    let err = registry.announce("a", ADDR).await.unwrap_err();
+    assert_eq!((err.cause(), proxy.cuts()), (Cause::RegistryDown, 1));
+    assert!(server.get(KEY).is_some(), "the first was applied");
+
+    proxy.redirect(server.port());
+    registry.close().await.unwrap();
+    assert_eq!(server.get(KEY), None);
 }
 
 #[tokio::test]
