@@ -134,7 +134,9 @@ impl Pool {
         if !fresh && !holds(&entries, key, pooled) {
             return None;
         }
-        lock(&pooled.uses).count += 1;
+        if !fresh {
+            lock(&pooled.uses).count += 1;
+        }
         Some(Lease {
             pooled: Arc::clone(pooled),
             fresh,
@@ -151,7 +153,8 @@ impl Pool {
         let pooled = Arc::new(Pooled {
             conn,
             uses: Mutex::new(Uses {
-                count: 0,
+                // By whoever made it, so that it is not let go before that.
+                count: 1,
                 since: Instant::now(),
             }),
         });
