@@ -165,6 +165,29 @@ fn a_server_without_memory_still_extends_leases() {
 }
 
 #[test]
+fn a_replica_has_no_say() {
+    let mut at = Server::start();
+    let (one, other) = (Owner::random().unwrap(), Owner::random().unwrap());
+    assert!(at.holds(&other, "y:1", 1));
+    let nowhere = crate::support::free_port().to_string();
+    at.server.command(&["REPLICAOF", "127.0.0.1", &nowhere]);
+    let holding = Holding {
+        hostname: "a",
+        hostdata: "x:1",
+        number: 1,
+    };
+    for cmd in [
+        one.hold(&at.keys, &[holding], LEASE),
+        one.free(&at.keys, &[("a", 1)]),
+    ] {
+        let err = cmd.query::<Value>(&mut at.connection).unwrap_err();
+        assert!(crate::fault::is_passing(&err), "{err}");
+    }
+    at.server.command(&["REPLICAOF", "NO", "ONE"]);
+    assert!(at.holds(&other, "y:1", 1));
+}
+
+#[test]
 fn the_probe_leaves_nothing() {
     let mut at = Server::start();
     let owner = Owner::random().unwrap();

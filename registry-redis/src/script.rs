@@ -26,12 +26,20 @@ use crate::keys::Keys;
 /// it. Of one owner's announcements the later wins, in whatever order they
 /// arrive.
 ///
+/// It begins with a write, as that is what a node refuses that was demoted, or
+/// that is cut off from its replicas: what such a node knows of a name's holder
+/// is old, and must not decide.
+///
 /// That the index could not be written is no reason to lose a name: on a server
 /// that has no memory left, leases are still extended.
 const HOLD: &str = "\
 local token, lease = ARGV[1], tonumber(ARGV[2])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local gate = redis.pcall('ZREMRANGEBYSCORE', KEYS[1], 0, now)
+if type(gate) == 'table' and not string.find(gate.err, 'WRONGTYPE', 1, true) then
+  return redis.error_reply(gate.err)
+end
 local answers, index = {}, {}
 for at = 2, #KEYS do
   local value, number = ARGV[3 * at - 3], tonumber(ARGV[3 * at - 2])
@@ -59,16 +67,19 @@ for at = 2, #KEYS do
 end
 if #index > 0 then
   redis.pcall('ZADD', KEYS[1], unpack(index))
-  redis.pcall('ZREMRANGEBYSCORE', KEYS[1], 0, now)
   local left = redis.pcall('PTTL', KEYS[1])
   if type(left) == 'number' and left < lease then redis.pcall('PEXPIRE', KEYS[1], lease) end
 end
 return answers";
 
 /// Deletes the names that an announcement of this owner up to the given one
-/// holds; answers how many. Of a name that nobody has, the index may still show
+/// holds; answers how many. It begins with a write, as the other does. Of a name that nobody has, the index may still show
 /// something.
 const FREE: &str = "\
+local gate = redis.pcall('ZREMRANGEBYSCORE', KEYS[1], 0, 0)
+if type(gate) == 'table' and not string.find(gate.err, 'WRONGTYPE', 1, true) then
+  return redis.error_reply(gate.err)
+end
 local freed = 0
 for at = 2, #KEYS do
   local held = redis.pcall('GET', KEYS[at])
