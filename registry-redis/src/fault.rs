@@ -137,6 +137,12 @@ pub(crate) fn is_passing(err: &RedisError) -> bool {
                 | ServerErrorKind::Ask
         )
     ) || matches!(err.code(), Some("BUSY" | "NOREPLICAS"))
+        // Scripts of Redis 6 put it into the words of another error.
+        || err.detail().is_some_and(|words| {
+            ["-READONLY ", "-NOREPLICAS ", "-MASTERDOWN "]
+                .iter()
+                .any(|code| words.contains(code))
+        })
 }
 
 /// Whether a server says by this alert that it does not let this client in.
@@ -193,6 +199,14 @@ mod tests {
             ),
             (
                 "LOADING Redis is loading the dataset in memory",
+                Cause::RegistryDown,
+            ),
+            (
+                "ERR Error running script (call to f_…): @user_script:19: @user_script: 19: -READONLY You can't write against a read only replica.",
+                Cause::RegistryDown,
+            ),
+            (
+                "@user_script: 4: -NOREPLICAS Not enough good replicas to write.",
                 Cause::RegistryDown,
             ),
             ("BUSY Redis is busy running a script", Cause::RegistryDown),
