@@ -71,9 +71,10 @@ impl Registry for RedisRegistry {
 
     /// Whether the name was announced here, and its lease was confirmed so
     /// lately that no other can have it. The crate's documentation says by
-    /// which clock, and what that is worth.
+    /// which clock, and what that is worth. From the moment a close begins it is
+    /// none: the server may free the name long before it can say so.
     fn holds(&self, hostname: &str) -> bool {
-        self.inner.names.holds(hostname, Moment::now())
+        !*self.closed.borrow() && self.inner.names.holds(hostname, Moment::now())
     }
 
     /// Waits for a name that another was found to hold, when the lease was to

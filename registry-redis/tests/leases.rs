@@ -30,6 +30,21 @@ async fn next_lost(registry: &RedisRegistry) -> Lost {
 }
 
 #[tokio::test]
+async fn what_is_being_closed_holds_nothing() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(server.port()).await;
+    let registry = join_url(&proxy.url(), "n").await;
+    registry.announce("a", ADDR).await.unwrap();
+    proxy.hold_answers(true);
+    let mut close = registry.close();
+    assert!(poll_at_most(1, close.as_mut()).await.is_none());
+    assert!(!registry.holds("a"), "it may be free from now on");
+    proxy.hold_answers(false);
+    close.await.unwrap();
+    assert_eq!(server.get(KEY), None);
+}
+
+#[tokio::test]
 async fn terms_by_which_no_name_could_be_held_are_refused_at_join() {
     let server = RedisServer::start();
     for options in [terms(50, 10, 10), terms(5000, 4000, 2000)] {
