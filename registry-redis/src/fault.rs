@@ -100,9 +100,16 @@ impl Faults {
     }
 
     /// A peer that echoes what it is sent must not get the password shown.
-    fn shown(&self, text: &str) -> String {
+    pub(crate) fn shown(&self, text: &str) -> String {
         let text = match &self.password {
-            Some(password) => text.replace(password, "***"),
+            Some(password) => {
+                // Some texts are the debugging form of what was answered, and of
+                // that again.
+                let once = escaped(password);
+                text.replace(&escaped(&once), "***")
+                    .replace(&once, "***")
+                    .replace(password, "***")
+            }
             None => text.to_owned(),
         };
         clipped(&text, SHOWN)
@@ -161,6 +168,12 @@ fn is_refusal(alert: AlertDescription) -> bool {
             | AlertDescription::DecryptError
             | AlertDescription::AccessDenied
     )
+}
+
+/// A text as `{:?}` has it, without the quotes.
+fn escaped(text: &str) -> String {
+    let quoted = format!("{text:?}");
+    quoted[1..quoted.len() - 1].to_owned()
 }
 
 /// The first characters of a text.
@@ -243,5 +256,14 @@ mod tests {
         assert!(!format!("{failure} {failure:?}").contains("hunter2"));
         let failure = faults.strange(&redis::Value::SimpleString("hunter2".into()));
         assert!(failure.to_string().contains("***"), "{failure}");
+
+        let faults = Faults::new(Some("hun\"ter\\2"));
+        for answer in [
+            redis::Value::SimpleString("hun\"ter\\2".into()),
+            redis::Value::BulkString(b"it is hun\"ter\\2".into()),
+        ] {
+            let shown = faults.strange(&answer).to_string();
+            assert!(shown.contains("***") && !shown.contains("ter"), "{shown}");
+        }
     }
 }

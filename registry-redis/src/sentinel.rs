@@ -92,7 +92,8 @@ impl Locator {
         };
         answer.map_err(|err| match err.kind() {
             ErrorKind::Server(ServerErrorKind::ResponseError) => {
-                let text = format!("what is at {} is no sentinel: {err}", shown(sentinel));
+                let said = self.faults.shown(&err.to_string());
+                let text = format!("what is at {} is no sentinel: {said}", shown(sentinel));
                 Failure::wrap(Cause::Protocol, text)
             }
             _ => self.faults.failure(&err),

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use calls::*;
 use fleet::{NAME, Sentinels};
 use support::{RedisServer, free_port};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use virtnet_core::{Cause, Registry, RegistryError};
 use virtnet_registry_redis::{RedisOptions, RedisRegistry};
 
@@ -88,4 +90,35 @@ async fn sentinels_that_want_a_password_are_given_it() {
         assert_eq!(err.cause(), Cause::PermissionDenied);
         assert!(!chain(&err).contains("wrong"), "{}", chain(&err));
     }
+}
+
+/// Asks for the login, and then repeats it in an error.
+async fn gossip(listener: TcpListener) -> std::io::Result<()> {
+    loop {
+        let (mut stream, _) = listener.accept().await?;
+        let mut buffer = [0; 4096];
+        let mut answer = "-NOAUTH Authentication required.\r\n";
+        // A connection that is given up is reset.
+        while let Ok(n @ 1..) = stream.read(&mut buffer).await {
+            if String::from_utf8_lossy(&buffer[..n]).contains("AUTH") {
+                answer = "-ERR you said hunter2\r\n";
+                stream.write_all(b"+OK\r\n").await?;
+            } else {
+                stream.write_all(answer.as_bytes()).await?;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_sentinel_repeats_of_the_login_is_not_shown() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let gossip = tokio::spawn(gossip(listener));
+    let err = refused(&format!("redis+sentinel://u:hunter2@{at}/m")).await;
+    gossip.abort();
+    assert_eq!(err.cause(), Cause::Protocol, "{}", chain(&err));
+    let shown = format!("{err:?} {}", chain(&err));
+    assert!(shown.contains("you said ***"), "{shown}");
+    assert!(!shown.contains("hunter2"), "{shown}");
 }
