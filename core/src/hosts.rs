@@ -148,7 +148,7 @@ impl Shared {
                 && let Some(hostname) = names.next()
             {
                 match self.find(hostname).await {
-                    Ok(_) => continue,
+                    Ok(()) => continue,
                     Err(why) if why.cause() == Cause::NoSuchHost => {}
                     Err(why) if why.cause() == Cause::RegistryDown => outage = Some(why),
                     Err(why) => return Err(why),
@@ -167,10 +167,15 @@ impl Shared {
         }
     }
 
-    async fn find(&self, hostname: &str) -> Result<String, Failure> {
+    /// Whether the host is announced now, whatever the registry remembers.
+    async fn find(&self, hostname: &str) -> Result<(), Failure> {
         let (registry, hostname) = (Arc::clone(&self.registry), hostname.to_owned());
-        self.run(async move { Ok(registry.query(&hostname).await?) })
-            .await
+        self.run(async move {
+            let answer = registry.query(&hostname).await?;
+            registry.requery(&hostname, &answer).await?;
+            Ok(())
+        })
+        .await
     }
 
     /// Runs a call to engine or registry until it is done or all goes down.

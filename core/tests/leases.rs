@@ -173,3 +173,17 @@ async fn an_answer_that_leads_nowhere_is_asked_again_once() {
     let err = beta.dial("δ:1").await.unwrap_err();
     assert_eq!(err.cause(), Cause::ConnectionRefused);
 }
+
+/// Who waits for hosts does not take a memory for the truth.
+#[tokio::test]
+async fn a_host_that_is_gone_is_not_taken_for_there() {
+    let (_a, _alpha, b, _beta) = two().await;
+    let gone = ("γ".to_owned(), "pipe:1".to_owned());
+    b.registry.remembered.lock().unwrap().extend([gone]);
+    let wait = b
+        .subnet
+        .wait_for_hosts(&["α", "γ"], std::time::Duration::ZERO);
+    let err = wait.await.unwrap_err();
+    assert_eq!(err.cause(), Cause::TimedOut);
+    assert!(err.to_string().ends_with("there was no \"γ\""), "{err}");
+}

@@ -100,7 +100,8 @@
 //!   taken for a lease at the most;
 //! - a Redis that was restarted empty, flushed, or failed over to a replica that
 //!   had not seen the announcement, is healed by the next renewal. That is
-//!   brought forward when the connection is lost, or Redis tells us of the flush;
+//!   brought forward when a lost connection is replaced, or Redis tells us of
+//!   the flush, which it does where answers are remembered;
 //! - while Redis is down renewals go on trying, at least once in a second and a
 //!   deadline. Nothing is forgotten meanwhile.
 //!
@@ -144,7 +145,8 @@
 //! A query that was answered before is answered from memory, without a round
 //! trip: Redis is asked to say when a name changes (client tracking), and says
 //! so on the very connection over which it was read. A memory is forgotten
-//! when its name changes, expires or is flushed; with all others when the
+//! when its name changes, is flushed, or is deleted after its lease has ended,
+//! which Redis does in its own time; with all others when the
 //! connection is lost, a call on it takes too long, or 4,096 names are
 //! remembered; and [`RedisOptions::remember`] after the question at the
 //! latest. Only names that were found are remembered.
