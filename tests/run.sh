@@ -4,26 +4,36 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# The tests start redis-server processes of their own, on free ports.
-if ! command -v redis-server >/dev/null; then
-    echo "tests/run.sh: redis-server is missing, installing it" >&2
-    sudo=$([ "$(id -u)" = 0 ] || command -v sudo || true)
-    if command -v apt-get >/dev/null; then
+# Installs a program that is missing: its name, then the package that has it for
+# each package manager known here.
+need() {
+    local program=$1 debian=$2 fedora=$3 alpine=$4 brew=$5 sudo
+    type -P "$program" >/dev/null && return
+    echo "tests/run.sh: $program is missing, installing it" >&2
+    sudo=$([ "$(id -u)" = 0 ] || type -P sudo || true)
+    if type -P apt-get >/dev/null; then
         $sudo apt-get update -q >&2
-        DEBIAN_FRONTEND=noninteractive $sudo apt-get install -qy --no-install-recommends redis-server >&2
-    elif command -v dnf >/dev/null; then
-        $sudo dnf install -qy redis >&2
-    elif command -v apk >/dev/null; then
-        $sudo apk add -q redis >&2
-    elif command -v brew >/dev/null; then
-        brew install -q redis >&2
+        $sudo env DEBIAN_FRONTEND=noninteractive \
+            apt-get install -qy --no-install-recommends "$debian" >&2
+    elif type -P dnf >/dev/null; then
+        $sudo dnf install -qy "$fedora" >&2
+    elif type -P apk >/dev/null; then
+        $sudo apk add -q "$alpine" >&2
+    elif type -P brew >/dev/null; then
+        brew install -q "$brew" >&2
     fi
-    command -v redis-server >/dev/null || {
-        echo "tests/run.sh: no redis-server, and no way known here to install it:" \
-            "put Redis 6.2 or later on the PATH and run this again" >&2
+    hash -r
+    type -P "$program" >/dev/null || {
+        echo "tests/run.sh: no $program, and no way known here to install it:" \
+            "put it on the PATH and run this again" >&2
         exit 1
     }
-fi
+}
+
+# The tests start redis-server processes of their own, on free ports (Redis 6.2 or
+# later), and stop and continue processes with kill.
+need redis-server redis-server redis redis redis
+need kill procps procps-ng procps coreutils
 
 echo "== tests"
 cargo test --workspace --all-features --no-fail-fast "$@"
