@@ -88,7 +88,7 @@ impl Host {
     /// The own end takes the lowest free port for as long as the dial and then
     /// the connection last. Succeeds once the other side has accepted; how long
     /// that takes is up to it, so bound it with
-    /// [`timeout`](https://docs.rs/tokio/1/tokio/time/fn.timeout.html) if need be.
+    /// [`timeout`](tokio::time::timeout) if need be.
     ///
     /// # Errors
     ///
