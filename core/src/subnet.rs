@@ -54,7 +54,8 @@ impl SubNetwork {
     /// hosts are found in `registry` and reached by the engine that
     /// `make_engine` returns.
     ///
-    /// Starts one task, which closes engine and registry when the time comes.
+    /// Starts one task, which takes down hosts that lost their names, and closes
+    /// engine and registry when the time comes.
     ///
     /// # Errors
     ///
