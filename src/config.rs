@@ -51,6 +51,8 @@ pub struct Config {
 pub(crate) enum Proof {
     Secret(Secret),
     SecretFile(Setting<PathBuf>),
+    /// Made by whoever comes first.
+    SecretInitFile(Setting<PathBuf>),
     /// The authorities' certificates, the own chain, its key.
     PkiFiles(&'static str, [PathBuf; 3]),
 }
@@ -168,6 +170,16 @@ impl Config {
         self
     }
 
+    /// The same for a file that whoever comes first makes, with a new secret:
+    /// for processes that share a folder, such as a volume of containers.
+    ///
+    /// See [`Secret::from_file_or_new`].
+    pub fn secret_init_file(mut self, path: impl Into<PathBuf>) -> Config {
+        let path = Setting::new("secret_init_file", path.into());
+        self.proof = Some(Proof::SecretInitFile(path));
+        self
+    }
+
     /// Certificates of your own in place of a secret, as three PEM files: the
     /// authorities to trust, the chain of this subnetwork's hosts, and its key.
     ///
@@ -224,7 +236,7 @@ impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let proof = self.proof.as_ref().map(|proof| match proof {
             Proof::Secret(_) => "a secret",
-            Proof::SecretFile(_) => "a secret in a file",
+            Proof::SecretFile(_) | Proof::SecretInitFile(_) => "a secret in a file",
             Proof::PkiFiles(..) => "certificates in files",
         });
         f.debug_struct("Config")

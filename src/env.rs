@@ -19,6 +19,7 @@ const NETWORK: &str = "VIRTNET_NETWORK";
 const REGISTRY: &str = "VIRTNET_REGISTRY";
 const SECRET: &str = "VIRTNET_SECRET";
 const SECRET_FILE: &str = "VIRTNET_SECRET_FILE";
+const SECRET_INIT_FILE: &str = "VIRTNET_SECRET_INIT_FILE";
 const BIND: &str = "VIRTNET_BIND";
 const ADVERTISE: &str = "VIRTNET_ADVERTISE";
 const CA: &str = "VIRTNET_CA";
@@ -70,6 +71,7 @@ impl Config {
     /// | `VIRTNET_LEASE` | [`lease`](Config::lease), in seconds |
     /// | `VIRTNET_SECRET` | [`secret`](Config::secret) |
     /// | `VIRTNET_SECRET_FILE` | [`secret_file`](Config::secret_file) |
+    /// | `VIRTNET_SECRET_INIT_FILE` | [`secret_init_file`](Config::secret_init_file) |
     /// | `VIRTNET_CA`, `VIRTNET_CERT`, `VIRTNET_KEY` | [`pki_files`](Config::pki_files) |
     /// | `VIRTNET_BIND` | [`bind`](Config::bind) |
     /// | `VIRTNET_ADVERTISE` | [`advertise`](Config::advertise) |
@@ -165,7 +167,7 @@ impl<F: Fn(&'static str) -> Option<OsString>> Vars<F> {
     fn proof(&self) -> Result<Option<Proof>, SettingError> {
         let files = [CA, CERT, KEY].map(|name| (name, self.get(name).map(PathBuf::from)));
         let given = files.iter().find(|(_, file)| file.is_some());
-        let proofs = [SECRET, SECRET_FILE].map(|name| (name, self.get(name)));
+        let proofs = [SECRET, SECRET_FILE, SECRET_INIT_FILE].map(|name| (name, self.get(name)));
         let proofs = proofs.iter().filter(|(_, value)| value.is_some());
         let mut names = proofs
             .map(|(name, _)| *name)
@@ -181,6 +183,10 @@ impl<F: Fn(&'static str) -> Option<OsString>> Vars<F> {
         if let Some(path) = self.get(SECRET_FILE) {
             let path = Setting::new(SECRET_FILE, PathBuf::from(path));
             return Ok(Some(Proof::SecretFile(path)));
+        }
+        if let Some(path) = self.get(SECRET_INIT_FILE) {
+            let path = Setting::new(SECRET_INIT_FILE, PathBuf::from(path));
+            return Ok(Some(Proof::SecretInitFile(path)));
         }
         if given.is_none() {
             return Ok(None);
@@ -260,6 +266,8 @@ mod tests {
         ));
         let file = read(&[(SECRET_FILE, "/x")]).unwrap();
         assert!(matches!(file.proof, Some(Proof::SecretFile(_))));
+        let file = read(&[(SECRET_INIT_FILE, "/x")]).unwrap();
+        assert!(matches!(file.proof, Some(Proof::SecretInitFile(_))));
         let files = read(&[(CA, "a"), (CERT, "b"), (KEY, "c")]).unwrap();
         assert!(matches!(files.proof, Some(Proof::PkiFiles(..))));
 
@@ -267,6 +275,10 @@ mod tests {
             (
                 &[(SECRET, "x"), (SECRET_FILE, "y")][..],
                 "VIRTNET_SECRET: VIRTNET_SECRET_FILE is",
+            ),
+            (
+                &[(SECRET_FILE, "x"), (SECRET_INIT_FILE, "y")],
+                "VIRTNET_SECRET_FILE: VIRTNET_SECRET_INIT_FILE is",
             ),
             (
                 &[(SECRET, "x"), (KEY, "y")],

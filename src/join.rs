@@ -6,15 +6,16 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 
 use virtnet_core::{Addr, Cause, Failure, OpError, RegistryError, SubNetwork};
 
 use crate::Config;
 use crate::config::Proof;
-use crate::quic::{Identity, QuicConfig, Secret};
+use crate::quic::{Identity, QuicConfig, Secret, SecretError};
 use crate::registries::RegistryUrl;
 use crate::route::local_ip_towards;
-use crate::setting::SettingError;
+use crate::setting::{Setting, SettingError};
 
 /// Why a network could not be joined, or looked at.
 #[derive(Debug, thiserror::Error)]
@@ -106,11 +107,8 @@ impl Config {
         Ok(match &self.proof {
             None => None,
             Some(Proof::Secret(secret)) => Some(Identity::secret(secret.clone())),
-            Some(Proof::SecretFile(path)) => {
-                let secret = Secret::from_file(&path.value);
-                let refuse = |err| SettingError::new(path.name, None, err);
-                Some(Identity::secret(secret.map_err(refuse)?))
-            }
+            Some(Proof::SecretFile(path)) => Some(secret(path, Secret::from_file)?),
+            Some(Proof::SecretInitFile(path)) => Some(secret(path, Secret::from_file_or_new)?),
             Some(Proof::PkiFiles(name, [authorities, chain, key])) => {
                 let identity = Identity::pki_files(authorities, chain, key);
                 Some(identity.map_err(|err| SettingError::new(name, None, err))?)
@@ -192,6 +190,16 @@ impl Config {
             _ => JoinError::Engine(failure),
         }
     }
+}
+
+/// What is proved by the secret in a file, which `read` reads.
+fn secret(
+    path: &Setting<PathBuf>,
+    read: impl FnOnce(PathBuf) -> Result<Secret, SecretError>,
+) -> Result<Identity, SettingError> {
+    let secret = read(path.value.clone());
+    let refuse = |err| SettingError::new(path.name, None, err);
+    Ok(Identity::secret(secret.map_err(refuse)?))
 }
 
 #[cfg(test)]

@@ -7,9 +7,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior};
 
-#[cfg(doc)]
-use crate::Cause;
 use crate::close::{close, watch_names};
 use crate::down::Down;
 use crate::error::Op;
@@ -19,7 +18,10 @@ use crate::name::{Noun, check_name};
 use crate::ops::Ops;
 use crate::socket::Sockets;
 use crate::sync::lock;
-use crate::{Addr, AddrError, Engine, Failure, Notifier, OpError, Registry};
+use crate::{Addr, AddrError, Cause, Engine, Failure, Notifier, OpError, Registry};
+
+/// How long to wait before a taken name is tried again.
+const TRY: Duration = Duration::from_millis(100);
 
 /// One process's part of a virtual network, and the home of its hosts.
 ///
@@ -118,6 +120,58 @@ impl SubNetwork {
         self.try_new_host(&home).await.map_err(|failure| {
             OpError::new(Op::NewHost, Arc::clone(network), None, Some(&home), failure)
         })
+    }
+
+    /// Creates a host as [`new_host`](SubNetwork::new_host) does, and waits at
+    /// most for `timeout` while its name is taken or the registry is down: for a
+    /// process that is restarted after it was killed, whose name is leased to
+    /// who it was.
+    ///
+    /// Tries every 100 ms.
+    ///
+    /// # Errors
+    ///
+    /// As of [`new_host`](SubNetwork::new_host): the last one, when the time is
+    /// over.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves no host and no name behind.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use virtnet_core::pipe::PipeNetwork;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let network = PipeNetwork::new("pipet")?;
+    /// let (was, is) = (network.subnetwork(), network.subnetwork());
+    /// let _host = was.new_host("β").await?;
+    /// let within = Duration::from_secs(20);
+    /// let (host, closed) = tokio::join!(is.new_host_within("β", within), was.close());
+    /// assert_eq!(host?.name(), "β");
+    /// # Ok(closed?) }
+    /// ```
+    pub async fn new_host_within(
+        &self,
+        hostname: &str,
+        timeout: Duration,
+    ) -> Result<Host, OpError> {
+        // No deadline is one that no clock can tell.
+        let deadline = Instant::now().checked_add(timeout);
+        let mut tries = tokio::time::interval(TRY);
+        // A registry that is slow to fail is not asked the more often for it.
+        tries.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tries.tick().await;
+            let why = match self.new_host(hostname).await {
+                Ok(host) => return Ok(host),
+                Err(why) => why,
+            };
+            let passing = [Cause::HostAlreadyRegistered, Cause::RegistryDown];
+            let late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            if late || !passing.contains(&why.cause()) {
+                return Err(why);
+            }
+        }
     }
 
     async fn try_new_host(&self, home: &Addr) -> Result<Host, Failure> {

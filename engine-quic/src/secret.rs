@@ -1,12 +1,15 @@
 //! The secret that the members of a network share.
 //!
-//! Owns its text form and where it may be read from. Never shows it: not in
-//! `Debug`, not in errors.
+//! Owns its text form, where it may be read from, and how those who come at the
+//! same time make one together. Never shows it: not in `Debug`, not in errors.
 
 use std::fmt;
-use std::io::Read;
+use std::fs;
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::str::FromStr;
+
+use tempfile::NamedTempFile;
 
 /// Bytes of one secret.
 const LENGTH: usize = 32;
@@ -69,10 +72,31 @@ impl Secret {
         let path = path.as_ref();
         let origin = format!("in file {path:?}");
         let mut text = String::new();
-        std::fs::File::open(path)
+        fs::File::open(path)
             .and_then(|file| file.take(MAX_FILE).read_to_string(&mut text))
             .map_err(|err| SecretError::new(&origin, Problem::Unreadable(err.to_string())))?;
         Secret::read(text.trim(), &origin)
+    }
+
+    /// Reads the file as [`from_file`](Secret::from_file) does, and makes it
+    /// first if there is none: with a new secret, for its owner's eyes only.
+    ///
+    /// Any number of processes may do so at once: one of them makes the file,
+    /// which appears with all that is in it, and all have the same secret.
+    ///
+    /// # Errors
+    ///
+    /// [`SecretError`], which names the file: it can't be read, or not be made,
+    /// for instance because its folder does not exist.
+    pub fn from_file_or_new(path: impl AsRef<Path>) -> Result<Secret, SecretError> {
+        let path = path.as_ref();
+        if matches!(path.try_exists(), Ok(false)) {
+            publish(path, &Secret::random()).map_err(|err| {
+                let problem = Problem::NotMade(err.to_string());
+                SecretError::new(&format!("in file {path:?}"), problem)
+            })?;
+        }
+        Secret::from_file(path)
     }
 
     /// The secret's text form, to be handed to another member.
@@ -113,6 +137,21 @@ impl Secret {
     }
 }
 
+/// Writes the secret to `path`, unless somebody else was faster.
+fn publish(path: &Path, secret: &Secret) -> io::Result<()> {
+    // A bare file name's folder is the empty path, which can't be opened.
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let mut draft = NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+    writeln!(draft, "{}", secret.reveal())?;
+    // It appears with all that is in it, and never in place of another.
+    match draft.persist_noclobber(path) {
+        Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        done => done.map(drop).map_err(|failed| failed.error),
+    }
+}
+
 impl FromStr for Secret {
     type Err = SecretError;
 
@@ -139,6 +178,8 @@ pub struct SecretError {
 enum Problem {
     #[error("{0}")]
     Unreadable(String),
+    #[error("there is none, and it can't be made: {0}")]
+    NotMade(String),
     #[error("number {0} of the list has {1} characters, not the 64 hexadecimal digits of 32 bytes")]
     Length(usize, usize),
     #[error("number {0} of the list has a character that is no hexadecimal digit")]
@@ -198,5 +239,41 @@ mod tests {
         }
         let err = Secret::from_file("/nowhere/secret").unwrap_err();
         assert!(err.to_string().contains("\"/nowhere/secret\""), "{err}");
+    }
+
+    #[test]
+    fn who_comes_first_makes_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("network.secret");
+        let barrier = std::sync::Barrier::new(16);
+        let read = || {
+            barrier.wait();
+            Secret::from_file_or_new(&path).unwrap().reveal()
+        };
+        let secrets: Vec<_> = std::thread::scope(|scope| {
+            let readers: Vec<_> = (0..16).map(|_| scope.spawn(read)).collect();
+            let read = readers.into_iter().map(|reader| reader.join().unwrap());
+            read.collect()
+        });
+        assert!(secrets.iter().all(|secret| *secret == secrets[0]));
+        // What is there stays, and nothing else is.
+        assert_eq!(
+            Secret::from_file_or_new(&path).unwrap().reveal(),
+            secrets[0]
+        );
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+
+        fs::write(&path, "").unwrap();
+        let err = Secret::from_file_or_new(&path).unwrap_err();
+        assert_eq!(err.problem, Problem::Length(1, 0));
+        let nowhere = folder.path().join("nowhere/secret");
+        let err = Secret::from_file_or_new(nowhere).unwrap_err().to_string();
+        assert!(err.contains("nowhere/secret\": there is none"), "{err}");
     }
 }

@@ -5,6 +5,7 @@
 //! signal. Each subcommand has a file of its own.
 
 mod demo;
+mod echo;
 mod end;
 mod events;
 mod hosts;
@@ -16,7 +17,7 @@ mod wait;
 
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 use end::{End, say};
 use options::{Options, seconds};
@@ -56,6 +57,19 @@ enum Command {
     Listen {
         /// Where to listen, as β:1; port 0 takes the lowest free one
         address: String,
+        #[command(flatten)]
+        name: Name,
+    },
+    /// Create the host of ADDRESS and send back whatever comes there, on any
+    /// number of connections, until SIGTERM or SIGINT
+    ///
+    /// Says on stdout what comes and goes. A partner for first tests, and what
+    /// the hosts of the project's docker-compose.yml do.
+    Echo {
+        /// Where to listen, as β:1; port 0 takes the lowest free one
+        address: String,
+        #[command(flatten)]
+        name: Name,
     },
     /// Create a host, connect it to ADDRESS, and join the connection to stdin
     /// and stdout
@@ -67,6 +81,8 @@ enum Command {
         from: String,
         /// Where to connect to, as β:1
         address: String,
+        #[command(flatten)]
+        name: Name,
     },
     /// List the network's hosts: name, address, time left of the lease, owner
     ///
@@ -100,6 +116,15 @@ enum Command {
     },
 }
 
+/// How the name of the own host is got.
+#[derive(Debug, Args)]
+struct Name {
+    /// How long to wait for the host's name while it is taken, as that of a
+    /// process that was killed is until its lease is over
+    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds)]
+    within: Duration,
+}
+
 /// Runs a subcommand to its end and returns the exit code.
 pub(crate) async fn run(cli: Cli) -> i32 {
     let done = match Signals::new() {
@@ -121,8 +146,15 @@ async fn dispatch(cli: Cli, signals: &mut Signals) -> Result<(), End> {
     match cli.command {
         Command::Demo { json } => demo::demo(options, json, signals).await,
         Command::Keygen => end::print(&virtnet::quic::Secret::random().reveal()),
-        Command::Listen { address } => transfer::listen(options, address, signals).await,
-        Command::Dial { from, address } => transfer::dial(options, from, address, signals).await,
+        Command::Listen { address, name } => {
+            transfer::listen(options, address, name.within, signals).await
+        }
+        Command::Echo { address, name } => echo::echo(options, address, name.within, signals).await,
+        Command::Dial {
+            from,
+            address,
+            name,
+        } => transfer::dial(options, (from, name.within), address, signals).await,
         Command::Hosts { json } => hosts::hosts(options, json, signals).await,
         Command::Wait { hosts, timeout } => wait::wait(options, hosts, timeout, signals).await,
         Command::Name { host } => {

@@ -43,6 +43,14 @@ pub(crate) struct Options {
     /// VIRTNET_SECRET for the secret itself]
     #[arg(long, global = true, value_name = "FILE")]
     secret_file: Option<PathBuf>,
+    /// The same, made by whoever comes first [env: VIRTNET_SECRET_INIT_FILE]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        conflicts_with = "secret_file"
+    )]
+    secret_init_file: Option<PathBuf>,
     /// The UDP address that each host binds [env: VIRTNET_BIND] [default:
     /// 0.0.0.0:0]
     #[arg(long, global = true, value_name = "IP:PORT")]
@@ -78,9 +86,10 @@ pub(super) fn seconds(text: &str) -> Result<Duration, String> {
 
 const REGISTRY_IDENTITY: [&str; 2] = ["VIRTNET_REGISTRY_CERT", "VIRTNET_REGISTRY_KEY"];
 
-const PROOFS: [&str; 5] = [
+const PROOFS: [&str; 6] = [
     "VIRTNET_SECRET",
     "VIRTNET_SECRET_FILE",
+    "VIRTNET_SECRET_INIT_FILE",
     "VIRTNET_CA",
     "VIRTNET_CERT",
     "VIRTNET_KEY",
@@ -109,14 +118,25 @@ impl Options {
         if let Some(host) = &self.advertise {
             config = config.advertise(host);
         }
-        match (&self.secret_file, &self.ca, &self.cert, &self.key) {
-            (None, None, None, None) => Ok(config),
-            (Some(path), None, None, None) => Ok(config.secret_file(path)),
-            (None, Some(ca), Some(cert), Some(key)) => Ok(config.pki_files(ca, cert, key)),
+        self.proof(config)
+    }
+
+    /// What proves membership.
+    fn proof(&self, config: Config) -> Result<Config, End> {
+        let pki = [&self.ca, &self.cert, &self.key];
+        let given = pki.iter().filter(|file| file.is_some()).count();
+        match (&self.secret_file, &self.secret_init_file, pki) {
+            (Some(path), None, _) if given == 0 => Ok(config.secret_file(path)),
+            (None, Some(path), _) if given == 0 => Ok(config.secret_init_file(path)),
+            (None, None, [Some(ca), Some(cert), Some(key)]) => Ok(config.pki_files(ca, cert, key)),
+            (None, None, _) if given == 0 => Ok(config),
+            (None, None, _) => Err(failed("--ca, --cert and --key go together")),
             (Some(_), ..) => Err(failed(
                 "--secret-file does not go together with --ca, --cert, --key",
             )),
-            _ => Err(failed("--ca, --cert and --key go together")),
+            (None, Some(_), _) => Err(failed(
+                "--secret-init-file does not go together with --ca, --cert, --key",
+            )),
         }
     }
 
@@ -193,7 +213,11 @@ impl Options {
     }
 
     fn proves(&self) -> bool {
-        self.secret_file.is_some() || self.ca.is_some() || self.cert.is_some() || self.key.is_some()
+        self.secret_file.is_some()
+            || self.secret_init_file.is_some()
+            || self.ca.is_some()
+            || self.cert.is_some()
+            || self.key.is_some()
     }
 }
 

@@ -27,11 +27,12 @@ const DRAIN: Duration = Duration::from_secs(60);
 pub(crate) async fn listen(
     options: Options,
     address: String,
+    within: Duration,
     signals: &mut Signals,
 ) -> Result<(), End> {
     let at = Addr::parse(options.network()?, &address)?;
     with_subnetworks(vec![config(&options)?], signals, async |subnets| {
-        let host = subnets[0].new_host(at.host()).await?;
+        let host = subnets[0].new_host_within(at.host(), within).await?;
         let listener = host.listen(&at)?;
         say(&format!("listening {}", listener.local_addr()));
         let (conn, _) = listener.accept().await?;
@@ -48,7 +49,7 @@ pub(crate) async fn listen(
 
 pub(crate) async fn dial(
     options: Options,
-    from: String,
+    (from, within): (String, Duration),
     address: String,
     signals: &mut Signals,
 ) -> Result<(), End> {
@@ -57,7 +58,8 @@ pub(crate) async fn dial(
     let from = Addr::new(&*network, from, 0)?;
     let to = Addr::parse(network, &address)?;
     with_subnetworks(vec![config(&options)?], signals, async |subnets| {
-        let conn = subnets[0].new_host(from.host()).await?.dial(&to).await?;
+        let host = subnets[0].new_host_within(from.host(), within).await?;
+        let conn = host.dial(&to).await?;
         say(&format!(
             "connected {}->{}",
             conn.local_addr(),

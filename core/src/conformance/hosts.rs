@@ -1,6 +1,8 @@
 //! Checks of hosts and their names. Never opens a connection but to see a
 //! host refuse it.
 
+use std::time::Duration;
+
 use super::bed::{Bed, assert_error};
 use crate::error::Op;
 use crate::{Cause, MAX_NAME};
@@ -66,8 +68,18 @@ pub async fn taken_names(bed: &dyn Bed) {
     let err = b.new_host("γ").await.unwrap_err();
     let why = "a closed host keeps its name";
     assert_eq!(err.cause(), Cause::HostAlreadyRegistered, "{why}");
-    a.close().await.unwrap();
-    b.close().await.unwrap();
+
+    // Who waits for a name has it once it is free, or says why it has not.
+    let err = b.new_host_within("γ", Duration::ZERO).await.unwrap_err();
+    assert_eq!(err.cause(), Cause::HostAlreadyRegistered, "{err}");
+    let (late, closed) = tokio::join!(b.new_host_within("γ", Duration::MAX), a.close());
+    closed.unwrap();
+    assert_eq!(late.unwrap().name(), "γ");
+    let err = b.new_host_within("", Duration::MAX).await.unwrap_err();
+    assert_eq!(err.cause(), Cause::InvalidAddr, "{err}");
+    let (late, closed) = tokio::join!(b.new_host_within("γ", Duration::MAX), b.close());
+    closed.unwrap();
+    assert_eq!(late.unwrap_err().cause(), Cause::NetworkDown);
 }
 
 /// Closing a subnetwork frees its hosts' names.

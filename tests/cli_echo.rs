@@ -1,0 +1,71 @@
+//! `virtnet echo`: the partner that sends everything back, and a name that is
+//! waited for after a crash.
+//!
+//! Owns what the command promises of both. Never measures the echo.
+
+mod support;
+
+#[path = "../registry-redis/tests/support/mod.rs"]
+mod redis;
+
+use redis::RedisServer;
+use support::{Running, member, run, start};
+
+fn echo(url: &str, options: &[&str]) -> Running {
+    start(member(url, &["echo", "β:1", "--lease", "1"]).args(options))
+}
+
+#[test]
+fn everything_comes_back_and_ports_are_free_at_the_end() {
+    let server = RedisServer::start();
+    let url = server.url();
+    let mut echo = echo(&url, &[]);
+    echo.expect_stdout("listening β:1\n");
+    let dial = |from| start(&mut member(&url, &["dial", "--from", from, "β:1"]));
+
+    let (mut a, mut c) = (dial("α"), dial("γ"));
+    // Accepted in either order: each has one of two ports.
+    for dialed in [&mut a, &mut c] {
+        dialed.write("hello\n");
+        dialed.expect_stdout("hello\n");
+    }
+    for dialed in [a, c] {
+        assert_eq!(
+            {
+                let mut dialed = dialed;
+                dialed.close_stdin();
+                dialed.end().success()
+            },
+            ""
+        );
+    }
+    let mut again = dial("α");
+    again.wait_for("connected α:1->β:2");
+    again.write("x");
+    again.close_stdin();
+    assert_eq!(again.end().success(), "x");
+
+    echo.signal("TERM");
+    let ended = echo.end();
+    assert_eq!(ended.code, Some(128 + 15), "{ended:?}");
+    let said = String::from_utf8(ended.stdout).unwrap();
+    assert!(
+        said.ends_with("connected α:1->β:2\nended α:1->β:2 after 1 bytes\n"),
+        "{said}"
+    );
+    assert_eq!(server.keys(), Vec::<String>::new());
+}
+
+#[test]
+fn a_killed_host_comes_back_when_its_name_is_free() {
+    let server = RedisServer::start();
+    let url = server.url();
+    let mut first = echo(&url, &[]);
+    first.expect_stdout("listening β:1\n");
+    first.kill();
+
+    let why = run(&mut member(&url, &["echo", "β:1"])).failure();
+    assert!(why.ends_with("host already registered"), "{why}");
+    let mut second = echo(&url, &["--within", "60"]);
+    second.expect_stdout("listening β:1\n");
+}
