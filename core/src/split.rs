@@ -89,6 +89,10 @@ impl AsyncWrite for OwnedWriteHalf {
 
 impl Drop for OwnedWriteHalf {
     fn drop(&mut self) {
-        self.0.drop_writer();
+        // As the last handle it closes all, and the port is to be free before the
+        // peer can know: the connection's own drop does that.
+        if Arc::strong_count(&self.0) > 1 {
+            self.0.drop_writer();
+        }
     }
 }
