@@ -196,10 +196,12 @@ impl Config {
         self
     }
 
-    /// The UDP address, `IP:port`, that every host binds; the port is best left
-    /// 0, as every host has a socket of its own.
+    /// The UDP address that every host binds: `IP:port`, or `IP:first-last`, of
+    /// which each host takes the lowest free port, for firewalls to know them.
     ///
-    /// By default all IPv4 addresses, with `memory:` the loopback address.
+    /// Every host has a socket of its own, so a single port is for one host; 0 is
+    /// any free one. By default port 0 of all IPv4 addresses, with `memory:` of the
+    /// loopback address.
     pub fn bind(mut self, addr: impl Into<String>) -> Config {
         self.bind = Some(Setting::new("bind", addr.into()));
         self

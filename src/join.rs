@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use virtnet_core::{Addr, Cause, Failure, OpError, RegistryError, SubNetwork};
 
 use crate::Config;
+use crate::bind::Bind;
 use crate::config::Proof;
 use crate::quic::{Identity, QuicConfig, Secret, SecretError};
 use crate::registries::RegistryUrl;
@@ -72,13 +73,13 @@ impl Config {
         if given.is_none() && !url.has_secret() {
             return Err(self.no_secret().into());
         }
-        let bind = self.bind_addr(&url)?;
+        let bind = self.bound(&url)?;
         let opened = url.open(network, &self.access).await?;
         let identity = given.or_else(|| opened.secret.map(Identity::secret));
         let identity = identity.ok_or_else(|| self.no_secret())?;
 
         let (bind, advertise) = self.place(bind, &url).await?;
-        let mut quic = QuicConfig::new(identity).bind(bind);
+        let mut quic = QuicConfig::new(identity).bind_range(bind.first, bind.last);
         if let Some(place) = advertise {
             quic = quic.advertise(place);
         }
@@ -123,18 +124,16 @@ impl Config {
         SettingError::new("secret", None, what)
     }
 
-    fn bind_addr(&self, url: &RegistryUrl) -> Result<SocketAddr, SettingError> {
-        let Some(bind) = &self.bind else {
-            let ip: IpAddr = match (self.advertised_ip(), &self.advertise, url.server()) {
-                (Some(IpAddr::V6(_)), ..) => Ipv6Addr::UNSPECIFIED.into(),
-                (None, None, None) => Ipv4Addr::LOCALHOST.into(),
-                _ => Ipv4Addr::UNSPECIFIED.into(),
-            };
-            return Ok((ip, 0).into());
+    fn bound(&self, url: &RegistryUrl) -> Result<Bind, SettingError> {
+        if let Some(bind) = &self.bind {
+            return Bind::parse(bind);
+        }
+        let ip: IpAddr = match (self.advertised_ip(), &self.advertise, url.server()) {
+            (Some(IpAddr::V6(_)), ..) => Ipv6Addr::UNSPECIFIED.into(),
+            (None, None, None) => Ipv4Addr::LOCALHOST.into(),
+            _ => Ipv4Addr::UNSPECIFIED.into(),
         };
-        bind.value
-            .parse()
-            .map_err(|_| bind.refuse("it is not of the form IP:port, as 0.0.0.0:0 is"))
+        Ok(Bind::any_port(ip))
     }
 
     /// The advertised IP address, if it decides what to bind by default.
@@ -147,22 +146,23 @@ impl Config {
     /// What to bind, and what to advertise in place of it.
     async fn place(
         &self,
-        bind: SocketAddr,
+        bind: Bind,
         url: &RegistryUrl,
-    ) -> Result<(SocketAddr, Option<String>), SettingError> {
+    ) -> Result<(Bind, Option<String>), SettingError> {
         if let Some(place) = &self.advertise {
             return Ok((bind, Some(place.value.clone())));
         }
-        if !bind.ip().is_unspecified() {
+        let bound = bind.first;
+        if !bound.ip().is_unspecified() {
             return Ok((bind, None));
         }
         let Some((host, port)) = url.server() else {
             // All members are in this process.
-            let loopback = if bind.is_ipv4() { "127.0.0.1" } else { "::1" };
+            let loopback = if bound.is_ipv4() { "127.0.0.1" } else { "::1" };
             return Ok((bind, Some(loopback.to_owned())));
         };
         // What is bound to all IPv6 addresses serves IPv4, too.
-        let wanted = |addr: &SocketAddr| bind.is_ipv6() || addr.is_ipv4();
+        let wanted = |addr: &SocketAddr| bound.is_ipv6() || addr.is_ipv4();
         let route = local_ip_towards(host, port, wanted).await;
         let why = match route {
             Ok(ip) => return Ok((bind, Some(ip.to_string()))),
@@ -171,7 +171,7 @@ impl Config {
         if self.bind.is_none()
             && let Ok(ip) = local_ip_towards(host, port, SocketAddr::is_ipv6).await
         {
-            let bind = (Ipv6Addr::UNSPECIFIED, 0).into();
+            let bind = Bind::any_port(Ipv6Addr::UNSPECIFIED);
             return Ok((bind, Some(ip.to_string())));
         }
         let what = format!(

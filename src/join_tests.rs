@@ -11,8 +11,9 @@ fn redis() -> Config {
 
 async fn place(config: Config) -> (SocketAddr, Option<String>) {
     let url = RegistryUrl::parse(&config.registry).unwrap();
-    let bind = config.bind_addr(&url).unwrap();
-    config.place(bind, &url).await.unwrap()
+    let bind = config.bound(&url).unwrap();
+    let (bind, advertised) = config.place(bind, &url).await.unwrap();
+    (bind.first, advertised)
 }
 
 #[tokio::test]
@@ -26,6 +27,7 @@ async fn what_is_bound_and_advertised_unless_it_is_set() {
         (redis(), "0.0.0.0:0", Some("127.0.0.1")),
         (redis().bind("10.0.0.2:7"), "10.0.0.2:7", None),
         (redis().bind("[::]:0"), "[::]:0", Some("127.0.0.1")),
+        (redis().bind("0.0.0.0:7-9"), "0.0.0.0:7", Some("127.0.0.1")),
         (
             redis().advertise("10.0.0.2:7"),
             "0.0.0.0:0",
@@ -59,11 +61,38 @@ async fn a_registry_that_is_reached_by_ipv6_has_its_members_there() {
 
     let config = config().bind("0.0.0.0:0");
     let url = RegistryUrl::parse(&config.registry).unwrap();
-    let bind = config.bind_addr(&url).unwrap();
+    let bind = config.bound(&url).unwrap();
     let err = config.place(bind, &url).await.unwrap_err().to_string();
     assert!(
         err.contains("reaches ::1") && err.contains("VIRTNET_ADVERTISE"),
         "{err}"
+    );
+}
+
+#[tokio::test]
+async fn hosts_take_the_lowest_free_ports_of_a_range() {
+    let joined = Config::new("a range").bind("127.0.0.1:1024-65535").join();
+    let subnet = joined.await.unwrap();
+    let mut ports = Vec::new();
+    for name in ["α", "β", "γ"] {
+        let host = subnet.new_host(name).await.unwrap();
+        let hosts = Config::new("a range").hosts().await.unwrap();
+        let info = hosts.iter().find(|info| info.name == host.name()).unwrap();
+        let port = info.address.strip_prefix("127.0.0.1:").unwrap();
+        ports.push(port.parse::<u16>().unwrap());
+        let taken = std::net::UdpSocket::bind(&*info.address);
+        assert!(taken.is_err(), "it is bound where it is announced");
+    }
+    // Others may take and free some meanwhile, but hardly all of them.
+    assert!(ports.iter().all(|port| *port < 32_768), "{ports:?}");
+    subnet.close().await.unwrap();
+
+    let fixed = || Config::new("a range").bind("127.0.0.1:1024-65535");
+    let err = fixed().advertise("10.0.0.2:7").join().await.unwrap_err();
+    assert_eq!(
+        err.to_string(),
+        "advertise: cannot advertise \"10.0.0.2:7\": hosts have ports of their own, out of \
+         127.0.0.1:1024-65535"
     );
 }
 

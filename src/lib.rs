@@ -72,7 +72,8 @@
 //! connection is mutually authenticated as the *name* of the host on that
 //! network: by a [`quic::Secret`] that all members share, or by certificates of
 //! your own ([`Config::pki_files`]). How a machine is reached is found out, or set
-//! with [`Config::advertise`].
+//! with [`Config::advertise`]; which ports a firewall must let through, with
+//! [`Config::bind`].
 //!
 //! [`redis`] keeps the names: in a Redis server, `redis://host:port`, or in
 //! several, `redis+sentinel://` and `redis+cluster://`; each with `rediss` for TLS
@@ -97,6 +98,7 @@
 //! - `cli` (default): the command `virtnet`. Without it there is only this
 //!   library, and fewer dependencies.
 
+mod bind;
 mod config;
 mod env;
 mod join;

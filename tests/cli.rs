@@ -128,6 +128,11 @@ fn a_bad_setting_is_named_and_no_secret_is_shown() {
             "VIRTNET_BIND \"everywhere\": ",
         ),
         (
+            "VIRTNET_BIND",
+            "0.0.0.0:8-7",
+            "VIRTNET_BIND \"0.0.0.0:8-7\": the range's last port",
+        ),
+        (
             "VIRTNET_NETWORK",
             "[",
             "VIRTNET_NETWORK: invalid network name \"[\"",

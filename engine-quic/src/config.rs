@@ -9,6 +9,7 @@ use std::time::Duration;
 use virtnet_core::{Addr, Cause, Failure, Notifier};
 
 use crate::hostdata::Advertised;
+use crate::socket::Bind;
 use crate::tls::Trust;
 use crate::{Identity, QuicEngine, Stats};
 
@@ -31,7 +32,7 @@ const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 #[must_use]
 pub struct QuicConfig {
     pub(crate) identity: Identity,
-    pub(crate) bind: SocketAddr,
+    pub(crate) bind: Bind,
     pub(crate) advertise: Option<String>,
     pub(crate) dial_timeout: Duration,
     pub(crate) handshake_timeout: Duration,
@@ -48,7 +49,7 @@ impl QuicConfig {
     pub fn new(identity: Identity) -> QuicConfig {
         QuicConfig {
             identity,
-            bind: (Ipv4Addr::UNSPECIFIED, 0).into(),
+            bind: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)).into(),
             advertise: None,
             dial_timeout: Duration::from_secs(3),
             handshake_timeout: Duration::from_secs(3),
@@ -65,7 +66,25 @@ impl QuicConfig {
     /// Leave the port 0, unless there is to be one host only: each host has a
     /// socket of its own. `[::]:0` serves IPv6 and IPv4.
     pub fn bind(mut self, addr: SocketAddr) -> QuicConfig {
-        self.bind = addr;
+        self.bind = addr.into();
+        self
+    }
+
+    /// The UDP address that the first host binds, and the last port that a host
+    /// may have: each takes the lowest free one, so that a firewall can know them.
+    ///
+    /// This and [`bind`](QuicConfig::bind) take each other's place.
+    ///
+    /// ```
+    /// use virtnet_engine_quic::{Identity, QuicConfig, Secret};
+    ///
+    /// let config = QuicConfig::new(Identity::secret(Secret::random()))
+    ///     .bind_range("0.0.0.0:20000".parse()?, 20_099)
+    ///     .advertise("10.0.0.2");
+    /// # Ok::<(), std::net::AddrParseError>(())
+    /// ```
+    pub fn bind_range(mut self, first: SocketAddr, last: u16) -> QuicConfig {
+        self.bind = Bind { first, last };
         self
     }
 
@@ -73,7 +92,8 @@ impl QuicConfig {
     /// is an IP address (IPv6 in brackets where a port follows) or a DNS name;
     /// default the bound address.
     ///
-    /// Without a port every host announces the port that it is bound to.
+    /// Without a port every host announces the port that it is bound to; with
+    /// one, there is to be one host only.
     pub fn advertise(mut self, place: impl Into<String>) -> QuicConfig {
         self.advertise = Some(place.into());
         self
@@ -154,6 +174,7 @@ impl QuicConfig {
     }
 
     fn check(&self) -> Result<(), Failure> {
+        self.bind.check()?;
         let invalid = |problem: String| Err(Failure::wrap(Cause::Other, problem));
         for (name, value) in [
             ("dial timeout", self.dial_timeout),
@@ -246,7 +267,10 @@ mod tests {
             QuicConfig::new(Identity::secret(Secret::random()))
                 .bind((Ipv4Addr::LOCALHOST, 0).into())
         };
+        let range = |first, last| good().bind_range((Ipv4Addr::LOCALHOST, first).into(), last);
         assert!(good().prepare("quicα").is_ok());
+        assert!(range(7, 9).advertise("10.0.0.2").prepare("quicα").is_ok());
+        assert!(range(7, 7).advertise("10.0.0.2:7").prepare("net").is_ok());
         let zero = Duration::ZERO;
         for (config, named) in [
             (good().dial_timeout(zero), "dial timeout of 0ns"),
@@ -259,6 +283,11 @@ mod tests {
             (good().max_handshakes(0), "at most 0 handshakes"),
             (good().advertise("0.0.0.0"), "\"0.0.0.0\""),
             (good().bind((Ipv4Addr::UNSPECIFIED, 0).into()), "0.0.0.0:0"),
+            (range(7, 3), "127.0.0.1:7-3: the range"),
+            (
+                range(7, 9).advertise("10.0.0.2:7"),
+                "cannot advertise \"10.0.0.2:7\": hosts have ports of their own, out of 127.0.0.1:7-9",
+            ),
         ] {
             let text = config.prepare("net").unwrap_err().to_string();
             assert!(text.contains(named), "{text}");

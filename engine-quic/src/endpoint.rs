@@ -14,8 +14,9 @@ use crate::config::Prepared;
 use crate::incoming::accept_loop;
 use crate::pool::Pool;
 use crate::reset;
+use crate::socket::Families;
 use crate::tasks::{OwnedTasks, Tasks};
-use crate::transport::{self, CloseCode, FAREWELL, Families};
+use crate::transport::{self, CloseCode, FAREWELL};
 use crate::{QuicConfig, Stats};
 
 /// A host's endpoint. Dropping it without [`close`](Endpoint::close) closes it
@@ -52,7 +53,7 @@ impl Endpoint {
     ) -> Result<(Endpoint, String), Failure> {
         let config = &prepared.config;
         let tls = prepared.trust.host(hostname)?;
-        let (socket, families) = transport::bind(config.bind)?;
+        let (socket, families) = config.bind.socket()?;
         let (tasks, clogged) = (Tasks::new(), Clogged::default());
         let unmade = |err| Failure::other(format!("cannot start an endpoint: {err}"));
         let quinn = quinn::Endpoint::new(

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use virtnet_core::{Cause, Failure};
 
-use crate::transport::Families;
+use crate::socket::{Bind, Families};
 
 /// Longest DNS name, in bytes.
 const MAX_DNS_NAME: usize = 253;
@@ -104,18 +104,21 @@ impl Advertised {
     /// # Errors
     ///
     /// When that would be no address that others could reach.
-    pub(crate) fn new(advertise: Option<&str>, bind: SocketAddr) -> Result<Advertised, Failure> {
+    pub(crate) fn new(advertise: Option<&str>, bind: Bind) -> Result<Advertised, Failure> {
         match advertise {
             Some(input) => {
-                let (host, port) = split(input).map_err(|problem| {
-                    Failure::wrap(
-                        Cause::InvalidAddr,
-                        format!("cannot advertise {input:?}: {problem}"),
-                    )
-                })?;
+                let refused = |problem: &str| {
+                    let text = format!("cannot advertise {input:?}: {problem}");
+                    Failure::wrap(Cause::InvalidAddr, text)
+                };
+                let (host, port) = split(input).map_err(refused)?;
+                if port.is_some() && bind.is_range() {
+                    let problem = format!("hosts have ports of their own, out of {bind}");
+                    return Err(refused(&problem));
+                }
                 Ok(Advertised { host, port })
             }
-            None if bind.ip().is_unspecified() => Err(Failure::wrap(
+            None if bind.first.ip().is_unspecified() => Err(Failure::wrap(
                 Cause::InvalidAddr,
                 format!(
                     "hosts bound to {bind} do not know where others reach them: \
@@ -123,7 +126,7 @@ impl Advertised {
                 ),
             )),
             None => Ok(Advertised {
-                host: RealHost::Ip(bind.ip()),
+                host: RealHost::Ip(bind.first.ip()),
                 port: None,
             }),
         }

@@ -10,9 +10,12 @@ const V4: Families = Families {
     v6: false,
 };
 
+fn bound(addr: &str) -> Bind {
+    addr.parse::<SocketAddr>().unwrap().into()
+}
+
 #[test]
 fn announced_and_read_back() {
-    let any: SocketAddr = "0.0.0.0:0".parse().unwrap();
     for (advertise, bind, hostdata) in [
         (None, "10.0.0.2:0", "10.0.0.2:4433"),
         (None, "[fe80::2]:0", "[fe80::2]:4433"),
@@ -24,11 +27,11 @@ fn announced_and_read_back() {
         (Some("node_1.example"), "0.0.0.0:0", "node_1.example:4433"),
         (Some("node-1:80"), "0.0.0.0:0", "node-1:80"),
     ] {
-        let advertised = Advertised::new(advertise, bind.parse().unwrap()).unwrap();
+        let advertised = Advertised::new(advertise, bound(bind)).unwrap();
         assert_eq!(advertised.hostdata(4433), hostdata);
         assert_eq!(Place::parse("α", hostdata).unwrap().to_string(), hostdata);
     }
-    let err = Advertised::new(None, any).unwrap_err();
+    let err = Advertised::new(None, bound("0.0.0.0:0")).unwrap_err();
     assert_eq!(err.cause(), Cause::InvalidAddr);
     assert!(err.to_string().contains("0.0.0.0:0"), "{err}");
 }
@@ -43,7 +46,7 @@ fn what_nobody_could_reach_is_never_announced() {
         "[::]:80",
         "::ffff:0.0.0.0",
     ] {
-        let err = Advertised::new(Some(input), "10.0.0.2:0".parse().unwrap()).unwrap_err();
+        let err = Advertised::new(Some(input), bound("10.0.0.2:0")).unwrap_err();
         assert_eq!(err.cause(), Cause::InvalidAddr);
         assert_eq!(
             err.to_string(),

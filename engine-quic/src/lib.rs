@@ -78,6 +78,7 @@ mod pool;
 mod reset;
 mod secret;
 mod slots;
+mod socket;
 mod stats;
 mod stream;
 mod tasks;

@@ -1,15 +1,12 @@
-//! How QUIC is tuned: windows, limits, timers, socket buffers.
+//! How QUIC is tuned: windows, limits, timers, and the codes of what ends early.
 //!
-//! Owns the transport configurations and the making of the UDP socket. Never
-//! decides whom to trust or what a stream carries.
+//! Owns the transport configurations. Never decides whom to trust or what a
+//! stream carries.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::{ClientConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt};
-use socket2::{Domain, Protocol, Socket, Type};
-use virtnet_core::Failure;
 
 use crate::QuicConfig;
 use crate::tls::HostTls;
@@ -28,10 +25,6 @@ const STREAM_WINDOW: u32 = 2 << 20;
 
 /// What is kept for retransmission per connection, in bytes; more is slower.
 const SEND_WINDOW: u64 = 2 << 20;
-
-/// What is asked of the kernel for each direction of the socket, in bytes. With
-/// the usual 208 KiB bursts of handshakes lose packets.
-const SOCKET_BUFFER: usize = 4 << 20;
 
 /// Handshakes that may wait for the accept loop, and what they may buffer: it
 /// takes them at once.
@@ -78,45 +71,6 @@ pub(crate) fn server(tls: &HostTls, config: &QuicConfig) -> ServerConfig {
         .incoming_buffer_size(INCOMING_BUFFER)
         .incoming_buffer_size_total(INCOMING_BUFFERS);
     server
-}
-
-/// What a UDP socket can send to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Families {
-    pub(crate) v4: bool,
-    pub(crate) v6: bool,
-}
-
-impl Families {
-    pub(crate) fn reach(self, addr: &SocketAddr) -> bool {
-        if addr.is_ipv4() { self.v4 } else { self.v6 }
-    }
-}
-
-/// Binds the UDP socket of an endpoint; one bound to all IPv6 addresses serves
-/// IPv4 too where the system allows it.
-pub(crate) fn bind(addr: SocketAddr) -> Result<(std::net::UdpSocket, Families), Failure> {
-    let bound = || -> std::io::Result<_> {
-        let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
-        let both = addr.is_ipv6() && addr.ip().is_unspecified();
-        let families = Families {
-            v4: addr.is_ipv4() || (both && socket.set_only_v6(false).is_ok()),
-            v6: addr.is_ipv6(),
-        };
-        socket.bind(&addr.into())?;
-        socket.set_nonblocking(true)?;
-        // What the kernel grants is its business; less only costs speed.
-        let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
-        let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
-        tracing::debug!(
-            receive = socket.recv_buffer_size().unwrap_or(0),
-            send = socket.send_buffer_size().unwrap_or(0),
-            asked = SOCKET_BUFFER,
-            "socket buffers granted"
-        );
-        Ok((socket.into(), families))
-    };
-    bound().map_err(|err| Failure::other(format!("cannot bind UDP address {addr}: {err}")))
 }
 
 /// How long closed connections may take to tell their peers so.

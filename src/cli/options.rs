@@ -51,8 +51,8 @@ pub(crate) struct Options {
         conflicts_with = "secret_file"
     )]
     secret_init_file: Option<PathBuf>,
-    /// The UDP address that each host binds [env: VIRTNET_BIND] [default:
-    /// 0.0.0.0:0]
+    /// The UDP address that each host binds; IP:FIRST-LAST for the lowest free
+    /// port of a range [env: VIRTNET_BIND] [default: 0.0.0.0:0]
     #[arg(long, global = true, value_name = "IP:PORT")]
     bind: Option<String>,
     /// Where other machines reach this one: IP or name [env: VIRTNET_ADVERTISE]
