@@ -4,6 +4,9 @@
 //! Owns what is on stdout and stderr, line by line. Never pipes data: that is in
 //! `cli_pipe.rs`; who is on a network is asked in `cli_hosts.rs`.
 
+// Of what the feature builds.
+#![cfg(feature = "cli")]
+
 mod support;
 
 #[path = "../registry-redis/tests/support/mod.rs"]

@@ -5,6 +5,9 @@
 //! kept. Its size is `VIRTNET_TEST_BULK_MIB` MiB: by default 1,024 for a release
 //! build, 64 otherwise. Never asserts a speed: it prints it.
 
+// Of what the feature builds.
+#![cfg(feature = "cli")]
+
 mod support;
 
 #[path = "../registry-redis/tests/support/mod.rs"]

@@ -3,6 +3,9 @@
 //!
 //! Owns what the command promises of both. Never measures the echo.
 
+// Of what the feature builds.
+#![cfg(feature = "cli")]
+
 mod support;
 
 #[path = "../registry-redis/tests/support/mod.rs"]

@@ -3,6 +3,9 @@
 //!
 //! Owns what leases mean to people. Never stops a server: registry-redis does.
 
+// Of what the feature builds.
+#![cfg(feature = "cli")]
+
 mod support;
 
 #[path = "../registry-redis/tests/support/mod.rs"]

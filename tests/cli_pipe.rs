@@ -4,6 +4,9 @@
 //! Owns what ends when, and with which exit code. Never measures speed; large
 //! amounts are in `cli_bulk.rs`.
 
+// Of what the feature builds.
+#![cfg(feature = "cli")]
+
 mod support;
 
 #[path = "../registry-redis/tests/support/mod.rs"]

@@ -4,6 +4,9 @@
 //! Owns that the command reaches them by URL and options. Never fails a server
 //! over: registry-redis does.
 
+// Of what the feature builds.
+#![cfg(feature = "cli")]
+
 #[path = "support/mod.rs"]
 mod process;
 

@@ -42,4 +42,16 @@ cargo test --workspace --all-features --no-fail-fast "$@"
 echo "== a gigabyte between two processes"
 cargo test --release --test cli_bulk -- --nocapture
 
+# The environment of docker-compose.yml, whole and broken.
+echo "== containers"
+docker info >/dev/null 2>&1 || {
+    echo "tests/run.sh: no Docker engine answers, and the tests of docker-compose.yml need one" >&2
+    exit 1
+}
+tests/base-images.sh
+compose=(docker-compose)
+docker compose version >/dev/null 2>&1 && compose=(docker compose)
+"${compose[@]}" build
+cargo test --test compose -- --ignored --nocapture --test-threads 4
+
 echo "== all tests passed"

@@ -26,6 +26,8 @@ pub struct Running {
     child: Child,
     stdin: Option<ChildStdin>,
     stdout: Receiver<Vec<u8>>,
+    /// Of stdout, what came after the last line that was waited for.
+    unread: Vec<u8>,
     stderr: Receiver<String>,
     seen: Vec<String>,
 }
@@ -87,6 +89,7 @@ pub fn start(command: &mut Command) -> Running {
         child,
         stdin,
         stdout: receive_stdout,
+        unread: Vec::new(),
         stderr: receive_stderr,
         seen: Vec::new(),
     }
@@ -161,6 +164,28 @@ impl Running {
         assert_eq!(String::from_utf8_lossy(&got), String::from_utf8_lossy(text));
     }
 
+    /// Waits until stdout has given all of these lines, in whatever order; other
+    /// lines are passed over.
+    #[track_caller]
+    pub fn wait_for_stdout(&mut self, lines: &[&str]) {
+        let until = Instant::now() + BOUND;
+        let (mut missing, mut others) = (lines.to_vec(), Vec::new());
+        while !missing.is_empty() {
+            let Some(end) = self.unread.iter().position(|byte| *byte == b'\n') else {
+                let left = until.saturating_duration_since(Instant::now());
+                match self.stdout.recv_timeout(left) {
+                    Ok(piece) => self.unread.extend(piece),
+                    Err(err) => panic!("{err}: {missing:?} of {others:?}, {:?}", self.rest()),
+                }
+                continue;
+            };
+            let line = self.unread.drain(..=end).collect::<Vec<_>>();
+            let line = String::from_utf8_lossy(&line[..end]).into_owned();
+            missing.retain(|wanted| *wanted != line);
+            others.push(line);
+        }
+    }
+
     /// Sends a signal, as `kill -NAME` does.
     pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
@@ -179,7 +204,7 @@ impl Running {
     /// Waits until it ends.
     pub fn end(mut self) -> Ended {
         let until = Instant::now() + BOUND;
-        let mut stdout = Vec::new();
+        let mut stdout = std::mem::take(&mut self.unread);
         // Both pipes end with the process, which holds their only other ends.
         loop {
             match self

@@ -1,0 +1,110 @@
+//! Load: connections to every host, one after the other, until a signal.
+//!
+//! Owns the tally of how they ended. Never takes an outage for a failure: what
+//! fails the run is an answer that is wrong, or none at all.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use virtnet::{Host, OpError};
+
+use crate::HOSTS;
+use crate::pattern::{Answer, exchange};
+
+/// Bytes that go each way on each connection.
+const LENGTH: usize = 256 * 1024;
+/// A cut is noticed within 10 s and a dial fails within 3 s, so this is a hang.
+const BOUND: Duration = Duration::from_secs(20);
+/// Between the rounds with one host, so that an outage is not a flood.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// How often each came.
+type Tally = BTreeMap<String, u64>;
+
+/// Runs until SIGTERM or SIGINT comes, and prints the tally.
+pub(crate) async fn run(host: &Host) -> io::Result<ExitCode> {
+    let mut workers = JoinSet::new();
+    let (stop, stopped) = tokio::sync::watch::channel(());
+    for name in HOSTS {
+        workers.spawn(worker(host.clone(), name, stopped.clone()));
+    }
+    drop(stopped);
+    asked_to_end().await?;
+    drop(stop);
+
+    let mut tally = Tally::new();
+    while let Some(worked) = workers.join_next().await {
+        for (what, count) in worked? {
+            *tally.entry(what).or_default() += count;
+        }
+    }
+    for (what, count) in &tally {
+        println!("tally {count} {what}");
+    }
+    let bad = ["wrong", "hung"]
+        .iter()
+        .any(|what| tally.contains_key(*what));
+    Ok(if bad {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+async fn asked_to_end() -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate())?,
+    );
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+/// Deals with one host, and says when that changes: `α same`, `α connection
+/// refused`.
+async fn worker(
+    host: Host,
+    name: &'static str,
+    mut stopped: tokio::sync::watch::Receiver<()>,
+) -> Tally {
+    let (mut tally, mut last) = (Tally::new(), String::new());
+    loop {
+        let round = tokio::time::timeout(BOUND, round(&host, name));
+        let what = tokio::select! {
+            done = round => done.unwrap_or_else(|_| "hung".to_owned()),
+            // An error: whoever says it is gone.
+            _ = stopped.changed() => return tally,
+        };
+        if what != last {
+            println!("{name} {what}");
+            last.clone_from(&what);
+        }
+        *tally.entry(what).or_default() += 1;
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// One connection from dial to end, in a word or two.
+async fn round(host: &Host, name: &str) -> String {
+    let conn = match host.dial(&*format!("{name}:1")).await {
+        Ok(conn) => conn,
+        Err(err) => return err.cause().to_string(),
+    };
+    match exchange(conn, 7, LENGTH).await {
+        Ok(Answer::Same) => "same".to_owned(),
+        // A host that was told to end in the midst of it closes in order.
+        Ok(Answer::Short(_)) => "short".to_owned(),
+        Ok(Answer::Wrong(_)) => "wrong".to_owned(),
+        Err(err) => match OpError::of(&err) {
+            Some(err) => format!("{} open: {}", err.op(), err.cause()),
+            None => err.to_string(),
+        },
+    }
+}

@@ -1,0 +1,95 @@
+//! Many at once: all hosts restarted under load, and runs side by side on one
+//! Redis.
+//!
+//! Owns what they must not do to each other. Never breaks anything but by asking
+//! it to end.
+
+use crate::docker::{Project, docker, output, stdout, until};
+use crate::support::start;
+use crate::talk::Load;
+
+#[test]
+#[ignore = "needs Docker and the images: tests/run.sh builds them and runs it"]
+fn all_hosts_restarted_under_load() {
+    let project = Project::up();
+    let mut load = Load::start(&project);
+    for (service, name) in [("alpha", "α"), ("beta", "β"), ("gamma", "γ")] {
+        let began = std::time::Instant::now();
+        project.run(&["restart", "-t", "10", service]);
+        let restarted = began.elapsed();
+        let again = format!("listening {name}:1");
+        until("it listens again", || {
+            project.logs(service).matches(&again).count() == 2
+        });
+        let reached = load.wait_for(&[&format!("{name} same")]);
+        println!("{service} restarted in {restarted:.1?}, reached again {reached:.1?} later");
+    }
+    // It fails on an answer that is wrong or missing.
+    println!("load: {}", load.stop().join(", "));
+}
+
+/// What makes a second run use the first one's Redis, and a network of its own.
+const SECOND: &str = "
+x-member: &member
+  VIRTNET_NETWORK: second
+  VIRTNET_REGISTRY: redis://names
+services:
+  alpha: {environment: *member}
+  beta: {environment: *member}
+  gamma: {environment: *member}
+  runner: {environment: *member}
+";
+
+#[test]
+#[ignore = "needs Docker and the images: tests/run.sh builds them and runs it"]
+fn two_runs_side_by_side_on_one_redis() {
+    let (first, second) = (Project::up(), Project::new(Some(SECOND)));
+    second.run(&["up", "--no-start", "alpha", "beta", "gamma"]);
+    let network = second.network();
+    first.inflict(
+        &["network", "connect", "--alias", "names", &network],
+        "redis",
+    );
+    second.run(&["up", "-d", "alpha", "beta", "gamma"]);
+    second.all_there();
+
+    let run =
+        |project: &Project| start(&mut project.compose(&["run", "-T", "--no-deps", "runner"]));
+    let running = [run(&first), run(&second)];
+    for (runner, network) in running.into_iter().zip(["compose", "second"]) {
+        let said = runner.end().success();
+        assert!(said.starts_with(&format!("network {network}: ")), "{said}");
+        assert!(said.contains("passed: 10 events as expected"), "{said}");
+    }
+    // The second's own Redis was there all the time, and nobody's.
+    let keys = |project: &Project| {
+        let redis = project.container("redis");
+        stdout(&mut docker(&["exec", &redis, "redis-cli", "dbsize"]))
+    };
+    assert_eq!(keys(&second).trim(), "0");
+    assert_ne!(keys(&first).trim(), "0");
+}
+
+#[test]
+#[ignore = "needs Docker and the images: tests/run.sh builds them and runs it"]
+fn two_networks_in_the_same_containers() {
+    let project = Project::up();
+    let mut other = project.virtnet("beta", &["echo", "--network", "other", "α:1"]);
+    other.expect_stdout("listening α:1\n");
+    let hosts = |network: &str| {
+        let mut hosts = project.virtnet("gamma", &["hosts", "--network", network]);
+        hosts.close_stdin();
+        hosts.end().success()
+    };
+    assert_eq!(hosts("other").lines().count(), 1);
+    assert_eq!(hosts("compose").lines().count(), 3);
+
+    let ran = output(&mut project.compose(&["run", "-T", "--no-deps", "runner"]));
+    assert_eq!(ran.status.code(), Some(0), "{ran:?}");
+    let mut dialed = project.virtnet(
+        "gamma",
+        &["dial", "--network", "other", "--from", "x", "α:1"],
+    );
+    dialed.wait_for("connected x:1->α:2");
+    other.expect_stdout("connected x:1->α:2\n");
+}

@@ -1,0 +1,184 @@
+//! A compose project of a test's own: brought up from the project's
+//! docker-compose.yml as it is, and taken down whatever happens.
+//!
+//! Owns the containers, by the project's name. Never touches another one, and
+//! never builds: `tests/run.sh` has built the images.
+
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::support::{BOUND, Running, start};
+
+/// A failed wait looks so often.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// A running project.
+pub(crate) struct Project {
+    name: String,
+    overrides: Option<PathBuf>,
+}
+
+/// Runs a command that must succeed, and returns what it wrote to stdout.
+#[track_caller]
+pub(crate) fn stdout(command: &mut Command) -> String {
+    let output = output(command);
+    assert!(output.status.success(), "{command:?}: {output:?}");
+    String::from_utf8(output.stdout).expect("it wrote text")
+}
+
+pub(crate) fn output(command: &mut Command) -> Output {
+    let ran = command.stdin(Stdio::null()).output();
+    ran.unwrap_or_else(|err| panic!("{command:?}: {err}"))
+}
+
+pub(crate) fn docker(args: &[&str]) -> Command {
+    let mut command = Command::new("docker");
+    command.args(args);
+    command
+}
+
+/// `docker compose` where there is that, otherwise the older `docker-compose`.
+fn compose() -> Command {
+    if output(&mut docker(&["compose", "version"]))
+        .status
+        .success()
+    {
+        return docker(&["compose"]);
+    }
+    Command::new("docker-compose")
+}
+
+/// Waits until something is so, and returns how long that took.
+#[track_caller]
+pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) -> Duration {
+    let began = Instant::now();
+    while !so() {
+        assert!(began.elapsed() < BOUND, "not within {BOUND:?}: {what}");
+        std::thread::sleep(LOOK);
+    }
+    began.elapsed()
+}
+
+impl Project {
+    /// A project of which nothing is up yet. `overrides` is a compose file, laid
+    /// over the project's.
+    pub(crate) fn new(overrides: Option<&str>) -> Project {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("virtnet-test-{}-{next}", std::process::id());
+        let overrides = overrides.map(|text| {
+            let path = std::env::temp_dir().join(format!("{name}.yml"));
+            std::fs::write(&path, text).expect("there is a folder for temporary files");
+            path
+        });
+        Project { name, overrides }
+    }
+
+    /// Brings up Redis and the hosts, and waits until all are there.
+    pub(crate) fn up() -> Project {
+        let project = Project::new(None);
+        project.run(&["up", "-d", "alpha", "beta", "gamma"]);
+        project.all_there();
+        project
+    }
+
+    pub(crate) fn all_there(&self) {
+        let mut wait = self.virtnet("beta", &["wait", "α", "β", "γ"]);
+        wait.close_stdin();
+        wait.end().success();
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The network that compose made for it.
+    pub(crate) fn network(&self) -> String {
+        format!("{}_default", self.name)
+    }
+
+    pub(crate) fn compose(&self, args: &[&str]) -> Command {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docker-compose.yml");
+        let mut command = compose();
+        command.args(["-p", &self.name, "-f", file]);
+        if let Some(path) = &self.overrides {
+            command.arg("-f").arg(path);
+        }
+        command.args(args);
+        command
+    }
+
+    #[track_caller]
+    pub(crate) fn run(&self, args: &[&str]) -> String {
+        stdout(&mut self.compose(args))
+    }
+
+    /// The container of a service, running or not.
+    #[track_caller]
+    pub(crate) fn container(&self, service: &str) -> String {
+        let project = format!("label=com.docker.compose.project={}", self.name);
+        let service_label = format!("label=com.docker.compose.service={service}");
+        let list = [
+            "ps",
+            "-aq",
+            "--filter",
+            &project,
+            "--filter",
+            &service_label,
+        ];
+        let listed = stdout(&mut docker(&list));
+        let ids: Vec<_> = listed.lines().collect();
+        assert_eq!(ids.len(), 1, "containers of {service}: {listed:?}");
+        ids[0].to_owned()
+    }
+
+    /// Does something to a service's container: `docker ARGS CONTAINER`.
+    #[track_caller]
+    pub(crate) fn inflict(&self, args: &[&str], service: &str) -> String {
+        stdout(docker(args).arg(self.container(service)))
+    }
+
+    /// Cuts a service's container off from all others.
+    pub(crate) fn cut_off(&self, service: &str) {
+        self.inflict(&["network", "disconnect", &self.network()], service);
+    }
+
+    /// Puts it back, under its name; its address may be another one.
+    pub(crate) fn put_back(&self, service: &str) {
+        let network = self.network();
+        self.inflict(
+            &["network", "connect", "--alias", service, &network],
+            service,
+        );
+    }
+
+    /// Runs the command in a service's container, beside what runs there.
+    pub(crate) fn virtnet(&self, service: &str, args: &[&str]) -> Running {
+        let container = self.container(service);
+        let exec = ["exec", "-i", &container, "/usr/local/bin/virtnet"];
+        start(docker(&exec).args(args))
+    }
+
+    /// What a service has said so far.
+    pub(crate) fn logs(&self, service: &str) -> String {
+        let output = output(docker(&["logs"]).arg(self.container(service)));
+        let text = [output.stdout, output.stderr].concat();
+        String::from_utf8_lossy(&text).into_owned()
+    }
+}
+
+impl Drop for Project {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let logs = output(&mut self.compose(&["logs", "--no-color"]));
+            eprintln!("{}", String::from_utf8_lossy(&logs.stdout));
+        }
+        // Whatever goes wrong here is seen by whoever looks for leftovers.
+        let _ = output(&mut self.compose(&["down", "-v", "-t", "3"]));
+        if let Some(path) = &self.overrides {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Hosts that are killed, stopped for a while, or cut off.
+//!
+//! Owns what happens to their connections, their names, and dials to them. Never
+//! touches the registry.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use crate::docker::{Project, until};
+use crate::talk::{SLACK, Talk, dial};
+
+/// A connection that is cut fails within this, a dial to nobody within that.
+const NOTICED: Duration = Duration::from_secs(10);
+const DIAL: Duration = Duration::from_secs(3);
+/// The lease of a name, and how long until its host has it back.
+const LEASE: Duration = Duration::from_secs(15);
+const BACK: Duration = Duration::from_secs(5);
+
+#[track_caller]
+fn within(what: &str, took: Duration, bound: Duration) {
+    println!("{what}: {took:.1?} of {bound:?}");
+    assert!(took < bound + SLACK, "{what}: {took:?}");
+}
+
+/// Whether the name is announced.
+fn there(project: &Project, name: &str) -> bool {
+    let mut wait = project.virtnet("gamma", &["wait", name, "--timeout", "0"]);
+    wait.close_stdin();
+    wait.end().code == Some(0)
+}
+
+/// Waits until α can be dialed again, which gives `from`, and returns how long
+/// that took.
+fn reached(project: &Project, from: &str, ends: &str) -> Duration {
+    until("α is reached", || {
+        dial(project, "gamma", from, "α:1").1.as_deref() == Ok(ends)
+    })
+}
+
+#[test]
+#[ignore = "needs Docker and the images: tests/run.sh builds them and runs it"]
+fn killed_and_started_again() {
+    let project = Project::up();
+    let talk = Talk::open(&project, "beta", "x", "α:1");
+    project.inflict(&["kill"], "alpha");
+    let (took, why) = dial(&project, "gamma", "y", "α:1");
+    within("killed: a dial fails", took, DIAL);
+    assert!(why.unwrap_err().starts_with("dial compose y:1->α:1: "));
+    let (took, why) = talk.cut();
+    within("killed: a connection fails", took, NOTICED);
+    assert!(why.starts_with("read compose α:2->x:1: "), "{why}");
+
+    // Its name is still leased to who it was, which it waits out.
+    project.inflict(&["start"], "alpha");
+    let took = reached(&project, "y", "connected y:1->α:2");
+    within("killed: reached again after its start", took, LEASE + BACK);
+}
+
+#[test]
+#[ignore = "needs Docker and the images: tests/run.sh builds them and runs it"]
+fn paused_for_less_than_the_idle_time() {
+    let project = Project::up();
+    let mut talk = Talk::open(&project, "beta", "x", "α:1");
+    project.inflict(&["pause"], "alpha");
+    // The length of the pause is what is tested.
+    sleep(Duration::from_secs(4));
+    project.inflict(&["unpause"], "alpha");
+    talk.goes_on();
+    talk.end();
+    println!("paused for 4 s: nothing happened");
+}
+
+#[test]
+#[ignore = "needs Docker and the images: tests/run.sh builds them and runs it"]
+fn paused_for_longer_than_the_lease() {
+    let project = Project::up();
+    let talk = Talk::open(&project, "beta", "x", "α:1");
+    project.inflict(&["pause"], "alpha");
+    let (took, why) = talk.cut();
+    within("paused: a connection fails", took, NOTICED);
+    assert!(why.starts_with("read compose α:2->x:1: "), "{why}");
+    let took = until("its lease is over", || !there(&project, "α"));
+    within("paused: the name is free", took, LEASE);
+
+    project.inflict(&["unpause"], "alpha");
+    let took = reached(&project, "y", "connected y:1->α:2");
+    within("paused: reached again after its end", took, BACK);
+}
+
+#[test]
+#[ignore = "needs Docker and the images: tests/run.sh builds them and runs it"]
+fn paused_and_its_name_taken() {
+    let project = Project::up();
+    project.inflict(&["pause"], "alpha");
+    let mut taker = project.virtnet("beta", &["echo", "α:1", "--within", "40"]);
+    taker.expect_stdout("listening α:1\n");
+    project.inflict(&["unpause"], "alpha");
+
+    // Who was α goes down, and until then accepts nothing.
+    let mut talk = Talk::open(&project, "gamma", "y", "α:1");
+    taker.expect_stdout("connected y:1->α:2\n");
+    let exited = ["inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}"];
+    let took = until("it ends", || {
+        project.inflict(&exited, "alpha").trim() == "exited 1"
+    });
+    within("paused and taken: it ends", took, BACK);
+    let said = project.logs("alpha");
+    assert!(
+        said.contains("virtnet: accept compose α:1: host is down"),
+        "{said}"
+    );
+    assert!(!said.contains("connected"), "{said}");
+    talk.goes_on();
+    talk.end();
+}
+
+#[test]
+#[ignore = "needs Docker and the images: tests/run.sh builds them and runs it"]
+fn cut_off_and_back() {
+    let project = Project::up();
+    let talk = Talk::open(&project, "beta", "x", "α:1");
+    let outgoing = Talk::open(&project, "alpha", "z", "β:1");
+    project.cut_off("alpha");
+    let (took, why) = dial(&project, "gamma", "y", "α:1");
+    within("cut off: a dial fails", took, DIAL);
+    assert!(why.unwrap_err().starts_with("dial compose y:1->α:1: "));
+    for (talk, ends) in [(talk, "α:2->x:1"), (outgoing, "β:2->z:1")] {
+        let (took, why) = talk.cut();
+        within("cut off: a connection fails", took, NOTICED);
+        assert!(why.starts_with(&format!("read compose {ends}: ")), "{why}");
+    }
+    until("its lease is over", || !there(&project, "α"));
+
+    project.put_back("alpha");
+    let took = reached(&project, "y", "connected y:1->α:2");
+    within("cut off: reached again after it is back", took, BACK);
+}

@@ -1,0 +1,104 @@
+//! Connections between containers, seen from outside: whether they live, how they
+//! end, and what becomes of a dial.
+//!
+//! Owns the words for that. Never breaks anything.
+
+use std::time::{Duration, Instant};
+
+use crate::docker::Project;
+use crate::support::{Running, start};
+
+/// What a container engine may add to a bound of virtnet's: starting a process in a
+/// container, on a machine that is busy.
+pub(crate) const SLACK: Duration = Duration::from_secs(5);
+
+/// A connection to a host that echoes, open until it is cut or dropped.
+pub(crate) struct Talk(Running);
+
+impl Talk {
+    /// Dials from a container, as `guest`, and has the connection proved.
+    pub(crate) fn open(project: &Project, service: &str, guest: &str, to: &str) -> Talk {
+        let dialed = project.virtnet(service, &["dial", "--from", guest, to, "--within", "20"]);
+        let mut talk = Talk(dialed);
+        talk.goes_on();
+        talk
+    }
+
+    /// A line there and back.
+    pub(crate) fn goes_on(&mut self) {
+        self.0.write("are you there?\n");
+        self.0.expect_stdout("are you there?\n");
+    }
+
+    /// Waits until it fails, and returns how long that took and why it did. An
+    /// end in order would be success, and fail here.
+    #[track_caller]
+    pub(crate) fn cut(self) -> (Duration, String) {
+        let began = Instant::now();
+        let why = self.0.end().failure();
+        (began.elapsed(), why)
+    }
+
+    /// The end of input, answered by the end of what comes back.
+    pub(crate) fn end(mut self) {
+        self.0.close_stdin();
+        assert_eq!(self.0.end().success(), "");
+    }
+}
+
+/// Dials from a container and says how long it took and what came of it: where
+/// from and to, or why not.
+pub(crate) fn dial(
+    project: &Project,
+    service: &str,
+    guest: &str,
+    to: &str,
+) -> (Duration, Result<String, String>) {
+    let began = Instant::now();
+    let mut dialed = project.virtnet(service, &["dial", "--from", guest, to]);
+    dialed.close_stdin();
+    let ended = dialed.end();
+    let took = began.elapsed();
+    if ended.code == Some(0) {
+        return (took, Ok(ended.stderr.join("\n")));
+    }
+    (took, Err(ended.failure()))
+}
+
+/// The lines of the load that runs until [`Load::stop`].
+pub(crate) struct Load {
+    container: String,
+    running: Running,
+}
+
+impl Load {
+    /// Starts it, and returns when it has reached all hosts.
+    pub(crate) fn start(project: &Project) -> Load {
+        let name = format!("{}-load", project.name());
+        let run = ["run", "-T", "--no-deps", "--name", &name, "runner", "load"];
+        let mut load = Load {
+            container: name.clone(),
+            running: start(&mut project.compose(&run)),
+        };
+        load.wait_for(&["α same", "β same", "γ same"]);
+        load
+    }
+
+    /// Waits until it has said all of these, in whatever order, and returns how
+    /// long that took.
+    #[track_caller]
+    pub(crate) fn wait_for(&mut self, lines: &[&str]) -> Duration {
+        let began = Instant::now();
+        self.running.wait_for_stdout(lines);
+        began.elapsed()
+    }
+
+    /// Ends it, and returns its tally; it fails if an answer was wrong or missing.
+    pub(crate) fn stop(self) -> Vec<String> {
+        let kill = ["kill", "-s", "TERM", &self.container];
+        crate::docker::stdout(&mut crate::docker::docker(&kill));
+        let said = self.running.end().success();
+        let tally = said.lines().filter_map(|line| line.strip_prefix("tally "));
+        tally.map(str::to_owned).collect()
+    }
+}

@@ -1,0 +1,111 @@
+//! Bringing it up: the test and its exit code, the playground, the images, the
+//! end.
+//!
+//! Owns what a user sees in the first five minutes. Never breaks a container.
+
+use crate::docker::{Project, docker, output, stdout, until};
+use crate::support::Ended;
+use crate::talk::{Talk, dial};
+
+/// The last line of the runner's report.
+const PASSED: &str = "passed: 10 events as expected, 67108864 bytes came back unchanged";
+
+#[test]
+#[ignore = "needs Docker and the images: tests/run.sh builds them and runs it"]
+fn the_runner_passes_and_its_exit_code_is_the_commands() {
+    let project = Project::new(None);
+    let began = std::time::Instant::now();
+    let up = output(&mut project.compose(&["up", "--exit-code-from", "runner"]));
+    println!("up, test, exit: {:.1?}", began.elapsed());
+    let said = String::from_utf8_lossy(&up.stdout);
+    assert_eq!(up.status.code(), Some(0), "{said}");
+    assert!(said.contains(PASSED), "{said}");
+    print!("{}", project.logs("runner"));
+}
+
+#[test]
+#[ignore = "needs Docker and the images: tests/run.sh builds them and runs it"]
+fn a_playground_that_ends_at_once_and_leaves_nothing() {
+    let project = Project::up();
+    let from_alpha = |args: &[&str]| {
+        let mut running = project.virtnet("alpha", args);
+        running.close_stdin();
+        running.end().success()
+    };
+    let hosts = from_alpha(&["hosts"]);
+    let names: Vec<_> = hosts
+        .lines()
+        .map(|line| &line[..line.find('\t').unwrap()])
+        .collect();
+    assert_eq!(names, ["α", "β", "γ"], "{hosts}");
+
+    // As in `docker-compose exec alpha virtnet dial β:1`: the name is a given.
+    let ended = |dialed: crate::support::Running| -> Ended {
+        let mut dialed = dialed;
+        dialed.write("hello\n");
+        dialed.close_stdin();
+        dialed.end()
+    };
+    let hello = ended(project.virtnet("alpha", &["dial", "β:1"]));
+    assert_eq!(hello.stderr, ["connected guest-of-α:1->β:2"]);
+    assert_eq!(hello.success(), "hello\n");
+
+    for service in ["redis", "alpha", "beta", "gamma"] {
+        let health = ["inspect", "-f", "{{.State.Health.Status}}"];
+        until("healthy", || {
+            project.inflict(&health, service).trim() == "healthy"
+        });
+        assert_eq!(
+            project.inflict(&["port"], service),
+            "",
+            "{service} is published"
+        );
+    }
+
+    // Told to end, all free their names, and well before they are killed.
+    let _talk = Talk::open(&project, "gamma", "x", "α:1");
+    for service in ["alpha", "beta"] {
+        let began = std::time::Instant::now();
+        project.inflict(&["stop", "-t", "10"], service);
+        println!("{service} stopped: {:.2?}", began.elapsed());
+        let code = project.inflict(&["inspect", "-f", "{{.State.ExitCode}}"], service);
+        assert_eq!(
+            code.trim(),
+            "143",
+            "{service} was killed: {}",
+            project.logs(service)
+        );
+    }
+    let mut left = project.virtnet("gamma", &["hosts"]);
+    left.close_stdin();
+    let left = left.end().success();
+    assert!(!left.contains('α') && !left.contains('β'), "{left}");
+}
+
+#[test]
+#[ignore = "needs Docker and the images: tests/run.sh builds them and runs it"]
+fn the_runner_fails_when_an_address_is_another_one() {
+    let project = Project::up();
+    let _talk = Talk::open(&project, "beta", "x", "α:1");
+    let ran = output(&mut project.compose(&["run", "-T", "--no-deps", "runner"]));
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert_eq!(ran.status.code(), Some(1), "{said}");
+    assert!(said.contains("UNEXPECTED   runner:1 -> α:3\n"), "{said}");
+    assert!(said.contains("instead of runner:1 -> α:2\n"), "{said}");
+}
+
+#[test]
+#[ignore = "needs Docker and the images: tests/run.sh builds them and runs it"]
+fn images_are_small_and_without_root() {
+    for image in ["virtnet", "virtnet-runner"] {
+        let inspect = |what| stdout(&mut docker(&["image", "inspect", "-f", what, image]));
+        let size: u64 = inspect("{{.Size}}").trim().parse().unwrap();
+        println!("image {image}: {:.1} MB", size as f64 / 1e6);
+        assert!(size < 20_000_000, "{size}");
+        assert_eq!(inspect("{{.Config.User}}").trim(), "65532:65532");
+    }
+    // The secret is for its owner's eyes, made once, and by whoever came first.
+    let project = Project::up();
+    let (_, dialed) = dial(&project, "gamma", "x", "β:1");
+    assert_eq!(dialed.unwrap(), "connected x:1->β:2");
+}
