@@ -115,7 +115,14 @@ fn plain_data_has_no_async() {
 
 #[test]
 fn files_open_with_what_they_own_and_stay_short() {
-    for folder in ["core", "engine-quic", "registry-redis", "src", "tests", "examples"] {
+    for folder in [
+        "core",
+        "engine-quic",
+        "registry-redis",
+        "src",
+        "tests",
+        "examples",
+    ] {
         for (path, text) in sources(folder) {
             let path = path.display();
             assert!(text.starts_with("//!"), "{path} says what it owns");

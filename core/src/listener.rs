@@ -56,7 +56,26 @@ impl Listener {
     ///
     /// Dropping the future leaves dials that it has not taken to the next
     /// accept. A dial that it was taking is closed as soon as it arrives, and
-    /// its port is free.
+    /// its port is free: the dialer sees a connection that ends at once. So a loop
+    /// that has more to wait for keeps the future until it is done:
+    ///
+    /// ```
+    /// # use virtnet_core::{Listener, OpError};
+    /// # async fn example(listener: Listener, mut more: tokio::sync::mpsc::Receiver<()>) -> Result<(), OpError> {
+    /// let mut accept = Box::pin(listener.accept());
+    /// loop {
+    ///     tokio::select! {
+    ///         accepted = &mut accept => {
+    ///             let (conn, peer) = accepted?;
+    ///             // …
+    ///             # let _ = (conn, peer);
+    ///             accept.set(listener.accept());
+    ///         }
+    ///         Some(()) = more.recv() => { /* … */ }
+    ///     }
+    /// }
+    /// # }
+    /// ```
     pub async fn accept(&self) -> Result<(Conn, Addr), OpError> {
         let accepted = tokio::select! {
             biased;

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use virtnet::{Host, OpError};
@@ -21,8 +21,8 @@ const BOUND: Duration = Duration::from_secs(20);
 /// Between the rounds with one host, so that an outage is not a flood.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// How often each came.
-type Tally = BTreeMap<String, u64>;
+/// How often each outcome came, and the longest that it took.
+type Tally = BTreeMap<String, (u64, Duration)>;
 
 /// Runs until SIGTERM or SIGINT comes, and prints the tally.
 pub(crate) async fn run(host: &Host) -> io::Result<ExitCode> {
@@ -37,12 +37,13 @@ pub(crate) async fn run(host: &Host) -> io::Result<ExitCode> {
 
     let mut tally = Tally::new();
     while let Some(worked) = workers.join_next().await {
-        for (what, count) in worked? {
-            *tally.entry(what).or_default() += count;
+        for (what, (count, longest)) in worked? {
+            let sum = tally.entry(what).or_default();
+            *sum = (sum.0 + count, sum.1.max(longest));
         }
     }
-    for (what, count) in &tally {
-        println!("tally {count} {what}");
+    for (what, (count, longest)) in &tally {
+        println!("tally {count} {what}, at most {} ms", longest.as_millis());
     }
     let bad = ["wrong", "hung"]
         .iter()
@@ -76,6 +77,7 @@ async fn worker(
 ) -> Tally {
     let (mut tally, mut last) = (Tally::new(), String::new());
     loop {
+        let began = Instant::now();
         let round = tokio::time::timeout(BOUND, round(&host, name));
         let what = tokio::select! {
             done = round => done.unwrap_or_else(|_| "hung".to_owned()),
@@ -86,7 +88,8 @@ async fn worker(
             println!("{name} {what}");
             last.clone_from(&what);
         }
-        *tally.entry(what).or_default() += 1;
+        let sum = tally.entry(what).or_default();
+        *sum = (sum.0 + 1, sum.1.max(began.elapsed()));
         tokio::time::sleep(PAUSE).await;
     }
 }
@@ -97,11 +100,18 @@ async fn round(host: &Host, name: &str) -> String {
         Ok(conn) => conn,
         Err(err) => return err.cause().to_string(),
     };
+    let ends = format!("{} -> {}", conn.local_addr(), conn.peer_addr());
     match exchange(conn, 7, LENGTH).await {
         Ok(Answer::Same) => "same".to_owned(),
         // A host that was told to end in the midst of it closes in order.
-        Ok(Answer::Short(_)) => "short".to_owned(),
-        Ok(Answer::Wrong(_)) => "wrong".to_owned(),
+        Ok(Answer::Short(bytes)) => {
+            println!("{ends} ended after {bytes} bytes");
+            "short".to_owned()
+        }
+        Ok(Answer::Wrong(at)) => {
+            println!("{ends} is wrong at byte {at}");
+            "wrong".to_owned()
+        }
         Err(err) => match OpError::of(&err) {
             Some(err) => format!("{} open: {}", err.op(), err.cause()),
             None => err.to_string(),

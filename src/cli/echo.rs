@@ -31,15 +31,14 @@ pub(crate) async fn echo(
         // Dropped with the work, and each task with it.
         let mut echoes = JoinSet::new();
         loop {
-            tokio::select! {
-                accepted = listener.accept() => {
-                    echoes.spawn(serve(accepted?.0));
-                }
-                Some(served) = echoes.join_next() => {
-                    // A task that panicked is a defect, and not hidden.
-                    served.unwrap_or_else(|err| std::panic::resume_unwind(err.into_panic()))?;
-                }
+            // Not within a select!: an accept that is dropped loses the connection
+            // that it was taking.
+            let (conn, _) = listener.accept().await?;
+            while let Some(served) = echoes.try_join_next() {
+                // A task that panicked is a defect, and not hidden.
+                served.unwrap_or_else(|err| std::panic::resume_unwind(err.into_panic()))?;
             }
+            echoes.spawn(serve(conn));
         }
     })
     .await

@@ -3,6 +3,7 @@
 //!
 //! Owns the words for that. Never breaks anything.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::docker::Project;
@@ -93,12 +94,24 @@ impl Load {
         began.elapsed()
     }
 
-    /// Ends it, and returns its tally; it fails if an answer was wrong or missing.
-    pub(crate) fn stop(self) -> Vec<String> {
+    /// Ends it, and returns its tally: each outcome, how often it came, and the
+    /// longest that it took. It fails if an answer was wrong or missing.
+    pub(crate) fn stop(self) -> BTreeMap<String, (u64, Duration)> {
         let kill = ["kill", "-s", "TERM", &self.container];
         crate::docker::stdout(&mut crate::docker::docker(&kill));
         let said = self.running.end().success();
         let tally = said.lines().filter_map(|line| line.strip_prefix("tally "));
-        tally.map(str::to_owned).collect()
+        let tally = tally.map(|line| {
+            println!("load: {line}");
+            let (count, rest) = line.split_once(' ').expect("a count comes first");
+            let (what, longest) = rest.rsplit_once(", at most ").expect("a time comes last");
+            let longest = longest.strip_suffix(" ms").expect("in milliseconds");
+            let longest = Duration::from_millis(longest.parse().expect("it is a number"));
+            (
+                what.to_owned(),
+                (count.parse().expect("it is a number"), longest),
+            )
+        });
+        tally.collect()
     }
 }
