@@ -198,6 +198,30 @@ mod tests {
         assert!(trust.host("10.0.0.1").is_ok());
     }
 
+    /// So clocks need not agree, nor be right.
+    #[test]
+    fn a_minted_certificate_is_good_at_any_time() {
+        use rustls::client::danger::ServerCertVerifier;
+        use rustls::pki_types::UnixTime;
+        let trust = trust("net");
+        let Source::Minted(authority) = &trust.source else {
+            panic!("a secret mints");
+        };
+        let name = dns_name("net", "α");
+        let minted = &authority.mint(&name).unwrap().chain[0];
+        let name = ServerName::try_from(name).unwrap();
+        for year in [1976, 2000, 2100, 4095] {
+            let since_1970 = std::time::Duration::from_secs((year - 1970) * 31_556_952);
+            let now = UnixTime::since_unix_epoch(since_1970);
+            let server = trust
+                .servers
+                .verify_server_cert(minted, &[], &name, &[], now);
+            assert!(server.is_ok(), "{year}: {server:?}");
+            let client = trust.clients.verify_client_cert(minted, &[], now);
+            assert!(client.is_ok(), "{year}: {client:?}");
+        }
+    }
+
     /// An authority of its own, and a certificate for hosts of those names:
     /// three PEM files.
     fn files(names: &[String]) -> [String; 3] {
