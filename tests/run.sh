@@ -42,6 +42,18 @@ cargo test --workspace --all-features --no-fail-fast "$@"
 echo "== a gigabyte between two processes"
 cargo test --release --test cli_bulk -- --nocapture
 
+# Clouds of network namespaces, with a router and its firewall between them. They
+# need root, which the compiler does not.
+if [ "$(uname)" = Linux ]; then
+    echo "== clouds, firewalls, packet sizes"
+    need ip iproute2 iproute iproute2 iproute2mac
+    need iptables iptables iptables iptables iptables
+    need sysctl procps procps-ng procps procps
+    rootly=()
+    [ "$(id -u)" = 0 ] || rootly=(--config "target.'cfg(unix)'.runner = 'sudo -E'")
+    cargo ${rootly[@]+"${rootly[@]}"} test --test routed -- --ignored --nocapture
+fi
+
 # The environment of docker-compose.yml, whole and broken.
 echo "== containers"
 docker info >/dev/null 2>&1 || {

@@ -1,0 +1,183 @@
+//! Outages: Redis far away behind a firewall that closes, machines that are
+//! unplugged, processes that are killed.
+//!
+//! Owns the bounds within which it is noticed, and within which all is well
+//! again. Never restarts anything to get there.
+
+use std::time::{Duration, Instant};
+
+use crate::member::{Done, Member};
+use crate::page;
+use crate::support::{Running, start};
+use crate::talk::{CUT, DIAL, SLACK, dialing, listening};
+use crate::world::{At, CloudA, CloudB, World};
+
+/// Within which a call to Redis ends, an answer of Redis is good without asking,
+/// and all is well again after an outage.
+const CALL: Duration = Duration::from_secs(2);
+const REMEMBERED: Duration = Duration::from_secs(5);
+const HEALED: Duration = Duration::from_secs(5);
+
+fn echoing(world: &World, at: At, host: &str) -> Running {
+    let mut echo = start(&mut world.virtnet(at, &["echo", &format!("{host}:1")]));
+    echo.expect_stdout(format!("listening {host}:1\n"));
+    echo
+}
+
+/// Dials until it is as wanted, which it must be by then; says how long it took.
+fn until(
+    what: &str,
+    member: &mut Member,
+    to: &str,
+    bound: Duration,
+    wanted: impl Fn(&Done) -> bool,
+) -> Duration {
+    let begun = Instant::now();
+    loop {
+        let done = member.dial(to);
+        let took = begun.elapsed();
+        if wanted(&done) {
+            println!("{what}: after {took:.1?}, by a dial of {:.1?}", done.0);
+            assert!(took < bound + SLACK, "{took:?}: {done:?}");
+            return took;
+        }
+        assert!(took < bound + SLACK, "{what}: {done:?}");
+    }
+}
+
+fn is_down(done: &Done) -> bool {
+    let said = done.1.as_ref().err();
+    said.is_some_and(|said| said.contains("registry is down"))
+}
+
+fn is_done(done: &Done) -> bool {
+    done.1.is_ok()
+}
+
+#[test]
+#[ignore = "needs root, iproute2 and iptables: tests/run.sh runs it"]
+fn a_firewall_that_closes_before_redis_and_opens_again() {
+    let world = World::new();
+    let rules = page::rules();
+    world.only(&rules);
+    let _hosts = ["β", "γ"].map(|host| echoing(&world, CloudA, host));
+    let mut member = Member::start(&world, CloudB, "α");
+    assert_eq!(member.dial("β:1").1.as_deref(), Ok("α:1->β:2"));
+
+    let udp: Vec<_> = rules.iter().filter(|rule| rule.contains("udp")).collect();
+    world.only(&udp.into_iter().copied().collect::<Vec<_>>());
+    let closed = Instant::now();
+    // A name that it has not looked up yet.
+    let (took, said) = member.dial("γ:1");
+    let said = said.unwrap_err();
+    println!("Redis out of reach: a dial says so after {took:.1?}");
+    page::tells(&said);
+    assert!(took < CALL + SLACK, "{took:?}");
+    until(
+        "Redis out of reach: a name looked up before",
+        &mut member,
+        "β:1",
+        REMEMBERED + CALL,
+        is_down,
+    );
+    // What is open lives on, in both directions.
+    let (_, talked) = member.talk();
+    println!(
+        "Redis out of reach for {:.1?}: {talked:?}",
+        closed.elapsed()
+    );
+    talked.unwrap();
+    // A process that is started now is told when it joins.
+    let late = start(&mut world.virtnet(CloudB, &["dial", "--from", "δ", "β:1"]));
+    let begun = Instant::now();
+    page::tells(&late.end().failure());
+    assert!(begun.elapsed() < CALL + SLACK);
+
+    world.only(&rules);
+    until("Redis in reach again", &mut member, "γ:1", HEALED, is_done);
+    until("another name", &mut member, "β:1", HEALED, is_done);
+    member.talk().1.unwrap();
+}
+
+/// How the end that is left of a connection is told that it is cut.
+fn cut(what: &str, since: Instant, end: Running) -> String {
+    let why = end.end().failure();
+    let took = since.elapsed();
+    println!("{what}: an open connection fails after {took:.1?}: {why}");
+    assert!(took < CUT + SLACK, "{took:?}");
+    why
+}
+
+#[test]
+#[ignore = "needs root, iproute2 and iptables: tests/run.sh runs it"]
+fn a_machine_that_is_unplugged_and_plugged_in_again() {
+    let world = World::new();
+    world.only(&page::rules());
+    let mut echo = echoing(&world, CloudA, "β");
+    let _listener = listening(&world, CloudA, "γ");
+    let mut member = Member::start(&world, CloudB, "α");
+    assert_eq!(member.dial("β:1").1.as_deref(), Ok("α:1->β:2"));
+    echo.expect_stdout("connected α:1->β:2\n");
+    let dialer = dialing(&world, CloudB, "δ", "γ");
+
+    world.plug(CloudA, "down");
+    let since = Instant::now();
+    let (took, said) = member.dial("β:1");
+    println!("unplugged: a dial fails after {took:.1?}: {said:?}");
+    let said = said.unwrap_err();
+    assert!(said.contains("no answer from host \"β\""), "{said}");
+    assert!(took < DIAL + SLACK, "{took:?}");
+    page::tells(&cut("unplugged", since, dialer));
+    echo.expect_stdout("cut α:1->β:2: read virtnet α:1->β:2: timed out\n");
+    let took = since.elapsed();
+    println!("unplugged: the machine itself has noticed after {took:.1?}");
+    assert!(took < CUT + SLACK, "{took:?}");
+    assert!(member.talk().1.is_err(), "no end-of-file, no echo");
+
+    world.plug(CloudA, "up");
+    until("plugged in again", &mut member, "β:1", HEALED, is_done);
+}
+
+#[test]
+#[ignore = "needs root, iproute2 and iptables: tests/run.sh runs it"]
+fn a_process_that_is_killed_on_another_machine() {
+    let world = World::new();
+    world.only(&page::rules());
+    let mut listener = listening(&world, CloudA, "β");
+    let dialer = dialing(&world, CloudB, "α", "β");
+    listener.kill();
+    cut("killed", Instant::now(), dialer);
+    // Its name is its own until the lease is over.
+    let lease = Duration::from_secs(15);
+    let mut next = world.virtnet(CloudA, &["listen", "β:1", "--within", "30"]);
+    let begun = Instant::now();
+    let mut next = start(&mut next);
+    next.wait_for("listening β:1");
+    let took = begun.elapsed();
+    println!("killed: its name is taken again {took:.1?} after the cut was noticed");
+    assert!(took < lease + SLACK, "{took:?}");
+}
+
+#[test]
+#[ignore = "needs root, iproute2 and iptables: tests/run.sh runs it"]
+fn clouds_that_are_cut_off_from_each_other_and_not_from_redis() {
+    let world = World::new();
+    let rules = page::rules();
+    world.only(&rules);
+    let _echo = echoing(&world, CloudA, "β");
+    let mut member = Member::start(&world, CloudB, "α");
+    member.dial("β:1").1.unwrap();
+    let tcp: Vec<_> = rules.iter().filter(|rule| rule.contains("tcp")).collect();
+    world.only(&tcp.into_iter().copied().collect::<Vec<_>>());
+    let begun = Instant::now();
+    // A word that is on its way, and an answer that never comes.
+    let (took, said) = member.talk();
+    println!("cut off: an open connection fails after {took:.1?}: {said:?}");
+    assert!(said.is_err() && took < CUT + SLACK, "{took:?}: {said:?}");
+    let (took, said) = member.dial("β:1");
+    println!("cut off: a dial fails after {took:.1?}: {said:?}");
+    assert!(said.is_err() && took < DIAL + SLACK, "{took:?}: {said:?}");
+    println!("cut off for {:.1?}", begun.elapsed());
+    world.only(&rules);
+    until("joined again", &mut member, "β:1", HEALED, is_done);
+}
