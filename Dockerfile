@@ -3,14 +3,16 @@
 
 FROM rust:1-slim-bookworm AS build
 WORKDIR /src
-COPY Cargo.toml Cargo.lock README.md ./
+COPY Cargo.toml Cargo.lock ./
 COPY core core
 COPY engine-quic engine-quic
 COPY registry-redis registry-redis
 COPY src src
 COPY examples/runner examples/runner
 # A target of its own, so that what runs while building is not linked statically.
-ENV RUSTFLAGS="-C target-feature=+crt-static -C strip=symbols"
+# Whoever waits for an image would rather have it sooner than faster.
+ENV RUSTFLAGS="-C target-feature=+crt-static -C strip=symbols" \
+    CARGO_PROFILE_RELEASE_LTO=off
 RUN host="$(rustc -vV | sed -n 's/^host: //p')" \
     && cargo build --release --locked --target "$host" --bin virtnet --example runner \
     && mkdir /out \

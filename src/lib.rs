@@ -85,8 +85,13 @@
 //!
 //! A test that needs hosts of other processes waits for them with
 //! [`SubNetwork::wait_for_hosts`], or from outside of the network with
-//! [`Config::wait_for_hosts`]. Tests that run side by side share one Redis by
-//! naming their networks differently.
+//! [`Config::wait_for_hosts`]. A process that is started again after it was killed
+//! waits for its name with [`SubNetwork::new_host_within`]. Tests that run side by
+//! side share one Redis by naming their networks differently.
+//!
+//! With `docker-compose.yml`, in the project's root, all of that runs in containers
+//! of one machine; members there make the secret together
+//! ([`Config::secret_init_file`]).
 //!
 //! # Bringing your own
 //!
