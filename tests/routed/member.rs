@@ -13,9 +13,8 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use virtnet::{Conn, Host};
 
-use crate::page;
-use crate::support::{BOUND, SECRET};
-use crate::world::{At, REGISTRY, World};
+use crate::support::BOUND;
+use crate::world::{At, World};
 
 /// Names the program's host; without it there is no program.
 const HOST: &str = "ROUTED_HOST";
@@ -37,10 +36,14 @@ impl Member {
     pub(crate) fn start(world: &World, at: At, host: &str) -> Member {
         let mut program = Command::new(std::env::current_exe().expect("it is running"));
         program.args(["--exact", "member::program", "--ignored", "--nocapture"]);
-        program.env(HOST, host).env("VIRTNET_REGISTRY", REGISTRY);
-        program.env("VIRTNET_SECRET", SECRET);
-        program.env("VIRTNET_BIND", page::setting("VIRTNET_BIND"));
-        let mut program = world.on(at, &program);
+        // Set up as the command is.
+        for (name, value) in world.virtnet(at, &[]).get_envs() {
+            match value {
+                Some(value) => program.env(name, value),
+                None => program.env_remove(name),
+            };
+        }
+        let mut program = world.on(at, program.env(HOST, host));
         let program = program.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = program.spawn().expect("ip is installed");
         let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());

@@ -17,7 +17,7 @@ use crate::page;
 use crate::support::{self, BOUND};
 
 /// Where the world's Redis is.
-pub(crate) const REGISTRY: &str = "redis://10.3.0.2";
+const REGISTRY: &str = "redis://10.3.0.2";
 
 /// What lets TCP to Redis through a router that remembers nothing, and back.
 pub(crate) const REDIS_BOTH_WAYS: [&str; 2] = [
