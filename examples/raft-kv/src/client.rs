@@ -135,7 +135,7 @@ impl Client {
     ) -> Result<(String, T), ClientError> {
         let (within, count) = (self.within, self.peers.names().len());
         let deadline = Instant::now() + within;
-        let mut last = String::from("nobody was asked");
+        let mut last = String::from("no node has answered");
         for attempt in 1.. {
             let node = self.peers.names()[self.favourite].clone();
             let Ok(got) = timeout_at(deadline, self.ask(&node, request)).await else {

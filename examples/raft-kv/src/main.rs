@@ -90,19 +90,31 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|err| err.to_string())
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let Options { command, peers } = Options::parse();
-    let ended = match command {
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(why) => return failed(&why),
+    };
+    let ended = runtime.block_on(run(options));
+    // The system may still be looking up a name that nobody answers for, on a
+    // thread of the runtime's: that would hold up the end for ten seconds.
+    runtime.shutdown_background();
+    ended.unwrap_or_else(|why| failed(&*why))
+}
+
+async fn run(Options { command, peers }: Options) -> commands::Ended {
+    match command {
         Command::Node { name } => commands::node(&name, &peers).await,
         Command::Put { key, value, client } => commands::put(&key, &value, client, peers).await,
         Command::Get { key, client } => commands::get(&key, client, peers).await,
         Command::Status { client } => commands::status(client, peers).await,
         Command::Load { client } => commands::load(client, peers).await,
         Command::Check { acked, client } => commands::check(&acked, client, peers).await,
-    };
-    ended.unwrap_or_else(|why| {
-        eprintln!("raft-kv: {why}");
-        ExitCode::FAILURE
-    })
+    }
+}
+
+fn failed(why: &dyn std::error::Error) -> ExitCode {
+    eprintln!("raft-kv: {why}");
+    ExitCode::FAILURE
 }

@@ -81,16 +81,11 @@ impl Service {
             Request::Append(rpc) => Response::Append(self.raft.append_entries(rpc).await),
             Request::Vote(rpc) => Response::Vote(self.raft.vote(rpc).await),
             Request::Snapshot(rpc) => Response::Snapshot(self.raft.install_snapshot(rpc).await),
-            Request::Put { key, value } => self.in_time(self.put(key, value)).await,
-            Request::Get { key } => self.in_time(self.get(&key)).await,
+            Request::Put { key, value } => in_time(self.put(key, value)).await,
+            Request::Get { key } => in_time(self.get(&key)).await,
             Request::LocalGet { key } => Response::Value(self.machine.get(&key)),
             Request::Status => Response::Status(self.status()),
         }
-    }
-
-    async fn in_time(&self, work: impl Future<Output = Response>) -> Response {
-        let late = |_| Response::Failed(format!("no majority agreed within {ANSWER_WITHIN:?}"));
-        timeout(ANSWER_WITHIN, work).await.unwrap_or_else(late)
     }
 
     /// Done only once openraft says that the write is committed and applied.
@@ -125,6 +120,12 @@ impl Service {
     fn status(&self) -> Status {
         status(&self.name, &self.peers, &self.raft)
     }
+}
+
+/// What comes of a client's request, within its bound.
+async fn in_time(work: impl Future<Output = Response>) -> Response {
+    let late = |_| Response::Failed(format!("no majority agreed within {ANSWER_WITHIN:?}"));
+    timeout(ANSWER_WITHIN, work).await.unwrap_or_else(late)
 }
 
 /// How the node `name` sees itself.
