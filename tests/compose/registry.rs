@@ -52,8 +52,12 @@ fn outage(what: &str, break_it: impl FnOnce(&Project), mend_it: impl FnOnce(&Pro
     let (_, longest) = outcomes["registry is down"];
     println!("{what}: dials said so after {longest:?} of {SAID:?} at most");
     assert!(longest < SAID + SLACK, "{longest:?}");
-    // It is all that ever failed.
-    assert_eq!(outcomes.len(), 2, "{outcomes:?}");
+    // An empty one knows nobody until they announce themselves again. Else
+    // nothing ever fails: no connection was harmed.
+    let expected = ["same", "registry is down", "no such host"];
+    for what in outcomes.keys() {
+        assert!(expected.contains(&&**what), "{outcomes:?}");
+    }
 }
 
 #[test]
