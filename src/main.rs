@@ -12,12 +12,18 @@ fn main() {
     // Bad usage ends here, with what is wrong and exit code 2.
     let cli = cli::Cli::parse();
     let code = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime.block_on(cli::run(cli)),
+        Ok(runtime) => {
+            let code = runtime.block_on(cli::run(cli));
+            // Dropping it would wait for threads that wait: for a terminal's next
+            // line, or a name server's answer.
+            runtime.shutdown_background();
+            code
+        }
         Err(err) => {
             eprintln!("virtnet: cannot start: {err}");
             1
         }
     };
-    // Not by returning: a thread that reads from a terminal may never end.
+    // Not by returning, for the same reason.
     std::process::exit(code);
 }

@@ -6,8 +6,13 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::time::Duration;
 
 use tokio::net::lookup_host;
+use tokio::time::timeout;
+
+/// How long the address of the registry may take to be found.
+const LOOKUP: Duration = Duration::from_secs(2);
 
 /// The local address from which `host:port` is reached.
 ///
@@ -18,7 +23,8 @@ pub(crate) async fn local_ip_towards(
     wanted: impl Fn(&SocketAddr) -> bool,
 ) -> io::Result<IpAddr> {
     let mut last = None;
-    for addr in lookup_host((host, port)).await?.filter(wanted) {
+    let addrs = timeout(LOOKUP, lookup_host((host, port))).await;
+    for addr in addrs.map_err(io::Error::from)??.filter(wanted) {
         match local_ip(addr) {
             Ok(ip) if !ip.is_unspecified() => return Ok(ip),
             Ok(_) => {}
