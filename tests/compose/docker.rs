@@ -176,7 +176,7 @@ impl Drop for Project {
             eprintln!("{}", String::from_utf8_lossy(&logs.stdout));
         }
         // Whatever goes wrong here is seen by whoever looks for leftovers.
-        let _ = output(&mut self.compose(&["down", "-v", "-t", "3"]));
+        let _ = output(&mut self.compose(&["down", "-v", "-t", "3", "--remove-orphans"]));
         if let Some(path) = &self.overrides {
             let _ = std::fs::remove_file(path);
         }
