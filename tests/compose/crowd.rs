@@ -48,7 +48,9 @@ services:
 #[test]
 #[ignore = "needs Docker and the images: tests/run.sh builds them and runs it"]
 fn two_runs_side_by_side_on_one_redis() {
-    let (first, second) = (Project::up(), Project::new(Some(SECOND)));
+    // The first one's Redis is on the second's network, so it goes first.
+    let second = Project::new(Some(SECOND));
+    let first = Project::up();
     second.run(&["up", "--no-start", "alpha", "beta", "gamma"]);
     let network = second.network();
     first.inflict(

@@ -175,10 +175,13 @@ impl Drop for Project {
             let logs = output(&mut self.compose(&["logs", "--no-color"]));
             eprintln!("{}", String::from_utf8_lossy(&logs.stdout));
         }
-        // Whatever goes wrong here is seen by whoever looks for leftovers.
-        let _ = output(&mut self.compose(&["down", "-v", "-t", "3", "--remove-orphans"]));
+        let down = ["down", "-v", "-t", "3", "--remove-orphans"];
+        let down = output(&mut self.compose(&down));
         if let Some(path) = &self.overrides {
             let _ = std::fs::remove_file(path);
         }
+        // What is left behind fails the test that left it.
+        let left = !down.status.success() && !std::thread::panicking();
+        assert!(!left, "{}", String::from_utf8_lossy(&down.stderr));
     }
 }
