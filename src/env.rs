@@ -50,7 +50,10 @@ const LEASE: &str = "VIRTNET_LEASE";
 ///
 /// # Cancel safety
 ///
-/// Dropping the future leaves nothing behind.
+/// Dropping the future leaves nothing behind, but for a question to a name server
+/// that is on its way: its thread waits for the answer, and a runtime that is
+/// dropped for its threads. A program that is to end at once, also when it was cut
+/// off, ends its runtime with `shutdown_background`.
 ///
 /// # Panics
 ///

@@ -66,4 +66,13 @@ docker compose version >/dev/null 2>&1 && compose=(docker compose)
 "${compose[@]}" build
 cargo test --test compose -- --ignored --nocapture --test-threads 4
 
+# As its users run it, but for the folder that it is built in.
+echo "== a project of its own: a replicated store, its leader cut off"
+(
+    export CARGO_TARGET_DIR="$PWD/target"
+    cd examples/raft-kv
+    cargo test --locked
+    cargo test --locked --test partition -- --ignored --nocapture
+)
+
 echo "== all tests passed"

@@ -258,7 +258,10 @@ impl SubNetwork {
     /// # Errors
     ///
     /// All that went wrong, added up: what took the network down, if it was not
-    /// a close, then what the engine's and the registry's close reported.
+    /// a close, then what the engine's and the registry's close reported. That is
+    /// also what was written to connections that were dropped since, and never
+    /// reached a peer that was cut off: nobody else has been told. A test that cuts
+    /// hosts off expects it, with the cause [`Cause::ConnectionCut`].
     ///
     /// # Cancel safety
     ///

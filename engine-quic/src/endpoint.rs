@@ -126,10 +126,14 @@ impl Endpoint {
 }
 
 fn undelivered(hostname: &str, cut: usize, bound: Duration) -> Failure {
+    let connections = match cut {
+        1 => "1 connection".to_owned(),
+        more => format!("{more} connections"),
+    };
     Failure::wrap(
         Cause::ConnectionCut,
         format!(
-            "host {hostname:?} cut {cut} connections: \
+            "host {hostname:?} cut {connections}: \
              what was written could not be delivered within {bound:?}"
         ),
     )

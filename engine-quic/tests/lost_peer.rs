@@ -61,7 +61,7 @@ async fn what_a_lost_peer_did_not_get_is_reported() {
     drop(dialed);
     let err = here.close().await.unwrap_err();
     assert!(
-        err.to_string().contains("host \"β\" cut 1 connections"),
+        err.to_string().contains("host \"β\" cut 1 connection:"),
         "{err}"
     );
 }
