@@ -1,0 +1,104 @@
+//! virtnet as its users have it: QUIC between hosts, names in Redis.
+//!
+//! Owns the two joins. Never changes a default of virtnet's.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use virtnet::quic::Secret;
+use virtnet::{Config, Conn, Host, Listener, SubNetwork};
+
+use super::{Client, Contender, Server, Stream};
+use crate::service::Service;
+use crate::spec::Spec;
+
+/// With that many accepts waiting at a time: one is the loop that users write
+/// first.
+pub struct Virtnet<const ACCEPTS: usize = 1>;
+
+impl<const ACCEPTS: usize> Contender for Virtnet<ACCEPTS> {
+    type Server = VirtServer<ACCEPTS>;
+    type Client = VirtClient;
+}
+
+impl Stream for Conn {}
+
+/// Joins the network of the measurement; all members share the secret.
+pub async fn join(spec: &Spec, secret: &str) -> Result<SubNetwork> {
+    let config = Config::new(&spec.network).registry(&spec.redis);
+    Ok(config.secret(secret.parse::<Secret>()?).join().await?)
+}
+
+pub struct VirtServer<const ACCEPTS: usize> {
+    /// Closed with the last handle.
+    _held: (SubNetwork, Host),
+    listener: Listener,
+}
+
+impl<const ACCEPTS: usize> Server for VirtServer<ACCEPTS> {
+    type Conn = Conn;
+
+    async fn start(spec: &Spec) -> Result<(Self, String)> {
+        let secret = Secret::random().reveal();
+        let net = join(spec, &secret).await?;
+        let host = net.new_host("server").await?;
+        let listener = host.listen("server:1")?;
+        let server = VirtServer {
+            _held: (net, host),
+            listener,
+        };
+        Ok((server, secret))
+    }
+
+    async fn serve(self, service: Arc<Service<Conn>>) -> Result<()> {
+        let server = Arc::new(self);
+        let mut loops = tokio::task::JoinSet::new();
+        for _ in 0..ACCEPTS {
+            loops.spawn(accept(Arc::clone(&server), Arc::clone(&service)));
+        }
+        match loops.join_next().await {
+            Some(ended) => ended?,
+            None => Ok(()),
+        }
+    }
+}
+
+async fn accept<const ACCEPTS: usize>(
+    server: Arc<VirtServer<ACCEPTS>>,
+    service: Arc<Service<Conn>>,
+) -> Result<()> {
+    loop {
+        let (conn, _) = server.listener.accept().await?;
+        let service = Arc::clone(&service);
+        tokio::spawn(async move { service.handle(conn).await });
+    }
+}
+
+pub struct VirtClient {
+    net: Arc<SubNetwork>,
+    host: Host,
+}
+
+impl VirtClient {
+    async fn new(net: Arc<SubNetwork>, name: &str) -> Result<VirtClient> {
+        let host = net.new_host(name).await?;
+        Ok(VirtClient { net, host })
+    }
+}
+
+impl Client for VirtClient {
+    type Conn = Conn;
+
+    async fn join(spec: &Spec, ticket: &str) -> Result<VirtClient> {
+        let net = Arc::new(join(spec, ticket).await?);
+        VirtClient::new(net, "client").await
+    }
+
+    async fn dial(&self) -> Result<Conn> {
+        Ok(self.host.dial("server:1").await?)
+    }
+
+    async fn another(&self, number: usize) -> Result<VirtClient> {
+        VirtClient::new(Arc::clone(&self.net), &format!("c{number}")).await
+    }
+}

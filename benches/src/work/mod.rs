@@ -1,0 +1,25 @@
+//! The works: what is done and timed.
+//!
+//! Owns which function measures which work. Never knows contenders by name.
+
+use anyhow::{Result, bail};
+
+use crate::contender::Contender;
+use crate::spec::{Metric, Spec};
+
+pub mod bulk;
+pub mod dial;
+pub mod pingpong;
+
+/// Does a work once, and returns its numbers.
+pub async fn measure<C: Contender>(spec: &Spec) -> Result<Vec<Metric>> {
+    match spec.base() {
+        "bulk" => bulk::one::<C>(spec).await,
+        "bulk64" => bulk::many::<C>(spec).await,
+        "pingpong" => pingpong::measure::<C>(spec).await,
+        "dial" => dial::serial::<C>(spec).await,
+        "dial64" => dial::at_once::<C>(spec).await,
+        "first-dial64" => dial::first::<C>(spec).await,
+        other => bail!("there is no work {other:?}"),
+    }
+}
