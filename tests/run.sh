@@ -51,7 +51,8 @@ if [ "$(uname)" = Linux ]; then
     need sysctl procps procps-ng procps procps
     rootly=()
     [ "$(id -u)" = 0 ] || rootly=(--config "target.'cfg(unix)'.runner = 'sudo -E'")
-    cargo ${rootly[@]+"${rootly[@]}"} test --test routed -- --ignored --nocapture
+    cargo ${rootly[@]+"${rootly[@]}"} test --workspace --all-features --test routed -- \
+        --ignored --nocapture
 fi
 
 # The environment of docker-compose.yml, whole and broken.
@@ -64,7 +65,7 @@ tests/base-images.sh
 compose=(docker-compose)
 docker compose version >/dev/null 2>&1 && compose=(docker compose)
 "${compose[@]}" build
-cargo test --test compose -- --ignored --nocapture --test-threads 4
+cargo test --workspace --all-features --test compose -- --ignored --nocapture --test-threads 4
 
 # As its users run it, but for the folder that it is built in.
 echo "== a project of its own: a replicated store, its leader cut off"
