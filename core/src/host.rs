@@ -7,7 +7,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::Op;
-use crate::listener::{Listener, Meeting};
+use crate::listener::Listener;
+use crate::meeting::Meeting;
 use crate::socket::{Socket, SocketInfo, Sockets};
 use crate::{Addr, Cause, Conn, Failure, OpError, ToAddr};
 

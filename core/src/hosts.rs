@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::close::Closed;
 use crate::down::Down;
-use crate::listener::Meeting;
+use crate::meeting::Meeting;
 use crate::ops::Ops;
 use crate::socket::Sockets;
 use crate::sync::lock;

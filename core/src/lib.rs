@@ -61,6 +61,7 @@ mod half;
 mod host;
 mod hosts;
 mod listener;
+mod meeting;
 pub mod memory;
 mod name;
 mod notifier;

@@ -1,19 +1,16 @@
-//! The meeting of dial and accept.
+//! Listeners: a host's ear at one of its ports.
 //!
-//! Owns [`Listener`] and the queue of dials that wait for it. Never talks to
-//! an engine: dials come in by the notifier, and leave as an
-//! [`Accept`].
+//! Owns [`Listener`]. Never sees a dial: those come in by the notifier, and meet
+//! the accepts in line (`meeting.rs`).
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
-use crate::down::Down;
 use crate::error::Op;
-use crate::socket::{Port, Socket};
-use crate::sync::lock;
-use crate::{Accept, Addr, Cause, Conn, Failure, OpError};
+use crate::meeting::Meeting;
+use crate::socket::Port;
+use crate::{Addr, Cause, Conn, Failure, OpError};
 
 /// How many dials may wait for one listener; what comes beyond is refused.
 pub const BACKLOG: usize = 4096;
@@ -90,22 +87,22 @@ impl Listener {
 
     async fn accept_next(&self) -> Result<(Conn, Addr), Failure> {
         loop {
-            let Offer { src, taken } = self.meeting.next().await;
-            let port = self.port.host().reserve(Socket::Accepting(src.clone()))?;
-            let port = Arc::new(port);
-            let (accept, arrival) = Accept::new(&port, src.clone());
-            if taken.send(accept).is_err() {
-                continue;
-            }
-            if let Ok(conn) = arrival.await {
-                return Ok((conn, src));
+            let (conn, arrival) = oneshot::channel();
+            let seat = self.meeting.sit(self.port.host(), conn);
+            match arrival.await {
+                Ok(conn) => {
+                    let peer = conn.peer_addr().clone();
+                    return Ok((conn, peer));
+                }
+                // The dial was given up, unless there is another reason.
+                Err(_) => seat.failure()?,
             }
         }
     }
 
     /// How many dials wait to be accepted, at most [`BACKLOG`].
     pub fn pending(&self) -> usize {
-        lock(&self.meeting.queue).offers.len()
+        self.meeting.pending()
     }
 
     /// Stops listening: the port is free, waiting and later accepts report
@@ -122,101 +119,5 @@ impl Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         self.close();
-    }
-}
-
-/// Where the dials to one listening address wait to be taken.
-pub(crate) struct Meeting {
-    addr: Addr,
-    down: Down,
-    /// In order of arrival; a plain lock, held for a map operation only.
-    queue: Mutex<Queue>,
-    arrived: Notify,
-}
-
-#[derive(Default)]
-struct Queue {
-    next: u64,
-    offers: BTreeMap<u64, Offer>,
-}
-
-struct Offer {
-    src: Addr,
-    taken: oneshot::Sender<Accept>,
-}
-
-/// A place in the queue; given up when the dial is.
-struct Place<'a> {
-    meeting: &'a Meeting,
-    number: u64,
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        lock(&self.meeting.queue).offers.remove(&self.number);
-    }
-}
-
-impl Meeting {
-    pub(crate) fn new(addr: Addr) -> Meeting {
-        Meeting {
-            addr,
-            down: Down::default(),
-            queue: Mutex::default(),
-            arrived: Notify::new(),
-        }
-    }
-
-    /// Ends waiting accepts with `why`, and refuses waiting dials.
-    pub(crate) fn go_down(&self, why: Failure) {
-        self.down.set(why);
-    }
-
-    /// Waits in line until an accept takes the dial from `src`.
-    pub(crate) async fn offer(&self, src: &Addr) -> Result<Accept, Failure> {
-        let (taken, accept) = oneshot::channel();
-        let src = src.clone();
-        let _place = self.enqueue(Offer { src, taken })?;
-        tokio::select! {
-            biased;
-            _ = self.down.wait() => Err(Cause::ConnectionRefused.into()),
-            accept = accept => accept.map_err(|_| Cause::ConnectionRefused.into()),
-        }
-    }
-
-    fn enqueue(&self, offer: Offer) -> Result<Place<'_>, Failure> {
-        let mut queue = lock(&self.queue);
-        if queue.offers.len() >= BACKLOG {
-            return Err(Cause::ConnectionRefused.into());
-        }
-        let number = queue.next;
-        queue.next += 1;
-        queue.offers.insert(number, offer);
-        drop(queue);
-        self.arrived.notify_one();
-        Ok(Place {
-            meeting: self,
-            number,
-        })
-    }
-
-    async fn next(&self) -> Offer {
-        loop {
-            let arrived = self.arrived.notified();
-            tokio::pin!(arrived);
-            // In line before the look, so that an arrival in between is not
-            // missed, nor left to another accept that needs none.
-            arrived.as_mut().enable();
-            if let Some((_, offer)) = lock(&self.queue).offers.pop_first() {
-                return offer;
-            }
-            arrived.await;
-        }
-    }
-}
-
-impl std::fmt::Debug for Meeting {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.addr)
     }
 }

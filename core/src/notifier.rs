@@ -78,16 +78,14 @@ pub struct Accept {
 }
 
 impl Accept {
-    /// An accept of `src` at `port`, and where the connection will arrive.
-    pub(crate) fn new(port: &Arc<Port>, src: Addr) -> (Accept, oneshot::Receiver<Conn>) {
-        let (conn, arrival) = oneshot::channel();
-        let accept = Accept {
+    /// An accept of `src` at `port`, and where the connection is to arrive.
+    pub(crate) fn new(port: &Arc<Port>, src: Addr, conn: oneshot::Sender<Conn>) -> Accept {
+        Accept {
             addr: port.addr().clone(),
             src,
             port: Arc::downgrade(port),
             conn: Some(conn),
-        };
-        (accept, arrival)
+        }
     }
 
     /// The address that accepts: the dialer's peer address.

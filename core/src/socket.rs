@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use crate::down::Down;
 use crate::hosts::Hold;
-use crate::listener::Meeting;
+use crate::meeting::Meeting;
 use crate::ports::Ports;
 use crate::sync::lock;
 use crate::{Addr, Cause, Conn, Failure, conn, hosts};

@@ -1,0 +1,231 @@
+//! Where the dials to one listening address meet the accepts.
+//!
+//! Owns the line in which those who came first wait, dials or accepts. Never talks
+//! to an engine: a dial that is taken leaves as an [`Accept`].
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::oneshot;
+
+use crate::down::Down;
+use crate::listener::BACKLOG;
+use crate::socket::{Port, Socket, Sockets};
+use crate::sync::lock;
+use crate::{Accept, Addr, Cause, Conn, Failure};
+
+/// The line: dials that wait to be taken, or accepts that wait for dials. Whoever comes second does the taking, so that nobody is woken for it.
+pub(crate) struct Meeting {
+    pub(crate) addr: Addr,
+    pub(crate) down: Down,
+    /// A plain lock, held for map operations only.
+    queue: Mutex<Queue>,
+}
+
+/// Those who wait, in order of arrival: dials or accepts, never both.
+#[derive(Default)]
+struct Queue {
+    next: u64,
+    offers: BTreeMap<u64, Offer>,
+    accepts: BTreeMap<u64, Waiting>,
+}
+
+impl Queue {
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+}
+
+struct Offer {
+    src: Addr,
+    taken: oneshot::Sender<Accept>,
+}
+
+/// A place in the queue; given up when the dial is.
+struct Place<'a> {
+    meeting: &'a Meeting,
+    number: u64,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        lock(&self.meeting.queue).offers.remove(&self.number);
+    }
+}
+
+/// An accept that waits, and how the connection gets to it.
+struct Waiting {
+    held: Arc<Mutex<Held>>,
+    host: Arc<Sockets>,
+    conn: oneshot::Sender<Conn>,
+}
+
+/// What an accept holds.
+enum Held {
+    Nothing,
+    /// The port of the connection that it waits for.
+    Port(#[expect(dead_code, reason = "it is held to be dropped")] Arc<Port>),
+    /// There was a dial, but it could not be taken.
+    Failure(Failure),
+    /// It waits no more.
+    Left,
+}
+
+impl Waiting {
+    /// Takes the dial from `src`, unless the accept is gone or can't.
+    fn take(self, src: &Addr) -> Result<Accept, Taken> {
+        let reserved = self.host.reserve(Socket::Accepting(src.clone()));
+        let mut held = lock(&self.held);
+        if matches!(*held, Held::Left) {
+            return Err(Taken::Gone);
+        }
+        match reserved {
+            Ok(port) => {
+                let port = Arc::new(port);
+                let accept = Accept::new(&port, src.clone(), self.conn);
+                *held = Held::Port(port);
+                Ok(accept)
+            }
+            Err(why) => {
+                *held = Held::Failure(why);
+                Err(Taken::Failed)
+            }
+        }
+    }
+}
+
+/// Why a dial was not taken.
+enum Taken {
+    Gone,
+    Failed,
+}
+
+/// An accept's place among those that wait, and what it holds; given up when the
+/// accept is.
+pub(crate) struct Seat<'a> {
+    meeting: &'a Meeting,
+    number: u64,
+    held: Arc<Mutex<Held>>,
+}
+
+impl Seat<'_> {
+    /// Why the dial that came could not be taken, if it is that.
+    pub(crate) fn failure(&self) -> Result<(), Failure> {
+        match &*lock(&self.held) {
+            Held::Failure(why) => Err(why.clone()),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        let waiting = lock(&self.meeting.queue).accepts.remove(&self.number);
+        // A port is freed without a lock held.
+        let held = std::mem::replace(&mut *lock(&self.held), Held::Left);
+        drop((waiting, held));
+    }
+}
+
+impl Meeting {
+    pub(crate) fn new(addr: Addr) -> Meeting {
+        Meeting {
+            addr,
+            down: Down::default(),
+            queue: Mutex::default(),
+        }
+    }
+
+    /// How many dials wait.
+    pub(crate) fn pending(&self) -> usize {
+        lock(&self.queue).offers.len()
+    }
+
+    /// Ends waiting accepts with `why`, and refuses waiting dials.
+    pub(crate) fn go_down(&self, why: Failure) {
+        self.down.set(why);
+    }
+
+    /// Has the dial from `src` taken by an accept that waits, or waits in line for
+    /// one.
+    pub(crate) async fn offer(&self, src: &Addr) -> Result<Accept, Failure> {
+        let refused = || Failure::from(Cause::ConnectionRefused);
+        self.down.check().map_err(|_| refused())?;
+        let (taken, accept) = oneshot::channel();
+        let mut offer = Offer {
+            src: src.clone(),
+            taken,
+        };
+        let _place = loop {
+            let waiting = match self.enqueue(offer)? {
+                Ok(place) => break place,
+                Err((waiting, same)) => {
+                    offer = same;
+                    waiting
+                }
+            };
+            match waiting.take(src) {
+                Ok(accept) => return Ok(accept),
+                Err(Taken::Failed) => return Err(refused()),
+                Err(Taken::Gone) => {}
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = self.down.wait() => Err(refused()),
+            accept = accept => accept.map_err(|_| refused()),
+        }
+    }
+
+    /// Puts the dial in line, unless an accept waits that can take it.
+    fn enqueue(&self, offer: Offer) -> Result<Result<Place<'_>, (Waiting, Offer)>, Failure> {
+        let mut queue = lock(&self.queue);
+        if let Some((_, waiting)) = queue.accepts.pop_first() {
+            return Ok(Err((waiting, offer)));
+        }
+        if queue.offers.len() >= BACKLOG {
+            return Err(Cause::ConnectionRefused.into());
+        }
+        let number = queue.number();
+        queue.offers.insert(number, offer);
+        Ok(Ok(Place {
+            meeting: self,
+            number,
+        }))
+    }
+
+    /// Takes the first dial in line, or waits for one; `conn` gets the connection,
+    /// and is dropped when there will be none.
+    pub(crate) fn sit(&self, host: &Arc<Sockets>, conn: oneshot::Sender<Conn>) -> Seat<'_> {
+        let held = Arc::new(Mutex::new(Held::Nothing));
+        let waiting = Waiting {
+            held: Arc::clone(&held),
+            host: Arc::clone(host),
+            conn,
+        };
+        let mut queue = lock(&self.queue);
+        let number = queue.number();
+        let seat = Seat {
+            meeting: self,
+            number,
+            held,
+        };
+        let Some((_, Offer { src, taken })) = queue.offers.pop_first() else {
+            queue.accepts.insert(number, waiting);
+            return seat;
+        };
+        drop(queue);
+        if let Ok(accept) = waiting.take(&src) {
+            // One whose dialer is gone by now is dropped, which cancels it.
+            drop(taken.send(accept));
+        }
+        seat
+    }
+}
+
+impl std::fmt::Debug for Meeting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.addr)
+    }
+}
