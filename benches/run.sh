@@ -2,7 +2,8 @@
 # Builds the benchmarks and runs them. `benches/run.sh --help` lists the options;
 # `--no-iroh`, which comes first, builds without the heaviest of the peers.
 set -eu
-manifest=$(dirname "$0")/Cargo.toml
+BENCHES_DIR=$(dirname "$0")
+export BENCHES_DIR
 features=
 if [ "${1-}" = --no-iroh ]; then
     features=--no-default-features
@@ -11,4 +12,4 @@ fi
 # 10,000 TCP connections have 20,000 descriptors, where both ends are here.
 ulimit -n 65536 2>/dev/null || ulimit -n "$(ulimit -H -n)"
 # shellcheck disable=SC2086 # none, or one word
-exec cargo run --quiet --release --locked --manifest-path "$manifest" $features -- "$@"
+exec cargo run --quiet --release --locked --manifest-path "$BENCHES_DIR/Cargo.toml" $features -- "$@"

@@ -9,6 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::contender::chunks::Chunks;
+#[cfg(feature = "iroh")]
+use crate::contender::irohs::Iroh;
 use crate::contender::pipe::Pipe;
 use crate::contender::quic::Quinn;
 use crate::contender::tcp::Tcp;
@@ -35,11 +37,14 @@ pub fn cell(spec: &str) -> Result<()> {
     let spec: Spec = serde_json::from_str(spec).context("a spec")?;
     // Not dropped: it would cut short what closes in the background.
     let runtime = runtime()?;
-    let metrics = runtime.block_on(async {
+    // As a task: what is blocked on runs on this thread, which would be a third
+    // beside the workers.
+    let measured = runtime.spawn(async move {
         tokio::time::timeout(LIMIT, by_name(&spec, Part::Client))
             .await
             .with_context(|| format!("not done within {LIMIT:?}"))?
-    })?;
+    });
+    let metrics = runtime.block_on(measured)??;
     println!("{}", serde_json::to_string(&metrics)?);
     std::io::stdout().flush()?;
     std::process::exit(0);
@@ -61,6 +66,9 @@ enum Part {
 }
 
 async fn by_name(spec: &Spec, part: Part) -> Result<Vec<Metric>> {
+    if let Some(measured) = work::registry::measure(spec).await {
+        return measured;
+    }
     match spec.contender.as_str() {
         "virtnet" => run::<Virtnet>(spec, part).await,
         "virtnet-16-accepts" => run::<Virtnet<16>>(spec, part).await,
@@ -70,6 +78,8 @@ async fn by_name(spec: &Spec, part: Part) -> Result<Vec<Metric>> {
         "quinn-tuned-chunks" => run::<Chunks>(spec, part).await,
         "tcp" => run::<Tcp>(spec, part).await,
         "tcp-tls" => run::<TcpTls>(spec, part).await,
+        #[cfg(feature = "iroh")]
+        "iroh" => run::<Iroh>(spec, part).await,
         other => bail!("there is no contender {other:?}"),
     }
 }

@@ -7,12 +7,17 @@ mod certs;
 mod child;
 mod contender;
 mod drive;
+mod goals;
+mod netns;
+mod page;
 mod plan;
+mod plot;
 mod report;
 mod server;
 mod service;
 mod spec;
 mod stats;
+mod svg;
 mod work;
 
 use std::path::PathBuf;
@@ -50,6 +55,21 @@ pub struct Run {
     /// How often each contender does each work; 5 by default.
     #[arg(long, value_name = "N")]
     rounds: Option<usize>,
+    /// Runs nothing: takes the rows of an earlier run.
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
+    /// Where the plots go, as SVG.
+    #[arg(long, value_name = "DIR")]
+    plot: Option<PathBuf>,
+    /// Writes RESULTS.md, and its plots, beside run.sh.
+    #[arg(long)]
+    page: bool,
+}
+
+impl Run {
+    fn rounds(&self) -> usize {
+        self.rounds.unwrap_or(if self.quick { 3 } else { 5 })
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -79,14 +99,25 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Run) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let (rows, failed) = runtime.block_on(drive::all(options))?;
+    let (rows, failed) = match &options.from {
+        Some(file) => (report::from_json(&std::fs::read_to_string(file)?)?, 0),
+        None => tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?
+            .block_on(drive::all(options))?,
+    };
     if let Some(file) = &options.json {
         std::fs::write(file, report::json(&rows)?)?;
     }
-    print!("{}", report::tables(&rows));
+    if let Some(dir) = &options.plot {
+        plot::write(&rows, dir)?;
+    }
+    if options.page {
+        // run.sh says where it is.
+        let dir = std::env::var_os("BENCHES_DIR").unwrap_or_else(|| "benches".into());
+        page::write(&rows, &PathBuf::from(dir).join("RESULTS.md"))?;
+    }
+    print!("{}{}", report::tables(&rows), goals::table(&rows));
     anyhow::ensure!(failed == 0, "{failed} measurements failed");
     Ok(())
 }

@@ -66,7 +66,78 @@ pub const WORKS: &[Work] = &[
         contenders: SOCKETS,
         about: "the first dials of 64 hosts at once: new QUIC connections",
     },
+    Work {
+        name: "first-lookup",
+        contenders: &["virtnet", "redis"],
+        about: "the query for a name that was not asked for before; of Redis a GET",
+    },
+    Work {
+        name: "newhost",
+        contenders: &["virtnet", "virtnet-pipe", "quinn", "redis"],
+        about: "a new host; of quinn an endpoint, of Redis a SET NX",
+    },
+    Work {
+        name: "conns",
+        contenders: &["virtnet", "virtnet-pipe", "quinn", "tcp", "iroh"],
+        about: "10,000 open connections between two hosts, both ends, opened one by one",
+    },
+    Work {
+        name: "conns-at-once",
+        contenders: &["virtnet", "virtnet-pipe", "quinn", "tcp", "iroh"],
+        about: "10,000 connections, opened by 64 tasks",
+    },
+    Work {
+        name: "hosts",
+        contenders: &["virtnet", "virtnet-pipe", "quinn", "quinn-tuned", "iroh"],
+        about: "1,000 hosts in a process; of quinn and iroh endpoints",
+    },
+    Work {
+        name: "bulk64",
+        contenders: NETS,
+        about: "1 GiB one way over 64 connections at once",
+    },
+    Work {
+        name: "curve-conns",
+        contenders: &["virtnet", "virtnet-pipe", "quinn"],
+        about: "dials while that many connections are open",
+    },
+    Work {
+        name: "curve-hosts",
+        contenders: &["virtnet", "virtnet-pipe", "quinn"],
+        about: "dials while there are that many hosts; of quinn endpoints",
+    },
+    Work {
+        name: "bulk-2proc",
+        contenders: SOCKETS,
+        about: "bulk, client and server in two processes",
+    },
+    Work {
+        name: "pingpong-2proc",
+        contenders: SOCKETS,
+        about: "ping-pong, client and server in two processes",
+    },
+    Work {
+        name: "dial-2proc",
+        contenders: SOCKETS,
+        about: "dials, client and server in two processes",
+    },
+    Work {
+        name: "bulk-1500",
+        contenders: SOCKETS,
+        about: "bulk across a veth pair with an MTU of 1500, between two network namespaces",
+    },
 ];
+
+/// Whether `--only name` means this work.
+pub fn is_meant(work: &Work, name: &str) -> bool {
+    work.name == name || (name == "curve" && work.name.starts_with("curve-"))
+}
+
+/// The work that a number is of, like `dial` of `dial-p50`.
+pub fn work_of(metric: &str) -> Option<&'static Work> {
+    let works = WORKS.iter().filter(|work| metric.starts_with(work.name));
+    works.max_by_key(|work| work.name.len())
+}
 
 /// Contenders that this build has not.
 pub fn is_built(contender: &str) -> bool {

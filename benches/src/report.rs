@@ -4,6 +4,7 @@
 
 use anyhow::Result;
 
+use crate::plan::work_of;
 use crate::stats::Row;
 
 /// One row a line.
@@ -14,6 +15,12 @@ pub fn json(rows: &[Row]) -> Result<String> {
         text.push('\n');
     }
     Ok(text)
+}
+
+/// The rows of an earlier run.
+pub fn from_json(text: &str) -> Result<Vec<Row>> {
+    let rows = text.lines().map(serde_json::from_str);
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// A number with three digits that count, or all of a large one.
@@ -56,7 +63,8 @@ pub fn tables(rows: &[Row]) -> String {
     for work in works(rows) {
         let of_work: Vec<&Row> = rows.iter().filter(|row| row.work == work).collect();
         let unit = of_work.first().map_or("", |row| row.unit.as_str());
-        text.push_str(&format!("\n{work}, {unit}\n"));
+        let about = work_of(work).map_or("", |work| work.about);
+        text.push_str(&format!("\n{work}, {unit} ({about})\n"));
         for row in of_work {
             text.push_str(&format!(
                 "  {:<20}{:>12}   {} – {}\n",

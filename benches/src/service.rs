@@ -4,7 +4,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::contender::Stream;
@@ -14,6 +14,9 @@ pub const PING: usize = 64;
 /// Bytes of a request, and of its reply.
 pub const REQUEST: usize = 100;
 
+/// The first byte of a request whose connection the server keeps.
+const KEEP: u8 = 0xff;
+
 /// What a server does with a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -21,10 +24,8 @@ pub enum Mode {
     Sink,
     /// Sends pings back until the end.
     Echo,
-    /// Replies to one request.
+    /// Replies to one request, and keeps the connection if it says so.
     Reply,
-    /// Replies to one byte, and keeps the connection.
-    Hold,
 }
 
 impl Mode {
@@ -33,7 +34,6 @@ impl Mode {
         match work {
             "bulk" | "bulk64" => Mode::Sink,
             "pingpong" => Mode::Echo,
-            "conns" => Mode::Hold,
             _ => Mode::Reply,
         }
     }
@@ -54,19 +54,15 @@ impl<S: Stream> Service<S> {
     /// Serves one connection to its end. What goes wrong the client notices,
     /// which checks each answer.
     pub async fn handle(&self, mut conn: S) {
-        let _ = match self.mode {
-            Mode::Sink => sink(&mut conn).await,
-            Mode::Echo => echo(&mut conn).await,
+        let kept = match self.mode {
+            Mode::Sink => sink(&mut conn).await.map(|()| false),
+            Mode::Echo => echo(&mut conn).await.map(|()| false),
             Mode::Reply => reply(&mut conn).await,
-            Mode::Hold => match answer_byte(&mut conn).await {
-                Ok(()) => {
-                    let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-                    held.push(conn);
-                    Ok(())
-                }
-                err => err,
-            },
         };
+        if let Ok(true) = kept {
+            let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            held.push(conn);
+        }
     }
 }
 
@@ -92,27 +88,31 @@ async fn echo(conn: &mut impl Stream) -> Result<()> {
     Ok(())
 }
 
-async fn reply(conn: &mut impl Stream) -> Result<()> {
+/// Returns whether the connection is to be kept.
+async fn reply(conn: &mut impl Stream) -> Result<bool> {
     let mut bytes = [0; REQUEST];
     conn.read_exact(&mut bytes).await?;
+    let kept = bytes[0] == KEEP;
     for byte in &mut bytes {
         *byte = !*byte;
     }
     conn.write_all(&bytes).await?;
     conn.flush().await?;
-    Ok(())
+    Ok(kept)
 }
 
-async fn answer_byte(conn: &mut impl Stream) -> Result<()> {
-    let byte = conn.read_u8().await?;
-    conn.write_u8(!byte).await?;
-    conn.flush().await?;
-    Ok(())
-}
-
-/// A client's part of [`Mode::Reply`]; `seed` makes each request another one.
+/// A request and its reply; `seed` makes each another one.
 pub async fn request(conn: &mut impl Stream, seed: usize) -> Result<()> {
-    let bytes: [u8; REQUEST] = std::array::from_fn(|at| (seed + at) as u8);
+    let first = seed % usize::from(KEEP);
+    exchange(conn, std::array::from_fn(|at| (first + at) as u8)).await
+}
+
+/// The same, after which the server keeps the connection as long as it lives.
+pub async fn request_kept(conn: &mut impl Stream) -> Result<()> {
+    exchange(conn, [KEEP; REQUEST]).await
+}
+
+async fn exchange(conn: &mut impl Stream, bytes: [u8; REQUEST]) -> Result<()> {
     conn.write_all(&bytes).await?;
     conn.flush().await?;
     let mut heard = [0; REQUEST];
@@ -120,14 +120,4 @@ pub async fn request(conn: &mut impl Stream, seed: usize) -> Result<()> {
     let same = bytes.iter().zip(&heard).all(|(sent, back)| *sent == !*back);
     ensure!(same, "the reply is not the request's");
     Ok(())
-}
-
-/// A client's part of [`Mode::Hold`].
-pub async fn touch(conn: &mut impl Stream) -> Result<()> {
-    conn.write_u8(7).await?;
-    conn.flush().await?;
-    match conn.read_u8().await? {
-        heard if heard == !7 => Ok(()),
-        heard => bail!("the answer is {heard}"),
-    }
 }

@@ -12,6 +12,8 @@ use crate::service::Service;
 use crate::spec::Spec;
 
 pub mod chunks;
+#[cfg(feature = "iroh")]
+pub mod irohs;
 pub mod pipe;
 pub mod quic;
 pub mod split_socket;

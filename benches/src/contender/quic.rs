@@ -43,7 +43,7 @@ const MANY_STREAMS: u32 = 12_000;
 
 fn transport(spec: &Spec, tuned: bool) -> Arc<TransportConfig> {
     let mut transport = TransportConfig::default();
-    if matches!(spec.base(), "conns" | "curve-conns") {
+    if matches!(spec.base(), "conns" | "conns-at-once" | "curve-conns") {
         transport.max_concurrent_bidi_streams(VarInt::from_u32(MANY_STREAMS));
     }
     if tuned {

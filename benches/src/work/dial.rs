@@ -97,3 +97,20 @@ pub async fn first<C: Contender>(spec: &Spec) -> Result<Vec<Metric>> {
         spec.metric("-p99", "ms", percentile(&mut took, 0.99)),
     ])
 }
+
+/// New hosts of one process, one after another; all stay.
+pub async fn new_hosts<C: Contender>(spec: &Spec) -> Result<Vec<Metric>> {
+    let client = pair::<C>(spec).await?;
+    let count = spec.size(300, 100);
+    let (mut took, mut kept) = (Vec::new(), Vec::new());
+    for number in 0..count {
+        let start = Instant::now();
+        kept.push(client.another(number).await?);
+        took.push(micros(start.elapsed()));
+    }
+    // They are hosts indeed.
+    for host in kept.iter().step_by(50) {
+        one(host, 1).await?;
+    }
+    Ok(vec![spec.metric("", "µs", percentile(&mut took, 0.5))])
+}

@@ -8,8 +8,11 @@ use crate::contender::Contender;
 use crate::spec::{Metric, Spec};
 
 pub mod bulk;
+pub mod curve;
 pub mod dial;
+pub mod memory;
 pub mod pingpong;
+pub mod registry;
 
 /// Does a work once, and returns its numbers.
 pub async fn measure<C: Contender>(spec: &Spec) -> Result<Vec<Metric>> {
@@ -20,6 +23,12 @@ pub async fn measure<C: Contender>(spec: &Spec) -> Result<Vec<Metric>> {
         "dial" => dial::serial::<C>(spec).await,
         "dial64" => dial::at_once::<C>(spec).await,
         "first-dial64" => dial::first::<C>(spec).await,
+        "newhost" => dial::new_hosts::<C>(spec).await,
+        "conns" => memory::conns::<C>(spec).await,
+        "conns-at-once" => memory::conns_at_once::<C>(spec).await,
+        "hosts" => memory::hosts::<C>(spec).await,
+        "curve-conns" => curve::conns::<C>(spec).await,
+        "curve-hosts" => curve::hosts::<C>(spec).await,
         other => bail!("there is no work {other:?}"),
     }
 }

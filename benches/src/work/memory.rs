@@ -1,0 +1,118 @@
+//! Memory: of open connections and of hosts, and the time that it takes to have
+//! that many.
+//!
+//! Owns the look at this process before and after. Never shares its process with
+//! another measurement: what an allocator has kept would hide what is taken.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use tokio::task::JoinSet;
+
+use super::dial;
+use crate::contender::{Client, Contender, pair};
+use crate::service::request_kept;
+use crate::spec::{Metric, Spec};
+
+const CONNS: usize = 10_000;
+const OPENERS: usize = 64;
+
+/// Bytes of this process.
+struct Memory {
+    resident: f64,
+    reserved: f64,
+}
+
+impl Memory {
+    fn now() -> Result<Memory> {
+        let status = std::fs::read_to_string("/proc/self/status")?;
+        let field = |name: &str| {
+            let line = status.lines().find(|line| line.starts_with(name));
+            let kib = line.and_then(|line| line.split_whitespace().nth(1));
+            let kib: f64 = kib.with_context(|| format!("no {name}"))?.parse()?;
+            anyhow::Ok(kib * 1024.0)
+        };
+        Ok(Memory {
+            resident: field("VmRSS:")?,
+            reserved: field("VmSize:")?,
+        })
+    }
+}
+
+/// Opens a connection that both ends keep.
+pub async fn open<C: Client>(client: &C) -> Result<C::Conn> {
+    let mut conn = client.dial().await?;
+    request_kept(&mut conn).await?;
+    Ok(conn)
+}
+
+/// Open connections, opened one after another.
+pub async fn conns<C: Contender>(spec: &Spec) -> Result<Vec<Metric>> {
+    let client = pair::<C>(spec).await?;
+    dial::times(&client, 100).await?;
+    let before = Memory::now()?;
+    let start = Instant::now();
+    let mut held = Vec::with_capacity(CONNS);
+    for _ in 0..CONNS {
+        held.push(open(&client).await?);
+    }
+    let took = start.elapsed().as_secs_f64();
+    let each = (Memory::now()?.resident - before.resident) / CONNS as f64;
+    // It works as before.
+    dial::one(&client, 1).await?;
+    drop(held);
+    Ok(vec![
+        spec.metric("", "B", each),
+        spec.metric("-seconds", "s", took),
+    ])
+}
+
+/// The same by 64 openers.
+pub async fn conns_at_once<C: Contender>(spec: &Spec) -> Result<Vec<Metric>> {
+    let client = Arc::new(pair::<C>(spec).await?);
+    dial::times(&*client, 100).await?;
+    let mut tasks = JoinSet::new();
+    let start = Instant::now();
+    for opener in 0..OPENERS {
+        let client = Arc::clone(&client);
+        tasks.spawn(async move {
+            let mut held = Vec::new();
+            for _ in (opener..CONNS).step_by(OPENERS) {
+                held.push(open(&*client).await?);
+            }
+            anyhow::Ok(held)
+        });
+    }
+    let mut held = Vec::new();
+    while let Some(opened) = tasks.join_next().await {
+        held.push(opened??);
+    }
+    let took = start.elapsed().as_secs_f64();
+    Ok(vec![spec.metric("-seconds", "s", took)])
+}
+
+/// Hosts of one process that have nothing open.
+pub async fn hosts<C: Contender>(spec: &Spec) -> Result<Vec<Metric>> {
+    let count = spec.size(1_000, 300);
+    let client = pair::<C>(spec).await?;
+    dial::times(&client, 100).await?;
+    // What the first one brings along is not each one's.
+    let first = client.another(0).await?;
+    let before = Memory::now()?;
+    let start = Instant::now();
+    let mut held = vec![first];
+    for number in 1..=count {
+        held.push(client.another(number).await?);
+    }
+    let took = start.elapsed().as_secs_f64();
+    let after = Memory::now()?;
+    let last = held.last().context("there are some")?;
+    dial::one(last, 1).await?;
+    let each = |bytes: f64| bytes / count as f64;
+    Ok(vec![
+        spec.metric("", "B", each(after.resident - before.resident)),
+        spec.metric("-virtual", "B", each(after.reserved - before.reserved)),
+        spec.metric("-seconds", "s/1,000", took * 1_000.0 / count as f64),
+    ])
+}
