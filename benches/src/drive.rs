@@ -2,8 +2,9 @@
 //!
 //! Owns the order, the processes and what they report. Never measures itself.
 
+use std::io::IsTerminal;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
@@ -98,21 +99,26 @@ impl Running<'_> {
         if contenders.is_empty() {
             return;
         }
+        let (start, shown) = (Instant::now(), std::io::stderr().is_terminal());
         for round in 1..=rounds {
-            eprint!("\r\x1b[K{} {round}/{rounds}", work.name);
+            if shown {
+                eprint!("\r\x1b[K{} {round}/{rounds}", work.name);
+            }
             for contender in &contenders {
                 match self.cell(work, contender).await {
                     Ok(metrics) => self.add(contender, metrics),
                     Err(err) => {
                         self.failed += 1;
-                        eprintln!("\r\x1b[K{} of {contender} failed: {err:#}", work.name);
+                        eprintln!("{} of {contender} failed: {err:#}", work.name);
                     }
                 }
             }
             // Who comes after whom changes from round to round.
             contenders.rotate_left(1);
         }
-        eprint!("\r\x1b[K");
+        let clear = if shown { "\r\x1b[K" } else { "" };
+        let took = start.elapsed().as_secs_f64();
+        eprintln!("{clear}{}: {rounds} rounds, {took:.1} s", work.name);
     }
 
     fn add(&mut self, contender: &str, metrics: Vec<Metric>) {

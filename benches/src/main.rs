@@ -6,6 +6,7 @@
 mod certs;
 mod child;
 mod contender;
+mod curve_plot;
 mod drive;
 mod goals;
 mod netns;

@@ -1,26 +1,26 @@
-//! Plots: a bar chart for each number, a line for each curve, as SVG.
+//! Plots: a bar chart for each number, as SVG, and which plots there are.
 //!
-//! Owns what is drawn and where. Never computes: rows come in as they are.
+//! Owns the files and how bars look; lines are `curve_plot.rs`'s. Never computes: rows come in as they are.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
 
+use crate::curve_plot;
 use crate::plan::work_of;
 use crate::report::{number, works};
 use crate::stats::Row;
 use crate::svg::Svg;
 
-const WIDTH: f64 = 760.0;
+pub const WIDTH: f64 = 760.0;
 const LEFT: f64 = 160.0;
 const RIGHT: f64 = 110.0;
-const TOP: f64 = 64.0;
+pub const TOP: f64 = 64.0;
 const BAR: f64 = 22.0;
 const STEP: f64 = 32.0;
 
 /// virtnet in the colour that catches the eye, all else in quiet ones.
-fn colour(contender: &str) -> &'static str {
+pub fn colour(contender: &str) -> &'static str {
     match contender {
         "virtnet" => "#d9480f",
         "virtnet-16-accepts" => "#f08c4a",
@@ -55,9 +55,8 @@ pub fn write(rows: &[Row], dir: &Path) -> Result<Vec<String>> {
         ("curve-conns", "open connections"),
         ("curve-hosts", "hosts in the process"),
     ] {
-        let lines = lines_of(rows, work);
-        if !lines.is_empty() {
-            std::fs::write(dir.join(format!("{work}.svg")), curve(&lines, axis))?;
+        if let Some(svg) = curve_plot::draw(rows, work, axis) {
+            std::fs::write(dir.join(format!("{work}.svg")), svg)?;
             files.push(format!("{work}.svg"));
         }
     }
@@ -65,7 +64,7 @@ pub fn write(rows: &[Row], dir: &Path) -> Result<Vec<String>> {
 }
 
 /// A round number at or above the largest value, and the distance of its lines.
-fn scale(largest: f64) -> (f64, f64) {
+pub fn scale(largest: f64) -> (f64, f64) {
     if largest <= 0.0 || !largest.is_finite() {
         return (1.0, 0.5);
     }
@@ -78,7 +77,7 @@ fn scale(largest: f64) -> (f64, f64) {
 }
 
 /// Labels of an axis, without digits that say nothing.
-fn tick(value: f64) -> String {
+pub fn tick(value: f64) -> String {
     match value {
         0.0 => "0".to_owned(),
         value if value >= 1e6 => format!("{} M", value / 1e6),
@@ -158,113 +157,4 @@ fn heading(svg: &mut Svg, title: &str, unit: &str, work: &str) {
         "#4b5563",
         &format!("{about} ({unit})"),
     );
-}
-
-/// Points by contender: how much was open, and what a dial took.
-type Lines<'a> = BTreeMap<&'a str, Vec<(f64, &'a Row)>>;
-
-fn lines_of<'a>(rows: &'a [Row], work: &str) -> Lines<'a> {
-    let mut lines = Lines::new();
-    for row in rows {
-        let open = row
-            .work
-            .strip_prefix(work)
-            .and_then(|rest| rest.strip_prefix('-'));
-        if let Some(open) = open.and_then(|open| open.parse().ok()) {
-            lines.entry(&row.contender).or_default().push((open, row));
-        }
-    }
-    lines
-}
-
-fn curve(lines: &Lines<'_>, axis: &str) -> String {
-    let points = || lines.values().flatten();
-    let (end, step) = scale(
-        points()
-            .map(|(_, row)| row.max.min(row.median * 2.0))
-            .fold(0.0, f64::max),
-    );
-    let first = points()
-        .map(|(open, _)| open.log10())
-        .fold(f64::INFINITY, f64::min);
-    let last = points()
-        .map(|(open, _)| open.log10())
-        .fold(first + 1.0, f64::max);
-    let (height, left, right, foot) = (380.0, 70.0, 130.0, 380.0 - 60.0);
-    let x = |open: f64| {
-        left + 20.0 + (open.log10() - first) / (last - first) * (WIDTH - left - right - 40.0)
-    };
-    let y = |value: f64| foot - (value / end).clamp(0.0, 1.0) * (foot - TOP);
-    let mut svg = Svg::new(WIDTH, height);
-    svg.bold((16.0, 24.0), 16.0, &format!("dial, by {axis}"));
-    svg.text(
-        (16.0, 44.0),
-        "start",
-        12.5,
-        "#4b5563",
-        "p50 of a dial with request and reply (µs; less is better)",
-    );
-    for at in 0..=(end / step).round() as usize {
-        let value = at as f64 * step;
-        svg.line((left, y(value)), (WIDTH - right, y(value)), "#e3e5e8", 1.0);
-        svg.text(
-            (left - 8.0, y(value) + 4.0),
-            "end",
-            12.0,
-            "#6b7280",
-            &tick(value),
-        );
-    }
-    let mut shown: Vec<f64> = points().map(|(open, _)| *open).collect();
-    shown.sort_by(f64::total_cmp);
-    shown.dedup();
-    for open in shown {
-        svg.text(
-            (x(open), foot + 20.0),
-            "middle",
-            12.0,
-            "#6b7280",
-            &number(open),
-        );
-    }
-    svg.text(
-        ((left + WIDTH - right) / 2.0, foot + 44.0),
-        "middle",
-        12.5,
-        "#4b5563",
-        axis,
-    );
-    // Names that would lie upon each other move down.
-    let mut ends: Vec<_> = lines
-        .iter()
-        .filter_map(|(name, line)| Some((*name, line.last()?)))
-        .collect();
-    ends.sort_by(|a, b| y(a.1.1.median).total_cmp(&y(b.1.1.median)));
-    let mut lowest = f64::NEG_INFINITY;
-    for (name, (open, row)) in ends {
-        lowest = y(row.median).max(lowest + 17.0);
-        svg.text(
-            (x(*open) + 14.0, lowest + 4.5),
-            "start",
-            13.0,
-            colour(name),
-            name,
-        );
-    }
-    for (name, line) in lines {
-        for pair in line.windows(2) {
-            let [from, to] = [&pair[0], &pair[1]].map(|(open, row)| (x(*open), y(row.median)));
-            svg.line(from, to, colour(name), 2.5);
-        }
-        for (open, row) in line {
-            svg.line(
-                (x(*open), y(row.min)),
-                (x(*open), y(row.max)),
-                colour(name),
-                1.2,
-            );
-            svg.dot((x(*open), y(row.median)), colour(name));
-        }
-    }
-    svg.finish()
 }
