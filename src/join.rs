@@ -120,7 +120,8 @@ impl Config {
     fn no_secret(&self) -> SettingError {
         let what = "there is none, but members prove by it who they are; make one with \
                     `virtnet keygen`, and give it to every process of the network as \
-                    VIRTNET_SECRET, or in a file named by VIRTNET_SECRET_FILE";
+                    VIRTNET_SECRET, or in a file named by VIRTNET_SECRET_FILE; or have \
+                    whoever comes first make the file that VIRTNET_SECRET_INIT_FILE names";
         SettingError::new("secret", None, what)
     }
 

@@ -64,6 +64,10 @@ docker info >/dev/null 2>&1 || {
 tests/base-images.sh
 compose=(docker-compose)
 docker compose version >/dev/null 2>&1 && compose=(docker compose)
+"${compose[@]}" version >/dev/null 2>&1 || {
+    echo "tests/run.sh: there is neither docker compose nor docker-compose" >&2
+    exit 1
+}
 "${compose[@]}" build
 cargo test --workspace --all-features --test compose -- --ignored --nocapture --test-threads 4
 

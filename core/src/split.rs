@@ -16,7 +16,9 @@ use crate::{Addr, Cause};
 /// The reading half of a [`Conn`](crate::Conn), from
 /// [`into_split`](crate::Conn::into_split).
 ///
-/// Dropping it alone has no effect that the peer sees. Errors and cancel safety
+/// Dropping it alone has no effect that the peer sees. Dropped first, it leaves the
+/// write half to close all, whose port is then free before the peer sees the end;
+/// [`close`](OwnedReadHalf::close) does that in any order. Errors and cancel safety
 /// are those of [`Conn`](crate::Conn).
 #[derive(Debug)]
 pub struct OwnedReadHalf(Arc<Shared>);

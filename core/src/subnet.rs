@@ -123,7 +123,8 @@ impl SubNetwork {
     }
 
     /// Creates a host as [`new_host`](SubNetwork::new_host) does, and waits at
-    /// most for `timeout` while its name is taken or the registry is down: for a
+    /// for `timeout`, and one more try, while its name is taken or the registry is
+    /// down: for a
     /// process that is restarted after it was killed, whose name is leased to
     /// who it was.
     ///

@@ -80,6 +80,7 @@ impl Bind {
             match bind(addr) {
                 Ok(bound) => return Ok(bound),
                 Err(err) if err.kind() == io::ErrorKind::AddrInUse && self.is_range() => {}
+                Err(err) if self.is_range() => return Err(failed(&format!("port {port}: {err}"))),
                 Err(err) => return Err(failed(&err)),
             }
         }

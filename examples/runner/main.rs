@@ -18,7 +18,7 @@ use virtnet::{Host, SubNetwork};
 /// Who must be there; each sends back what it is sent at port 1.
 const HOSTS: [&str; 3] = ["α", "β", "γ"];
 /// How long the others may take to come up.
-const ARRIVAL: Duration = Duration::from_secs(60);
+const ARRIVAL: Duration = Duration::from_secs(30);
 
 #[tokio::main]
 async fn main() -> ExitCode {

@@ -183,5 +183,13 @@ impl Drop for Project {
         // What is left behind fails the test that left it.
         let left = !down.status.success() && !std::thread::panicking();
         assert!(!left, "{}", String::from_utf8_lossy(&down.stderr));
+        let label = format!("label=com.docker.compose.project={}", self.name);
+        for list in [&["ps", "-a"][..], &["network", "ls"], &["volume", "ls"]] {
+            let listed = stdout(docker(list).args(["-q", "--filter", &label]));
+            assert!(
+                listed.is_empty() || std::thread::panicking(),
+                "{list:?}: {listed}"
+            );
+        }
     }
 }

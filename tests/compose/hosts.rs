@@ -4,7 +4,7 @@
 //! touches the registry.
 
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::docker::{Project, until};
 use crate::talk::{SLACK, Talk, dial};
@@ -47,11 +47,12 @@ fn reached(project: &Project) -> (Duration, String) {
 fn killed_and_started_again() {
     let project = Project::up();
     let talk = Talk::open(&project, "beta", "x", "α:1");
+    let fault = Instant::now();
     project.inflict(&["kill"], "alpha");
     let (took, why) = dial(&project, "gamma", "y", "α:1");
     within("killed: a dial fails", took, DIAL);
     assert!(why.unwrap_err().starts_with("dial compose y:1->α:1: "));
-    let (took, why) = talk.cut();
+    let (took, why) = talk.cut(fault);
     within("killed: a connection fails", took, NOTICED);
     assert!(why.starts_with("read compose α:2->x:1: "), "{why}");
 
@@ -81,12 +82,13 @@ fn paused_for_less_than_the_idle_time() {
 fn paused_for_longer_than_the_lease() {
     let project = Project::up();
     let talk = Talk::open(&project, "beta", "x", "α:1");
+    let fault = Instant::now();
     project.inflict(&["pause"], "alpha");
-    let (took, why) = talk.cut();
+    let (took, why) = talk.cut(fault);
     within("paused: a connection fails", took, NOTICED);
     assert!(why.starts_with("read compose α:2->x:1: "), "{why}");
-    let took = until("its lease is over", || !there(&project, "α"));
-    within("paused: the name is free", took, LEASE);
+    until("its lease is over", || !there(&project, "α"));
+    within("paused: the name is free", fault.elapsed(), LEASE);
 
     project.inflict(&["unpause"], "alpha");
     // What was sent to it meanwhile is news to it, so its own end of the connection
@@ -129,12 +131,13 @@ fn cut_off_and_back() {
     let project = Project::up();
     let talk = Talk::open(&project, "beta", "x", "α:1");
     let outgoing = Talk::open(&project, "alpha", "z", "β:1");
+    let fault = Instant::now();
     project.cut_off("alpha");
     let (took, why) = dial(&project, "gamma", "y", "α:1");
     within("cut off: a dial fails", took, DIAL);
     assert!(why.unwrap_err().starts_with("dial compose y:1->α:1: "));
     for (talk, ends) in [(talk, "α:2->x:1"), (outgoing, "β:2->z:1")] {
-        let (took, why) = talk.cut();
+        let (took, why) = talk.cut(fault);
         within("cut off: a connection fails", took, NOTICED);
         assert!(why.starts_with(&format!("read compose {ends}: ")), "{why}");
     }

@@ -31,13 +31,12 @@ impl Talk {
         self.0.expect_stdout("are you there?\n");
     }
 
-    /// Waits until it fails, and returns how long that took and why it did. An
-    /// end in order would be success, and fail here.
+    /// Waits until it fails, and returns how long that took since the fault and why
+    /// it did. An end in order would be success, and fail here.
     #[track_caller]
-    pub(crate) fn cut(self) -> (Duration, String) {
-        let began = Instant::now();
+    pub(crate) fn cut(self, fault: Instant) -> (Duration, String) {
         let why = self.0.end().failure();
-        (began.elapsed(), why)
+        (fault.elapsed(), why)
     }
 
     /// The end of input, answered by the end of what comes back.
