@@ -79,6 +79,7 @@ mod reset;
 mod secret;
 mod slots;
 mod socket;
+mod split;
 mod stats;
 mod stream;
 mod tasks;

@@ -15,6 +15,8 @@ use quinn::{ConnectionId, ConnectionIdGenerator, EndpointConfig};
 use rustls::crypto::SecureRandom;
 use sha2::Sha256;
 
+use crate::split::MAX_DATAGRAM;
+
 /// Length of a connection id, in bytes: enough to be told apart by chance alone.
 const ID: usize = 8;
 
@@ -22,7 +24,10 @@ const ID: usize = 8;
 /// whenever the same host is started.
 pub(crate) fn endpoint_config(key: [u8; 32], random: &'static dyn SecureRandom) -> EndpointConfig {
     let mut config = EndpointConfig::new(Arc::new(ResetKey(key)));
-    config.cid_generator(move || Box::new(Ids(random)));
+    config
+        .cid_generator(move || Box::new(Ids(random)))
+        .max_udp_payload_size(MAX_DATAGRAM)
+        .expect("it is more than the 1,200 bytes that all must take");
     config
 }
 

@@ -1,0 +1,258 @@
+//! Sending large datagrams in batches that the kernel takes.
+//!
+//! Owns the split of a batch of datagrams that is too large for one call. Never
+//! looks into a datagram, and never keeps a copy.
+//!
+//! QUIC hands over up to ten datagrams at once, which the kernel cuts apart
+//! (generic segmentation offload). It refuses more bytes than one IP packet can
+//! have; quinn swallows that error, takes the datagrams for lost and the path for
+//! one that large datagrams do not pass. Where the path takes datagrams of more
+//! than 6,550 bytes, as loopback and the links between containers do, that is
+//! every full batch.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io::{self, IoSliceMut};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use quinn::udp::{RecvMeta, Transmit};
+use quinn::{AsyncUdpSocket, UdpPoller};
+
+/// The most bytes of one call: what an IPv4 packet can have, without the headers
+/// of IP and UDP.
+pub(crate) const MAX_DATAGRAM: u16 = 65_535 - 20 - 8;
+
+/// A UDP socket that takes batches of any size.
+pub(crate) struct Split {
+    socket: Arc<dyn AsyncUdpSocket>,
+    /// How far batches got that the socket had no room for.
+    begun: Mutex<HashMap<Batch, usize>>,
+}
+
+/// Which batch it is, while its sender waits to send it again: sent from the same
+/// memory, which it keeps meanwhile.
+type Batch = (usize, usize, SocketAddr);
+
+/// Batches that are begun at once; more are begun anew, which QUIC does not mind.
+const MAX_BEGUN: usize = 1024;
+
+impl Split {
+    pub(crate) fn new(socket: Arc<dyn AsyncUdpSocket>) -> Split {
+        Split {
+            socket,
+            begun: Mutex::default(),
+        }
+    }
+
+    /// Sends it piece by piece: each of as many datagrams as go together.
+    fn send_pieces(&self, transmit: &Transmit<'_>, segment: usize) -> io::Result<()> {
+        let piece = (usize::from(MAX_DATAGRAM) / segment).max(1) * segment;
+        let contents = transmit.contents;
+        let batch = (
+            contents.as_ptr() as usize,
+            contents.len(),
+            transmit.destination,
+        );
+        let mut sent = self.begun(|begun| begun.remove(&batch)).unwrap_or(0);
+        for piece in contents[sent..].chunks(piece) {
+            let transmit = Transmit {
+                contents: piece,
+                segment_size: (piece.len() > segment).then_some(segment),
+                ..*transmit
+            };
+            match self.socket.try_send(&transmit) {
+                Ok(()) => sent += piece.len(),
+                Err(err) => {
+                    // What is sent already must not be sent first again: with
+                    // little room it would be all that is ever sent.
+                    if err.kind() == io::ErrorKind::WouldBlock && sent > 0 {
+                        self.begun(|begun| {
+                            if begun.len() < MAX_BEGUN {
+                                begun.insert(batch, sent);
+                            }
+                        });
+                    }
+                    return Err(err);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn begun<T>(&self, look: impl FnOnce(&mut HashMap<Batch, usize>) -> T) -> T {
+        look(&mut self.begun.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl AsyncUdpSocket for Split {
+    fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
+        Arc::clone(&self.socket).create_io_poller()
+    }
+
+    fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        match transmit.segment_size {
+            Some(segment) if transmit.contents.len() > usize::from(MAX_DATAGRAM) => {
+                self.send_pieces(transmit, segment)
+            }
+            _ => self.socket.try_send(transmit),
+        }
+    }
+
+    fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        self.socket.poll_recv(cx, bufs, meta)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    fn max_transmit_segments(&self) -> usize {
+        self.socket.max_transmit_segments()
+    }
+
+    /// One, whatever the kernel joins to one: all of it together is never more
+    /// than the largest datagram, and quinn reserves memory for each.
+    fn max_receive_segments(&self) -> usize {
+        1
+    }
+
+    fn may_fragment(&self) -> bool {
+        self.socket.may_fragment()
+    }
+}
+
+impl fmt::Debug for Split {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.socket.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A socket with room for so many more calls, and what went through.
+    #[derive(Debug, Default)]
+    struct Narrow {
+        room: Mutex<usize>,
+        sent: Mutex<Vec<(Vec<u8>, Option<usize>)>>,
+    }
+
+    impl AsyncUdpSocket for Narrow {
+        fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
+            unreachable!("nobody waits")
+        }
+
+        fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+            let mut room = self.room.lock().unwrap();
+            *room = room.checked_sub(1).ok_or(io::ErrorKind::WouldBlock)?;
+            let piece = (transmit.contents.to_vec(), transmit.segment_size);
+            self.sent.lock().unwrap().push(piece);
+            Ok(())
+        }
+
+        fn poll_recv(
+            &self,
+            _: &mut Context<'_>,
+            _: &mut [IoSliceMut<'_>],
+            _: &mut [RecvMeta],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn local_addr(&self) -> io::Result<SocketAddr> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+
+    fn batch(contents: &[u8], segment: usize) -> Transmit<'_> {
+        Transmit {
+            destination: ([127, 0, 0, 1], 9).into(),
+            ecn: None,
+            contents,
+            segment_size: Some(segment),
+            src_ip: None,
+        }
+    }
+
+    fn contents(length: usize) -> Vec<u8> {
+        (0..length).map(|at| (at % 251) as u8).collect()
+    }
+
+    #[test]
+    fn what_the_kernel_takes_goes_in_one() {
+        let narrow = Arc::new(Narrow {
+            room: Mutex::new(9),
+            ..Narrow::default()
+        });
+        let split = Split::new(narrow.clone());
+        let bytes = contents(10 * 1452);
+        split.try_send(&batch(&bytes, 1452)).unwrap();
+        assert_eq!(*narrow.sent.lock().unwrap(), [(bytes, Some(1452))]);
+    }
+
+    #[test]
+    fn pieces_are_of_whole_datagrams_and_go_on_where_they_were() {
+        let max = usize::from(MAX_DATAGRAM);
+        // A piece's datagrams; the last datagram may be a short one.
+        for (segment, each) in [(max, 1), (max / 2, 2), (16_384, 3), (9000, 7)] {
+            let narrow = Arc::new(Narrow::default());
+            let split = Split::new(narrow.clone());
+            let bytes = contents(9 * segment + 100);
+            let batch = batch(&bytes, segment);
+            let pieces = bytes.len().div_ceil(each * segment);
+            for round in 0..pieces {
+                *narrow.room.lock().unwrap() = 1;
+                let sent = split.try_send(&batch);
+                assert_eq!(sent.is_ok(), round == pieces - 1, "{sent:?}");
+            }
+            let sent = std::mem::take(&mut *narrow.sent.lock().unwrap());
+            assert_eq!(sent.len(), pieces);
+            for (piece, size) in &sent {
+                assert!(piece.len() <= max, "{}", piece.len());
+                assert_eq!(size.is_some(), piece.len() > segment);
+            }
+            let sent: Vec<u8> = sent.into_iter().flat_map(|(piece, _)| piece).collect();
+            assert!(sent == bytes, "{segment}");
+            // It is done, so the next one begins anew.
+            assert!(split.begun.lock().unwrap().is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn the_kernel_takes_them() {
+        use quinn::Runtime;
+        let bind = || std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (from, to) = (bind(), bind());
+        let socket = quinn::TokioRuntime.wrap_udp_socket(from).unwrap();
+        let split = Arc::new(Split::new(socket));
+        to.set_nonblocking(true).unwrap();
+        let to = tokio::net::UdpSocket::from_std(to).unwrap();
+
+        let segments = split.max_transmit_segments();
+        let bytes = contents(segments.min(5) * 16_384);
+        let mut batch = batch(&bytes, 16_384);
+        batch.destination = to.local_addr().unwrap();
+        let mut poller = Arc::clone(&split).create_io_poller();
+        while let Err(err) = split.try_send(&batch) {
+            assert_eq!(err.kind(), io::ErrorKind::WouldBlock);
+            let writable = std::future::poll_fn(|cx| poller.as_mut().poll_writable(cx));
+            writable.await.unwrap();
+        }
+        let (mut got, mut datagram) = (Vec::new(), vec![0; 1 << 16]);
+        while got.len() < bytes.len() {
+            let count = to.recv(&mut datagram).await.unwrap();
+            assert_eq!(count, 16_384);
+            got.extend_from_slice(&datagram[..count]);
+        }
+        assert!(got == bytes);
+    }
+}
