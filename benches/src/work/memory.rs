@@ -40,6 +40,21 @@ impl Memory {
     }
 }
 
+/// How many connections this process can have the descriptors for, where each
+/// takes two.
+fn conns_of(contender: &str) -> Result<usize> {
+    if contender != "tcp" {
+        return Ok(CONNS);
+    }
+    let limits = std::fs::read_to_string("/proc/self/limits")?;
+    let files = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let files = files.and_then(|line| line.split_whitespace().nth(3));
+    let files = files.and_then(|soft| soft.parse::<usize>().ok());
+    Ok(files.map_or(CONNS, |files| CONNS.min(files.saturating_sub(200) / 2)))
+}
+
 /// Opens a connection that both ends keep.
 pub async fn open<C: Client>(client: &C) -> Result<C::Conn> {
     let mut conn = client.dial().await?;
@@ -49,16 +64,17 @@ pub async fn open<C: Client>(client: &C) -> Result<C::Conn> {
 
 /// Open connections, opened one after another.
 pub async fn conns<C: Contender>(spec: &Spec) -> Result<Vec<Metric>> {
+    let count = conns_of(&spec.contender)?;
     let client = pair::<C>(spec).await?;
     dial::times(&client, 100).await?;
     let before = Memory::now()?;
     let start = Instant::now();
     let mut held = Vec::with_capacity(CONNS);
-    for _ in 0..CONNS {
+    for _ in 0..count {
         held.push(open(&client).await?);
     }
-    let took = start.elapsed().as_secs_f64();
-    let each = (Memory::now()?.resident - before.resident) / CONNS as f64;
+    let took = start.elapsed().as_secs_f64() * CONNS as f64 / count as f64;
+    let each = (Memory::now()?.resident - before.resident) / count as f64;
     // It works as before.
     dial::one(&client, 1).await?;
     drop(held);
@@ -70,6 +86,7 @@ pub async fn conns<C: Contender>(spec: &Spec) -> Result<Vec<Metric>> {
 
 /// The same by 64 openers.
 pub async fn conns_at_once<C: Contender>(spec: &Spec) -> Result<Vec<Metric>> {
+    let count = conns_of(&spec.contender)?;
     let client = Arc::new(pair::<C>(spec).await?);
     dial::times(&*client, 100).await?;
     let mut tasks = JoinSet::new();
@@ -78,7 +95,7 @@ pub async fn conns_at_once<C: Contender>(spec: &Spec) -> Result<Vec<Metric>> {
         let client = Arc::clone(&client);
         tasks.spawn(async move {
             let mut held = Vec::new();
-            for _ in (opener..CONNS).step_by(OPENERS) {
+            for _ in (opener..count).step_by(OPENERS) {
                 held.push(open(&*client).await?);
             }
             anyhow::Ok(held)
@@ -88,7 +105,7 @@ pub async fn conns_at_once<C: Contender>(spec: &Spec) -> Result<Vec<Metric>> {
     while let Some(opened) = tasks.join_next().await {
         held.push(opened??);
     }
-    let took = start.elapsed().as_secs_f64();
+    let took = start.elapsed().as_secs_f64() * CONNS as f64 / count as f64;
     Ok(vec![spec.metric("-seconds", "s", took)])
 }
 
