@@ -82,12 +82,15 @@ impl QuicEngine {
         for endpoint in hosts.into_values() {
             closing.spawn(endpoint.close());
         }
-        let failures: Vec<Failure> = closing
-            .join_all()
-            .await
-            .into_iter()
-            .filter_map(Result::err)
-            .collect();
+        let mut failures = Vec::new();
+        while let Some(closed) = closing.join_next().await {
+            match closed {
+                Ok(closed) => failures.extend(closed.err()),
+                Err(err) if err.is_panic() => std::panic::resume_unwind(err.into_panic()),
+                // The runtime is ending, and all of it with it.
+                Err(_) => {}
+            }
+        }
         Mutex::new(sum(failures))
     }
 }
