@@ -14,7 +14,8 @@ use crate::socket::{Port, Socket, Sockets};
 use crate::sync::lock;
 use crate::{Accept, Addr, Cause, Conn, Failure};
 
-/// The line: dials that wait to be taken, or accepts that wait for dials. Whoever comes second does the taking, so that nobody is woken for it.
+/// The line: dials that wait to be taken, or accepts that wait for dials. Whoever
+/// comes second does the taking, so that nobody is woken for it.
 pub(crate) struct Meeting {
     pub(crate) addr: Addr,
     pub(crate) down: Down,
@@ -95,6 +96,12 @@ impl Waiting {
     }
 }
 
+/// What a dial finds.
+enum Joined<'a> {
+    Accept(Waiting),
+    Line(Place<'a>, oneshot::Receiver<Accept>),
+}
+
 /// Why a dial was not taken.
 enum Taken {
     Gone,
@@ -152,18 +159,10 @@ impl Meeting {
     pub(crate) async fn offer(&self, src: &Addr) -> Result<Accept, Failure> {
         let refused = || Failure::from(Cause::ConnectionRefused);
         self.down.check().map_err(|_| refused())?;
-        let (taken, accept) = oneshot::channel();
-        let mut offer = Offer {
-            src: src.clone(),
-            taken,
-        };
-        let _place = loop {
-            let waiting = match self.enqueue(offer)? {
-                Ok(place) => break place,
-                Err((waiting, same)) => {
-                    offer = same;
-                    waiting
-                }
+        let (_place, accept) = loop {
+            let waiting = match self.join(src)? {
+                Joined::Accept(waiting) => waiting,
+                Joined::Line(place, accept) => break (place, accept),
             };
             match waiting.take(src) {
                 Ok(accept) => return Ok(accept),
@@ -178,21 +177,23 @@ impl Meeting {
         }
     }
 
-    /// Puts the dial in line, unless an accept waits that can take it.
-    fn enqueue(&self, offer: Offer) -> Result<Result<Place<'_>, (Waiting, Offer)>, Failure> {
+    /// Finds an accept that waits, or else puts the dial in line.
+    fn join(&self, src: &Addr) -> Result<Joined<'_>, Failure> {
         let mut queue = lock(&self.queue);
         if let Some((_, waiting)) = queue.accepts.pop_first() {
-            return Ok(Err((waiting, offer)));
+            return Ok(Joined::Accept(waiting));
         }
         if queue.offers.len() >= BACKLOG {
             return Err(Cause::ConnectionRefused.into());
         }
-        let number = queue.number();
-        queue.offers.insert(number, offer);
-        Ok(Ok(Place {
+        let (taken, accept) = oneshot::channel();
+        let (number, src) = (queue.number(), src.clone());
+        queue.offers.insert(number, Offer { src, taken });
+        let place = Place {
             meeting: self,
             number,
-        }))
+        };
+        Ok(Joined::Line(place, accept))
     }
 
     /// Takes the first dial in line, or waits for one; `conn` gets the connection,
