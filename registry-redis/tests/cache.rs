@@ -170,6 +170,7 @@ async fn without_its_connection_nothing_is_remembered() {
     let until = Instant::now() + BOUND;
     while !no_such_host(&dialer.query("a").await) {
         assert!(Instant::now() < until, "a lost connection is not noticed");
+        // What is waited for is in the process under test, which tells nobody.
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     assert!(questions(&server) > before);

@@ -7,12 +7,17 @@
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::{BOUND, Running, start};
 
 /// A failed wait looks so often.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// A command of Docker's that takes longer hangs.
+const LONGEST: Duration = Duration::from_secs(180);
 
 /// A running project.
 pub(crate) struct Project {
@@ -28,9 +33,23 @@ pub(crate) fn stdout(command: &mut Command) -> String {
     String::from_utf8(output.stdout).expect("it wrote text")
 }
 
+/// Runs a command to its end, which comes within [`LONGEST`].
 pub(crate) fn output(command: &mut Command) -> Output {
-    let ran = command.stdin(Stdio::null()).output();
-    ran.unwrap_or_else(|err| panic!("{command:?}: {err}"))
+    let piped = command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let child = piped.stderr(Stdio::piped()).spawn();
+    let child = child.unwrap_or_else(|err| panic!("{command:?}: {err}"));
+    let pid = child.id().to_string();
+    let (ended, end) = mpsc::channel::<()>();
+    let watch = thread::spawn(move || {
+        if end.recv_timeout(LONGEST) == Err(RecvTimeoutError::Timeout) {
+            // What it was doing is in the failure that follows.
+            let _ = Command::new("kill").arg(pid).status();
+        }
+    });
+    let output = child.wait_with_output();
+    drop(ended);
+    watch.join().expect("it does not panic");
+    output.unwrap_or_else(|err| panic!("{command:?}: {err}"))
 }
 
 pub(crate) fn docker(args: &[&str]) -> Command {
@@ -56,7 +75,7 @@ pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) -> Duration {
     let began = Instant::now();
     while !so() {
         assert!(began.elapsed() < BOUND, "not within {BOUND:?}: {what}");
-        std::thread::sleep(LOOK);
+        thread::sleep(LOOK);
     }
     began.elapsed()
 }
@@ -171,7 +190,7 @@ impl Project {
 
 impl Drop for Project {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if thread::panicking() {
             let logs = output(&mut self.compose(&["logs", "--no-color"]));
             eprintln!("{}", String::from_utf8_lossy(&logs.stdout));
         }
@@ -181,13 +200,13 @@ impl Drop for Project {
             let _ = std::fs::remove_file(path);
         }
         // What is left behind fails the test that left it.
-        let left = !down.status.success() && !std::thread::panicking();
+        let left = !down.status.success() && !thread::panicking();
         assert!(!left, "{}", String::from_utf8_lossy(&down.stderr));
         let label = format!("label=com.docker.compose.project={}", self.name);
         for list in [&["ps", "-a"][..], &["network", "ls"], &["volume", "ls"]] {
             let listed = stdout(docker(list).args(["-q", "--filter", &label]));
             assert!(
-                listed.is_empty() || std::thread::panicking(),
+                listed.is_empty() || thread::panicking(),
                 "{list:?}: {listed}"
             );
         }

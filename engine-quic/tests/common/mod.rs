@@ -81,7 +81,8 @@ pub async fn connect(from: &Host, listener: &Listener) -> (Conn, Conn) {
     (dialed.unwrap(), accepted.unwrap().0)
 }
 
-/// Waits until `condition` holds, within the bound of a hang.
+/// Waits until `condition` holds, within the bound of a hang. It looks again and
+/// again, as what it looks at (tasks, descriptors, counters) tells nobody.
 pub async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let waiting = async {
         while !condition() {

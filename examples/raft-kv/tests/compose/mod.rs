@@ -152,6 +152,7 @@ impl Environment {
             Ok(child) => child,
             Err(err) => return eprintln!("{command:?}: {err}"),
         };
+        // The standard library has no wait with a bound.
         let deadline = Instant::now() + COMMAND;
         while Instant::now() < deadline {
             match child.try_wait() {
@@ -284,7 +285,8 @@ impl Running {
     }
 }
 
-/// Looks again and again until there is something to see.
+/// Looks again and again until there is something to see: what happens in the
+/// containers tells nobody out here.
 pub async fn until<T>(what: &str, bound: Duration, look: impl AsyncFn() -> Option<T>) -> T {
     let looking = async {
         loop {
