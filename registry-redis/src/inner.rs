@@ -15,6 +15,7 @@ use crate::clock::Moment;
 use crate::entry::Entry;
 use crate::keys::{self, Keys};
 use crate::link::Link;
+use crate::memory;
 use crate::names::{Announcement, Lease, Names};
 use crate::script::{Holding, Owner};
 use crate::terms::Terms;
@@ -75,6 +76,7 @@ impl Inner {
         match self.verdicts(answer, 1)?[..] {
             [Verdict::Ours] => {
                 claim.keep(hostdata, held);
+                memory::changed_here(&[self.keys.host(hostname)]);
                 Ok(())
             }
             _ => {
@@ -199,7 +201,7 @@ impl Inner {
                     Err(unanswered) => Err(unanswered.failure.clone()),
                 };
                 match answer {
-                    Ok(()) => names.iter().for_each(|name| self.names.freed(name)),
+                    Ok(()) => self.freed(names),
                     Err(why) => not_freed
                         .get_or_insert_with(|| NotFreed::new(why))
                         .hostnames
@@ -208,6 +210,12 @@ impl Inner {
             }
         }
         not_freed.map_or(Ok(()), Err)
+    }
+
+    fn freed(&self, names: &[Announcement]) {
+        names.iter().for_each(|name| self.names.freed(name));
+        let keys: Vec<_> = names.iter().map(|(name, _)| self.keys.host(name)).collect();
+        memory::changed_here(&keys);
     }
 }
 

@@ -4,7 +4,6 @@
 //! promise to take back.
 
 use redis::{Pipeline, Value};
-use tokio::task::yield_now;
 use tokio::time::Instant;
 
 use crate::link::{Answered, Link, Unanswered};
@@ -13,15 +12,10 @@ impl Link {
     /// The value of a key, remembered or asked for; an error of the server's is
     /// a failure.
     pub(crate) async fn read(&self, until: Instant, key: &str) -> Result<Value, Unanswered> {
-        if self.memory().recall(key).is_some() {
-            // What has arrived is to be heard first: within one process, a name
-            // that was seen to be freed must not be found any more.
-            yield_now().await;
-            if let Some(value) = self.memory().recall(key) {
-                return Ok(Value::BulkString(value));
-            }
+        match self.memory().recall(key) {
+            Some(value) => Ok(Value::BulkString(value)),
+            None => self.read_anew(until, key).await,
         }
-        self.read_anew(until, key).await
     }
 
     /// The same, past any memory.

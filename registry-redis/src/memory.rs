@@ -10,9 +10,13 @@
 //! it arrives, but an answer is put in later, by the task that asked. Between
 //! the two lies the [`Ask`]: a push that arrives while a key is being asked for
 //! takes the ask away, and its answer is not remembered.
+//!
+//! A push must be read before it is heard. Within one process that would be too
+//! late for somebody who saw a name freed and looks for it at once: so what one
+//! registry changes, all memories of its process are told ([`changed_here`]).
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use redis::{PushInfo, PushKind, Value};
@@ -31,7 +35,28 @@ pub(crate) struct Memory {
     lifetime: Duration,
     /// A plain lock: held for map operations only, by callers and by the
     /// connection's task.
-    table: Mutex<Table>,
+    table: Arc<Mutex<Table>>,
+}
+
+/// The memories of this process. Never locked together with one.
+static HERE: Mutex<Vec<Weak<Mutex<Table>>>> = Mutex::new(Vec::new());
+
+/// The server has confirmed that a registry of this process changed the keys: no
+/// memory here knows them any more. One of another server may have such a key
+/// too, and asks once more for it.
+pub(crate) fn changed_here(keys: &[String]) {
+    let memories = locked(&HERE).clone();
+    for table in memories.iter().filter_map(Weak::upgrade) {
+        let mut table = locked(&table);
+        for key in keys {
+            table.slots.remove(key.as_bytes());
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Every change is whole even after a panic elsewhere.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[derive(Default)]
@@ -51,10 +76,11 @@ enum Slot {
 
 impl Memory {
     pub(crate) fn new(lifetime: Duration) -> Memory {
-        Memory {
-            lifetime,
-            table: Mutex::default(),
-        }
+        let table = Arc::default();
+        let mut here = locked(&HERE);
+        here.retain(|memory| memory.strong_count() > 0);
+        here.push(Arc::downgrade(&table));
+        Memory { lifetime, table }
     }
 
     /// Whether anything is ever remembered.
@@ -130,8 +156,7 @@ impl Memory {
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        // Every change is whole even after a panic elsewhere.
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.table)
     }
 }
 
@@ -252,6 +277,19 @@ mod tests {
             kind: PushKind::Disconnection,
             data: Vec::new(),
         }
+    }
+
+    #[test]
+    fn what_changes_here_no_memory_of_the_process_knows() {
+        let (one, other) = (memory(), memory());
+        one.ask("here").answered(1, b"x");
+        other.ask("there").answered(1, b"y");
+        let asking = other.ask("here");
+        changed_here(&["here".to_owned()]);
+        asking.answered(1, b"old");
+        assert_eq!(recall(&one, "here"), None);
+        assert_eq!(recall(&other, "here"), None);
+        assert_eq!(recall(&other, "there").as_deref(), Some("y"));
     }
 
     #[tokio::test(start_paused = true)]
