@@ -11,7 +11,7 @@ use virtnet_core::{Addr, Cause, Failure, Notifier};
 use crate::hostdata::Advertised;
 use crate::socket::Bind;
 use crate::tls::Trust;
-use crate::{Identity, QuicEngine, Stats};
+use crate::{Identity, QuicEngine, Stats, Tuning};
 
 /// Longest of all durations: 30 days.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -41,6 +41,7 @@ pub struct QuicConfig {
     pub(crate) keep_alive: Duration,
     pub(crate) pool_idle: Duration,
     pub(crate) max_handshakes: usize,
+    pub(crate) tuning: Tuning,
 }
 
 impl QuicConfig {
@@ -58,6 +59,7 @@ impl QuicConfig {
             keep_alive: Duration::from_secs(3),
             pool_idle: Duration::from_secs(60),
             max_handshakes: 256,
+            tuning: Tuning::default(),
         }
     }
 
@@ -152,6 +154,12 @@ impl QuicConfig {
         self
     }
 
+    /// Sizes that trade memory for speed; the defaults are good ones.
+    pub fn tuning(mut self, tuning: Tuning) -> QuicConfig {
+        self.tuning = tuning;
+        self
+    }
+
     /// Checks everything, and derives what hosts of `network` need to prove
     /// their names.
     ///
@@ -175,6 +183,7 @@ impl QuicConfig {
 
     fn check(&self) -> Result<(), Failure> {
         self.bind.check()?;
+        self.tuning.check()?;
         let invalid = |problem: String| Err(Failure::wrap(Cause::Other, problem));
         for (name, value) in [
             ("dial timeout", self.dial_timeout),

@@ -18,7 +18,7 @@ use crate::hostdata::Place;
 use crate::pool::{Key, Lease};
 use crate::stream::{Held, Unsettled};
 use crate::tls::dns_name_of;
-use crate::transport::StreamCode;
+use crate::transport::{self, StreamCode};
 
 /// Why a try on a connection failed, and whether another connection may help.
 struct Failed {
@@ -151,9 +151,10 @@ impl Inner {
         target: Target<'_>,
         until: Instant,
     ) -> Result<Connection, Failure> {
+        let config = transport::client(self.client.clone(), &self.config, addr);
         let connecting = self
             .quinn
-            .connect_with(self.client.clone(), addr, name)
+            .connect_with(config, addr, name)
             .map_err(|err| Failure::other(format!("cannot connect to {target}: {err}")))?;
         match timeout_at(until, connecting).await {
             Ok(Ok(conn)) => Ok(conn),

@@ -5,7 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::ClientConfig;
+use quinn::ServerConfig;
+use quinn::crypto::rustls::QuicClientConfig;
 use tokio::time::timeout;
 use virtnet_core::{Cause, Failure, Notifier};
 
@@ -32,7 +33,8 @@ pub(crate) struct Inner {
     pub(crate) notifier: Notifier,
     pub(crate) stats: Stats,
     pub(crate) quinn: quinn::Endpoint,
-    pub(crate) client: ClientConfig,
+    pub(crate) client: Arc<QuicClientConfig>,
+    pub(crate) server: ServerConfig,
     pub(crate) families: Families,
     pub(crate) pool: Arc<Pool>,
     pub(crate) clogged: Clogged,
@@ -53,12 +55,15 @@ impl Endpoint {
     ) -> Result<(Endpoint, String), Failure> {
         let config = &prepared.config;
         let tls = prepared.trust.host(hostname)?;
-        let (socket, families) = config.bind.socket()?;
+        let (socket, families) = config
+            .bind
+            .socket(config.tuning.socket_buffer, &prepared.stats)?;
         let (tasks, clogged) = (Tasks::new(), Clogged::default());
         let unmade = |err| Failure::other(format!("cannot start an endpoint: {err}"));
+        let server = transport::server(tls.server);
         let quinn = quinn::Endpoint::new(
             reset::endpoint_config(tls.reset_key, tls.random),
-            Some(transport::server(&tls, config)),
+            Some(server.clone()),
             socket,
             OwnedTasks::runtime(&tasks),
         )
@@ -70,7 +75,8 @@ impl Endpoint {
             config: config.clone(),
             notifier: notifier.clone(),
             stats: prepared.stats.clone(),
-            client: transport::client(&tls, config),
+            client: tls.client,
+            server,
             pool: Pool::new(tasks.clone(), clogged.clone(), config.pool_idle),
             quinn,
             families,

@@ -19,7 +19,7 @@ use crate::slots::{Slot, Slots};
 use crate::stats::count;
 use crate::stream::{Held, Unsettled};
 use crate::tls::{dns_name_of, proves};
-use crate::transport::{CloseCode, StreamCode};
+use crate::transport::{self, CloseCode, StreamCode};
 
 /// Takes what comes in until the endpoint is closed. When it ends by itself,
 /// which is when its socket fails, the network is down.
@@ -60,7 +60,8 @@ pub(crate) async fn accept_loop(host: Arc<Inner>) {
 /// connection is closed.
 async fn serve(host: Arc<Inner>, incoming: Incoming, permit: OwnedSemaphorePermit) {
     let from = incoming.remote_address();
-    let connected = async { incoming.accept()?.await };
+    let config = transport::server_to(&host.server, &host.config, from);
+    let connected = async { incoming.accept_with(Arc::new(config))?.await };
     let conn = match timeout(host.config.handshake_timeout, connected).await {
         Ok(Ok(conn)) => conn,
         failed => {

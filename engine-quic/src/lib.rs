@@ -59,8 +59,9 @@
 //! given up after [`idle_timeout`](QuicConfig::idle_timeout); closing delivers
 //! what was written for [`drain_timeout`](QuicConfig::drain_timeout) at most.
 //! A reader may lag 8 MiB behind, and one that stopped holds up no other stream;
-//! what is on its way to a peer, 2 MiB at the most, all streams to it share. A
-//! connection that is cut is an error for the reader, never end-of-file.
+//! what is on its way to a peer, 2 MiB at the most, all streams to it share
+//! ([`Tuning`] changes either). A connection that is cut is an error for the
+//! reader, never end-of-file.
 
 mod authority;
 mod clogged;
@@ -74,6 +75,7 @@ mod handshake;
 mod hostdata;
 mod identity;
 mod incoming;
+mod path;
 mod pool;
 mod reset;
 mod secret;
@@ -85,9 +87,11 @@ mod stream;
 mod tasks;
 mod tls;
 mod transport;
+mod tuning;
 
 pub use config::{Prepared, QuicConfig};
 pub use engine::QuicEngine;
 pub use identity::{Identity, dns_name};
 pub use secret::{Secret, SecretError};
-pub use stats::{Stats, StatsSnapshot};
+pub use stats::{SocketBuffers, Stats, StatsSnapshot};
+pub use tuning::Tuning;

@@ -10,9 +10,7 @@ use std::net::{SocketAddr, UdpSocket};
 use socket2::{Domain, Protocol, Socket, Type};
 use virtnet_core::Failure;
 
-/// What is asked of the kernel for each direction of the socket, in bytes. With
-/// the usual 208 KiB bursts of handshakes lose packets.
-const SOCKET_BUFFER: usize = 4 << 20;
+use crate::{SocketBuffers, Stats};
 
 /// What a UDP socket can send to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,8 +67,12 @@ impl Bind {
         Err(Failure::other(format!("cannot bind {self}: {problem}")))
     }
 
-    /// Binds the lowest port that is free.
-    pub(crate) fn socket(&self) -> Result<(UdpSocket, Families), Failure> {
+    /// Binds the lowest port that is free, and asks for buffers of `buffer` bytes.
+    pub(crate) fn socket(
+        &self,
+        buffer: usize,
+        stats: &Stats,
+    ) -> Result<(UdpSocket, Families), Failure> {
         let failed = |why: &dyn fmt::Display| {
             Failure::other(format!("cannot bind UDP address {self}: {why}"))
         };
@@ -78,7 +80,10 @@ impl Bind {
         for port in self.first.port()..=self.last {
             addr.set_port(port);
             match bind(addr) {
-                Ok(bound) => return Ok(bound),
+                Ok((socket, families)) => {
+                    stats.granted(ask(&socket, buffer));
+                    return Ok((socket.into(), families));
+                }
                 Err(err) if err.kind() == io::ErrorKind::AddrInUse && self.is_range() => {}
                 Err(err) if self.is_range() => return Err(failed(&format!("port {port}: {err}"))),
                 Err(err) => return Err(failed(&err)),
@@ -90,7 +95,7 @@ impl Bind {
 
 /// Binds one socket; one bound to all IPv6 addresses serves IPv4 too where the
 /// system allows it.
-fn bind(addr: SocketAddr) -> io::Result<(UdpSocket, Families)> {
+fn bind(addr: SocketAddr) -> io::Result<(Socket, Families)> {
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
     let both = addr.is_ipv6() && addr.ip().is_unspecified();
     let families = Families {
@@ -99,17 +104,19 @@ fn bind(addr: SocketAddr) -> io::Result<(UdpSocket, Families)> {
     };
     socket.bind(&addr.into())?;
     socket.set_nonblocking(true)?;
+    Ok((socket, families))
+}
+
+/// Asks for buffers of `asked` bytes for each direction.
+fn ask(socket: &Socket, asked: usize) -> SocketBuffers {
     // What the kernel grants is its business; less only costs speed.
-    let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
-    let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
-    tracing::debug!(
-        %addr,
-        receive = socket.recv_buffer_size().unwrap_or(0),
-        send = socket.send_buffer_size().unwrap_or(0),
-        asked = SOCKET_BUFFER,
-        "socket buffers granted"
-    );
-    Ok((socket.into(), families))
+    let _ = socket.set_recv_buffer_size(asked);
+    let _ = socket.set_send_buffer_size(asked);
+    SocketBuffers {
+        asked,
+        receive: socket.recv_buffer_size().unwrap_or(0),
+        send: socket.send_buffer_size().unwrap_or(0),
+    }
 }
 
 #[cfg(test)]
@@ -133,9 +140,12 @@ mod tests {
     fn the_lowest_free_port_of_a_range_is_taken() {
         let (kept, range) = two_ports();
         let port = |bound: &(UdpSocket, Families)| bound.0.local_addr().unwrap().port();
-        let second = range.socket().unwrap();
+        let second = range.socket(1 << 16, &Stats::default()).unwrap();
         assert_eq!(port(&second), range.last);
-        let err = range.socket().unwrap_err().to_string();
+        let err = range
+            .socket(1 << 16, &Stats::default())
+            .unwrap_err()
+            .to_string();
         let text = format!(
             "cannot bind UDP address 127.0.0.1:{}-{}: all ports of the range are taken",
             range.first.port(),
@@ -143,7 +153,10 @@ mod tests {
         );
         assert_eq!(err, text);
         drop(kept);
-        assert_eq!(port(&range.socket().unwrap()), range.first.port());
+        assert_eq!(
+            port(&range.socket(1 << 16, &Stats::default()).unwrap()),
+            range.first.port()
+        );
     }
 
     #[test]
@@ -154,7 +167,10 @@ mod tests {
             first,
             last: 65_535,
         };
-        let err = range.socket().unwrap_err().to_string();
+        let err = range
+            .socket(1 << 16, &Stats::default())
+            .unwrap_err()
+            .to_string();
         let text = "cannot bind UDP address 192.0.2.1:1024-65535: ";
         assert!(err.starts_with(text) && !err.contains("taken"), "{err}");
     }

@@ -2,8 +2,8 @@
 //!
 //! Owns the counters. Never decides to refuse.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 use crate::frame::{FrameError, Refusal};
 
@@ -34,7 +34,47 @@ macro_rules! counters {
 
 /// A view of an engine's counters, which outlives the engine.
 #[derive(Debug, Clone, Default)]
-pub struct Stats(pub(crate) Arc<Counters>);
+pub struct Stats(pub(crate) Arc<Counters>, Arc<OnceLock<SocketBuffers>>);
+
+/// What the kernel granted of a UDP socket's buffers, in bytes.
+///
+/// Linux grants no more than `net.core.rmem_max` and `net.core.wmem_max`, and
+/// reports twice what it granted, as its own bookkeeping takes the other half.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SocketBuffers {
+    /// What was asked for, for each direction.
+    pub asked: usize,
+    /// For what has arrived and was not read yet.
+    pub receive: usize,
+    /// For what was not sent yet.
+    pub send: usize,
+}
+
+impl Stats {
+    /// What the first host's UDP socket was granted, and so every other's; `None`
+    /// before there is one. Less than what was asked for is also logged, once.
+    pub fn socket_buffers(&self) -> Option<SocketBuffers> {
+        self.1.get().copied()
+    }
+
+    pub(crate) fn granted(&self, buffers: SocketBuffers) {
+        let SocketBuffers {
+            asked,
+            receive,
+            send,
+        } = buffers;
+        if self.1.set(buffers).is_ok() && receive.min(send) < asked {
+            tracing::info!(
+                asked,
+                receive,
+                send,
+                "small UDP buffers: bursts may lose datagrams; \
+                 net.core.rmem_max and net.core.wmem_max allow larger ones"
+            );
+        }
+    }
+}
 
 counters! {
     /// QUIC handshakes refused because too many were under way.

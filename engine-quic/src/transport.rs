@@ -1,15 +1,16 @@
-//! How QUIC is tuned: windows, limits, timers, and the codes of what ends early.
+//! What QUIC is told: windows, limits, timers, and the codes of what ends early.
 //!
 //! Owns the transport configurations. Never decides whom to trust or what a
 //! stream carries.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::{ClientConfig, IdleTimeout, MtuDiscoveryConfig, ServerConfig, TransportConfig, VarInt};
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::{ClientConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt};
 
-use crate::QuicConfig;
-use crate::tls::HostTls;
+use crate::{QuicConfig, path};
 
 /// How many streams a peer may have open at first. Each allowed stream costs
 /// memory at once, so the limit grows with use ([`crate::slots`]).
@@ -19,69 +20,68 @@ pub(crate) const FIRST_STREAMS: u32 = 128;
 /// so that the limit never stands in the way of a connection.
 pub(crate) const MAX_STREAMS: u32 = 1 << 16;
 
-/// What one stream's reader may lag behind, in bytes. The window is per stream
-/// only: a connection's window would let one unread stream stall the others.
-const STREAM_WINDOW: u32 = 8 << 20;
-
-/// What is kept for retransmission per connection, in bytes; more is slower.
-const SEND_WINDOW: u64 = 2 << 20;
-
-/// The largest datagrams that are tried, in bytes: what a jumbo frame carries, of
-/// 9,000 bytes with the headers of IPv4 and UDP. Loopback and the links between
-/// containers take larger ones, but whatever is tried counts as under way: one that
-/// fills the first congestion window, of about 12,000 bytes, holds up the first
-/// dial by a round trip and more.
-const LARGEST_DATAGRAM: u16 = 9000 - 20 - 8;
-
 /// Handshakes that may wait for the accept loop, and what they may buffer: it
 /// takes them at once.
 const MAX_INCOMING: usize = 256;
 const INCOMING_BUFFER: u64 = 16 << 10;
 const INCOMING_BUFFERS: u64 = 1 << 20;
 
-fn transport(config: &QuicConfig) -> TransportConfig {
+fn transport(config: &QuicConfig, peer: SocketAddr) -> TransportConfig {
+    let tuning = &config.tuning;
     // QUIC starts its clock again with the first packet that it sends after the
     // last that it heard, and a keep-alive is one.
     let silence = config.idle_timeout - config.keep_alive;
     let idle = u32::try_from(silence.as_millis()).unwrap_or(u32::MAX);
-    // Begins with the 1,200 bytes that every path takes (RFC 9000, section 14),
-    // and searches.
-    let mut mtu = MtuDiscoveryConfig::default();
-    mtu.upper_bound(LARGEST_DATAGRAM);
+    let search = path::search(peer, tuning.largest_datagram);
     let mut transport = TransportConfig::default();
     transport
         .max_concurrent_bidi_streams(VarInt::from_u32(0))
         // The one before the goodbye: nobody reads it ([`crate::clogged`]).
         .max_concurrent_uni_streams(VarInt::from_u32(1))
         .datagram_receive_buffer_size(None)
+        // Per stream only: a connection's window would let one unread stream stall
+        // the others.
         .receive_window(VarInt::MAX)
-        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
-        .send_window(SEND_WINDOW)
+        .stream_receive_window(VarInt::from_u32(tuning.stream_window))
+        .send_window(tuning.send_window)
         .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(idle))))
         .keep_alive_interval(Some(config.keep_alive))
-        .mtu_discovery_config(Some(mtu));
+        .mtu_discovery_config(Some(search));
     transport
 }
 
-/// For connections that this side opened; only it opens streams on them.
-pub(crate) fn client(tls: &HostTls, config: &QuicConfig) -> ClientConfig {
-    let transport = transport(config);
-    let mut client = ClientConfig::new(tls.client.clone());
-    client.transport_config(Arc::new(transport));
+/// For a connection that this side opens to `peer`; only it opens streams on it.
+pub(crate) fn client(
+    tls: Arc<QuicClientConfig>,
+    config: &QuicConfig,
+    peer: SocketAddr,
+) -> ClientConfig {
+    let mut client = ClientConfig::new(tls);
+    client.transport_config(Arc::new(transport(config, peer)));
     client
 }
 
-/// For connections that a peer opened.
-pub(crate) fn server(tls: &HostTls, config: &QuicConfig) -> ServerConfig {
-    let mut transport = transport(config);
-    transport.max_concurrent_bidi_streams(VarInt::from_u32(FIRST_STREAMS));
-    let mut server = ServerConfig::with_crypto(tls.server.clone());
+/// For connections that peers open: what does not depend on where they come from.
+pub(crate) fn server(tls: Arc<QuicServerConfig>) -> ServerConfig {
+    let mut server = ServerConfig::with_crypto(tls);
     server
-        .transport_config(Arc::new(transport))
         .migration(false)
         .max_incoming(MAX_INCOMING)
         .incoming_buffer_size(INCOMING_BUFFER)
         .incoming_buffer_size_total(INCOMING_BUFFERS);
+    server
+}
+
+/// For a connection that `peer` opens.
+pub(crate) fn server_to(
+    server: &ServerConfig,
+    config: &QuicConfig,
+    peer: SocketAddr,
+) -> ServerConfig {
+    let mut transport = transport(config, peer);
+    transport.max_concurrent_bidi_streams(VarInt::from_u32(FIRST_STREAMS));
+    let mut server = server.clone();
+    server.transport_config(Arc::new(transport));
     server
 }
 
