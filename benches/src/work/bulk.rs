@@ -3,12 +3,10 @@
 //! Owns the clock, which runs from the first write until the server has said how
 //! much it read. Never counts what the client alone believes.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
 use crate::contender::{Client, Contender, Stream, pair};
@@ -26,8 +24,7 @@ async fn announce<C: Client>(client: &C, total: u64) -> Result<C::Conn> {
     Ok(conn)
 }
 
-async fn timed(conn: &mut impl Stream, total: u64) -> Result<Duration> {
-    let start = Instant::now();
+async fn timed(conn: &mut impl Stream, total: u64, start: Instant) -> Result<Duration> {
     conn.send(total).await?;
     let heard = conn.read_u64().await?;
     let took = start.elapsed();
@@ -43,26 +40,24 @@ pub async fn one<C: Contender>(spec: &Spec) -> Result<Vec<Metric>> {
     let total = spec.size(1 << 30, 256 << 20);
     let client = pair::<C>(spec).await?;
     let mut conn = announce(&client, total).await?;
-    let took = timed(&mut conn, total).await?;
+    let took = timed(&mut conn, total, Instant::now()).await?;
     Ok(vec![spec.metric("", "MB/s", speed(total, took))])
 }
 
-/// All start at the same time; the total is until the last has ended.
+/// All by one clock, so that who has to wait for its turn is slow; the total is
+/// until the last has ended.
 pub async fn many<C: Contender>(spec: &Spec) -> Result<Vec<Metric>> {
     let each = spec.size(1 << 30, 256 << 20) / CONNS as u64;
     let client = pair::<C>(spec).await?;
-    let barrier = Arc::new(Barrier::new(CONNS + 1));
-    let mut tasks = JoinSet::new();
+    let mut conns = Vec::new();
     for _ in 0..CONNS {
-        let mut conn = announce(&client, each).await?;
-        let barrier = Arc::clone(&barrier);
-        tasks.spawn(async move {
-            barrier.wait().await;
-            timed(&mut conn, each).await
-        });
+        conns.push(announce(&client, each).await?);
     }
-    barrier.wait().await;
+    let mut tasks = JoinSet::new();
     let start = Instant::now();
+    for mut conn in conns {
+        tasks.spawn(async move { timed(&mut conn, each, start).await });
+    }
     let mut speeds = Vec::new();
     while let Some(took) = tasks.join_next().await {
         speeds.push(speed(each, took??));
