@@ -63,7 +63,7 @@ fn table(rows: &[Row], work: &str) -> String {
     for row in &of_work {
         let times = match ours {
             Some(ours) if row.contender != "virtnet" => {
-                format!("× {}", number(ours.median / row.median))
+                format!("× {}", number(ours.ratio(row)))
             }
             _ => String::new(),
         };

@@ -15,6 +15,9 @@ pub struct Row {
     pub median: f64,
     pub min: f64,
     pub max: f64,
+    /// The value of each round.
+    #[serde(default)]
+    pub rounds: Vec<f64>,
 }
 
 /// The value below which a share of `values` lies; they are sorted by it.
@@ -51,13 +54,33 @@ impl Row {
             median: median(values),
             min: values.iter().copied().fold(f64::INFINITY, f64::min),
             max: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+            rounds: values.to_vec(),
         }
+    }
+
+    /// How many times the other it is: the median over the rounds of the ratio
+    /// within a round, since what happens to the machine happens to both. Where
+    /// a round is missing, the ratio of the medians.
+    pub fn ratio(&self, other: &Row) -> f64 {
+        if self.rounds.is_empty() || self.rounds.len() != other.rounds.len() {
+            return self.median / other.median;
+        }
+        let both = self.rounds.iter().zip(&other.rounds);
+        median(&both.map(|(one, other)| one / other).collect::<Vec<_>>())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ratios_are_within_rounds() {
+        let row = |rounds: &[f64]| Row::of("bulk", "virtnet", "MB/s", rounds);
+        let (fast, slow) = (row(&[2.0, 8.0, 30.0]), row(&[1.0, 4.0, 10.0]));
+        assert_eq!(fast.ratio(&slow), 2.0);
+        assert_eq!(fast.ratio(&row(&[1.0, 4.0])), 3.2);
+    }
 
     #[test]
     fn medians_and_percentiles() {
