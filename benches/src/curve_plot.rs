@@ -59,7 +59,7 @@ pub fn draw(rows: &[Row], work: &str, axis: &str) -> Option<String> {
     let axes = Axes::of(&lines);
     let mut svg = Svg::new(WIDTH, HEIGHT);
     svg.bold((16.0, 24.0), 16.0, &format!("dial, by {axis}"));
-    let about = "p50 of a dial with request and reply (µs; less is better)";
+    let about = "p50 of a dial, until it was taken (µs; less is better)";
     svg.text((16.0, 44.0), "start", 12.5, "#4b5563", about);
     grid(&mut svg, &axes, &lines);
     let middle = (LEFT + WIDTH - RIGHT) / 2.0;

@@ -106,7 +106,7 @@ impl Running<'_> {
             }
             for contender in &contenders {
                 match self.cell(work, contender).await {
-                    Ok(metrics) => self.add(contender, metrics),
+                    Ok(metrics) => self.add(metrics),
                     Err(err) => {
                         self.failed += 1;
                         eprintln!("{} of {contender} failed: {err:#}", work.name);
@@ -121,14 +121,14 @@ impl Running<'_> {
         eprintln!("{clear}{}: {rounds} rounds, {took:.1} s", work.name);
     }
 
-    fn add(&mut self, contender: &str, metrics: Vec<Metric>) {
+    fn add(&mut self, metrics: Vec<Metric>) {
         for metric in metrics {
-            let is_it = |s: &&mut Series| s.work == metric.work && s.contender == contender;
+            let is_it = |s: &&mut Series| s.work == metric.work && s.contender == metric.contender;
             match self.series.iter_mut().find(is_it) {
                 Some(series) => series.values.push(metric.value),
                 None => self.series.push(Series {
                     work: metric.work,
-                    contender: contender.to_owned(),
+                    contender: metric.contender,
                     unit: metric.unit,
                     values: vec![metric.value],
                 }),

@@ -26,6 +26,9 @@ pub enum Mode {
     Echo,
     /// Replies to one request, and keeps the connection if it says so.
     Reply,
+    /// The same; but where a dial confirms, keeps each connection without a
+    /// request.
+    Keep,
 }
 
 impl Mode {
@@ -34,6 +37,7 @@ impl Mode {
         match work {
             "bulk" | "bulk64" => Mode::Sink,
             "pingpong" => Mode::Echo,
+            "conns" | "conns-at-once" => Mode::Keep,
             _ => Mode::Reply,
         }
     }
@@ -42,28 +46,58 @@ impl Mode {
 /// A server's behaviour, and the connections that it keeps.
 pub struct Service<S> {
     mode: Mode,
-    held: Mutex<Vec<S>>,
+    /// None once they are answered.
+    held: Mutex<Option<Vec<S>>>,
 }
 
 impl<S: Stream> Service<S> {
     pub fn new(mode: Mode) -> Service<S> {
-        let held = Mutex::new(Vec::new());
+        let held = Mutex::new(Some(Vec::new()));
         Service { mode, held }
     }
 
     /// Serves one connection to its end. What goes wrong the client notices,
-    /// which checks each answer.
+    /// which checks each answer; one that ends without a request was dialed
+    /// for the dial alone.
     pub async fn handle(&self, mut conn: S) {
         let kept = match self.mode {
             Mode::Sink => sink(&mut conn).await.map(|()| false),
             Mode::Echo => echo(&mut conn).await.map(|()| false),
-            Mode::Reply => reply(&mut conn).await,
+            Mode::Keep if S::CONFIRMS => Ok(true),
+            Mode::Reply | Mode::Keep => reply(&mut conn).await,
         };
-        if let Ok(true) = kept {
-            let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-            held.push(conn);
+        if let Ok(true) = kept
+            && let Some(conn) = self.hold(conn)
+        {
+            answer(conn).await;
         }
     }
+
+    /// Returns the connection if it is not to be held but answered.
+    fn hold(&self, conn: S) -> Option<S> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *held {
+            Some(held) => {
+                held.push(conn);
+                None
+            }
+            None => Some(conn),
+        }
+    }
+
+    /// From now on each connection that is kept replies to a request more.
+    /// Before, they have no tasks, whose memory would count as theirs.
+    pub fn answer_all(&self) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        for conn in held.take().into_iter().flatten() {
+            tokio::spawn(answer(conn));
+        }
+    }
+}
+
+async fn answer(mut conn: impl Stream) {
+    // The client notices.
+    let _ = reply(&mut conn).await;
 }
 
 async fn sink(conn: &mut impl Stream) -> Result<()> {

@@ -35,10 +35,19 @@ impl Spec {
         if self.quick { quick } else { full }
     }
 
+    /// A number of another contender that was measured in the same process.
+    pub fn metric_of(&self, contender: &str, unit: &str, value: f64) -> Metric {
+        Metric {
+            contender: contender.to_owned(),
+            ..self.metric("", unit, value)
+        }
+    }
+
     /// A number that belongs to this work.
     pub fn metric(&self, suffix: &str, unit: &str, value: f64) -> Metric {
         Metric {
             work: format!("{}{suffix}", self.work),
+            contender: self.contender.clone(),
             unit: unit.to_owned(),
             value,
         }
@@ -60,6 +69,7 @@ pub fn is_two_processes(work: &str) -> bool {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Metric {
     pub work: String,
+    pub contender: String,
     pub unit: String,
     pub value: f64,
 }

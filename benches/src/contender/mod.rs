@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::service::Service;
+use crate::service::{Mode, Service};
 use crate::spec::Spec;
 
 pub mod chunks;
@@ -26,6 +26,10 @@ pub const CALL: usize = 64 << 10;
 
 /// A connection of any contender.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// Whether a dial returns only when the other side's application takes the
+    /// connection. Where it doesn't, a request and its reply are needed to know.
+    const CONFIRMS: bool = false;
+
     /// Writes `total` bytes and ends its direction.
     fn send(&mut self, total: u64) -> impl Future<Output = Result<()>> + Send {
         async move {
@@ -93,24 +97,30 @@ pub trait Contender: 'static {
 /// A contender's two sides as tasks of this process, or the client alone where
 /// the server is another one.
 pub async fn pair<C: Contender>(spec: &Spec) -> Result<C::Client> {
-    let ticket = match &spec.ticket {
-        Some(ticket) => ticket.clone(),
-        None => {
-            let (server, ticket) = C::Server::start(spec).await?;
-            serve::<C>(spec, server);
-            ticket
-        }
-    };
-    C::Client::join(spec, &ticket).await
+    match &spec.ticket {
+        Some(ticket) => C::Client::join(spec, ticket).await,
+        None => Ok(with_service::<C>(spec).await?.0),
+    }
+}
+
+/// What the server of a contender does with its connections.
+pub type ServiceOf<C> = Service<<<C as Contender>::Server as Server>::Conn>;
+
+/// Both sides as tasks of this process, and what the server has.
+pub async fn with_service<C: Contender>(spec: &Spec) -> Result<(C::Client, Arc<ServiceOf<C>>)> {
+    let (server, ticket) = C::Server::start(spec).await?;
+    let service = serve::<C>(spec, server);
+    Ok((C::Client::join(spec, &ticket).await?, service))
 }
 
 /// Starts to serve what the work is about.
-pub fn serve<C: Contender>(spec: &Spec, server: C::Server) {
-    let mode = crate::service::Mode::of(spec.base());
-    let serving = server.serve(Arc::new(Service::new(mode)));
+pub fn serve<C: Contender>(spec: &Spec, server: C::Server) -> Arc<ServiceOf<C>> {
+    let service = Arc::new(Service::new(Mode::of(spec.base())));
+    let serving = server.serve(Arc::clone(&service));
     tokio::spawn(async move {
         if let Err(err) = serving.await {
             eprintln!("the server ended: {err:#}");
         }
     });
+    service
 }

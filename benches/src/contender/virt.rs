@@ -21,7 +21,9 @@ impl<const ACCEPTS: usize> Contender for Virtnet<ACCEPTS> {
     type Client = VirtClient;
 }
 
-impl Stream for Conn {}
+impl Stream for Conn {
+    const CONFIRMS: bool = true;
+}
 
 /// Joins the network of the measurement; all members share the secret.
 pub async fn join(spec: &Spec, secret: &str) -> Result<SubNetwork> {

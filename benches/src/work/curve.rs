@@ -4,8 +4,9 @@
 
 use anyhow::Result;
 
-use super::{dial, memory};
+use super::dial::{self, Until};
 use crate::contender::{Client, Contender, pair};
+use crate::service::request_kept;
 use crate::spec::{Metric, Spec};
 use crate::stats::percentile;
 
@@ -15,7 +16,7 @@ pub const CONNS: &[usize] = &[10, 100, 1_000, 10_000];
 pub const HOSTS: &[usize] = &[10, 100, 1_000];
 
 async fn point<C: Client>(spec: &Spec, client: &C, open: usize) -> Result<Metric> {
-    let mut took = dial::times(client, spec.size(1_000, 300)).await?;
+    let mut took = dial::times(client, Until::Taken, spec.size(1_000, 300)).await?;
     let p50 = percentile(&mut took, 0.5);
     Ok(spec.metric(&format!("-{open}"), "µs", p50))
 }
@@ -23,11 +24,13 @@ async fn point<C: Client>(spec: &Spec, client: &C, open: usize) -> Result<Metric
 pub async fn conns<C: Contender>(spec: &Spec) -> Result<Vec<Metric>> {
     let client = pair::<C>(spec).await?;
     // Like all later points it is to find everything warm.
-    dial::times(&client, 1_000).await?;
+    dial::times(&client, Until::Taken, 1_000).await?;
     let (mut held, mut points) = (Vec::new(), Vec::new());
     for &open in CONNS {
         while held.len() < open {
-            held.push(memory::open(&client).await?);
+            let mut conn = client.dial().await?;
+            request_kept(&mut conn).await?;
+            held.push(conn);
         }
         points.push(point(spec, &client, open).await?);
     }
@@ -36,7 +39,7 @@ pub async fn conns<C: Contender>(spec: &Spec) -> Result<Vec<Metric>> {
 
 pub async fn hosts<C: Contender>(spec: &Spec) -> Result<Vec<Metric>> {
     let client = pair::<C>(spec).await?;
-    dial::times(&client, 1_000).await?;
+    dial::times(&client, Until::Taken, 1_000).await?;
     let (mut held, mut points) = (Vec::new(), Vec::new());
     for &hosts in HOSTS {
         // Two are there: the server and the client.

@@ -10,13 +10,15 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use tokio::task::JoinSet;
 
-use super::dial;
-use crate::contender::{Client, Contender, pair};
-use crate::service::request_kept;
+use super::dial::{self, Until};
+use crate::contender::{Client, Contender, ServiceOf, Stream, pair, with_service};
+use crate::service::{request, request_kept};
 use crate::spec::{Metric, Spec};
 
 const CONNS: usize = 10_000;
 const OPENERS: usize = 64;
+/// Opened before the clock, and kept like the others.
+const WARM: usize = 100;
 
 /// Bytes of this process.
 struct Memory {
@@ -52,32 +54,51 @@ fn conns_of(contender: &str) -> Result<usize> {
         .find(|line| line.starts_with("Max open files"));
     let files = files.and_then(|line| line.split_whitespace().nth(3));
     let files = files.and_then(|soft| soft.parse::<usize>().ok());
-    Ok(files.map_or(CONNS, |files| CONNS.min(files.saturating_sub(200) / 2)))
+    let spare = 200 + 2 * WARM;
+    Ok(files.map_or(CONNS, |files| CONNS.min(files.saturating_sub(spare) / 2)))
 }
 
-/// Opens a connection that both ends keep.
-pub async fn open<C: Client>(client: &C) -> Result<C::Conn> {
+/// Opens a connection that both ends keep, until the dialer knows that.
+async fn open<C: Client>(client: &C) -> Result<C::Conn> {
     let mut conn = client.dial().await?;
-    request_kept(&mut conn).await?;
+    if !C::Conn::CONFIRMS {
+        request_kept(&mut conn).await?;
+    }
     Ok(conn)
+}
+
+async fn open_some<C: Client>(client: &C, count: usize) -> Result<Vec<C::Conn>> {
+    let mut held = Vec::with_capacity(count);
+    for _ in 0..count {
+        held.push(open(client).await?);
+    }
+    Ok(held)
+}
+
+/// Both ends still have each of them: it gets a reply.
+async fn all_are_there<C: Contender>(
+    service: &ServiceOf<C>,
+    held: impl IntoIterator<Item = impl Stream>,
+) -> Result<()> {
+    service.answer_all();
+    for (number, mut conn) in held.into_iter().enumerate() {
+        let answered = request(&mut conn, number).await;
+        answered.with_context(|| format!("connection {number} is not there"))?;
+    }
+    Ok(())
 }
 
 /// Open connections, opened one after another.
 pub async fn conns<C: Contender>(spec: &Spec) -> Result<Vec<Metric>> {
     let count = conns_of(&spec.contender)?;
-    let client = pair::<C>(spec).await?;
-    dial::times(&client, 100).await?;
+    let (client, service) = with_service::<C>(spec).await?;
+    let warm = open_some(&client, WARM).await?;
     let before = Memory::now()?;
     let start = Instant::now();
-    let mut held = Vec::with_capacity(CONNS);
-    for _ in 0..count {
-        held.push(open(&client).await?);
-    }
+    let held = open_some(&client, count).await?;
     let took = start.elapsed().as_secs_f64() * CONNS as f64 / count as f64;
     let each = (Memory::now()?.resident - before.resident) / count as f64;
-    // It works as before.
-    dial::one(&client, 1).await?;
-    drop(held);
+    all_are_there::<C>(&service, warm.into_iter().chain(held)).await?;
     Ok(vec![
         spec.metric("", "B", each),
         spec.metric("-seconds", "s", took),
@@ -87,25 +108,23 @@ pub async fn conns<C: Contender>(spec: &Spec) -> Result<Vec<Metric>> {
 /// The same by 64 openers.
 pub async fn conns_at_once<C: Contender>(spec: &Spec) -> Result<Vec<Metric>> {
     let count = conns_of(&spec.contender)?;
-    let client = Arc::new(pair::<C>(spec).await?);
-    dial::times(&*client, 100).await?;
+    let (client, service) = with_service::<C>(spec).await?;
+    let client = Arc::new(client);
+    let mut held = open_some(&*client, WARM).await?;
     let mut tasks = JoinSet::new();
     let start = Instant::now();
     for opener in 0..OPENERS {
         let client = Arc::clone(&client);
         tasks.spawn(async move {
-            let mut held = Vec::new();
-            for _ in (opener..count).step_by(OPENERS) {
-                held.push(open(&*client).await?);
-            }
-            anyhow::Ok(held)
+            let share = (opener..count).step_by(OPENERS).count();
+            open_some(&*client, share).await
         });
     }
-    let mut held = Vec::new();
     while let Some(opened) = tasks.join_next().await {
-        held.push(opened??);
+        held.extend(opened??);
     }
     let took = start.elapsed().as_secs_f64() * CONNS as f64 / count as f64;
+    all_are_there::<C>(&service, held).await?;
     Ok(vec![spec.metric("-seconds", "s", took)])
 }
 
@@ -113,7 +132,7 @@ pub async fn conns_at_once<C: Contender>(spec: &Spec) -> Result<Vec<Metric>> {
 pub async fn hosts<C: Contender>(spec: &Spec) -> Result<Vec<Metric>> {
     let count = spec.size(1_000, 300);
     let client = pair::<C>(spec).await?;
-    dial::times(&client, 100).await?;
+    dial::times(&client, Until::Replied, 100).await?;
     // What the first one brings along is not each one's.
     let first = client.another(0).await?;
     let before = Memory::now()?;
@@ -125,7 +144,7 @@ pub async fn hosts<C: Contender>(spec: &Spec) -> Result<Vec<Metric>> {
     let took = start.elapsed().as_secs_f64();
     let after = Memory::now()?;
     let last = held.last().context("there are some")?;
-    dial::one(last, 1).await?;
+    dial::one(last, Until::Replied, 1).await?;
     let each = |bytes: f64| bytes / count as f64;
     Ok(vec![
         spec.metric("", "B", each(after.resident - before.resident)),

@@ -4,6 +4,7 @@
 
 use anyhow::{Result, bail};
 
+use self::dial::Until;
 use crate::contender::Contender;
 use crate::spec::{Metric, Spec};
 
@@ -20,8 +21,10 @@ pub async fn measure<C: Contender>(spec: &Spec) -> Result<Vec<Metric>> {
         "bulk" => bulk::one::<C>(spec).await,
         "bulk64" => bulk::many::<C>(spec).await,
         "pingpong" => pingpong::measure::<C>(spec).await,
-        "dial" => dial::serial::<C>(spec).await,
-        "dial64" => dial::at_once::<C>(spec).await,
+        "dial" => dial::serial::<C>(spec, Until::Taken).await,
+        "dial64" => dial::at_once::<C>(spec, Until::Taken).await,
+        "exchange" => dial::serial::<C>(spec, Until::Replied).await,
+        "exchange64" => dial::at_once::<C>(spec, Until::Replied).await,
         "first-dial64" => dial::first::<C>(spec).await,
         "newhost" => dial::new_hosts::<C>(spec).await,
         "conns" => memory::conns::<C>(spec).await,

@@ -1,91 +1,121 @@
-//! What the registry's server takes for one call, and what a lookup takes.
+//! What virtnet asks the registry's server for, beside the bare calls.
 //!
-//! Owns the bare calls that virtnet's are compared with. Never dials.
+//! Owns that the two are in turn, in one loop: what a single call takes hangs
+//! on which thread sleeps, and another process is another roll of the dice.
+//! Never compares calls of two processes.
 
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
+use redis::Cmd;
 use redis::aio::MultiplexedConnection;
 use virtnet::Registry;
 use virtnet::redis::{RedisOptions, RedisRegistry};
 
+use super::dial;
+use crate::contender::virt::Virtnet;
+use crate::contender::{Client, pair};
 use crate::spec::{Metric, Spec};
 use crate::stats::{micros, percentile};
 
-/// Measures what has no connections; otherwise returns nothing.
+/// Measures what has a bare call beside it; otherwise returns nothing.
 pub async fn measure(spec: &Spec) -> Option<Result<Vec<Metric>>> {
     match (spec.base(), spec.contender.as_str()) {
         ("first-lookup", "virtnet") => Some(lookups(spec).await),
-        ("first-lookup", "redis") => Some(gets(spec).await),
-        ("newhost", "redis") => Some(sets(spec).await),
+        ("newhost", "virtnet") => Some(new_hosts(spec).await),
         _ => None,
     }
 }
 
-fn count(spec: &Spec) -> usize {
-    spec.size(1_000, 300)
+/// Bare calls on a multiplexed connection, and what each took.
+struct Bare {
+    redis: MultiplexedConnection,
+    took: Vec<f64>,
 }
 
-/// Names that another member announced, each asked for once, and once more.
+impl Bare {
+    async fn connect(spec: &Spec) -> Result<Bare> {
+        let client = redis::Client::open(spec.redis.as_str())?;
+        let redis = client.get_multiplexed_async_connection().await?;
+        let took = Vec::new();
+        Ok(Bare { redis, took })
+    }
+
+    async fn call(&mut self, command: &Cmd, expected: &str) -> Result<()> {
+        let start = Instant::now();
+        let answer: Option<String> = command.query_async(&mut self.redis).await?;
+        self.took.push(micros(start.elapsed()));
+        let answer = answer.as_deref();
+        ensure!(answer == Some(expected), "another answer: {answer:?}");
+        Ok(())
+    }
+}
+
+/// No virtnet has keys like these.
+fn key(spec: &Spec, number: usize) -> String {
+    format!("{}:bare:{number}", spec.network)
+}
+
+fn set(key: &str, value: &str) -> Cmd {
+    let mut set = redis::cmd("SET");
+    set.arg(key).arg(value).arg("NX").arg("PX").arg(15_000);
+    set
+}
+
+/// Names that another member announced, each asked for once, in turn with a
+/// bare GET; and once more, by virtnet alone.
 async fn lookups(spec: &Spec) -> Result<Vec<Metric>> {
     let connect = || RedisRegistry::connect(&spec.redis, &spec.network, RedisOptions::default());
     let (there, here) = (connect().await?, connect().await?);
-    let names: Vec<String> = (0..count(spec)).map(|n| format!("h{n}")).collect();
+    let mut bare = Bare::connect(spec).await?;
+    let names: Vec<String> = (0..spec.size(1_000, 300))
+        .map(|n| format!("h{n}"))
+        .collect();
     let place = |name: &str| format!("127.0.0.1:{}", name.len());
-    for name in &names {
+    for (number, name) in names.iter().enumerate() {
         there.announce(name, &place(name)).await?;
+        bare.call(&set(&key(spec, number), &place(name)), "OK")
+            .await?;
     }
-    let mut asked = Vec::new();
-    for _ in 0..2 {
-        let mut took = Vec::new();
-        for name in &names {
-            let start = Instant::now();
-            let answer = here.query(name).await?;
-            took.push(micros(start.elapsed()));
-            ensure!(answer == place(name), "another answer: {answer:?}");
-        }
-        asked.push(percentile(&mut took, 0.5));
+    bare.took.clear();
+    let (mut first, mut known) = (Vec::new(), Vec::new());
+    for (number, name) in names.iter().enumerate() {
+        first.push(lookup(&here, name, &place(name)).await?);
+        let get = redis::cmd("GET").arg(key(spec, number)).clone();
+        bare.call(&get, &place(name)).await?;
+    }
+    for name in &names {
+        known.push(lookup(&here, name, &place(name)).await?);
     }
     Ok(vec![
-        spec.metric("", "µs", asked[0]),
-        spec.metric("-known", "µs", asked[1]),
+        spec.metric("", "µs", percentile(&mut first, 0.5)),
+        spec.metric_of("redis", "µs", percentile(&mut bare.took, 0.5)),
+        spec.metric("-known", "µs", percentile(&mut known, 0.5)),
     ])
 }
 
-async fn connection(spec: &Spec) -> Result<MultiplexedConnection> {
-    let client = redis::Client::open(spec.redis.as_str())?;
-    Ok(client.get_multiplexed_async_connection().await?)
+async fn lookup(registry: &RedisRegistry, name: &str, expected: &str) -> Result<f64> {
+    let start = Instant::now();
+    let answer = registry.query(name).await?;
+    let took = micros(start.elapsed());
+    ensure!(answer == expected, "another answer: {answer:?}");
+    Ok(took)
 }
 
-async fn gets(spec: &Spec) -> Result<Vec<Metric>> {
-    let mut redis = connection(spec).await?;
-    let mut took = Vec::new();
-    for number in 0..count(spec) {
-        let key = format!("{}:{number}", spec.network);
-        let mut set = redis::cmd("SET");
-        set.arg(&key).arg(number).arg("PX").arg(60_000);
-        set.query_async::<()>(&mut redis).await?;
-        let mut get = redis::cmd("GET");
-        get.arg(&key);
+/// New hosts of one process, in turn with a bare SET NX; all stay.
+async fn new_hosts(spec: &Spec) -> Result<Vec<Metric>> {
+    let client = pair::<Virtnet>(spec).await?;
+    let mut bare = Bare::connect(spec).await?;
+    let (mut took, mut kept) = (Vec::new(), Vec::new());
+    for number in 0..dial::new_host_count(spec) {
         let start = Instant::now();
-        let answer: usize = get.query_async(&mut redis).await?;
+        kept.push(client.another(number).await?);
         took.push(micros(start.elapsed()));
-        ensure!(answer == number, "another answer: {answer}");
+        bare.call(&set(&key(spec, number), "value"), "OK").await?;
     }
-    Ok(vec![spec.metric("", "µs", percentile(&mut took, 0.5))])
-}
-
-async fn sets(spec: &Spec) -> Result<Vec<Metric>> {
-    let mut redis = connection(spec).await?;
-    let mut took = Vec::new();
-    for number in 0..spec.size(300, 100) {
-        let mut set = redis::cmd("SET");
-        set.arg(format!("{}:{number}", spec.network)).arg("value");
-        set.arg("NX").arg("PX").arg(15_000);
-        let start = Instant::now();
-        let answer: Option<String> = set.query_async(&mut redis).await?;
-        took.push(micros(start.elapsed()));
-        ensure!(answer.as_deref() == Some("OK"), "the key was taken");
-    }
-    Ok(vec![spec.metric("", "µs", percentile(&mut took, 0.5))])
+    dial::are_hosts(&kept).await?;
+    Ok(vec![
+        spec.metric("", "µs", percentile(&mut took, 0.5)),
+        spec.metric_of("redis", "µs", percentile(&mut bare.took, 0.5)),
+    ])
 }
