@@ -7,6 +7,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PKCS_ED25519, SerialNumber,
 };
+use rustls::crypto::SecureRandom;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use sha2::{Digest, Sha256};
 use virtnet_core::{Cause, Failure};
@@ -31,9 +32,7 @@ pub(crate) struct Authority {
 impl Authority {
     /// Derives the authority of `network` from the bytes of a secret.
     pub(crate) fn derive(key: &[u8; 32], network: &str) -> Result<Authority, Failure> {
-        let seed = derived(DERIVATION, key, network);
-        let pkcs8 = PrivatePkcs8KeyDer::from([&PKCS8_ED25519[..], &seed].concat());
-        let pair = KeyPair::from_pkcs8_der_and_sign_algo(&pkcs8, &PKCS_ED25519).map_err(unmade)?;
+        let (pair, _) = key_pair(&derived(DERIVATION, key, network))?;
         let mut params = CertificateParams::default();
         // The name is the network's and the key is the secret's. So a dialer
         // can tell another network's host (nobody of that name is trusted)
@@ -57,8 +56,11 @@ impl Authority {
     }
 
     /// Mints a certificate for the host of that DNS name, with a key of its own.
-    pub(crate) fn mint(&self, name: &str) -> Result<Certified, Failure> {
-        let pair = KeyPair::generate_for(&PKCS_ED25519).map_err(unmade)?;
+    pub(crate) fn mint(&self, name: &str, random: &dyn SecureRandom) -> Result<Certified, Failure> {
+        let mut seed = [0; 32];
+        let no_randomness = |_| Failure::other("the operating system gives no random bits");
+        random.fill(&mut seed).map_err(no_randomness)?;
+        let (pair, key) = key_pair(&seed)?;
         let mut params = CertificateParams::new([name.to_owned()]).map_err(unmade)?;
         params
             .distinguished_name
@@ -71,9 +73,16 @@ impl Authority {
         let leaf = params.signed_by(&pair, &self.issuer).map_err(unmade)?;
         Ok(Certified {
             chain: vec![leaf.der().clone()],
-            key: PrivatePkcs8KeyDer::from(pair.serialize_der()).into(),
+            key: key.into(),
         })
     }
+}
+
+/// The Ed25519 key pair of 32 secret bytes, and its key alone.
+fn key_pair(seed: &[u8; 32]) -> Result<(KeyPair, PrivatePkcs8KeyDer<'static>), Failure> {
+    let key = PrivatePkcs8KeyDer::from([&PKCS8_ED25519[..], seed].concat());
+    let pair = KeyPair::from_pkcs8_der_and_sign_algo(&key, &PKCS_ED25519).map_err(unmade)?;
+    Ok((pair, key))
 }
 
 fn unmade(err: rcgen::Error) -> Failure {

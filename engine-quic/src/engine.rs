@@ -14,6 +14,7 @@ use virtnet_core::{Addr, ByteStream, Cause, Engine, Failure, Notifier, Registry}
 use crate::Stats;
 use crate::config::Prepared;
 use crate::endpoint::{Endpoint, Inner};
+use crate::socket::Warm;
 
 /// The engine that carries connections over QUIC.
 ///
@@ -29,6 +30,7 @@ pub struct QuicEngine {
     notifier: Notifier,
     /// `None` once it was closed.
     hosts: Mutex<Option<Hosts>>,
+    _warm: Warm,
     /// What came of closing; taken by the first who waits for it.
     closed: OnceCell<Mutex<Option<Failure>>>,
 }
@@ -41,6 +43,7 @@ impl QuicEngine {
             prepared,
             notifier,
             hosts: Mutex::new(Some(Hosts::new())),
+            _warm: Warm::new(),
             closed: OnceCell::new(),
         }
     }

@@ -11,6 +11,7 @@ use rustls::crypto::{CryptoProvider, SecureRandom, ring};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use virtnet_core::{Addr, Failure};
 
@@ -87,7 +88,7 @@ impl Trust {
     pub(crate) fn host(&self, hostname: &str) -> Result<HostTls, Failure> {
         let name = dns_name(&self.network, hostname);
         let certified = match &self.source {
-            Source::Minted(authority) => authority.mint(&name)?,
+            Source::Minted(authority) => authority.mint(&name, self.provider.secure_random)?,
             Source::Given(pki) => pki.certified(),
         };
         if !proves(&certified.chain, &name) {
@@ -101,21 +102,23 @@ impl Trust {
             Source::Minted(authority) => authority.reset_key(&name),
             Source::Given(pki) => pki.reset_key(&name),
         };
+        let Certified { chain, key } = certified;
+        let certified = CertifiedKey::from_der(chain, key, &self.provider).map_err(unusable)?;
+        let certified = Arc::new(SingleCertAndKey::from(certified));
         Ok(HostTls {
             reset_key,
             random: self.provider.secure_random,
-            server: Arc::new(self.server(&certified)?),
+            server: Arc::new(self.server(certified.clone())?),
             client: Arc::new(self.client(certified)?),
         })
     }
 
-    fn client(&self, certified: Certified) -> Result<QuicClientConfig, Failure> {
+    fn client(&self, certified: Arc<SingleCertAndKey>) -> Result<QuicClientConfig, Failure> {
         let mut config = ClientConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(unusable)?
             .with_webpki_verifier(self.servers.clone())
-            .with_client_auth_cert(certified.chain, certified.key)
-            .map_err(unusable)?;
+            .with_client_cert_resolver(certified);
         config.alpn_protocols = vec![ALPN.to_vec()];
         // A resumed session would not show its certificate again, and early
         // data can be replayed.
@@ -123,13 +126,12 @@ impl Trust {
         config.try_into().map_err(unusable)
     }
 
-    fn server(&self, certified: &Certified) -> Result<QuicServerConfig, Failure> {
+    fn server(&self, certified: Arc<SingleCertAndKey>) -> Result<QuicServerConfig, Failure> {
         let mut config = ServerConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(unusable)?
             .with_client_cert_verifier(self.clients.clone())
-            .with_single_cert(certified.chain.clone(), certified.key.clone_key())
-            .map_err(unusable)?;
+            .with_cert_resolver(certified);
         config.alpn_protocols = vec![ALPN.to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
@@ -190,7 +192,10 @@ mod tests {
         let Source::Minted(authority) = &trust.source else {
             panic!("a secret mints");
         };
-        let chain = authority.mint(&dns_name("net", "α")).unwrap().chain;
+        let chain = authority
+            .mint(&dns_name("net", "α"), trust.provider.secure_random)
+            .unwrap()
+            .chain;
         assert!(proves(&chain, &dns_name("net", "α")));
         assert!(!proves(&chain, &dns_name("net", "β")));
         assert!(!proves(&chain, &dns_name("ten", "α")));
@@ -208,7 +213,10 @@ mod tests {
             panic!("a secret mints");
         };
         let name = dns_name("net", "α");
-        let minted = &authority.mint(&name).unwrap().chain[0];
+        let minted = &authority
+            .mint(&name, trust.provider.secure_random)
+            .unwrap()
+            .chain[0];
         let name = ServerName::try_from(name).unwrap();
         for year in [1976, 2000, 2100, 4095] {
             let since_1970 = std::time::Duration::from_secs((year - 1970) * 31_556_952);
