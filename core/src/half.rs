@@ -90,11 +90,12 @@ impl<S: ?Sized> State<S> {
             return Poll::Ready(None);
         };
         let polled = poll(&mut stream.stream, cx);
-        if polled.is_pending() {
-            match &mut self.waiting {
-                Some(waiting) => waiting.clone_from(cx.waker()),
-                none => *none = Some(cx.waker().clone()),
-            }
+        match (&polled, &mut self.waiting) {
+            // Nobody waits any more: who drops the connection is not to be woken
+            // for it.
+            (Poll::Ready(_), waiting) => *waiting = None,
+            (Poll::Pending, Some(waiting)) => waiting.clone_from(cx.waker()),
+            (Poll::Pending, waiting) => *waiting = Some(cx.waker().clone()),
         }
         polled.map(Some)
     }

@@ -13,6 +13,7 @@ use virtnet_core::{Cause, Failure, Notifier};
 use crate::clogged::Clogged;
 use crate::config::Prepared;
 use crate::incoming::accept_loop;
+use crate::leaving::Leaving;
 use crate::pool::Pool;
 use crate::reset;
 use crate::socket::Families;
@@ -38,6 +39,7 @@ pub(crate) struct Inner {
     pub(crate) families: Families,
     pub(crate) pool: Arc<Pool>,
     pub(crate) clogged: Clogged,
+    pub(crate) leaving: Arc<Leaving>,
     pub(crate) tasks: Tasks,
 }
 
@@ -80,9 +82,11 @@ impl Endpoint {
             pool: Pool::new(tasks.clone(), clogged.clone(), config.pool_idle),
             quinn,
             families,
+            leaving: Leaving::new(tasks.clone(), clogged.clone()),
             clogged,
             tasks,
         });
+        inner.tasks.work(Arc::clone(&inner.leaving).keep());
         inner.tasks.work(accept_loop(Arc::clone(&inner)));
         Ok((Endpoint(inner), prepared.advertised.hostdata(port)))
     }
@@ -106,9 +110,11 @@ impl Endpoint {
             quinn,
             tasks,
             clogged,
+            leaving,
             ..
         } = &*self.0;
         tasks.closing().cancel();
+        leaving.close();
         let bound = self.0.config.drain_timeout;
         let _ = timeout(bound, tasks.delivered()).await;
         let cut = tasks.undelivered();
@@ -147,8 +153,14 @@ fn undelivered(hostname: &str, cut: usize, bound: Duration) -> Failure {
 
 impl Drop for Endpoint {
     fn drop(&mut self) {
-        let Inner { quinn, tasks, .. } = &*self.0;
+        let Inner {
+            quinn,
+            tasks,
+            leaving,
+            ..
+        } = &*self.0;
         tasks.closing().cancel();
+        leaving.close();
         tasks.cut().cancel();
         quinn.close(CloseCode::Bye.into(), b"bye");
     }

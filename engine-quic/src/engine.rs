@@ -29,21 +29,28 @@ pub struct QuicEngine {
     prepared: Prepared,
     notifier: Notifier,
     /// `None` once it was closed.
-    hosts: Mutex<Option<Hosts>>,
-    _warm: Warm,
+    open: Mutex<Option<Open>>,
     /// What came of closing; taken by the first who waits for it.
     closed: OnceCell<Mutex<Option<Failure>>>,
 }
 
 type Hosts = HashMap<Arc<str>, Endpoint>;
 
+/// What an engine holds until it is closed.
+struct Open {
+    hosts: Hosts,
+    _warm: Warm,
+}
+
 impl QuicEngine {
     pub(crate) fn new(prepared: Prepared, notifier: Notifier) -> QuicEngine {
         QuicEngine {
             prepared,
             notifier,
-            hosts: Mutex::new(Some(Hosts::new())),
-            _warm: Warm::new(),
+            open: Mutex::new(Some(Open {
+                hosts: Hosts::new(),
+                _warm: Warm::new(),
+            })),
             closed: OnceCell::new(),
         }
     }
@@ -54,35 +61,37 @@ impl QuicEngine {
     }
 
     fn host(&self, hostname: &str) -> Result<Arc<Inner>, Failure> {
-        let hosts = lock(&self.hosts);
-        let hosts = hosts.as_ref().ok_or(Cause::NetworkDown)?;
-        let endpoint = hosts.get(hostname).ok_or(Cause::HostDown)?;
+        let open = lock(&self.open);
+        let open = open.as_ref().ok_or(Cause::NetworkDown)?;
+        let endpoint = open.hosts.get(hostname).ok_or(Cause::HostDown)?;
         Ok(Arc::clone(endpoint.inner()))
     }
 
     /// Whether a host of that name can be added.
     fn admits(&self, hostname: &str) -> Result<(), Failure> {
-        match lock(&self.hosts).as_ref() {
+        match lock(&self.open).as_ref() {
             None => Err(Cause::NetworkDown.into()),
-            Some(hosts) if hosts.contains_key(hostname) => Err(Cause::HostAlreadyRegistered.into()),
+            Some(open) if open.hosts.contains_key(hostname) => {
+                Err(Cause::HostAlreadyRegistered.into())
+            }
             Some(_) => Ok(()),
         }
     }
 
     /// Adds a host; gives it back where the engine was closed meanwhile.
     fn add(&self, hostname: &str, endpoint: Endpoint) -> Option<Endpoint> {
-        match lock(&self.hosts).as_mut() {
+        match lock(&self.open).as_mut() {
             // The registry let two of one name through: the first one stays.
-            Some(hosts) if hosts.contains_key(hostname) => Some(endpoint),
-            Some(hosts) => hosts.insert(hostname.into(), endpoint),
+            Some(open) if open.hosts.contains_key(hostname) => Some(endpoint),
+            Some(open) => open.hosts.insert(hostname.into(), endpoint),
             None => Some(endpoint),
         }
     }
 
     async fn close_hosts(&self) -> Mutex<Option<Failure>> {
-        let hosts = lock(&self.hosts).take().unwrap_or_default();
+        let open = lock(&self.open).take();
         let mut closing = JoinSet::new();
-        for endpoint in hosts.into_values() {
+        for endpoint in open.into_iter().flat_map(|open| open.hosts.into_values()) {
             closing.spawn(endpoint.close());
         }
         let mut failures = Vec::new();

@@ -10,6 +10,7 @@ use quinn::{Connection, Incoming};
 use rustls::pki_types::CertificateDer;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
+use tokio_util::future::FutureExt;
 use virtnet_core::{Accept, Failure};
 
 use crate::endpoint::Inner;
@@ -152,7 +153,7 @@ async fn meet(peer: Arc<Peer>, mut stream: Unsettled) {
         };
         let bound = host.config.handshake_timeout;
         let meeting = handshake::accept(reader, writer, bound, check, decide);
-        host.tasks.closing().run_until_cancelled(meeting).await
+        meeting.with_cancellation_token(host.tasks.closing()).await
     };
     let held = |slot: Option<Slot>| slot.map_or(Held::Nothing, Held::Accepted);
     match met {

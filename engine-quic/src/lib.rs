@@ -75,6 +75,7 @@ mod handshake;
 mod hostdata;
 mod identity;
 mod incoming;
+mod leaving;
 mod path;
 mod pool;
 mod reset;

@@ -7,20 +7,16 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
-use quinn::{
-    Connection, ConnectionError, ReadError, RecvStream, SendStream, StoppedError, VarInt,
-    WriteError,
-};
+use quinn::{Connection, ConnectionError, ReadError, RecvStream, SendStream, WriteError};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use virtnet_core::ByteStream;
 
-use crate::clogged::Clogged;
 use crate::endpoint::Inner;
+use crate::leaving::{Leaver, Leaving};
 use crate::pool::Lease;
 use crate::slots::Slot;
-use crate::tasks::Tasks;
 use crate::transport::StreamCode;
 
 /// A stream whose handshake has not succeeded.
@@ -73,8 +69,7 @@ impl Unsettled {
             open: Some((send, held)),
             wrote: false,
             told,
-            tasks: host.tasks.clone(),
-            clogged: host.clogged.clone(),
+            leaving: Arc::clone(&host.leaving),
         };
         ByteStream::new(reader, writer)
     }
@@ -100,7 +95,7 @@ pub(crate) enum Held {
 }
 
 impl Held {
-    fn conn(&self) -> Option<&Connection> {
+    pub(crate) fn conn(&self) -> Option<&Connection> {
         match self {
             Held::Dialed(lease) => Some(lease.conn()),
             Held::Accepted(slot) => Some(slot.conn()),
@@ -163,22 +158,12 @@ struct Writer {
     wrote: bool,
     /// Either half has reported an error: the loss of the peer is no news.
     told: Arc<AtomicBool>,
-    tasks: Tasks,
-    clogged: Clogged,
+    leaving: Arc<Leaving>,
 }
 
 impl Writer {
     fn send(&mut self) -> &mut SendStream {
         &mut self.open.as_mut().expect("only the drop takes it").0
-    }
-}
-
-/// Resets a stream whose data nobody wants any more.
-fn give_up(send: &mut SendStream, code: VarInt, held: &Held, clogged: &Clogged) {
-    // An error only says that the direction has ended already.
-    let _ = send.reset(code);
-    if let Some(conn) = held.conn() {
-        clogged.note(conn);
     }
 }
 
@@ -199,9 +184,9 @@ impl AsyncWrite for Writer {
         if let Err(WriteError::Stopped(code)) = written {
             // Says that this direction is over, which gives the peer its
             // stream's slot back.
-            let Writer { open, clogged, .. } = &mut *self;
+            let Writer { open, leaving, .. } = &mut *self;
             let (send, held) = open.as_mut().expect("only the drop takes it");
-            give_up(send, code, held, clogged);
+            leaving.give_up(send, code, held);
         }
         Poll::Ready(written.map_err(|err| write_kind(&err).into()))
     }
@@ -219,46 +204,15 @@ impl AsyncWrite for Writer {
 
 impl Drop for Writer {
     /// Ends the stream, and has what was written delivered.
-    ///
-    /// The delivery ends by itself: with the last acknowledgement, when the
-    /// peer stops reading, or when the peer is silent for so long that QUIC
-    /// gives it up.
     fn drop(&mut self) {
-        let Some((mut send, held)) = self.open.take() else {
-            return;
-        };
-        let _ = send.finish();
-        let mut stopped = Box::pin(send.stopped());
-        let mut cx = Context::from_waker(Waker::noop());
-        let (tasks, clogged) = (self.tasks.clone(), self.clogged.clone());
-        let owed = self.wrote && !self.told.load(Ordering::Relaxed);
-        let mut settle = move |stopped: Result<Option<VarInt>, StoppedError>| match stopped {
-            Ok(None) => {}
-            Ok(Some(code)) => give_up(&mut send, code, &held, &clogged),
-            Err(err) if owed && is_loss(&err) => tasks.count_lost(),
-            Err(_) => {}
-        };
-        if let Poll::Ready(stopped) = stopped.as_mut().poll(&mut cx) {
-            return settle(stopped);
-        }
-        let cut = self.tasks.cut().clone();
-        self.tasks.deliver(self.wrote, async move {
-            settle(tokio::select! {
-                biased;
-                stopped = stopped => stopped,
-                () = cut.cancelled() => Ok(Some(StreamCode::Undelivered.into())),
+        if let Some((send, held)) = self.open.take() {
+            self.leaving.add(Leaver {
+                send,
+                held,
+                wrote: self.wrote,
+                owed: self.wrote && !self.told.load(Ordering::Relaxed),
             });
-        });
-    }
-}
-
-/// Whether the peer was lost, and not closed by either side.
-fn is_loss(err: &StoppedError) -> bool {
-    use ConnectionError::{ApplicationClosed, LocallyClosed};
-    match err {
-        StoppedError::ConnectionLost(ApplicationClosed(_) | LocallyClosed) => false,
-        StoppedError::ConnectionLost(_) => true,
-        StoppedError::ZeroRttRejected => false,
+        }
     }
 }
 

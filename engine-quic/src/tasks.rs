@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use quinn::{AsyncTimer, AsyncUdpSocket, Runtime, TokioRuntime};
 use tokio::runtime::Handle;
+use tokio_util::future::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -64,7 +65,7 @@ impl Tasks {
     }
 
     pub(crate) fn work(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let task = self.kill.clone().run_until_cancelled_owned(task);
+        let task = task.with_cancellation_token_owned(self.kill.clone());
         self.working.spawn_on(task, &self.handle);
     }
 
@@ -142,7 +143,7 @@ impl Runtime for OwnedTasks {
             kill,
             ..
         } = &self.0;
-        let task = kill.clone().run_until_cancelled_owned(task);
+        let task = task.with_cancellation_token_owned(kill.clone());
         driving.spawn_on(task, handle);
     }
 

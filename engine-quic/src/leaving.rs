@@ -1,0 +1,187 @@
+//! Streams that were dropped, until what was written to them is delivered.
+//!
+//! Owns them meanwhile. A task for each would be woken for each, in the midst of
+//! dials; so while the host is open they are looked at now and then, and only a
+//! close, which waits for them, gives each a task. Never reads.
+
+use std::collections::VecDeque;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use quinn::{ConnectionError, SendStream, StoppedError, VarInt};
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+use crate::clogged::Clogged;
+use crate::stream::Held;
+use crate::tasks::Tasks;
+use crate::transport::StreamCode;
+
+/// How often all of them are looked at.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// How many of the oldest are looked at when one more comes: so there are never
+/// many more than are under way.
+const AT_ONCE: usize = 2;
+
+/// How many are looked at before somebody else may.
+const BATCH: usize = 256;
+
+/// The dropped streams of one host.
+pub(crate) struct Leaving {
+    tasks: Tasks,
+    clogged: Clogged,
+    /// In the order in which they are looked at. `None` once the host closes.
+    streams: Mutex<Option<VecDeque<Leaver>>>,
+    /// There is one again.
+    some: Notify,
+}
+
+/// A stream whose writer was dropped.
+pub(crate) struct Leaver {
+    pub(crate) send: SendStream,
+    pub(crate) held: Arc<Held>,
+    /// There was something to deliver.
+    pub(crate) wrote: bool,
+    /// The loss of the peer would be news.
+    pub(crate) owed: bool,
+}
+
+impl Leaving {
+    pub(crate) fn new(tasks: Tasks, clogged: Clogged) -> Arc<Leaving> {
+        Arc::new(Leaving {
+            tasks,
+            clogged,
+            streams: Mutex::new(Some(VecDeque::new())),
+            some: Notify::new(),
+        })
+    }
+
+    /// Ends the stream, and has what was written delivered.
+    ///
+    /// The delivery ends by itself: with the last acknowledgement, when the peer
+    /// stops reading, or when the peer is silent for so long that QUIC gives it up.
+    pub(crate) fn add(&self, mut leaver: Leaver) {
+        let _ = leaver.send.finish();
+        if self.is_gone(&mut leaver) {
+            return;
+        }
+        let mut streams = self.lock();
+        let Some(streams) = &mut *streams else {
+            return self.watch(leaver);
+        };
+        let first = streams.is_empty();
+        self.look(streams, AT_ONCE);
+        streams.push_back(leaver);
+        if first {
+            self.some.notify_one();
+        }
+    }
+
+    /// Looks at them as long as the host is open.
+    pub(crate) async fn keep(self: Arc<Leaving>) {
+        loop {
+            self.some.notified().await;
+            let mut left: usize = 1;
+            while left > 0 {
+                sleep(LOOK).await;
+                for _ in 0..left.div_ceil(BATCH) {
+                    left = self.lock().as_mut().map_or(0, |streams| {
+                        self.look(streams, BATCH);
+                        streams.len()
+                    });
+                }
+            }
+        }
+    }
+
+    /// From here on each has a task, which the close waits for or cuts short.
+    pub(crate) fn close(&self) {
+        let mut streams = self.lock();
+        for leaver in streams.take().into_iter().flatten() {
+            self.watch(leaver);
+        }
+    }
+
+    /// Lets go of those among the next `count` that are gone. Under the lock, so that a
+    /// close misses none.
+    fn look(&self, streams: &mut VecDeque<Leaver>, count: usize) {
+        for _ in 0..count.min(streams.len()) {
+            if let Some(mut leaver) = streams.pop_front()
+                && !self.is_gone(&mut leaver)
+            {
+                streams.push_back(leaver);
+            }
+        }
+    }
+
+    /// Whether there is nothing left to do for it.
+    fn is_gone(&self, leaver: &mut Leaver) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        match pin!(leaver.send.stopped()).poll(&mut cx) {
+            Poll::Ready(stopped) => leaver.settle(stopped, &self.tasks, &self.clogged),
+            Poll::Pending => return false,
+        }
+        true
+    }
+
+    /// Gives it a task.
+    fn watch(&self, mut leaver: Leaver) {
+        let (tasks, cut) = (self.tasks.clone(), self.tasks.cut().clone());
+        let clogged = self.clogged.clone();
+        self.tasks.deliver(leaver.wrote, async move {
+            let stopped = tokio::select! {
+                biased;
+                stopped = leaver.send.stopped() => stopped,
+                () = cut.cancelled() => Ok(Some(StreamCode::Undelivered.into())),
+            };
+            leaver.settle(stopped, &tasks, &clogged);
+        });
+    }
+
+    /// Resets a stream whose data nobody wants any more.
+    pub(crate) fn give_up(&self, send: &mut SendStream, code: VarInt, held: &Held) {
+        give_up(send, code, held, &self.clogged);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<VecDeque<Leaver>>> {
+        // Each change is whole, so a panic elsewhere left nothing half done.
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Leaver {
+    fn settle(
+        &mut self,
+        stopped: Result<Option<VarInt>, StoppedError>,
+        tasks: &Tasks,
+        clogged: &Clogged,
+    ) {
+        match stopped {
+            Ok(None) => {}
+            Ok(Some(code)) => give_up(&mut self.send, code, &self.held, clogged),
+            Err(err) if self.owed && is_loss(&err) => tasks.count_lost(),
+            Err(_) => {}
+        }
+    }
+}
+
+fn give_up(send: &mut SendStream, code: VarInt, held: &Held, clogged: &Clogged) {
+    // An error only says that the direction has ended already.
+    let _ = send.reset(code);
+    if let Some(conn) = held.conn() {
+        clogged.note(conn);
+    }
+}
+
+/// Whether the peer was lost, and not closed by either side.
+fn is_loss(err: &StoppedError) -> bool {
+    use ConnectionError::{ApplicationClosed, LocallyClosed};
+    match err {
+        StoppedError::ConnectionLost(ApplicationClosed(_) | LocallyClosed) => false,
+        StoppedError::ConnectionLost(_) => true,
+        StoppedError::ZeroRttRejected => false,
+    }
+}
