@@ -58,7 +58,7 @@
 //! other side has said that it is still deciding; a peer that falls silent is
 //! given up after [`idle_timeout`](QuicConfig::idle_timeout); closing delivers
 //! what was written for [`drain_timeout`](QuicConfig::drain_timeout) at most.
-//! A reader may lag 8 MiB behind, and one that stopped holds up no other stream;
+//! A reader may lag 2 MiB behind, and one that stopped holds up no other stream;
 //! what is on its way to a peer, 2 MiB at the most, all streams to it share
 //! ([`Tuning`] changes either). A connection that is cut is an error for the
 //! reader, never end-of-file.
