@@ -26,9 +26,11 @@ pub struct Tuning {
     ///
     /// What a path takes is found out: the kernel's word for the route is the upper
     /// bound of a search, which repeats every 10 minutes, and begins anew at 1,200
-    /// where large datagrams stop getting through. More than about 12,000 costs
-    /// the first dial to a peer a round trip, as what is tried fills the first
-    /// congestion window.
+    /// where large datagrams stop getting through.
+    ///
+    /// Within one machine 32,000 carries bulk data 1.4 times as fast. It is not the
+    /// default: more than about 12,000 costs the first dial to a peer a round trip,
+    /// as what is tried fills the first congestion window, and a millisecond of work.
     pub largest_datagram: u16,
     /// What a connection's reader may lag behind, in bytes, from 1,200 to
     /// 4,294,967,295; default 2 MiB. Past it the writer waits. Each connection may
