@@ -7,7 +7,7 @@
 //! looks at each byte of it. So its steps are as few as the path allows.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 
 use quinn::MtuDiscoveryConfig;
 
@@ -57,7 +57,10 @@ fn steps(peer: SocketAddr, route: Option<Route>, most: u16) -> MtuDiscoveryConfi
 
 #[cfg(target_os = "linux")]
 fn route(peer: SocketAddr) -> io::Result<Route> {
+    use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
+
     use rustix::net::sockopt;
+
     let (peer, any) = match peer.ip().to_canonical() {
         IpAddr::V4(ip) => ((ip, peer.port()).into(), Ipv4Addr::UNSPECIFIED.into()),
         IpAddr::V6(_) => (peer, IpAddr::from(Ipv6Addr::UNSPECIFIED)),

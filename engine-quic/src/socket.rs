@@ -25,6 +25,9 @@ pub(crate) struct Warm(#[expect(dead_code, reason = "it is held to be open")] Op
 
 impl Warm {
     pub(crate) fn new() -> Warm {
+        if !cfg!(target_os = "linux") {
+            return Warm(None);
+        }
         // Without IPv6 there is nothing to keep.
         let socket = UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).ok();
         Warm(socket.filter(|socket| UdpSocketState::new(socket.into()).is_ok()))
