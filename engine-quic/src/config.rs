@@ -283,41 +283,5 @@ impl std::fmt::Debug for Prepared {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Secret;
-
-    #[test]
-    fn what_cannot_be_is_refused_and_named() {
-        let good = || {
-            QuicConfig::new(Identity::secret(Secret::random()))
-                .bind((Ipv4Addr::LOCALHOST, 0).into())
-        };
-        let range = |first, last| good().bind_range((Ipv4Addr::LOCALHOST, first).into(), last);
-        assert!(good().prepare("quicα").is_ok());
-        assert!(range(7, 9).advertise("10.0.0.2").prepare("quicα").is_ok());
-        assert!(range(7, 7).advertise("10.0.0.2:7").prepare("net").is_ok());
-        let zero = Duration::ZERO;
-        for (config, named) in [
-            (good().dial_timeout(zero), "dial timeout of 0ns"),
-            (good().handshake_timeout(zero), "handshake timeout of 0ns"),
-            (good().keep_alive(zero), "keep-alive interval of 0ns"),
-            (
-                good().idle_timeout(Duration::from_secs(3)),
-                "idle timeout of 3s",
-            ),
-            (good().max_handshakes(0), "at most 0 handshakes"),
-            (good().advertise("0.0.0.0"), "\"0.0.0.0\""),
-            (good().bind((Ipv4Addr::UNSPECIFIED, 0).into()), "0.0.0.0:0"),
-            (range(7, 3), "127.0.0.1:7-3: the range"),
-            (
-                range(7, 9).advertise("10.0.0.2:7"),
-                "cannot advertise \"10.0.0.2:7\": hosts have ports of their own, out of 127.0.0.1:7-9",
-            ),
-        ] {
-            let text = config.prepare("net").unwrap_err().to_string();
-            assert!(text.contains(named), "{text}");
-        }
-        assert_eq!(good().prepare("").unwrap_err().cause(), Cause::InvalidAddr);
-    }
-}
+#[path = "config_tests.rs"]
+mod tests;

@@ -13,6 +13,7 @@ use std::time::Duration;
 use quinn::{ConnectionError, SendStream, StoppedError, VarInt};
 use tokio::sync::Notify;
 use tokio::time::sleep;
+use tokio_util::future::FutureExt;
 
 use crate::clogged::Clogged;
 use crate::stream::Held;
@@ -82,6 +83,11 @@ impl Leaving {
 
     /// Looks at them as long as the host is open.
     pub(crate) async fn keep(self: Arc<Leaving>) {
+        let looking = self.look_for_ever();
+        looking.with_cancellation_token(self.tasks.closing()).await;
+    }
+
+    async fn look_for_ever(&self) {
         loop {
             self.some.notified().await;
             let mut left: usize = 1;
