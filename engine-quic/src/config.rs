@@ -42,7 +42,7 @@ pub struct QuicConfig {
     pub(crate) pool_idle: Duration,
     pub(crate) max_handshakes: usize,
     pub(crate) tuning: Tuning,
-    pub(crate) stats: Stats,
+    pub(crate) stats: Option<Stats>,
 }
 
 impl QuicConfig {
@@ -61,7 +61,7 @@ impl QuicConfig {
             pool_idle: Duration::from_secs(60),
             max_handshakes: 256,
             tuning: Tuning::default(),
-            stats: Stats::default(),
+            stats: None,
         }
     }
 
@@ -162,7 +162,8 @@ impl QuicConfig {
         self
     }
 
-    /// Counts into `stats`, for whoever has it too; default its own.
+    /// Counts into `stats`, for whoever has it too; engines that are given the same
+    /// add up. Default: its own.
     ///
     /// ```
     /// use virtnet_engine_quic::{Identity, QuicConfig, Secret, Stats};
@@ -173,7 +174,7 @@ impl QuicConfig {
     /// assert_eq!(stats.snapshot().handshakes_failed, 0);
     /// ```
     pub fn stats(mut self, stats: Stats) -> QuicConfig {
-        self.stats = stats;
+        self.stats = Some(stats);
         self
     }
 
@@ -193,7 +194,7 @@ impl QuicConfig {
             advertised: Advertised::new(self.advertise.as_deref(), self.bind)?,
             trust: Trust::new(&self.identity, network.clone())?,
             network,
-            stats: self.stats.clone(),
+            stats: self.stats.clone().unwrap_or_default(),
             config: self,
         })
     }

@@ -61,6 +61,10 @@ fn sizes_are_within_what_quic_can_have() {
             "a stream window of 0 bytes is less than 1200",
         ),
         (
+            |tuning| tuning.socket_buffer = 1 << 32,
+            "a socket buffer of 4294967296 bytes is more than 2147483647",
+        ),
+        (
             |tuning| tuning.send_window = 7,
             "a send window of 7 bytes is less than 1200",
         ),

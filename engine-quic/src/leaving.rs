@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use quinn::{ConnectionError, SendStream, StoppedError, VarInt};
 use tokio::sync::Notify;
+use tokio::task::yield_now;
 use tokio::time::sleep;
 use tokio_util::future::FutureExt;
 
@@ -27,8 +28,9 @@ const LOOK: Duration = Duration::from_millis(100);
 /// many more than are under way.
 const AT_ONCE: usize = 2;
 
-/// How many are looked at before somebody else may.
-const BATCH: usize = 256;
+/// How many are looked at before others may go on: each look takes its connection's
+/// lock.
+const BATCH: usize = 32;
 
 /// The dropped streams of one host.
 pub(crate) struct Leaving {
@@ -64,14 +66,21 @@ impl Leaving {
     ///
     /// The delivery ends by itself: with the last acknowledgement, when the peer
     /// stops reading, or when the peer is silent for so long that QUIC gives it up.
-    pub(crate) fn add(&self, mut leaver: Leaver) {
+    pub(crate) fn add(self: &Arc<Leaving>, mut leaver: Leaver) {
         let _ = leaver.send.finish();
         if self.is_gone(&mut leaver) {
             return;
         }
+        if let Some(leaver) = self.keep_open(leaver) {
+            self.watch(leaver);
+        }
+    }
+
+    /// Puts it among the others; gives it back once the host closes.
+    fn keep_open(&self, leaver: Leaver) -> Option<Leaver> {
         let mut streams = self.lock();
         let Some(streams) = &mut *streams else {
-            return self.watch(leaver);
+            return Some(leaver);
         };
         let first = streams.is_empty();
         self.look(streams, AT_ONCE);
@@ -79,6 +88,7 @@ impl Leaving {
         if first {
             self.some.notify_one();
         }
+        None
     }
 
     /// Looks at them as long as the host is open.
@@ -94,20 +104,34 @@ impl Leaving {
             while left > 0 {
                 sleep(LOOK).await;
                 for _ in 0..left.div_ceil(BATCH) {
-                    left = self.lock().as_mut().map_or(0, |streams| {
-                        self.look(streams, BATCH);
-                        streams.len()
-                    });
+                    left = self.look_at_some();
+                    yield_now().await;
                 }
             }
         }
     }
 
-    /// From here on each has a task, which the close waits for or cuts short.
-    pub(crate) fn close(&self) {
+    /// Returns how many are left.
+    fn look_at_some(&self) -> usize {
         let mut streams = self.lock();
-        for leaver in streams.take().into_iter().flatten() {
-            self.watch(leaver);
+        let Some(streams) = &mut *streams else {
+            return 0;
+        };
+        self.look(streams, BATCH);
+        if streams.is_empty() {
+            // A burst's memory goes with it.
+            *streams = VecDeque::new();
+        }
+        streams.len()
+    }
+
+    /// From here on each has a task, which the close waits for or cuts short.
+    pub(crate) fn close(self: &Arc<Leaving>) {
+        let streams = self.lock().take();
+        for mut leaver in streams.into_iter().flatten() {
+            if !self.is_gone(&mut leaver) {
+                self.watch(leaver);
+            }
         }
     }
 
@@ -127,58 +151,46 @@ impl Leaving {
     fn is_gone(&self, leaver: &mut Leaver) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
         match pin!(leaver.send.stopped()).poll(&mut cx) {
-            Poll::Ready(stopped) => leaver.settle(stopped, &self.tasks, &self.clogged),
+            Poll::Ready(stopped) => self.settle(leaver, stopped),
             Poll::Pending => return false,
         }
         true
     }
 
     /// Gives it a task.
-    fn watch(&self, mut leaver: Leaver) {
-        let (tasks, cut) = (self.tasks.clone(), self.tasks.cut().clone());
-        let clogged = self.clogged.clone();
+    fn watch(self: &Arc<Leaving>, mut leaver: Leaver) {
+        let (leaving, cut) = (Arc::clone(self), self.tasks.cut().clone());
         self.tasks.deliver(leaver.wrote, async move {
             let stopped = tokio::select! {
                 biased;
                 stopped = leaver.send.stopped() => stopped,
                 () = cut.cancelled() => Ok(Some(StreamCode::Undelivered.into())),
             };
-            leaver.settle(stopped, &tasks, &clogged);
+            leaving.settle(&mut leaver, stopped);
         });
+    }
+
+    fn settle(&self, leaver: &mut Leaver, stopped: Result<Option<VarInt>, StoppedError>) {
+        match stopped {
+            Ok(None) => {}
+            Ok(Some(code)) => self.give_up(&mut leaver.send, code, &leaver.held),
+            Err(err) if leaver.owed && is_loss(&err) => self.tasks.count_lost(),
+            Err(_) => {}
+        }
     }
 
     /// Resets a stream whose data nobody wants any more.
     pub(crate) fn give_up(&self, send: &mut SendStream, code: VarInt, held: &Held) {
-        give_up(send, code, held, &self.clogged);
+        // An error only says that the direction has ended already.
+        let _ = send.reset(code);
+        if let Some(conn) = held.conn() {
+            self.clogged.note(conn);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<VecDeque<Leaver>>> {
         // Each change is whole, so a panic elsewhere left nothing half done.
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Leaver {
-    fn settle(
-        &mut self,
-        stopped: Result<Option<VarInt>, StoppedError>,
-        tasks: &Tasks,
-        clogged: &Clogged,
-    ) {
-        match stopped {
-            Ok(None) => {}
-            Ok(Some(code)) => give_up(&mut self.send, code, &self.held, clogged),
-            Err(err) if self.owed && is_loss(&err) => tasks.count_lost(),
-            Err(_) => {}
-        }
-    }
-}
-
-fn give_up(send: &mut SendStream, code: VarInt, held: &Held, clogged: &Clogged) {
-    // An error only says that the direction has ended already.
-    let _ = send.reset(code);
-    if let Some(conn) = held.conn() {
-        clogged.note(conn);
     }
 }
 

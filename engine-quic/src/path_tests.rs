@@ -143,7 +143,7 @@ async fn finds(route: Option<Route>, widest: usize, size: u16, most_tried: u64) 
 #[tokio::test]
 async fn where_the_kernel_is_right_few_tries_find_it() {
     finds(HERE, 65_507, 8_972, 1).await;
-    finds(to(9_001), 8_973, 8_972, 6).await;
+    finds(to(9_001), 8_973, 8_972, 8).await;
     finds(to(1_500), 1_472, 1_472, 3).await;
     finds(to(1_280), 1_252, 1_252, 4).await;
     // Less than any path must take: what every path takes.
@@ -153,6 +153,8 @@ async fn where_the_kernel_is_right_few_tries_find_it() {
 #[tokio::test]
 async fn where_the_path_is_narrower_little_is_lost() {
     finds(to(9_001), 1_472, 1_441, 20).await;
+    finds(to(9_001), 1_432, 1_380, 20).await;
+    finds(to(9_001), 1_392, 1_380, 20).await;
     finds(to(1_500), 1_464, 1_404, 6).await;
     finds(to(1_500), 1_392, 1_336, 6).await;
     finds(HERE, 1_472, 1_200, 3).await;
@@ -162,8 +164,9 @@ async fn where_the_path_is_narrower_little_is_lost() {
 
 #[tokio::test]
 async fn where_the_kernel_says_nothing_all_is_tried() {
-    finds(None, 65_507, 8_972, 6).await;
+    finds(None, 65_507, 8_972, 8).await;
     finds(None, 1_472, 1_441, 20).await;
+    finds(None, 1_392, 1_380, 20).await;
 }
 
 #[tokio::test]

@@ -134,10 +134,12 @@ fn ask(socket: &Socket, asked: usize) -> SocketBuffers {
     // What the kernel grants is its business; less only costs speed.
     let _ = socket.set_recv_buffer_size(asked);
     let _ = socket.set_send_buffer_size(asked);
+    // Linux reports twice what it granted: the other half is for its bookkeeping.
+    let reported = if cfg!(target_os = "linux") { 2 } else { 1 };
     SocketBuffers {
         asked,
-        receive: socket.recv_buffer_size().unwrap_or(0),
-        send: socket.send_buffer_size().unwrap_or(0),
+        receive: socket.recv_buffer_size().unwrap_or(0) / reported,
+        send: socket.send_buffer_size().unwrap_or(0) / reported,
     }
 }
 

@@ -38,8 +38,7 @@ pub struct Stats(pub(crate) Arc<Counters>, Arc<OnceLock<SocketBuffers>>);
 
 /// What the kernel granted of a UDP socket's buffers, in bytes.
 ///
-/// Linux grants no more than `net.core.rmem_max` and `net.core.wmem_max`, and
-/// reports twice what it granted, as its own bookkeeping takes the other half.
+/// Linux grants no more than `net.core.rmem_max` and `net.core.wmem_max`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SocketBuffers {
@@ -52,8 +51,8 @@ pub struct SocketBuffers {
 }
 
 impl Stats {
-    /// What the first host's UDP socket was granted, and so every other's; `None`
-    /// before there is one. Less than what was asked for is also logged, once.
+    /// What the first host's UDP socket was granted; `None` before there is one. Less
+    /// than what was asked for is also logged, once.
     pub fn socket_buffers(&self) -> Option<SocketBuffers> {
         self.1.get().copied()
     }

@@ -35,14 +35,15 @@ pub struct Tuning {
     /// What a connection's reader may lag behind, in bytes, from 1,200 to
     /// 4,294,967,295; default 2 MiB. Past it the writer waits. Each connection may
     /// take so much memory; no other is held up. One connection carries at most
-    /// this in a round trip: 20 MB/s over 100 ms.
+    /// this in a round trip, and all from one host to another the send window: 20 MB/s
+    /// over 100 ms. Raise both.
     pub stream_window: u32,
     /// What is on its way to one peer, or waits to be sent again, in bytes, at least
     /// 1,200; default 2 MiB. All connections from one host to another share it.
     /// More pays where bandwidth times round trip is more.
     pub send_window: u64,
     /// What the kernel is asked for, for each direction of a host's UDP socket, in
-    /// bytes; default 4 MiB. It may grant less, which
+    /// bytes, from 1,200 to 2,147,483,647; default 4 MiB. It may grant less, which
     /// [`Stats::socket_buffers`](crate::Stats::socket_buffers) tells: with the usual
     /// 208 KiB bursts of datagrams lose some, and handshakes take up to a second.
     pub socket_buffer: usize,
@@ -74,6 +75,7 @@ impl Tuning {
             ),
             ("stream window", self.stream_window.into(), u64::MAX),
             ("send window", self.send_window, u64::MAX),
+            ("socket buffer", self.socket_buffer as u64, i32::MAX as u64),
         ] {
             let bound = match value {
                 value if value < least => format!("less than {least}"),

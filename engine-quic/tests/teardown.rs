@@ -4,10 +4,13 @@
 
 mod common;
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use common::{Net, connect, eventually};
 use tokio::io::AsyncWriteExt;
 use tokio::runtime::Handle;
-use virtnet_core::Registry;
+use virtnet_core::{Registry, RegistryError, SubNetwork};
 
 /// What this process has open, with what each is.
 fn descriptors() -> Vec<String> {
@@ -20,6 +23,38 @@ fn descriptors() -> Vec<String> {
         .collect();
     open.sort();
     open
+}
+
+/// Nobody answers what is announced here.
+struct Silent;
+
+#[async_trait]
+impl Registry for Silent {
+    async fn announce(&self, _: &str, _: &str) -> Result<(), RegistryError> {
+        std::future::pending().await
+    }
+
+    async fn query(&self, _: &str) -> Result<String, RegistryError> {
+        std::future::pending().await
+    }
+
+    async fn close(&self) -> Result<(), RegistryError> {
+        Ok(())
+    }
+}
+
+/// A host that is given up while it is announced.
+async fn given_up(net: &Net) {
+    let prepared = net.config().prepare("net").unwrap();
+    let start = |notifier| prepared.start(notifier);
+    let subnet = SubNetwork::new("net", Arc::new(Silent), start).unwrap();
+    let host = subnet.new_host("δ");
+    tokio::select! {
+        biased;
+        _ = host => panic!("nobody answered"),
+        () = std::future::ready(()) => {}
+    }
+    subnet.close().await.unwrap();
 }
 
 #[cfg(target_os = "linux")]
@@ -50,6 +85,7 @@ async fn nothing_is_left() {
         elsewhere.announce("γ", "taken").await.unwrap();
         here.new_host("γ").await.unwrap_err();
         elsewhere.close().await.unwrap();
+        given_up(&net).await;
         assert!(tasks() > before.0 && descriptors().len() > before.1.len());
 
         let (one, other) = tokio::join!(here.close(), there.close());

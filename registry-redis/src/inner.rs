@@ -213,9 +213,10 @@ impl Inner {
     }
 
     fn freed(&self, names: &[Announcement]) {
-        names.iter().for_each(|name| self.names.freed(name));
+        // First, so that nobody sees a name freed and finds it.
         let keys: Vec<_> = names.iter().map(|(name, _)| self.keys.host(name)).collect();
         memory::changed_here(&keys);
+        names.iter().for_each(|name| self.names.freed(name));
     }
 }
 

@@ -4,6 +4,7 @@
 //! promise to take back.
 
 use redis::{Pipeline, Value};
+use tokio::task::coop::consume_budget;
 use tokio::time::Instant;
 
 use crate::link::{Answered, Link, Unanswered};
@@ -13,7 +14,12 @@ impl Link {
     /// a failure.
     pub(crate) async fn read(&self, until: Instant, key: &str) -> Result<Value, Unanswered> {
         match self.memory().recall(key) {
-            Some(value) => Ok(Value::BulkString(value)),
+            Some(value) => {
+                // Who asks in a loop must let the connection's task read what it is
+                // pushed.
+                consume_budget().await;
+                Ok(Value::BulkString(value))
+            }
             None => self.read_anew(until, key).await,
         }
     }

@@ -1,0 +1,46 @@
+//! What an engine says of itself: counters that are given to it, and what the
+//! kernel granted.
+//!
+//! Owns no limit: what is refused, and when, is tested where it happens.
+
+mod common;
+
+use common::Net;
+use virtnet_engine_quic::{Stats, Tuning};
+
+#[tokio::test]
+async fn counters_are_those_that_were_given() {
+    let (net, stats) = (Net::new("net"), Stats::default());
+    let mut tuning = Tuning::default();
+    tuning.socket_buffer = 100_000;
+    let config = net.config().tuning(tuning).stats(stats.clone());
+    let (given, of_given) = net.join_with(config.clone());
+    let (alike, of_alike) = net.join_with(config);
+    let (other, of_other) = net.join_with(net.config());
+    assert_eq!(stats.socket_buffers(), None);
+    let host = given.new_host("α").await.unwrap();
+    let granted = stats.socket_buffers().unwrap();
+    assert_eq!(granted.asked, 100_000);
+    // Every system grants that much.
+    assert!(
+        granted.receive >= 100_000 && granted.send >= 100_000,
+        "{granted:?}"
+    );
+
+    let dialer = other.new_host("β").await.unwrap();
+    dialer.dial("α:1").await.unwrap_err();
+    for (stats, asked) in [
+        (of_given, 100_000),
+        (of_alike, 100_000),
+        (of_other, 4 << 20),
+    ] {
+        assert_eq!(
+            stats.socket_buffers().map(|granted| granted.asked),
+            Some(asked)
+        );
+    }
+    drop(host);
+    for subnet in [given, alike, other] {
+        subnet.close().await.unwrap();
+    }
+}
