@@ -71,6 +71,8 @@ mod endpoint;
 mod engine;
 mod failure;
 mod frame;
+#[cfg(test)]
+mod golden_tests;
 mod handshake;
 mod hostdata;
 mod identity;
