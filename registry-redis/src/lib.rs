@@ -185,6 +185,8 @@ mod contract;
 mod entry;
 mod eviction;
 mod fault;
+#[cfg(test)]
+mod golden_tests;
 mod inner;
 mod keeper;
 mod keys;

@@ -137,6 +137,14 @@ impl Owner {
         Ok(Owner { token })
     }
 
+    /// The owner of that token.
+    #[cfg(test)]
+    pub(crate) fn of_token(token: &str) -> Owner {
+        Owner {
+            token: token.to_owned(),
+        }
+    }
+
     /// The command that takes or extends names for `lease` milliseconds.
     pub(crate) fn hold(&self, keys: &Keys, names: &[Holding<'_>], lease: u64) -> Cmd {
         let mut cmd = script(HOLD, keys, names.iter().map(|name| name.hostname));
