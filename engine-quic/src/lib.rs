@@ -66,6 +66,8 @@
 mod authority;
 mod clogged;
 mod config;
+#[cfg(test)]
+mod decoder_tests;
 mod dial;
 mod endpoint;
 mod engine;

@@ -1,0 +1,175 @@
+//! What a side of the handshake did to its stream, and whether how it ended is
+//! what that says.
+//!
+//! Owns no production code. Never shares code with the handshake but for what
+//! one frame is.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+
+use super::*;
+
+/// What a side did to its stream.
+#[derive(Default)]
+pub(super) struct Seen {
+    /// In order: bytes that were read, and bytes that were written.
+    pub(super) events: Vec<(bool, u8)>,
+    /// The largest buffer that was to be filled.
+    largest: usize,
+}
+
+/// A stream that reads and writes a few bytes at a time, and says which.
+pub(super) struct Tap {
+    inner: DuplexStream,
+    step: usize,
+    seen: Arc<Mutex<Seen>>,
+}
+
+pub(super) const READ: bool = true;
+const WRITTEN: bool = false;
+
+impl Tap {
+    pub(super) fn new(inner: DuplexStream, rng: &mut Rng) -> (Tap, Arc<Mutex<Seen>>) {
+        let (step, seen) = (rng.one_of(&[1, 1, 2, 7, 2000]), Arc::default());
+        let shown = Arc::clone(&seen);
+        (Tap { inner, step, seen }, shown)
+    }
+
+    fn saw(&self, what: bool, bytes: &[u8]) {
+        let mut seen = self.seen.lock().unwrap();
+        seen.events.extend(bytes.iter().map(|byte| (what, *byte)));
+    }
+}
+
+impl AsyncRead for Tap {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let largest = self.seen.lock().unwrap().largest.max(buf.remaining());
+        self.seen.lock().unwrap().largest = largest;
+        let mut bytes = vec![0; buf.remaining().min(self.step)];
+        let mut part = ReadBuf::new(&mut bytes);
+        ready!(Pin::new(&mut self.inner).poll_read(cx, &mut part))?;
+        buf.put_slice(part.filled());
+        self.saw(READ, part.filled());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Tap {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        b: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let part = &b[..b.len().min(self.step)];
+        let count = ready!(Pin::new(&mut self.inner).poll_write(cx, part))?;
+        self.saw(WRITTEN, &part[..count]);
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn bytes_of(events: &[(bool, u8)], what: bool) -> Vec<u8> {
+    let of = events.iter().filter(|event| event.0 == what);
+    of.map(|event| event.1).collect()
+}
+
+fn events(parts: &[(bool, &[u8])]) -> Vec<(bool, u8)> {
+    let each =
+        |(what, bytes): &(bool, &[u8])| bytes.iter().map(|b| (*what, *b)).collect::<Vec<_>>();
+    parts.iter().flat_map(each).collect()
+}
+
+/// Whether an acceptor that ended so saw and did what that says.
+pub(super) fn of_acceptor(
+    met: &Met<Decided>,
+    seen: &Seen,
+    took: Duration,
+    decision: Duration,
+) -> bool {
+    let read_bytes = bytes_of(&seen.events, READ);
+    let wrote = bytes_of(&seen.events, WRITTEN);
+    // The second byte's pair is the length; nothing is read past a first frame.
+    let frame = match *read_bytes {
+        [version, high, low, ..] if version == VERSION => {
+            let body = usize::from(u16::from_be_bytes([high, low]));
+            read_bytes.get(..HEADER + body)
+        }
+        _ => None,
+    };
+    let hello = frame.and_then(|frame| read(frame).ok());
+    let rest = frame.map_or(&[][..], |frame| &read_bytes[frame.len()..]);
+    let replied = |reply: Reply| {
+        let reply = reply.encode();
+        wrote == reply || wrote == [&Reply::Waiting.encode()[..], &reply].concat()
+    };
+    let is_whole = |waiting: &[u8]| {
+        let accepted = Reply::Accepted(PORT).encode();
+        let frame = frame.unwrap_or_default();
+        let parts = [
+            (READ, frame),
+            (WRITTEN, waiting),
+            (WRITTEN, &accepted),
+            (READ, &[CONFIRM]),
+        ];
+        hello.is_some() && seen.events == events(&parts)
+    };
+    let is_whole = is_whole(&[]) || is_whole(&[0]);
+    let bounded = took <= 2 * BOUND + decision && seen.largest <= MAX_BODY;
+    let as_said = match met {
+        Met::Connected(_) | Met::Orphaned => is_whole,
+        Met::Refused(refusal) => {
+            hello.is_some() && rest.is_empty() && replied(Reply::Refused(*refusal))
+        }
+        Met::Malformed(FrameError::Version(theirs)) => {
+            read_bytes == [*theirs] && *theirs != VERSION && wrote == [2, 6, VERSION]
+        }
+        Met::Malformed(FrameError::TooLong(_)) => read_bytes.len() == HEADER && wrote == [2, 7],
+        Met::Malformed(err) => frame.map(read) == Some(Err(err.clone())) && wrote == [2, 7],
+        Met::Violation => hello.is_some() && rest.len() == 1 && !(is_whole),
+        Met::Abandoned => rest.is_empty(),
+        Met::NoFirstFrame => frame.is_none() && wrote.is_empty() && took == BOUND,
+        Met::NotConfirmed => hello.is_some() && rest.is_empty() && took >= BOUND,
+    };
+    bounded && as_said
+}
+
+/// Whether a dialer that ended so saw and did what that says.
+pub(super) fn of_dialer(dialed: &Result<u16, DialError>, hello: &Hello, seen: &Seen) -> bool {
+    let replies = bytes_of(&seen.events, READ);
+    let wrote = bytes_of(&seen.events, WRITTEN);
+    let (frame, waited) = (hello.encode(), replies.first() == Some(&0));
+    let last = &replies[usize::from(waited)..];
+    let as_said = match dialed {
+        Ok(port) => {
+            let parts = [(WRITTEN, &*frame), (READ, &replies), (WRITTEN, &[CONFIRM])];
+            return *port != 0
+                && last == Reply::Accepted(*port).encode()
+                && seen.events == events(&parts);
+        }
+        Err(DialError::Refused(refusal)) => last == Reply::Refused(*refusal).encode(),
+        Err(DialError::Frame(FrameError::WaitingTwice)) => replies == [0, 0],
+        Err(DialError::Frame(err)) => Reply::decode(last) == Err(err.clone()),
+        Err(DialError::TimedOut) => !waited && Reply::decode(last) == Ok(None),
+        // A Confirm that could not be written, or a reply that is not whole.
+        Err(DialError::Io(_)) => {
+            !matches!(Reply::decode(last), Ok(Some(Reply::Refused(_))) | Err(_))
+        }
+    };
+    // No Confirm without success, whatever else was written.
+    as_said && frame.starts_with(&wrote) && seen.largest <= 1
+}
