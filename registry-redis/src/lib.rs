@@ -206,6 +206,8 @@ mod terms;
 mod tls;
 
 #[cfg(test)]
+mod decoder_tests;
+#[cfg(test)]
 mod names_tests;
 #[cfg(test)]
 mod ownership_tests;
