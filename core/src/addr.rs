@@ -143,11 +143,14 @@ pub(crate) fn split(input: &str) -> Result<(&str, u16), AddrError> {
     let bad = |problem| AddrError::new(Noun::Address, input, problem);
     let (host, port) = match input.strip_prefix('[') {
         Some(rest) => {
-            let (host, port) = rest.split_once(']').ok_or(bad(Problem::Brackets))?;
-            (host, port.strip_prefix(':').ok_or(bad(Problem::NoPort))?)
+            let (host, port) = rest.split_once(']').ok_or_else(|| bad(Problem::Brackets))?;
+            (
+                host,
+                port.strip_prefix(':').ok_or_else(|| bad(Problem::NoPort))?,
+            )
         }
         None => {
-            let (host, port) = input.rsplit_once(':').ok_or(bad(Problem::NoPort))?;
+            let (host, port) = input.rsplit_once(':').ok_or_else(|| bad(Problem::NoPort))?;
             if host.contains(':') {
                 return Err(bad(Problem::Colons));
             }
