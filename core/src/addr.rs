@@ -44,14 +44,14 @@ impl Addr {
     /// [`AddrError`] when a name is empty, longer than [`MAX_NAME`](crate::MAX_NAME) bytes, or
     /// contains a control character or a square bracket.
     pub fn new(
-        network: impl Into<Arc<str>>,
-        host: impl Into<Arc<str>>,
+        network: impl AsRef<str> + Into<Arc<str>>,
+        host: impl AsRef<str> + Into<Arc<str>>,
         port: u16,
     ) -> Result<Addr, AddrError> {
-        let (network, host) = (network.into(), host.into());
-        check_name(Noun::Network, &network)?;
-        check_name(Noun::Hostname, &host)?;
-        Ok(Addr::unchecked(network, host, port))
+        // Before they are copied: they may come from anywhere.
+        check_name(Noun::Network, network.as_ref())?;
+        check_name(Noun::Hostname, host.as_ref())?;
+        Ok(Addr::unchecked(network.into(), host.into(), port))
     }
 
     /// Reads `host:port` as an address on `network`.
@@ -61,7 +61,10 @@ impl Addr {
     /// [`AddrError`], naming the input, when the port is missing, is not a
     /// number or does not fit 16 bits, when brackets are unbalanced, or when
     /// the host is not a name ([`Addr::new`]).
-    pub fn parse(network: impl Into<Arc<str>>, input: &str) -> Result<Addr, AddrError> {
+    pub fn parse(
+        network: impl AsRef<str> + Into<Arc<str>>,
+        input: &str,
+    ) -> Result<Addr, AddrError> {
         let (host, port) = split(input)?;
         if host.is_empty() {
             return Err(AddrError::new(Noun::Address, input, Problem::NoHost));

@@ -33,6 +33,7 @@ pub(crate) async fn watch_names(
                 None => return reason,
             },
             lost = registry.lost() => {
+                tracing::warn!(host = lost.hostname, reason = %lost.reason, "a host lost its name");
                 if let Some(subnet) = subnet.upgrade() {
                     subnet.lose(lost);
                 }

@@ -3,7 +3,7 @@
 //! Owns [`Conn`], and why it is down. Never buffers: bytes go straight between
 //! caller and engine.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::error::Op;
 use crate::half::{Half, Taken};
 use crate::socket::{Port, Socket};
-use crate::split::{OwnedReadHalf, OwnedWriteHalf};
+use crate::split::{self, OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use crate::{Addr, ByteStream, Cause, Failure, OpError};
 
 /// A connection between two hosts: an ordered byte stream both ways.
@@ -72,12 +72,22 @@ impl Conn {
         &self.shared.peer
     }
 
+    /// Splits it into halves for one task, at no cost. Dropping them has no effect.
+    pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
+        split::borrow(&self.shared)
+    }
+
     /// Splits it into halves that can go to two tasks.
     ///
     /// Dropping the write half half-closes the connection; once both are
-    /// dropped it is closed.
+    /// dropped it is closed. [`OwnedReadHalf::reunite`] makes them one again.
     pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
-        OwnedReadHalf::pair(self.shared)
+        split::pair(self.shared)
+    }
+
+    /// What two halves share is a connection again.
+    pub(crate) fn reunited(shared: Arc<Shared>) -> Conn {
+        Conn { shared }
     }
 
     /// Closes it: the port is free, blocked and later reads and writes here
@@ -108,6 +118,18 @@ impl AsyncWrite for Conn {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.shared.poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.shared.poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.shared.is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -154,6 +176,7 @@ impl Shared {
         let first = self.why.set(why).is_ok();
         if first {
             self.port.free();
+            tracing::debug!(conn = ?self, why = self.why.get().map(display), "down");
         }
         first
     }
@@ -187,11 +210,34 @@ impl Shared {
     }
 
     pub(crate) fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.write(cx, |stream, cx| Pin::new(stream).poll_write(cx, buf))
+    }
+
+    pub(crate) fn poll_write_vectored(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.write(cx, |stream, cx| {
+            Pin::new(stream).poll_write_vectored(cx, bufs)
+        })
+    }
+
+    /// What the engine's stream says.
+    pub(crate) fn is_write_vectored(&self) -> bool {
+        self.writer.lock().is(|stream| stream.is_write_vectored())
+    }
+
+    fn write(
+        &self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(&mut Writer, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
         let mut half = self.writer.lock();
         if half.ended && half.is_there() {
             return Poll::Ready(Err(self.error(Op::Write, Cause::BrokenPipe.into())));
         }
-        let written = half.poll(cx, |stream, cx| Pin::new(stream).poll_write(cx, buf));
+        let written = half.poll(cx, write);
         self.report(Op::Write, ready!(written))
     }
 

@@ -80,6 +80,11 @@ impl<S: ?Sized> State<S> {
         self.stream.is_some()
     }
 
+    /// Whether the stream is like that; one that was taken away is like nothing.
+    pub(crate) fn is(&self, like: impl FnOnce(&S) -> bool) -> bool {
+        self.stream.as_ref().is_some_and(|held| like(&held.stream))
+    }
+
     /// Polls the stream; `None` when it was taken away.
     pub(crate) fn poll<T>(
         &mut self,

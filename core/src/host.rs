@@ -6,9 +6,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use tracing::Instrument;
+
 use crate::error::Op;
 use crate::listener::Listener;
-use crate::meeting::Meeting;
 use crate::socket::{Socket, SocketInfo, Sockets};
 use crate::{Addr, Cause, Conn, Failure, OpError, ToAddr};
 
@@ -25,6 +26,8 @@ pub struct Host {
 
 impl Host {
     pub(crate) fn new(shared: Arc<Sockets>) -> Host {
+        let home = shared.home();
+        tracing::info!(network = home.network(), host = home.host(), "host made");
         Host { shared }
     }
 
@@ -79,7 +82,7 @@ impl Host {
             0 => self.shared.reserve(Socket::Opening)?,
             port => self.shared.reserve_port(port, Socket::Opening)?,
         };
-        let meeting = Arc::new(Meeting::new(port.addr().clone()));
+        let meeting = self.shared.meeting(&port);
         port.become_socket(Socket::Listening(Arc::downgrade(&meeting)))?;
         Ok(Listener::new(meeting, port))
     }
@@ -121,7 +124,9 @@ impl Host {
             Ok(dst) => dst.clone(),
             Err(err) => return Err(fail(err.clone().into())),
         };
-        self.shared.connect(port, dst).await.map_err(fail)
+        let span = tracing::debug_span!("dial", network = home.network(), %src, %dst);
+        let connect = self.shared.connect(port, dst);
+        connect.instrument(span).await.map_err(fail)
     }
 
     /// Closes the host: its listeners and connections go down with

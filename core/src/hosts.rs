@@ -14,11 +14,12 @@ use tokio::time::Instant;
 
 use crate::close::Closed;
 use crate::down::Down;
+use crate::limits::{Refusal, Refusals};
 use crate::meeting::Meeting;
 use crate::ops::Ops;
 use crate::socket::Sockets;
 use crate::sync::lock;
-use crate::{Addr, ByteStream, Cause, Engine, Failure, Lost, Registry};
+use crate::{Addr, ByteStream, Cause, Engine, Failure, Limits, Lost, Registry};
 
 /// How often hosts that are waited for are looked for.
 const LOOK: Duration = Duration::from_millis(50);
@@ -34,6 +35,8 @@ pub(crate) struct Shared {
     /// Set before anybody but the engine's own notifier knows the subnetwork.
     pub(crate) engine: OnceLock<Arc<dyn Engine>>,
     pub(crate) registry: Arc<dyn Registry>,
+    pub(crate) limits: Limits,
+    pub(crate) refusals: Arc<Refusals>,
     pub(crate) down: Down,
     /// Given up once all here is down.
     pub(crate) hold: Mutex<Option<Hold>>,
@@ -46,13 +49,13 @@ pub(crate) struct Shared {
 /// A name stays here until the subnetwork closes, whatever became of its host.
 #[derive(Default)]
 pub(crate) struct Names {
-    by_name: HashMap<Arc<str>, Name>,
+    pub(crate) by_name: HashMap<Arc<str>, Name>,
     pub(crate) open: usize,
     pub(crate) auto_close: bool,
 }
 
-struct Name {
-    host: Weak<Sockets>,
+pub(crate) struct Name {
+    pub(crate) host: Weak<Sockets>,
     /// It counts among the open hosts.
     open: bool,
 }
@@ -60,16 +63,18 @@ struct Name {
 impl Shared {
     /// What listens on `dst`, for a dial that came in.
     pub(crate) fn listener(&self, dst: &Addr) -> Result<Arc<Meeting>, Failure> {
-        let host = {
+        let refuse = |why| self.refusals.refuse(why);
+        let known = {
             let hosts = lock(&self.hosts);
-            self.down.check().map_err(|_| Cause::ConnectionRefused)?;
             let known = hosts.by_name.get(dst.host());
-            let known = known.filter(|_| dst.network() == &*self.network);
-            known.ok_or(Cause::NoSuchHost)?.host.upgrade()
+            known.map(|known| known.host.upgrade())
         };
+        self.down.check().map_err(|_| refuse(Refusal::WentDown))?;
+        let known = known.filter(|_| dst.network() == &*self.network);
+        let host = known.ok_or_else(|| refuse(Refusal::NoSuchHost))?;
         let host = host.filter(|host| host.check().is_ok());
         let listener = host.and_then(|host| host.listener(dst.port()));
-        let listener = listener.ok_or(Cause::ConnectionRefused)?;
+        let listener = listener.ok_or_else(|| refuse(Refusal::NothingListens))?;
         self.check_held(dst)?;
         Ok(listener)
     }
@@ -78,7 +83,7 @@ impl Shared {
     pub(crate) fn check_held(&self, dst: &Addr) -> Result<(), Failure> {
         match self.registry.holds(dst.host()) {
             true => Ok(()),
-            false => Err(Cause::ConnectionRefused.into()),
+            false => Err(self.refusals.refuse(Refusal::NameInDoubt)),
         }
     }
 
@@ -116,11 +121,13 @@ impl Shared {
         let (engine, registry) = (Arc::clone(self.engine()), Arc::clone(&self.registry));
         self.run(async move {
             let hostdata = registry.query(dst.host()).await?;
+            tracing::debug!(hostdata, "host found");
             let failure = match engine.vnet_dial(&src, &dst, &hostdata).await {
                 Ok(dialed) => return Ok(dialed),
                 Err(failure) => failure,
             };
             // An answer that led nowhere may have been out of date.
+            tracing::debug!(%failure, "asking the registry again");
             match registry.requery(dst.host(), &hostdata).await {
                 Ok(Some(hostdata)) => engine.vnet_dial(&src, &dst, &hostdata).await,
                 // It was: the host is gone.
@@ -199,6 +206,8 @@ impl Shared {
         if !self.down.set(why.clone()) {
             return;
         }
+        let network = &*self.network;
+        tracing::info!(network, reason = reason.as_ref().map(display), "closing");
         // Given up at the end of this, or while a stream's panic unwinds it.
         let hold = lock(&self.hold).take();
         if let (Some(hold), Some(reason)) = (&hold, reason) {
@@ -232,6 +241,8 @@ impl Shared {
             hosts.open -= 1;
             hosts.auto_close && hosts.open == 0
         };
+        let (network, host) = (&*self.network, host.home().host());
+        tracing::info!(network, host, "host closed");
         if last {
             self.go_down(None);
         }
@@ -253,8 +264,12 @@ impl<'a> Arrival<'a> {
     ) -> Result<Arrival<'a>, Failure> {
         let mut hosts = lock(&subnet.hosts);
         subnet.down.check()?;
+        let (count, most) = (hosts.by_name.len(), subnet.limits.hosts);
         match hosts.by_name.entry(Arc::from(home.host())) {
             Entry::Occupied(_) => Err(Cause::HostAlreadyRegistered.into()),
+            Entry::Vacant(_) if count >= most => Err(Failure::other(format!(
+                "this subnetwork has had {most} hosts, which is its limit"
+            ))),
             Entry::Vacant(vacant) => {
                 vacant.insert(Name {
                     host: Arc::downgrade(sockets),

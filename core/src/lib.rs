@@ -35,6 +35,9 @@
 //! another checks it with the `conformance` module, behind the feature of the
 //! same name.
 //!
+//! Services of axum and tonic, and clients of HTTP, come onto a network as they are:
+//! [`adapt`].
+//!
 //! # Errors
 //!
 //! Every operation reports an [`OpError`]: what failed, on which network,
@@ -48,6 +51,7 @@
 //! down, a closed host its listeners and connections. Only the first close of
 //! an object counts, and names the cause.
 
+pub mod adapt;
 mod addr;
 mod cause;
 mod close;
@@ -60,11 +64,14 @@ mod error;
 mod half;
 mod host;
 mod hosts;
+mod incoming;
+mod limits;
 mod listener;
 mod meeting;
 pub mod memory;
 mod name;
 mod notifier;
+mod open;
 mod ops;
 pub mod pipe;
 mod ports;
@@ -81,11 +88,14 @@ pub use conn::Conn;
 pub use engine::{ByteStream, Engine};
 pub use error::{Op, OpError, RegistryError};
 pub use host::Host;
-pub use listener::{BACKLOG, Listener};
-pub use name::{AddrError, MAX_NAME};
+pub use incoming::Incoming;
+pub use limits::{BACKLOG, Limits, Refused};
+pub use listener::Listener;
+pub use name::{AddrError, MAX_NAME, check_hostname, check_network};
 pub use notifier::{Accept, Notifier};
+pub use open::Open;
 pub use registry::{Lost, Registry};
 pub use socket::{SocketInfo, SocketState};
-pub use split::{OwnedReadHalf, OwnedWriteHalf};
+pub use split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
 pub use subnet::SubNetwork;
 pub use to_addr::ToAddr;

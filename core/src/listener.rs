@@ -10,10 +10,7 @@ use tokio::sync::oneshot;
 use crate::error::Op;
 use crate::meeting::Meeting;
 use crate::socket::Port;
-use crate::{Addr, Cause, Conn, Failure, OpError};
-
-/// How many dials may wait for one listener; what comes beyond is refused.
-pub const BACKLOG: usize = 4096;
+use crate::{Addr, Cause, Conn, Failure, Incoming, OpError};
 
 /// A host's ear at one of its ports, made by [`Host::listen`](crate::Host::listen).
 ///
@@ -54,7 +51,8 @@ impl Listener {
     /// Dropping the future leaves dials that it has not taken to the next
     /// accept. A dial that it was taking is closed as soon as it arrives, and
     /// its port is free: the dialer sees a connection that ends at once. So a loop
-    /// that has more to wait for keeps the future until it is done:
+    /// that has more to wait for takes [`into_incoming`](Listener::into_incoming), or
+    /// keeps the future until it is done:
     ///
     /// ```
     /// # use virtnet_core::{Listener, OpError};
@@ -100,7 +98,13 @@ impl Listener {
         }
     }
 
-    /// How many dials wait to be accepted, at most [`BACKLOG`].
+    /// The connections as a stream, for loops that have more to wait for and for
+    /// servers that take one.
+    pub fn into_incoming(self) -> Incoming {
+        Incoming::new(self)
+    }
+
+    /// How many dials wait to be accepted, at most [`Limits::backlog`](crate::Limits::backlog).
     pub fn pending(&self) -> usize {
         self.meeting.pending()
     }

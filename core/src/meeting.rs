@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::oneshot;
 
 use crate::down::Down;
-use crate::listener::BACKLOG;
+use crate::limits::{Refusal, Refusals};
 use crate::socket::{Port, Socket, Sockets};
 use crate::sync::lock;
 use crate::{Accept, Addr, Cause, Conn, Failure};
@@ -19,6 +19,9 @@ use crate::{Accept, Addr, Cause, Conn, Failure};
 pub(crate) struct Meeting {
     pub(crate) addr: Addr,
     pub(crate) down: Down,
+    /// How many dials may wait.
+    backlog: usize,
+    refusals: Arc<Refusals>,
     /// A plain lock, held for map operations only.
     queue: Mutex<Queue>,
 }
@@ -89,8 +92,12 @@ impl Waiting {
                 Ok(accept)
             }
             Err(why) => {
+                let refusal = match why.cause() {
+                    Cause::NoFreePort => Refusal::NoPort,
+                    _ => Refusal::WentDown,
+                };
                 *held = Held::Failure(why);
-                Err(Taken::Failed)
+                Err(Taken::Failed(refusal))
             }
         }
     }
@@ -105,7 +112,7 @@ enum Joined<'a> {
 /// Why a dial was not taken.
 enum Taken {
     Gone,
-    Failed,
+    Failed(Refusal),
 }
 
 /// An accept's place among those that wait, and what it holds; given up when the
@@ -136,9 +143,11 @@ impl Drop for Seat<'_> {
 }
 
 impl Meeting {
-    pub(crate) fn new(addr: Addr) -> Meeting {
+    pub(crate) fn new(addr: Addr, backlog: usize, refusals: &Arc<Refusals>) -> Meeting {
         Meeting {
             addr,
+            backlog,
+            refusals: Arc::clone(refusals),
             down: Down::default(),
             queue: Mutex::default(),
         }
@@ -157,34 +166,38 @@ impl Meeting {
     /// Has the dial from `src` taken by an accept that waits, or waits in line for
     /// one.
     pub(crate) async fn offer(&self, src: &Addr) -> Result<Accept, Failure> {
-        let refused = || Failure::from(Cause::ConnectionRefused);
-        self.down.check().map_err(|_| refused())?;
+        let refuse = |why| self.refusals.refuse(why);
+        self.down.check().map_err(|_| refuse(Refusal::WentDown))?;
         let (_place, accept) = loop {
-            let waiting = match self.join(src)? {
+            let waiting = match self.join(src).map_err(refuse)? {
                 Joined::Accept(waiting) => waiting,
-                Joined::Line(place, accept) => break (place, accept),
+                Joined::Line(place, accept) => {
+                    tracing::debug!("waits for an accept");
+                    break (place, accept);
+                }
             };
             match waiting.take(src) {
                 Ok(accept) => return Ok(accept),
-                Err(Taken::Failed) => return Err(refused()),
+                Err(Taken::Failed(why)) => return Err(refuse(why)),
                 Err(Taken::Gone) => {}
             }
         };
         tokio::select! {
             biased;
-            _ = self.down.wait() => Err(refused()),
-            accept = accept => accept.map_err(|_| refused()),
+            _ = self.down.wait() => Err(refuse(Refusal::WentDown)),
+            // The accept that took it could not have it.
+            accept = accept => accept.map_err(|_| refuse(Refusal::NoPort)),
         }
     }
 
     /// Finds an accept that waits, or else puts the dial in line.
-    fn join(&self, src: &Addr) -> Result<Joined<'_>, Failure> {
+    fn join(&self, src: &Addr) -> Result<Joined<'_>, Refusal> {
         let mut queue = lock(&self.queue);
         if let Some((_, waiting)) = queue.accepts.pop_first() {
             return Ok(Joined::Accept(waiting));
         }
-        if queue.offers.len() >= BACKLOG {
-            return Err(Cause::ConnectionRefused.into());
+        if queue.offers.len() >= self.backlog {
+            return Err(Refusal::BacklogFull);
         }
         let (taken, accept) = oneshot::channel();
         let (number, src) = (queue.number(), src.clone());

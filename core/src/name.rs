@@ -16,14 +16,43 @@ const SHOWN: usize = 80;
 
 /// Checks that `name` can name a host or a network.
 pub(crate) fn check_name(noun: Noun, name: &str) -> Result<(), AddrError> {
+    check_text(noun, name)?;
+    match name.contains(['[', ']']) {
+        true => Err(AddrError::new(noun, name, Problem::Brackets)),
+        false => Ok(()),
+    }
+}
+
+/// What a [`Registry`](crate::Registry) refuses of a hostname before it asks anybody:
+/// one that is empty, longer than [`MAX_NAME`] bytes, or has a control character.
+///
+/// Square brackets are for the grammar of addresses to refuse: to a registry every
+/// other string is a name.
+///
+/// # Errors
+///
+/// [`AddrError`], which becomes a [`Failure`](crate::Failure) with
+/// [`Cause::InvalidAddr`](crate::Cause::InvalidAddr).
+pub fn check_hostname(hostname: &str) -> Result<(), AddrError> {
+    check_text(Noun::Hostname, hostname)
+}
+
+/// The same for the name of a network.
+///
+/// # Errors
+///
+/// As of [`check_hostname`].
+pub fn check_network(network: &str) -> Result<(), AddrError> {
+    check_text(Noun::Network, network)
+}
+
+fn check_text(noun: Noun, name: &str) -> Result<(), AddrError> {
     let problem = if name.is_empty() {
         Problem::Empty
     } else if name.len() > MAX_NAME {
         Problem::TooLong
     } else if name.chars().any(char::is_control) {
         Problem::Control
-    } else if name.contains(['[', ']']) {
-        Problem::Brackets
     } else {
         return Ok(());
     };
@@ -60,6 +89,12 @@ pub(crate) enum Problem {
     PortNotNumber,
     #[error("the port does not fit 16 bits")]
     PortTooLarge,
+    #[error("after a '%' come two hex digits, and all that they stand for is UTF-8")]
+    UriPercent,
+    #[error(
+        "upper and lower case are one in a URI: in a name, upper case is %41 to %5A, in brackets"
+    )]
+    UriCase,
 }
 
 /// An address or a name that was refused; shows the input and what is wrong
@@ -76,15 +111,20 @@ pub struct AddrError {
     problem: Problem,
 }
 
+/// As much of what was given as an error shows.
+pub(crate) fn clipped(input: &str) -> String {
+    let mut shown: String = input.chars().take(SHOWN).collect();
+    if shown.len() < input.len() {
+        shown.push('…');
+    }
+    shown
+}
+
 impl AddrError {
     pub(crate) fn new(noun: Noun, input: &str, problem: Problem) -> AddrError {
-        let mut shown: String = input.chars().take(SHOWN).collect();
-        if shown.len() < input.len() {
-            shown.push('…');
-        }
         AddrError {
             noun,
-            input: shown,
+            input: clipped(input),
             problem,
         }
     }

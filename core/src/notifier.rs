@@ -6,6 +6,7 @@
 use std::sync::{Arc, Weak};
 
 use tokio::sync::oneshot;
+use tracing::Instrument;
 
 use crate::hosts::Shared;
 use crate::socket::Port;
@@ -33,11 +34,18 @@ impl Notifier {
     /// Dropping the future withdraws the connection: no accept will see it, or
     /// the one that already took it goes on waiting for the next.
     pub async fn vnet_accept(&self, src: &Addr, dst: &Addr) -> Result<Accept, Failure> {
+        let span = tracing::debug_span!("incoming", network = dst.network(), %src, %dst);
+        self.decide(src, dst).instrument(span).await
+    }
+
+    async fn decide(&self, src: &Addr, dst: &Addr) -> Result<Accept, Failure> {
+        tracing::debug!("arrived");
         // The subnetwork is not held while waiting, so that it can go.
         let listener = self.upgrade()?.listener(dst)?;
         let accept = listener.offer(src).await?;
         // The name may have been lost while the dial waited.
         self.upgrade()?.check_held(dst)?;
+        tracing::debug!(local = %accept.addr(), "taken");
         Ok(accept)
     }
 
@@ -102,6 +110,7 @@ impl Accept {
         if let (Some(arrival), Some(port)) = (self.conn.take(), self.port.upgrade())
             && let Ok(conn) = Conn::open(port, self.src.clone(), stream)
         {
+            tracing::debug!(?conn, "confirmed");
             drop(arrival.send(conn));
         }
     }
@@ -123,6 +132,7 @@ impl Drop for Accept {
         if self.conn.is_some()
             && let Some(port) = self.port.upgrade()
         {
+            tracing::debug!(local = %self.addr, src = %self.src, "not confirmed");
             port.free();
         }
     }

@@ -84,8 +84,26 @@ impl Sockets {
         }
     }
 
+    /// Where the dials to `port` will meet the accepts.
+    pub(crate) fn meeting(&self, port: &Port) -> Arc<Meeting> {
+        let hosts::Shared {
+            limits, refusals, ..
+        } = &*self.subnet;
+        Arc::new(Meeting::new(port.addr().clone(), limits.backlog, refusals))
+    }
+
     /// Looks `dst` up and has the engine connect `port` to it.
     pub(crate) async fn connect(&self, port: Port, dst: Addr) -> Result<Conn, Failure> {
+        tracing::debug!("port taken");
+        let connected = self.try_connect(port, dst).await;
+        match &connected {
+            Ok(conn) => tracing::debug!(peer = %conn.peer_addr(), "dialed"),
+            Err(why) => tracing::debug!(%why, "not dialed"),
+        }
+        connected
+    }
+
+    async fn try_connect(&self, port: Port, dst: Addr) -> Result<Conn, Failure> {
         let dialed = self.subnet.dial(port.addr().clone(), dst);
         let (stream, peer) = tokio::select! {
             biased;

@@ -3,7 +3,8 @@
 //! Owns the handles, and what dropping one of them means. Never touches a
 //! stream: the connection does.
 
-use std::io;
+use std::fmt;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,35 +12,100 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::conn::Shared;
-use crate::{Addr, Cause};
+use crate::{Addr, Cause, Conn};
 
-/// The reading half of a [`Conn`](crate::Conn), from
-/// [`into_split`](crate::Conn::into_split).
+/// The reading half of a [`Conn`], from [`into_split`](Conn::into_split).
 ///
 /// Dropping it alone has no effect that the peer sees. Dropped first, it leaves the
 /// write half to close all, whose port is then free before the peer sees the end;
 /// [`close`](OwnedReadHalf::close) does that in any order. Errors and cancel safety
-/// are those of [`Conn`](crate::Conn).
-#[derive(Debug)]
+/// are those of [`Conn`].
 pub struct OwnedReadHalf(Arc<Shared>);
 
-/// The writing half of a [`Conn`](crate::Conn), from
-/// [`into_split`](crate::Conn::into_split).
+/// The writing half of a [`Conn`], from [`into_split`](Conn::into_split).
 ///
 /// Dropping it half-closes the connection: the peer reads what was written,
-/// then end-of-file. Errors and cancel safety are those of
-/// [`Conn`](crate::Conn).
+/// then end-of-file. Errors and cancel safety are those of [`Conn`].
+pub struct OwnedWriteHalf(Arc<Shared>, Drops);
+
+/// What dropping a write half does.
+#[derive(PartialEq)]
+enum Drops {
+    HalfClose,
+    Nothing,
+}
+
+/// The reading half of a [`Conn`], from [`split`](Conn::split). Errors and cancel
+/// safety are those of [`Conn`].
+pub struct ReadHalf<'a>(&'a Shared);
+
+/// The writing half of a [`Conn`], from [`split`](Conn::split). Dropping it has no
+/// effect. Errors and cancel safety are those of [`Conn`].
+pub struct WriteHalf<'a>(&'a Shared);
+
+pub(crate) fn pair(shared: Arc<Shared>) -> (OwnedReadHalf, OwnedWriteHalf) {
+    let reader = OwnedReadHalf(Arc::clone(&shared));
+    (reader, OwnedWriteHalf(shared, Drops::HalfClose))
+}
+
+pub(crate) fn borrow(shared: &Shared) -> (ReadHalf<'_>, WriteHalf<'_>) {
+    (ReadHalf(shared), WriteHalf(shared))
+}
+
+/// Two halves that are not of one connection; both are given back.
 #[derive(Debug)]
-pub struct OwnedWriteHalf(Arc<Shared>);
+pub struct ReuniteError(pub OwnedReadHalf, pub OwnedWriteHalf);
+
+impl fmt::Display for ReuniteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ReuniteError(reader, writer) = self;
+        write!(f, "halves of two connections: {reader:?} and {writer:?}")
+    }
+}
+
+impl std::error::Error for ReuniteError {}
 
 impl OwnedReadHalf {
-    pub(crate) fn pair(shared: Arc<Shared>) -> (OwnedReadHalf, OwnedWriteHalf) {
-        (OwnedReadHalf(Arc::clone(&shared)), OwnedWriteHalf(shared))
+    /// Makes two halves one connection again.
+    ///
+    /// # Errors
+    ///
+    /// [`ReuniteError`] with both, when they are not of one connection.
+    ///
+    /// ```
+    /// # fn example(conn: virtnet_core::Conn) {
+    /// let (reader, writer) = conn.into_split();
+    /// let conn = reader.reunite(writer).expect("they are of one");
+    /// # }
+    /// ```
+    pub fn reunite(self, mut writer: OwnedWriteHalf) -> Result<Conn, ReuniteError> {
+        if !Arc::ptr_eq(&self.0, &writer.0) {
+            return Err(ReuniteError(self, writer));
+        }
+        writer.1 = Drops::Nothing;
+        Ok(Conn::reunited(self.0))
+    }
+}
+
+impl OwnedWriteHalf {
+    /// The same as [`OwnedReadHalf::reunite`].
+    ///
+    /// # Errors
+    ///
+    /// [`ReuniteError`] with both, when they are not of one connection.
+    pub fn reunite(self, reader: OwnedReadHalf) -> Result<Conn, ReuniteError> {
+        reader.reunite(self)
     }
 }
 
 macro_rules! handle {
-    ($($half:ident)*) => {$(
+    ($($half:ty)*) => {$(
+        impl fmt::Debug for $half {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
         impl $half {
             /// The address of the own end.
             pub fn local_addr(&self) -> &Addr {
@@ -50,8 +116,16 @@ macro_rules! handle {
             pub fn peer_addr(&self) -> &Addr {
                 self.0.peer()
             }
+        }
+    )*};
+}
 
-            /// Closes the whole connection, as [`Conn::close`](crate::Conn::close) does.
+handle!(OwnedReadHalf OwnedWriteHalf ReadHalf<'_> WriteHalf<'_>);
+
+macro_rules! close {
+    ($($half:ty)*) => {$(
+        impl $half {
+            /// Closes the whole connection, as [`Conn::close`] does.
             pub fn close(&self) {
                 self.0.go_down(Cause::SocketDown.into());
             }
@@ -59,41 +133,65 @@ macro_rules! handle {
     )*};
 }
 
-handle!(OwnedReadHalf OwnedWriteHalf);
+close!(OwnedReadHalf OwnedWriteHalf);
 
-impl AsyncRead for OwnedReadHalf {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.0.poll_read(cx, buf)
-    }
+macro_rules! readable {
+    ($($half:ty)*) => {$(
+        impl AsyncRead for $half {
+            fn poll_read(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &mut ReadBuf<'_>,
+            ) -> Poll<io::Result<()>> {
+                self.0.poll_read(cx, buf)
+            }
+        }
+    )*};
 }
 
-impl AsyncWrite for OwnedWriteHalf {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.0.poll_write(cx, buf)
-    }
+readable!(OwnedReadHalf ReadHalf<'_>);
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_flush(cx)
-    }
+macro_rules! writable {
+    ($($half:ty)*) => {$(
+        impl AsyncWrite for $half {
+            fn poll_write(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                self.0.poll_write(cx, buf)
+            }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_shutdown(cx)
-    }
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bufs: &[IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                self.0.poll_write_vectored(cx, bufs)
+            }
+
+            fn is_write_vectored(&self) -> bool {
+                self.0.is_write_vectored()
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                self.0.poll_flush(cx)
+            }
+
+            fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                self.0.poll_shutdown(cx)
+            }
+        }
+    )*};
 }
+
+writable!(OwnedWriteHalf WriteHalf<'_>);
 
 impl Drop for OwnedWriteHalf {
     fn drop(&mut self) {
         // As the last handle it closes all, and the port is to be free before the
         // peer can know: the connection's own drop does that.
-        if Arc::strong_count(&self.0) > 1 {
+        if self.1 == Drops::HalfClose && Arc::strong_count(&self.0) > 1 {
             self.0.drop_writer();
         }
     }

@@ -14,11 +14,13 @@ use crate::down::Down;
 use crate::error::Op;
 use crate::host::Host;
 use crate::hosts::{Arrival, Shared};
-use crate::name::{Noun, check_name};
+use crate::name::{Noun, check_name, clipped};
 use crate::ops::Ops;
 use crate::socket::Sockets;
 use crate::sync::lock;
-use crate::{Addr, AddrError, Cause, Engine, Failure, Notifier, OpError, Registry};
+use crate::{
+    Addr, AddrError, Cause, Engine, Failure, Limits, Notifier, OpError, Refused, Registry,
+};
 
 /// How long to wait before a taken name is tried again.
 const TRY: Duration = Duration::from_millis(100);
@@ -48,7 +50,7 @@ const TRY: Duration = Duration::from_millis(100);
 /// ```
 #[derive(Clone)]
 pub struct SubNetwork {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl SubNetwork {
@@ -71,6 +73,24 @@ impl SubNetwork {
         registry: Arc<dyn Registry>,
         make_engine: impl FnOnce(Notifier) -> E,
     ) -> Result<SubNetwork, AddrError> {
+        SubNetwork::with_limits(network, Limits::default(), registry, make_engine)
+    }
+
+    /// The same, but for its limits.
+    ///
+    /// # Errors
+    ///
+    /// As of [`new`](SubNetwork::new).
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn with_limits<E: Engine>(
+        network: &str,
+        limits: Limits,
+        registry: Arc<dyn Registry>,
+        make_engine: impl FnOnce(Notifier) -> E,
+    ) -> Result<SubNetwork, AddrError> {
         check_name(Noun::Network, network)?;
         let ops = Arc::new(Ops::default());
         let (hold, mut held) = mpsc::unbounded_channel();
@@ -79,6 +99,8 @@ impl SubNetwork {
             network: Arc::from(network),
             engine: OnceLock::new(),
             registry: Arc::clone(&registry),
+            limits,
+            refusals: Arc::default(),
             down: Down::default(),
             hold: Mutex::new(Some(hold)),
             ops: Arc::clone(&ops),
@@ -102,6 +124,11 @@ impl SubNetwork {
         &self.shared.network
     }
 
+    /// How many dials that came in were refused since it was made, and why.
+    pub fn refused(&self) -> Refused {
+        self.shared.refusals.count()
+    }
+
     /// Creates a host and announces it to the whole network.
     ///
     /// # Errors
@@ -109,17 +136,23 @@ impl SubNetwork {
     /// An [`OpError`] whose cause is [`Cause::InvalidAddr`] for what is no
     /// name, [`Cause::HostAlreadyRegistered`], [`Cause::RegistryDown`],
     /// [`Cause::NetworkDown`], or what the engine reports when it can't make
-    /// the host's resources.
+    /// the host's resources; [`Cause::Other`] when there are [`Limits::hosts`] already.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future leaves no host and no name behind.
     pub async fn new_host(&self, hostname: &str) -> Result<Host, OpError> {
         let network = &self.shared.network;
-        let home = Addr::unchecked(Arc::clone(network), Arc::from(hostname), 0);
-        self.try_new_host(&home).await.map_err(|failure| {
-            OpError::new(Op::NewHost, Arc::clone(network), None, Some(&home), failure)
-        })
+        let checked = check_name(Noun::Hostname, hostname);
+        let shown = checked
+            .as_ref()
+            .map_or_else(|_| clipped(hostname), |()| hostname.to_owned());
+        let home = Addr::unchecked(Arc::clone(network), shown.into(), 0);
+        let made = match checked {
+            Ok(()) => self.try_new_host(&home).await,
+            Err(err) => Err(err.into()),
+        };
+        made.map_err(|why| OpError::new(Op::NewHost, Arc::clone(network), None, Some(&home), why))
     }
 
     /// Creates a host as [`new_host`](SubNetwork::new_host) does, and waits at
@@ -176,7 +209,6 @@ impl SubNetwork {
     }
 
     async fn try_new_host(&self, home: &Addr) -> Result<Host, Failure> {
-        check_name(Noun::Hostname, home.host())?;
         let sockets = Sockets::new(Arc::clone(&self.shared), home.clone());
         // Known before it is announced: a dial may be faster than our return.
         let arrival = Arrival::new(&self.shared, home, &sockets)?;

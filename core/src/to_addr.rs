@@ -62,7 +62,7 @@ impl ToAddr for &Addr {
     }
 }
 
-mod sealed {
+pub(crate) mod sealed {
     pub trait Sealed {}
     impl<T: AsRef<str>> Sealed for T {}
     impl Sealed for crate::Addr {}

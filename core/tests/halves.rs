@@ -5,9 +5,9 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
 
-use tokio::io::{AsyncRead, ReadBuf};
-use virtnet_core::Host;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use virtnet_core::pipe::PipeNetwork;
+use virtnet_core::{Host, ReuniteError};
 
 /// Whoever is told of the end finds the port free: also of halves that are
 /// dropped one after the other.
@@ -42,4 +42,37 @@ async fn ports_are_free_before_the_peer_knows() {
     drop(reader);
     drop(writer);
     assert_eq!(*look.1.lock().unwrap(), [0]);
+}
+
+/// Reunited halves are the connection that they were: its write half ended nothing.
+#[tokio::test]
+async fn reunited_halves_are_one_connection() {
+    let network = PipeNetwork::new("pipet").unwrap();
+    let subnet = network.subnetwork();
+    let alpha = subnet.new_host("α").await.unwrap();
+    let listener = alpha.listen("").unwrap();
+    let (dialed, accepted) = tokio::join!(alpha.dial("α:1"), listener.accept());
+    let (reader, writer) = dialed.unwrap().into_split();
+    let (mut accepted, _) = accepted.unwrap();
+    let (other_reader, other_writer) = accepted.into_split();
+
+    let err = reader.reunite(other_writer).unwrap_err();
+    assert_eq!(
+        err.to_string(),
+        "halves of two connections: Conn(pipet α:2-α:3) and Conn(pipet α:3-α:2)"
+    );
+    let ReuniteError(reader, other_writer) = err;
+    let mut dialed = writer.reunite(reader).unwrap();
+    accepted = other_reader.reunite(other_writer).unwrap();
+    dialed.write_all(b"both ways").await.unwrap();
+    let mut heard = [0; 9];
+    accepted.read_exact(&mut heard).await.unwrap();
+    assert_eq!(&heard, b"both ways");
+
+    // Once more, and then dropped: all is closed, and the ports are free.
+    let (reader, writer) = dialed.into_split();
+    drop(reader.reunite(writer).unwrap());
+    assert_eq!(accepted.read(&mut heard).await.unwrap(), 0);
+    drop((accepted, listener));
+    assert_eq!(alpha.sockets(), []);
 }

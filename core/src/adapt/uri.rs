@@ -1,0 +1,126 @@
+//! Hosts in URIs: a name where only ASCII can be, and where case does not count.
+//!
+//! Owns the way there and back. Never reads a whole URI.
+
+use std::sync::Arc;
+
+use crate::addr::split;
+use crate::name::{Noun, Problem};
+use crate::{Addr, AddrError};
+
+/// The port of `http` where none is written.
+pub(crate) const HTTP: u16 = 80;
+
+/// A host's name as it stands in a URI.
+///
+/// Two names never become the same host of a URI, although case does not count
+/// there: a client's pool keeps them apart.
+///
+/// ```
+/// use virtnet_core::adapt::uri_host;
+///
+/// assert_eq!(uri_host("node-1"), "node-1");
+/// assert_eq!(uri_host("α"), "[%CE%B1]");
+/// assert_eq!(uri_host("Aa"), "[%41a]");
+/// assert_eq!(format!("http://{}:1/", uri_host("::1")), "http://[%3A%3A1]:1/");
+/// ```
+pub fn uri_host(name: &str) -> String {
+    if name.bytes().all(is_plain) {
+        return name.to_owned();
+    }
+    let encoded = name.bytes().map(|byte| match byte {
+        plain if is_plain(plain) => char::from(plain).to_string(),
+        other => format!("%{other:02X}"),
+    });
+    format!("[{}]", encoded.collect::<String>())
+}
+
+/// An address as it stands in a URI, between `http://` and the path.
+///
+/// ```
+/// # use virtnet_core::Addr;
+/// use virtnet_core::adapt::uri_authority;
+///
+/// let addr = Addr::parse("net", "α:1")?;
+/// assert_eq!(uri_authority(&addr), "[%CE%B1]:1");
+/// # Ok::<(), virtnet_core::AddrError>(())
+/// ```
+pub fn uri_authority(addr: &Addr) -> String {
+    format!("{}:{}", uri_host(addr.host()), addr.port())
+}
+
+/// The address that a URI's authority stands for, or a header `Host`.
+///
+/// The port is 80 where none is written.
+///
+/// # Errors
+///
+/// [`AddrError`] when that is no address. Upper-case letters are refused, as they
+/// do not count in a URI: a name that has them is written with `%41` to `%5A`.
+///
+/// ```
+/// use virtnet_core::adapt::authority_addr;
+///
+/// assert_eq!(authority_addr("net", "[%CE%B1]:1")?, "α:1");
+/// assert_eq!(authority_addr("net", "node-1")?, "node-1:80");
+/// assert!(authority_addr("net", "Node-1:1").is_err());
+/// # Ok::<(), virtnet_core::AddrError>(())
+/// ```
+pub fn authority_addr(
+    network: impl AsRef<str> + Into<Arc<str>>,
+    authority: &str,
+) -> Result<Addr, AddrError> {
+    let (name, port) = read(authority, HTTP)?;
+    Addr::new(network, name, port)
+}
+
+/// Host and port of an authority; the port is `default` where none is written.
+pub(crate) fn read(authority: &str, default: u16) -> Result<(String, u16), AddrError> {
+    // Before the '@' is who asks, and with which password: none of our concern.
+    let place = authority.rsplit_once('@').map_or(authority, |(_, at)| at);
+    let bad = |problem| AddrError::new(Noun::Address, place, problem);
+    let has_port = !place.ends_with(']') && place.contains(':');
+    let (host, port) = match has_port {
+        true => split(place)?,
+        false => {
+            let bare = place.strip_prefix('[').map(|rest| rest.strip_suffix(']'));
+            let bare = bare.unwrap_or(Some(place));
+            (bare.ok_or_else(|| bad(Problem::Brackets))?, default)
+        }
+    };
+    if host.is_empty() {
+        return Err(bad(Problem::NoHost));
+    }
+    Ok((decode(host).map_err(bad)?, port))
+}
+
+/// Whether this byte of a name stands in a URI as it is, and means itself only.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._~".contains(&byte)
+}
+
+/// The name that a URI's host stands for.
+fn decode(host: &str) -> Result<String, Problem> {
+    let mut name = Vec::with_capacity(host.len());
+    let mut bytes = host.bytes();
+    while let Some(byte) = bytes.next() {
+        name.push(match byte {
+            b'%' => hex(bytes.next())
+                .zip(hex(bytes.next()))
+                .map(|(high, low)| high << 4 | low)
+                .ok_or(Problem::UriPercent)?,
+            byte if byte.is_ascii_uppercase() => return Err(Problem::UriCase),
+            byte => byte,
+        });
+    }
+    String::from_utf8(name).map_err(|_| Problem::UriPercent)
+}
+
+fn hex(digit: Option<u8>) -> Option<u8> {
+    let digit = char::from(digit?).to_digit(16)?;
+    u8::try_from(digit).ok()
+}
+
+#[cfg(test)]
+#[path = "uri_tests.rs"]
+mod tests;

@@ -1,0 +1,119 @@
+//! Names and addresses that are none: refused with the input, before anybody is asked.
+//!
+//! Owns no network: engine and registry here fail the test when they are used.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use virtnet_core::{
+    Addr, ByteStream, Cause, Engine, Failure, OpError, Registry, RegistryError, SubNetwork,
+};
+
+/// Nobody's: but for one host, which the test needs to dial from.
+struct Untouched;
+
+#[async_trait]
+impl Engine for Untouched {
+    async fn vnet_new_host(&self, hostname: &str, _: &dyn Registry) -> Result<(), Failure> {
+        assert_eq!(hostname, "α", "it was sent on");
+        Ok(())
+    }
+
+    async fn vnet_dial(
+        &self,
+        _: &Addr,
+        dst: &Addr,
+        _: &str,
+    ) -> Result<(ByteStream, Addr), Failure> {
+        panic!("{dst} was dialed")
+    }
+
+    async fn close(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Registry for Untouched {
+    async fn announce(&self, hostname: &str, _: &str) -> Result<(), RegistryError> {
+        panic!("{hostname:?} was announced")
+    }
+
+    async fn query(&self, hostname: &str) -> Result<String, RegistryError> {
+        panic!("{hostname:?} was asked for")
+    }
+
+    async fn close(&self) -> Result<(), RegistryError> {
+        Ok(())
+    }
+}
+
+fn is_named<T: std::fmt::Debug>(done: Result<T, OpError>, input: &str, problem: &str) {
+    let err = done.err().unwrap_or_else(|| panic!("{input:?} was taken"));
+    assert_eq!(err.cause(), Cause::InvalidAddr, "{input:?}");
+    let start: String = input.chars().take(3).collect();
+    let start = format!("{start:?}");
+    let (text, start) = (err.to_string(), start.trim_end_matches('"'));
+    assert!(text.len() < 600, "it shows all of it: {} bytes", text.len());
+    assert!(text.contains(start) && text.contains(problem), "{text}");
+    assert!(!text.contains(char::is_control), "{text:?}");
+}
+
+#[tokio::test]
+async fn what_is_no_name_or_address_is_named_and_goes_no_further() {
+    let long = "λ".repeat(200_000);
+    let net = SubNetwork::new("n", Arc::new(Untouched), |_| Untouched).unwrap();
+    let alpha = net.new_host("α").await.unwrap();
+    let names = [
+        ("", "it is empty"),
+        (&*long, "it is longer than 255 bytes"),
+        ("a\nb", "a control character"),
+        ("a\x1b[31mb", "a control character"),
+        ("a\u{85}", "a control character"),
+        ("nul\0", "a control character"),
+        ("[x]", "square brackets"),
+    ];
+    for (name, problem) in names {
+        is_named(net.new_host(name).await, name, problem);
+        let network = SubNetwork::new(name, Arc::new(Untouched), |_| Untouched);
+        let text = network.unwrap_err().to_string();
+        assert!(
+            text.starts_with("invalid network name ") && text.contains(problem),
+            "{text}"
+        );
+    }
+    let far = format!("{long}:1");
+    let addresses = [
+        ("α", "the port is missing"),
+        ("α:", "the port is missing"),
+        ("α:65536", "the port does not fit 16 bits"),
+        ("α:99999999999999999999", "the port does not fit 16 bits"),
+        ("α:-1", "the port is not a number"),
+        ("α:+1", "the port is not a number"),
+        ("α: 1", "the port is not a number"),
+        ("α:1\n", "the port is not a number"),
+        ("α:¹", "the port is not a number"),
+        ("a:b:1", "needs brackets"),
+        ("[α:1", "square brackets"),
+        ("α]:1", "square brackets"),
+        ("a\tb:1", "a control character"),
+        (&*far, "it is longer than 255 bytes"),
+    ];
+    let mut refused = 0;
+    for (addr, problem) in addresses {
+        is_named(alpha.listen(addr), addr, problem);
+        is_named(alpha.dial(addr).await, addr, problem);
+        refused += 2;
+    }
+    for addr in ["", ":"] {
+        assert_eq!(
+            alpha.dial(addr).await.unwrap_err().cause(),
+            Cause::InvalidAddr
+        );
+    }
+    assert!(alpha.sockets().is_empty(), "every port is free again");
+    println!(
+        "failures: hostname or address: {} names, {refused} addresses",
+        2 * names.len()
+    );
+}

@@ -1,0 +1,190 @@
+//! Core under thousands of schedules that a seed picks, against a model of its contract.
+//!
+//! Owns the number of seeds, and what must have occurred in them. Never waits and has no
+//! clock: one thread, and who goes on next is drawn. A seed that failed is run alone with
+//! `VIRTNET_SIM_SEED=… cargo test -p virtnet-core --test schedules`, and as many as one
+//! likes with `VIRTNET_SIM_SEEDS=…`.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use virtnet_core::Cause;
+
+#[path = "schedules/counts.rs"]
+mod counts;
+#[path = "schedules/engine.rs"]
+mod engine;
+#[path = "schedules/finish.rs"]
+mod finish;
+#[path = "schedules/model.rs"]
+mod model;
+#[path = "schedules/model_accept.rs"]
+mod model_accept;
+#[path = "schedules/model_conn.rs"]
+mod model_conn;
+#[path = "schedules/model_line.rs"]
+mod model_line;
+#[path = "schedules/op.rs"]
+mod op;
+#[path = "schedules/pipe.rs"]
+mod pipe;
+#[path = "schedules/plan.rs"]
+mod plan;
+#[path = "schedules/registry.rs"]
+mod registry;
+#[path = "schedules/rng.rs"]
+mod rng;
+#[path = "schedules/sim.rs"]
+mod sim;
+#[path = "schedules/start.rs"]
+mod start;
+#[path = "schedules/step.rs"]
+mod step;
+#[path = "schedules/stream.rs"]
+mod stream;
+#[path = "schedules/world.rs"]
+mod world;
+
+use counts::Counts;
+use sim::{Mark, Sim};
+
+const SEEDS: u64 = 10_000;
+const OPERATIONS: usize = 200;
+/// Lines of a failed run that are shown.
+const TAIL: usize = 60;
+
+fn setting(name: &str) -> Option<u64> {
+    let value = std::env::var(name).ok()?;
+    Some(value.parse().expect("a number"))
+}
+
+/// Runs one seed, adding to `counts`; panics with the tail of the trace.
+fn run(seed: u64, counts: &mut Counts) -> Vec<Mark> {
+    let mut sim = Sim::new(seed);
+    std::mem::swap(&mut sim.counts, counts);
+    let ran = catch_unwind(AssertUnwindSafe(|| sim.run(OPERATIONS)));
+    std::mem::swap(&mut sim.counts, counts);
+    let trace = std::mem::take(&mut sim.trace);
+    if let Err(why) = ran {
+        let why = why
+            .downcast_ref::<String>()
+            .cloned()
+            .or_else(|| why.downcast_ref::<&str>().map(|why| why.to_string()));
+        let tail: Vec<String> = trace[trace.len().saturating_sub(TAIL)..]
+            .iter()
+            .map(|mark| format!("{mark:?}"))
+            .collect();
+        panic!(
+            "seed {seed}, after {} lines:\n{}\n{}\nagain: VIRTNET_SIM_SEED={seed} cargo test \
+             -p virtnet-core --test schedules",
+            trace.len(),
+            tail.join("\n"),
+            why.unwrap_or_default(),
+        );
+    }
+    trace
+}
+
+#[test]
+fn core_keeps_its_contract_in_every_schedule() {
+    let mut counts = Counts::default();
+    if let Some(seed) = setting("VIRTNET_SIM_SEED") {
+        run(seed, &mut counts);
+        println!("{counts}");
+        return;
+    }
+    let seeds = setting("VIRTNET_SIM_SEEDS").unwrap_or(SEEDS);
+    for seed in 0..seeds {
+        run(seed, &mut counts);
+    }
+    println!("{counts}");
+    if seeds >= SEEDS {
+        check_occurred(&counts);
+    }
+}
+
+/// A schedule in which nothing happens proves nothing. About a third of what there is.
+fn check_occurred(counts: &Counts) {
+    use Cause::*;
+    let causes: [(&'static str, &[Cause], u64); 13] = [
+        ("dial", &[ConnectionRefused], 20_000),
+        (
+            "dial",
+            &[HostDown, NetworkDown, NoSuchHost, RegistryDown, TimedOut],
+            3_000,
+        ),
+        ("dial", &[ConnectionCut, InvalidAddr], 1_000),
+        ("accept", &[HostDown, NetworkDown, SocketDown], 10_000),
+        (
+            "listen",
+            &[AddrInUse, AddrNotLocal, HostDown, NetworkDown],
+            1_000,
+        ),
+        ("new host", &[HostAlreadyRegistered, NetworkDown], 10_000),
+        ("new host", &[PermissionDenied, RegistryDown, TimedOut], 500),
+        ("new host", &[HostDown], 20),
+        (
+            "read",
+            &[HostDown, NetworkDown, SocketDown, ConnectionCut],
+            2_000,
+        ),
+        (
+            "write",
+            &[HostDown, NetworkDown, SocketDown, ConnectionCut],
+            1_500,
+        ),
+        ("write", &[BrokenPipe], 10_000),
+        ("close", &[Other, RegistryDown], 1_000),
+        (
+            "engine failed",
+            &[ConnectionCut, PermissionDenied, TimedOut],
+            1_000,
+        ),
+    ];
+    for (what, causes, least) in causes {
+        for cause in causes {
+            let count = counts.of(what, Some(*cause));
+            assert!(count >= least, "{what}, {cause}: only {count}");
+        }
+    }
+    let plain: [(&'static [&'static str], u64); 4] = [
+        (&["dial", "accept", "acknowledged", "read", "write"], 12_000),
+        (
+            &["end-of-file", "new host", "dial dropped", "accept dropped"],
+            12_000,
+        ),
+        (
+            &[
+                "new host dropped",
+                "read dropped",
+                "close",
+                "all ports are free",
+            ],
+            4_000,
+        ),
+        (
+            &["acknowledged to nobody", "close dropped", "write dropped"],
+            1_000,
+        ),
+    ];
+    for (what, count) in plain
+        .iter()
+        .flat_map(|(all, least)| all.iter().map(move |what| (*what, *least)))
+    {
+        assert!(
+            counts.of(what, None) >= count,
+            "{what}: {}",
+            counts.of(what, None)
+        );
+    }
+    for what in ["given-up accept seen", "acknowledgement lost by a close"] {
+        assert!(counts.of(what, None) >= 300, "{what}");
+    }
+}
+
+#[test]
+fn a_seed_is_one_schedule() {
+    for seed in 0..100 {
+        let first = run(seed, &mut Counts::default());
+        assert!(first == run(seed, &mut Counts::default()), "seed {seed}");
+    }
+}
