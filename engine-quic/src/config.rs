@@ -11,7 +11,7 @@ use virtnet_core::{Addr, Cause, Failure, Notifier};
 use crate::hostdata::Advertised;
 use crate::socket::Bind;
 use crate::tls::Trust;
-use crate::{Identity, QuicEngine, Stats, Tuning};
+use crate::{Identity, Limits, QuicEngine, Stats, Tuning};
 
 /// Longest of all durations: 30 days.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -40,9 +40,10 @@ pub struct QuicConfig {
     pub(crate) idle_timeout: Duration,
     pub(crate) keep_alive: Duration,
     pub(crate) pool_idle: Duration,
-    pub(crate) max_handshakes: usize,
+    pub(crate) limits: Limits,
     pub(crate) tuning: Tuning,
     pub(crate) stats: Option<Stats>,
+    pub(crate) key_log: bool,
 }
 
 impl QuicConfig {
@@ -59,9 +60,10 @@ impl QuicConfig {
             idle_timeout: Duration::from_secs(10),
             keep_alive: Duration::from_secs(3),
             pool_idle: Duration::from_secs(60),
-            max_handshakes: 256,
+            limits: Limits::default(),
             tuning: Tuning::default(),
             stats: None,
+            key_log: false,
         }
     }
 
@@ -149,10 +151,10 @@ impl QuicConfig {
         self
     }
 
-    /// How many QUIC handshakes of peers a host carries on at a time; default
-    /// 256. From an eighth of it on, peers must first prove their address.
-    pub fn max_handshakes(mut self, count: usize) -> QuicConfig {
-        self.max_handshakes = count;
+    /// How much peers may ask of a host at a time; the defaults let members in, but for
+    /// more than 256 at once from one machine, or with one certificate.
+    pub fn limits(mut self, limits: Limits) -> QuicConfig {
+        self.limits = limits;
         self
     }
 
@@ -178,6 +180,17 @@ impl QuicConfig {
         self
     }
 
+    /// Whether the keys of all connections are appended to the file that the environment
+    /// variable `SSLKEYLOGFILE` names, so that Wireshark can read a capture; default no,
+    /// whatever the environment says. Without the variable it has no effect.
+    ///
+    /// Whoever has the file can read all that these connections carried: that is warned
+    /// of in the trace.
+    pub fn key_log(mut self, on: bool) -> QuicConfig {
+        self.key_log = on;
+        self
+    }
+
     /// Checks everything, and derives what hosts of `network` need to prove
     /// their names.
     ///
@@ -190,9 +203,17 @@ impl QuicConfig {
         Addr::new(network, "host", 0)?;
         self.check()?;
         let network: Arc<str> = network.into();
+        let mut trust = Trust::new(&self.identity, network.clone())?;
+        trust.key_log = self.key_log;
+        if self.key_log && std::env::var_os("SSLKEYLOGFILE").is_some() {
+            tracing::warn!(
+                network = &*network,
+                "all keys go to SSLKEYLOGFILE: nothing is secret from its readers"
+            );
+        }
         Ok(Prepared {
             advertised: Advertised::new(self.advertise.as_deref(), self.bind)?,
-            trust: Trust::new(&self.identity, network.clone())?,
+            trust,
             network,
             stats: self.stats.clone().unwrap_or_default(),
             config: self,
@@ -202,6 +223,7 @@ impl QuicConfig {
     fn check(&self) -> Result<(), Failure> {
         self.bind.check()?;
         self.tuning.check()?;
+        self.limits.check()?;
         let invalid = |problem: String| Err(Failure::wrap(Cause::Other, problem));
         for (name, value) in [
             ("dial timeout", self.dial_timeout),
@@ -229,9 +251,6 @@ impl QuicConfig {
                 "a keep-alive interval of {:?} is more than half of the idle timeout of {:?}",
                 self.keep_alive, self.idle_timeout
             ));
-        }
-        if self.max_handshakes == 0 {
-            return invalid("with at most 0 handshakes at a time nobody gets in".to_owned());
         }
         Ok(())
     }

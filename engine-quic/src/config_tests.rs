@@ -11,6 +11,11 @@ fn what_cannot_be_is_refused_and_named() {
         QuicConfig::new(Identity::secret(Secret::random())).bind((Ipv4Addr::LOCALHOST, 0).into())
     };
     let range = |first, last| good().bind_range((Ipv4Addr::LOCALHOST, first).into(), last);
+    let no = |change: fn(&mut Limits)| {
+        let mut limits = Limits::default();
+        change(&mut limits);
+        good().limits(limits)
+    };
     assert!(good().prepare("quicα").is_ok());
     assert!(range(7, 9).advertise("10.0.0.2").prepare("quicα").is_ok());
     assert!(range(7, 7).advertise("10.0.0.2:7").prepare("net").is_ok());
@@ -23,7 +28,11 @@ fn what_cannot_be_is_refused_and_named() {
             good().idle_timeout(Duration::from_secs(3)),
             "idle timeout of 3s",
         ),
-        (good().max_handshakes(0), "at most 0 handshakes"),
+        (no(|limits| limits.handshakes = 0), "at most 0 handshakes"),
+        (
+            no(|limits| limits.unopened_per_peer = 0),
+            "at most 0 unopened streams per peer",
+        ),
         (good().advertise("0.0.0.0"), "\"0.0.0.0\""),
         (good().bind((Ipv4Addr::UNSPECIFIED, 0).into()), "0.0.0.0:0"),
         (range(7, 3), "127.0.0.1:7-3: the range"),

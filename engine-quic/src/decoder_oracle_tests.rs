@@ -83,6 +83,21 @@ impl AsyncWrite for Tap {
     }
 }
 
+/// Reads a frame that ends where it says, as the handshake does.
+pub(in super::super) fn read(frame: &[u8]) -> Result<Hello, FrameError> {
+    let [version, high, low, body @ ..] = frame else {
+        return Err(FrameError::Truncated);
+    };
+    if *version != VERSION {
+        return Err(FrameError::Version(*version));
+    }
+    match Hello::body_length([*high, *low])? {
+        length if length > body.len() => Err(FrameError::Truncated),
+        length if length < body.len() => Err(FrameError::Trailing),
+        _ => Hello::decode(body),
+    }
+}
+
 fn bytes_of(events: &[(bool, u8)], what: bool) -> Vec<u8> {
     let of = events.iter().filter(|event| event.0 == what);
     of.map(|event| event.1).collect()
@@ -113,10 +128,14 @@ pub(super) fn of_acceptor(
     };
     let hello = frame.and_then(|frame| read(frame).ok());
     let rest = frame.map_or(&[][..], |frame| &read_bytes[frame.len()..]);
-    let replied = |reply: Reply| {
-        let reply = reply.encode();
-        wrote == reply || wrote == [&Reply::Waiting.encode()[..], &reply].concat()
+    // All of it was written, or as much as the dialer took.
+    let refused = |refusal: Refusal, told: bool| {
+        let reply = Reply::Refused(refusal).encode();
+        let later = [&Reply::Waiting.encode()[..], &reply].concat();
+        let fits = |reply: Vec<u8>| reply == wrote || !told && reply.starts_with(&wrote);
+        fits(reply) || fits(later)
     };
+    let at_once = |refusal, told: &bool| refused(refusal, *told) && wrote.first() != Some(&0);
     let is_whole = |waiting: &[u8]| {
         let accepted = Reply::Accepted(PORT).encode();
         let frame = frame.unwrap_or_default();
@@ -132,14 +151,19 @@ pub(super) fn of_acceptor(
     let bounded = took <= 2 * BOUND + decision && seen.largest <= MAX_BODY;
     let as_said = match met {
         Met::Connected(_) | Met::Orphaned => is_whole,
-        Met::Refused(refusal) => {
-            hello.is_some() && rest.is_empty() && replied(Reply::Refused(*refusal))
+        Met::Refused(refusal, told) => {
+            hello.is_some() && rest.is_empty() && refused(*refusal, *told)
         }
-        Met::Malformed(FrameError::Version(theirs)) => {
-            read_bytes == [*theirs] && *theirs != VERSION && wrote == [2, 6, VERSION]
+        Met::Malformed(FrameError::Version(theirs), told) => {
+            let refused = at_once(Refusal::Version(VERSION), told);
+            read_bytes == [*theirs] && *theirs != VERSION && refused
         }
-        Met::Malformed(FrameError::TooLong(_)) => read_bytes.len() == HEADER && wrote == [2, 7],
-        Met::Malformed(err) => frame.map(read) == Some(Err(err.clone())) && wrote == [2, 7],
+        Met::Malformed(FrameError::TooLong(_), told) => {
+            read_bytes.len() == HEADER && at_once(Refusal::Malformed, told)
+        }
+        Met::Malformed(err, told) => {
+            frame.map(read) == Some(Err(err.clone())) && at_once(Refusal::Malformed, told)
+        }
         Met::Violation => hello.is_some() && rest.len() == 1 && !(is_whole),
         Met::Abandoned => rest.is_empty(),
         Met::NoFirstFrame => frame.is_none() && wrote.is_empty() && took == BOUND,

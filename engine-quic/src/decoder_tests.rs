@@ -8,6 +8,7 @@ use virtnet_core::{Addr, MAX_NAME};
 
 use crate::frame::{FrameError, HEADER, Hello, MAX_BODY, MAX_REPLY, Reply, VERSION};
 use crate::hostdata::Place;
+use sequences::read;
 
 /// Longest DNS name, in bytes.
 const MAX_DNS_NAME: usize = 253;
@@ -30,6 +31,14 @@ impl Rng {
         let z = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
+    }
+
+    /// Others, which follow from the same seed.
+    fn fork(&mut self) -> Rng {
+        Rng {
+            seed: self.seed,
+            state: self.next(),
+        }
     }
 
     fn below(&mut self, end: usize) -> usize {
@@ -88,21 +97,6 @@ fn hello(rng: &mut Rng) -> Hello {
     let port = rng.one_of(&[0, 1]) * rng.port();
     let dst = Addr::new(&*network, name(rng), port).unwrap();
     Hello { src, dst }
-}
-
-/// Reads a frame that ends where it says, as the handshake does.
-fn read(frame: &[u8]) -> Result<Hello, FrameError> {
-    let [version, high, low, body @ ..] = frame else {
-        return Err(FrameError::Truncated);
-    };
-    if *version != VERSION {
-        return Err(FrameError::Version(*version));
-    }
-    match Hello::body_length([*high, *low])? {
-        length if length > body.len() => Err(FrameError::Truncated),
-        length if length < body.len() => Err(FrameError::Trailing),
-        _ => Hello::decode(body),
-    }
 }
 
 fn with_length(mut frame: Vec<u8>) -> Vec<u8> {

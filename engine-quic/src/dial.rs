@@ -56,7 +56,9 @@ impl Inner {
                 // A pooled connection whose peer is gone may only show it when
                 // it is used. Nothing was accepted on it, so trying again on a
                 // new one is safe, and happens once: that one is not stale.
-                Err(Failed { stale: true, .. }) if Instant::now() < deadline => {}
+                Err(Failed { stale: true, .. }) if Instant::now() < deadline => {
+                    tracing::debug!("that QUIC connection was lost: once more on another");
+                }
                 Err(Failed { failure, .. }) => return Err(failure),
             }
         }
@@ -84,7 +86,12 @@ impl Inner {
             .await
             .map_err(|_| failed(target.no_answer(within)))?
             .map_err(failed)?;
-        target.addr = Some(lease.conn().remote_address());
+        let at = lease.conn().remote_address();
+        match lease.fresh {
+            true => tracing::debug!(%at, "QUIC connection made"),
+            false => tracing::debug!(%at, "QUIC connection reused"),
+        }
+        target.addr = Some(at);
         let mut stream = match timeout_at(deadline, lease.conn().open_bi()).await {
             Ok(Ok(halves)) => Unsettled::new(halves, StreamCode::Abandoned),
             Ok(Err(reason)) => {
@@ -151,10 +158,12 @@ impl Inner {
         target: Target<'_>,
         until: Instant,
     ) -> Result<Connection, Failure> {
+        tracing::debug!(%addr, "connecting");
         let config = transport::client(self.client.clone(), &self.config, addr);
-        let connecting = self
-            .quinn
-            .connect_with(config, addr, name)
+        // It outlives the dial, whose span ends with it.
+        let span = tracing::debug_span!(parent: None, "quic", host = &*self.hostname, to = %addr);
+        let connecting = span
+            .in_scope(|| self.quinn.connect_with(config, addr, name))
             .map_err(|err| Failure::other(format!("cannot connect to {target}: {err}")))?;
         match timeout_at(until, connecting).await {
             Ok(Ok(conn)) => Ok(conn),

@@ -56,11 +56,8 @@ impl Target<'_> {
             },
             ConnectionError::ConnectionClosed(close) => match alert(close.error_code.into()) {
                 Some(alert) => self.rejected(alert),
-                // QUIC's own "connection refused": too many handshakes.
-                None if u64::from(close.error_code) == 2 => Failure::wrap(
-                    Cause::ConnectionRefused,
-                    format!("host {host:?} at {self} takes no more connections now"),
-                ),
+                // QUIC's own "connection refused".
+                None if u64::from(close.error_code) == 2 => self.no_more(),
                 None => self.failed(Cause::ConnectionCut, reason),
             },
             ConnectionError::ApplicationClosed(close) if is(close.error_code, CloseCode::Bye) => {
@@ -70,6 +67,11 @@ impl Target<'_> {
                 if is(close.error_code, CloseCode::SourceNotProved) =>
             {
                 crate::frame::Refusal::SourceNotProved.failure(self.dst, self)
+            }
+            ConnectionError::ApplicationClosed(close)
+                if is(close.error_code, CloseCode::TooMany) =>
+            {
+                self.no_more()
             }
             ConnectionError::TimedOut => Failure::wrap(
                 Cause::TimedOut,
@@ -111,8 +113,16 @@ impl Target<'_> {
         }
     }
 
+    fn no_more(&self) -> Failure {
+        let host = self.dst.host();
+        let text = format!("host {host:?} at {self} takes no more connections now");
+        Failure::wrap(Cause::ConnectionRefused, text)
+    }
+
     fn failed(&self, cause: Cause, err: &dyn fmt::Display) -> Failure {
         let host = self.dst.host();
+        // It may have the other side's words, and goes to a terminal.
+        let err = err.to_string().replace(char::is_control, " ");
         let text = format!("the connection to host {host:?} at {self} failed: {err}");
         Failure::wrap(cause, text)
     }

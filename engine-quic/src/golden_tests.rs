@@ -15,7 +15,7 @@ use crate::frame::{CONFIRM, HEADER, Hello, MAX_BODY, Refusal, Reply, VERSION};
 use crate::hostdata::Place;
 use crate::identity::{RESETS, derived, dns_name};
 use crate::tls::ALPN;
-use crate::transport::{CloseCode, FIRST_STREAMS, MAX_STREAMS, StreamCode};
+use crate::transport::{CloseCode, FIRST_STREAMS, FIRST_WINDOWS, MAX_STREAMS, StreamCode};
 
 const PAGE: &str = include_str!("../../docs/protocol.md");
 
@@ -90,7 +90,7 @@ fn inputs() -> Inputs {
 const INPUTS: [&str; 4] = ["secret", "network", "acceptor", "dialer"];
 const IDENTITY: [&str; 4] = ["alpn", "dns-name-", "authority-", "reset-"];
 const FRAMES: [&str; 5] = ["hello", "waiting", "accepted", "refused-", "confirm"];
-const CODES: [&str; 3] = ["stream-", "close-", "streams-"];
+const CODES: [&str; 4] = ["stream-", "close-", "streams-", "windows-"];
 const PLACES: [&str; 1] = ["hostdata-"];
 
 #[test]
@@ -219,9 +219,11 @@ fn codes_and_limits() {
         ("stream-undelivered", StreamCode::Undelivered as u32),
         ("streams-first", FIRST_STREAMS),
         ("streams-most", MAX_STREAMS),
+        ("windows-first", FIRST_WINDOWS),
         ("close-bye", CloseCode::Bye as u32),
         ("close-idle", CloseCode::Idle as u32),
         ("close-source-not-proved", CloseCode::SourceNotProved as u32),
+        ("close-too-many", CloseCode::TooMany as u32),
     ] {
         assert_eq!(number(&page.take(name)), code, "{name}");
     }

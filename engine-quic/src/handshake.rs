@@ -65,12 +65,14 @@ where
     let first = async {
         writer.write_all(&frame).await?;
         writer.flush().await?;
+        tracing::debug!("hello sent");
         read_reply(reader).await
     };
     let mut reply = timeout_at(deadline, first)
         .await
         .map_err(|_| DialError::TimedOut)??;
     if reply == Reply::Waiting {
+        tracing::debug!("the other side waits for an accept");
         reply = read_reply(reader).await?;
     }
     match reply {
@@ -78,6 +80,7 @@ where
             // One byte is written or not, never in part; and no flush, as
             // there must be no await between the write and the success.
             writer.write_all(&[CONFIRM]).await?;
+            tracing::debug!(port, "accepted, and confirmed");
             Ok(port)
         }
         Reply::Refused(refusal) => Err(DialError::Refused(refusal)),
@@ -125,10 +128,11 @@ pub(crate) enum Met<A> {
     /// The dialer holds its end, but nobody waits for the other any more:
     /// close it as if it had been accepted and closed.
     Orphaned,
-    /// The refusal was written: deliver it.
-    Refused(Refusal),
-    /// The first frame is none. The refusal that says so was written.
-    Malformed(FrameError),
+    /// It is refused. Whether that was written, and is to be delivered: a peer
+    /// that does not listen is to be counted, too.
+    Refused(Refusal, bool),
+    /// The first frame is none; and whether the refusal that says so was written.
+    Malformed(FrameError, bool),
     /// The dialer broke the order of the frames.
     Violation,
     /// The dialer went away.
@@ -169,16 +173,13 @@ where
                 FrameError::Version(_) => Refusal::Version(VERSION),
                 _ => Refusal::Malformed,
             };
-            return match refuse(writer, refusal, bound).await {
-                Met::Refused(_) => Met::Malformed(err),
-                other => other,
-            };
+            return Met::Malformed(err, refuse(writer, refusal, bound).await);
         }
         Ok(Err(HelloError::Io)) => return Met::Abandoned,
         Err(_) => return Met::NoFirstFrame,
     };
     if let Err(refusal) = check(&hello) {
-        return refuse(writer, refusal, bound).await;
+        return Met::Refused(refusal, refuse(writer, refusal, bound).await);
     }
     let decided = tokio::select! {
         biased;
@@ -188,7 +189,7 @@ where
     };
     match decided {
         Ok(taken) => confirm(reader, writer, taken, bound).await,
-        Err(refusal) => refuse(writer, refusal, bound).await,
+        Err(refusal) => Met::Refused(refusal, refuse(writer, refusal, bound).await),
     }
 }
 
@@ -235,14 +236,13 @@ async fn send<W: AsyncWrite + Unpin>(writer: &mut W, reply: Reply) -> io::Result
     writer.flush().await
 }
 
-async fn refuse<W, A>(writer: &mut W, refusal: Refusal, bound: Duration) -> Met<A>
+/// Whether the refusal was written.
+async fn refuse<W>(writer: &mut W, refusal: Refusal, bound: Duration) -> bool
 where
     W: AsyncWrite + Unpin,
 {
-    match timeout(bound, send(writer, Reply::Refused(refusal))).await {
-        Ok(Ok(())) => Met::Refused(refusal),
-        Ok(Err(_)) | Err(_) => Met::Abandoned,
-    }
+    let told = timeout(bound, send(writer, Reply::Refused(refusal))).await;
+    matches!(told, Ok(Ok(())))
 }
 
 /// The third leg: says which port accepted, and waits for the Confirm.

@@ -44,7 +44,10 @@ async fn garbage_is_refused_with_a_reply() {
         let (mut here, there) = pipe(2048);
         here.1.write_all(sent).await.unwrap();
         let met = accept_after(there, Duration::ZERO, Watch::default()).await;
-        assert!(matches!(&met, Met::Malformed(e) if *e == err), "{met:?}");
+        assert!(
+            matches!(&met, Met::Malformed(e, true) if *e == err),
+            "{met:?}"
+        );
         let mut heard = vec![0; reply.len()];
         here.0.read_exact(&mut heard).await.unwrap();
         assert_eq!(heard, reply);
@@ -53,7 +56,7 @@ async fn garbage_is_refused_with_a_reply() {
     here.1.write_all(&bad_name).await.unwrap();
     let met = accept_after(there, Duration::ZERO, Watch::default()).await;
     assert!(
-        matches!(met, Met::Malformed(FrameError::Name(_))),
+        matches!(met, Met::Malformed(FrameError::Name(_), true)),
         "{met:?}"
     );
 }

@@ -120,7 +120,10 @@ async fn refused() {
                 matches!(dialed, Err(DialError::Refused(r)) if r == refusal),
                 "{dialed:?}"
             );
-            assert!(matches!(met, Met::Refused(r) if r == refusal), "{met:?}");
+            assert!(
+                matches!(met, Met::Refused(r, true) if r == refusal),
+                "{met:?}"
+            );
         }
     }
 }

@@ -11,13 +11,15 @@ use rustls::pki_types::CertificateDer;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_util::future::FutureExt;
+use tracing::Instrument;
 use virtnet_core::{Accept, Failure};
 
 use crate::endpoint::Inner;
 use crate::frame::{Hello, Refusal};
+use crate::gate::{Gate, Handshake, Turned};
 use crate::handshake::{self, Met};
 use crate::slots::{Slot, Slots};
-use crate::stats::count;
+use crate::stats::{Counters, count};
 use crate::stream::{Held, Unsettled};
 use crate::tls::{dns_name_of, proves};
 use crate::transport::{self, CloseCode, StreamCode};
@@ -25,30 +27,27 @@ use crate::transport::{self, CloseCode, StreamCode};
 /// Takes what comes in until the endpoint is closed. When it ends by itself,
 /// which is when its socket fails, the network is down.
 pub(crate) async fn accept_loop(host: Arc<Inner>) {
-    let most = host.config.max_handshakes;
-    let handshakes = Arc::new(Semaphore::new(most));
-    let counters = &host.stats.0;
+    let gate = Gate::new(host.config.limits);
     while let Some(incoming) = host.quinn.accept().await {
         // While the host closes, so that dials are refused at once.
         if host.tasks.closing().is_cancelled() {
             incoming.refuse();
             continue;
         }
-        let Ok(permit) = Arc::clone(&handshakes).try_acquire_owned() else {
-            count(&counters.handshakes_refused);
-            incoming.refuse();
-            continue;
+        let (from, proved) = (
+            incoming.remote_address(),
+            incoming.remote_address_validated(),
+        );
+        let handshake = match gate.handshake(from.ip(), proved) {
+            Ok(handshake) => handshake,
+            Err(turned) => {
+                turn_away(incoming, turned, &host.stats.0);
+                continue;
+            }
         };
-        // With this many under way some may come from addresses that are made
-        // up, and are to cost nothing.
-        let busy = handshakes.available_permits() < most - most.div_ceil(8);
-        if busy && !incoming.remote_address_validated() {
-            count(&counters.handshakes_retried);
-            // Fails only where the address was validated.
-            let _ = incoming.retry();
-            continue;
-        }
-        host.tasks.work(serve(Arc::clone(&host), incoming, permit));
+        let served = serve(Arc::clone(&host), incoming, Arc::clone(&gate), handshake);
+        let span = tracing::debug_span!(parent: None, "quic", host = &*host.hostname, from = %from);
+        host.tasks.work(served.instrument(span));
     }
     if !host.tasks.closing().is_cancelled() {
         let hostname = &host.hostname;
@@ -57,9 +56,23 @@ pub(crate) async fn accept_loop(host: Arc<Inner>) {
     }
 }
 
+fn turn_away(incoming: Incoming, turned: Turned, counters: &Counters) {
+    match turned {
+        Turned::Unproved => {
+            count(&counters.handshakes_retried);
+            // Fails only where the address was validated.
+            let _ = incoming.retry();
+            return;
+        }
+        Turned::Handshakes => count(&counters.handshakes_refused),
+        Turned::Connections => count(&counters.connections_refused),
+    }
+    incoming.refuse();
+}
+
 /// Carries on one peer's handshake, and then takes its streams until the
 /// connection is closed.
-async fn serve(host: Arc<Inner>, incoming: Incoming, permit: OwnedSemaphorePermit) {
+async fn serve(host: Arc<Inner>, incoming: Incoming, gate: Arc<Gate>, handshake: Handshake) {
     let from = incoming.remote_address();
     let config = transport::server_to(&host.server, &host.config, from);
     let connected = async { incoming.accept_with(Arc::new(config))?.await };
@@ -74,23 +87,46 @@ async fn serve(host: Arc<Inner>, incoming: Incoming, permit: OwnedSemaphorePermi
             return;
         }
     };
-    drop(permit);
+    drop(handshake);
+    let certificates = certificates(&conn);
+    let counters = &host.stats.0;
+    let Ok(counted) = gate.connection(certificates.first().map(|leaf| &**leaf)) else {
+        count(&counters.connections_refused);
+        tracing::debug!("too many QUIC connections");
+        conn.close(CloseCode::TooMany.into(), b"too many connections");
+        return;
+    };
+    tracing::debug!("QUIC connection accepted");
     let peer = Arc::new(Peer {
-        certificates: certificates(&conn),
-        slots: Slots::new(conn.clone()),
+        certificates,
+        slots: Slots::new(conn.clone(), host.config.tuning.stream_window),
         proved: OnceLock::new(),
         conn,
-        host,
+        host: Arc::clone(&host),
     });
     // While the host closes this goes on, so that dials are refused at once.
     while let Ok(halves) = peer.conn.accept_bi().await {
         let stream = Unsettled::new(halves, StreamCode::Closing);
+        let Some(unopened) = place(&counted.unopened, counters).await else {
+            break;
+        };
         let closing = peer.host.tasks.closing();
         if !closing.is_cancelled() {
-            peer.host.tasks.work(meet(Arc::clone(&peer), stream));
+            let met = meet(Arc::clone(&peer), stream, unopened);
+            peer.host.tasks.work(met.in_current_span());
         }
     }
     peer.host.clogged.forget(&peer.conn);
+}
+
+/// Waits until the peer may have one more stream without a first frame.
+async fn place(unopened: &Arc<Semaphore>, counters: &Counters) -> Option<OwnedSemaphorePermit> {
+    if let Ok(place) = Arc::clone(unopened).try_acquire_owned() {
+        return Some(place);
+    }
+    count(&counters.unopened_held_back);
+    // It is never closed.
+    Arc::clone(unopened).acquire_owned().await.ok()
 }
 
 fn certificates(conn: &Connection) -> Vec<CertificateDer<'static>> {
@@ -132,7 +168,7 @@ impl Peer {
 }
 
 /// The handshake on one stream.
-async fn meet(peer: Arc<Peer>, mut stream: Unsettled) {
+async fn meet(peer: Arc<Peer>, mut stream: Unsettled, unopened: OwnedSemaphorePermit) {
     let host = &peer.host;
     let counters = &host.stats.0;
     let mut slot = None;
@@ -141,6 +177,7 @@ async fn meet(peer: Arc<Peer>, mut stream: Unsettled) {
     let met = {
         let (reader, writer) = stream.halves();
         let check = |hello: &Hello| {
+            drop(unopened);
             peer.check(hello)?;
             slot = Some(peer.slots.take(hello.src.port()));
             Ok(())
@@ -162,17 +199,19 @@ async fn meet(peer: Arc<Peer>, mut stream: Unsettled) {
             accept.ack(stream.settle(held(slot), host));
         }
         Some(Met::Orphaned) => drop(stream.settle(held(slot), host)),
-        Some(Met::Refused(refusal)) => {
+        Some(Met::Refused(refusal, told)) => {
             counters.refused(refusal);
+            tracing::debug!(?refusal, told, "refused");
             if refusal == Refusal::SourceNotProved {
                 let code = CloseCode::SourceNotProved;
                 peer.conn.close(code.into(), b"source not proved");
             }
-            drop(stream.settle(held(slot), host));
+            refused(stream, told, held(slot), host);
         }
-        Some(Met::Malformed(err)) => {
+        Some(Met::Malformed(err, told)) => {
             counters.malformed(&err);
-            drop(stream.settle(held(slot), host));
+            tracing::debug!(from = %peer.conn.remote_address(), %err, "bad first frame");
+            refused(stream, told, held(slot), host);
         }
         Some(Met::Violation) => {
             count(&counters.out_of_turn);
@@ -180,19 +219,32 @@ async fn meet(peer: Arc<Peer>, mut stream: Unsettled) {
             stream.reset(StreamCode::Violation);
         }
         Some(Met::NoFirstFrame) => {
+            tracing::debug!("no first frame came");
             count(&counters.no_first_frame);
             stream.reset(StreamCode::Silent);
         }
         Some(Met::NotConfirmed) => {
+            tracing::debug!("the dialer did not confirm in time");
             count(&counters.not_confirmed);
             leave(&slot);
             stream.reset(StreamCode::Silent);
         }
-        Some(Met::Abandoned) => stream.reset(StreamCode::Abandoned),
+        Some(Met::Abandoned) => {
+            tracing::debug!("the dialer gave up");
+            stream.reset(StreamCode::Abandoned);
+        }
         // The host closes. A dialer that may hold its end by now is to see it
         // closed, not cut; to another, dropping the stream says it.
         None if accepted.into_inner() => stream.hang_up(held(slot), host),
         None => {}
+    }
+}
+
+/// Delivers a refusal, if it was written.
+fn refused(stream: Unsettled, told: bool, held: Held, host: &Inner) {
+    match told {
+        true => drop(stream.settle(held, host)),
+        false => stream.reset(StreamCode::Abandoned),
     }
 }
 

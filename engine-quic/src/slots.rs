@@ -1,6 +1,7 @@
-//! Slots: how many streams a peer may have open on one QUIC connection.
+//! Slots: how many streams a peer may have open on one QUIC connection, and how much
+//! it may have us keep of what nobody has read.
 //!
-//! Owns the count of them on the accepting side, and the growth of the limit.
+//! Owns the count of them on the accepting side, and the growth of both limits.
 //! Never opens or closes a stream.
 //!
 //! A stream takes a slot of QUIC's limit until both directions have ended on
@@ -9,17 +10,24 @@
 //! stays counted until the dialing port, which the peer holds just as long,
 //! turns up again in another dial. So the count is never too low, and the limit
 //! never in the way.
+//!
+//! What is unread may fill the window of each stream that is held, so that one that
+//! nobody reads stalls no other. Streams that are not held yet have the windows of a few to
+//! share: who opens many and sends at once, which is against the protocol, can't have
+//! us keep more than that.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use quinn::{Connection, VarInt};
 
-use crate::transport::{FIRST_STREAMS, MAX_STREAMS};
+use crate::transport::{FIRST_STREAMS, FIRST_WINDOWS, MAX_STREAMS, receive_window};
 
 /// The slots of one connection.
 pub(crate) struct Slots {
     conn: Connection,
+    /// Of one stream, in bytes.
+    window: u32,
     state: Mutex<State>,
 }
 
@@ -30,6 +38,15 @@ struct State {
     /// Dialing ports of streams that this side let go before the peer's end.
     left: HashSet<u16>,
     limit: u32,
+    /// How many streams may have their windows full.
+    windows: u32,
+}
+
+/// What a stream more made necessary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Grown {
+    limit: Option<u32>,
+    windows: Option<u32>,
 }
 
 impl State {
@@ -38,26 +55,38 @@ impl State {
             held: 0,
             left: HashSet::new(),
             limit: FIRST_STREAMS,
+            windows: FIRST_WINDOWS,
         }
     }
 
-    /// Counts a stream dialed from `port`; the new limit where it grew.
-    fn take(&mut self, port: u16) -> Option<u32> {
+    /// Counts a stream dialed from `port`.
+    fn take(&mut self, port: u16) -> Grown {
         self.left.remove(&port);
         self.held += 1;
         let taken = self.held + self.left.len();
-        if taken * 2 <= self.limit as usize || self.limit >= MAX_STREAMS {
-            return None;
+        Grown {
+            limit: grow(&mut self.limit, taken),
+            // What is left is not kept: QUIC throws it away as it comes.
+            windows: grow(&mut self.windows, self.held),
         }
-        self.limit *= 2;
-        Some(self.limit)
     }
 }
 
+/// Doubles `limit` when more than half of it is `taken`.
+fn grow(limit: &mut u32, taken: usize) -> Option<u32> {
+    if taken * 2 <= *limit as usize || *limit >= MAX_STREAMS {
+        return None;
+    }
+    *limit *= 2;
+    Some(*limit)
+}
+
 impl Slots {
-    pub(crate) fn new(conn: Connection) -> Arc<Slots> {
+    /// Of a connection whose streams may have `window` bytes unread.
+    pub(crate) fn new(conn: Connection, window: u32) -> Arc<Slots> {
         Arc::new(Slots {
             conn,
+            window,
             state: Mutex::new(State::new()),
         })
     }
@@ -65,7 +94,11 @@ impl Slots {
     /// Counts a stream that the peer dialed from its port `port`.
     pub(crate) fn take(self: &Arc<Slots>, port: u16) -> Slot {
         let grown = self.with(|state| state.take(port));
-        if let Some(limit) = grown {
+        if let Some(windows) = grown.windows {
+            let window = receive_window(windows, self.window);
+            self.conn.set_receive_window(window);
+        }
+        if let Some(limit) = grown.limit {
             self.conn
                 .set_max_concurrent_bi_streams(VarInt::from_u32(limit));
         }
@@ -109,15 +142,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_limit_doubles_when_half_is_taken_and_ends_at_all_ports() {
+    fn each_limit_doubles_when_half_is_taken_and_ends_at_all_ports() {
         let mut state = State::new();
-        let grown: Vec<(u16, u32)> = (1..=u16::MAX)
-            .filter_map(|port| state.take(port).map(|limit| (port, limit)))
-            .collect();
-        let expected: Vec<(u16, u32)> = (6..15)
-            .map(|bits| ((1 << bits) + 1, 1 << (bits + 2)))
-            .collect();
-        assert_eq!(grown, expected);
+        let (mut limits, mut windows) = (Vec::new(), Vec::new());
+        for port in 1..=u16::MAX {
+            let grown = state.take(port);
+            limits.extend(grown.limit.map(|limit| (port, limit)));
+            windows.extend(grown.windows.map(|windows| (port, windows)));
+        }
+        let doubled = |from: u32| (from..15).map(|bits| ((1 << bits) + 1, 1 << (bits + 2)));
+        assert_eq!(limits, doubled(6).collect::<Vec<_>>());
+        assert_eq!(windows, doubled(2).collect::<Vec<_>>());
         assert!(state.limit > u32::from(u16::MAX));
     }
 
@@ -125,16 +160,16 @@ mod tests {
     fn what_the_peer_may_still_hold_stays_counted() {
         let mut state = State::new();
         for port in 1..=64 {
-            assert_eq!(state.take(port), None);
+            assert_eq!(state.take(port).limit, None);
             state.left.insert(port);
             state.held -= 1;
         }
         // The ports turn up again: those streams have ended.
         for port in 1..=64 {
-            assert_eq!(state.take(port), None, "port {port}");
+            assert_eq!(state.take(port), Grown::default(), "port {port}");
             state.left.insert(port);
             state.held -= 1;
         }
-        assert_eq!(state.take(65), Some(2 * FIRST_STREAMS));
+        assert_eq!(state.take(65).limit, Some(2 * FIRST_STREAMS));
     }
 }

@@ -21,6 +21,13 @@ macro_rules! counters {
             $($(#[$doc])* pub $name: u64,)*
         }
 
+        impl StatsSnapshot {
+            /// All counts, by name.
+            pub fn by_name(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+                [$((stringify!($name), self.$name),)*].into_iter()
+            }
+        }
+
         impl Stats {
             /// The counts as they are now.
             pub fn snapshot(&self) -> StatsSnapshot {
@@ -76,7 +83,8 @@ impl Stats {
 }
 
 counters! {
-    /// QUIC handshakes refused because too many were under way.
+    /// QUIC handshakes refused because too many were under way, in all or from one
+    /// address.
     handshakes_refused,
     /// Peers asked to prove their address first, as many handshakes were
     /// under way.
@@ -84,6 +92,12 @@ counters! {
     /// QUIC handshakes that failed: no or another secret, another network, not
     /// this protocol, or nothing more heard of the peer.
     handshakes_failed,
+    /// QUIC connections refused or closed because there were too many, in all or of
+    /// one peer.
+    connections_refused,
+    /// How often a peer had so many streams without a first frame that it had to wait
+    /// for one of them.
+    unopened_held_back,
     /// Streams on which the first frame did not come in time.
     no_first_frame,
     /// Streams whose first frame could not be read.

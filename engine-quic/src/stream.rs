@@ -3,7 +3,7 @@
 //! Owns what dropping means in each state, and the kinds of the errors that
 //! reading and writing report. Never interprets the bytes.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -189,6 +189,33 @@ impl AsyncWrite for Writer {
             leaving.give_up(send, code, held);
         }
         Poll::Ready(written.map_err(|err| write_kind(&err).into()))
+    }
+
+    /// One after the other, as long as there is room: each is copied anyway.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut all = 0;
+        for buf in bufs.iter().filter(|buf| !buf.is_empty()) {
+            match self.as_mut().poll_write(cx, buf) {
+                Poll::Ready(Ok(written)) => {
+                    all += written;
+                    if written < buf.len() {
+                        break;
+                    }
+                }
+                // What was written is said first. The next write comes here again.
+                _ if all > 0 => break,
+                nothing => return nothing,
+            }
+        }
+        Poll::Ready(Ok(all))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -12,13 +12,14 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, KeyLogFile, RootCertStore, ServerConfig};
 use virtnet_core::{Addr, Failure};
 
 use crate::authority::Authority;
 use crate::identity::{Certified, Identity, Kind, Pki, dns_name};
 
-/// Names the protocol and its version in the TLS handshake.
+/// Names the protocol in the TLS handshake. All versions offer it, whatever they
+/// offer besides: peers of two versions can only tell each other so on a stream.
 pub(crate) const ALPN: &[u8] = b"virtnet/1";
 
 /// Whom a network's hosts trust, and where they get their certificates.
@@ -28,6 +29,8 @@ pub(crate) struct Trust {
     servers: Arc<WebPkiServerVerifier>,
     clients: Arc<dyn ClientCertVerifier>,
     source: Source,
+    /// Whether the keys of all connections are written out, for a debugger.
+    pub(crate) key_log: bool,
 }
 
 enum Source {
@@ -77,6 +80,7 @@ impl Trust {
                 .map_err(unusable)?,
             provider,
             source,
+            key_log: false,
         })
     }
 
@@ -123,6 +127,9 @@ impl Trust {
         // A resumed session would not show its certificate again, and early
         // data can be replayed.
         config.resumption = Resumption::disabled();
+        if self.key_log {
+            config.key_log = Arc::new(KeyLogFile::new());
+        }
         config.try_into().map_err(unusable)
     }
 
@@ -135,6 +142,9 @@ impl Trust {
         config.alpn_protocols = vec![ALPN.to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
+        if self.key_log {
+            config.key_log = Arc::new(KeyLogFile::new());
+        }
         config.try_into().map_err(unusable)
     }
 }

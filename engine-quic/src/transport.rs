@@ -16,6 +16,9 @@ use crate::{QuicConfig, path};
 /// memory at once, so the limit grows with use ([`crate::slots`]).
 pub(crate) const FIRST_STREAMS: u32 = 128;
 
+/// Of how many streams a peer may have the windows full at first: likewise.
+pub(crate) const FIRST_WINDOWS: u32 = 8;
+
 /// How many streams a peer may ever have open: one for each port of its host,
 /// so that the limit never stands in the way of a connection.
 pub(crate) const MAX_STREAMS: u32 = 1 << 16;
@@ -39,8 +42,7 @@ fn transport(config: &QuicConfig, peer: SocketAddr) -> TransportConfig {
         // The one before the goodbye: nobody reads it ([`crate::clogged`]).
         .max_concurrent_uni_streams(VarInt::from_u32(1))
         .datagram_receive_buffer_size(None)
-        // Per stream only: a connection's window would let one unread stream stall
-        // the others.
+        // Per stream only: this side opened each of them.
         .receive_window(VarInt::MAX)
         .stream_receive_window(VarInt::from_u32(tuning.stream_window))
         .send_window(tuning.send_window)
@@ -79,10 +81,18 @@ pub(crate) fn server_to(
     peer: SocketAddr,
 ) -> ServerConfig {
     let mut transport = transport(config, peer);
-    transport.max_concurrent_bidi_streams(VarInt::from_u32(FIRST_STREAMS));
+    transport
+        .max_concurrent_bidi_streams(VarInt::from_u32(FIRST_STREAMS))
+        .receive_window(receive_window(FIRST_WINDOWS, config.tuning.stream_window));
     let mut server = server.clone();
     server.transport_config(Arc::new(transport));
     server
+}
+
+/// What a peer may have us keep of what nobody has read, in bytes.
+pub(crate) fn receive_window(streams: u32, stream_window: u32) -> VarInt {
+    let bytes = u64::from(streams) * u64::from(stream_window);
+    VarInt::from_u64(bytes).unwrap_or(VarInt::MAX)
 }
 
 /// How long closed connections may take to tell their peers so.
@@ -114,6 +124,8 @@ pub(crate) enum CloseCode {
     Idle = 2,
     /// The peer claimed a name that its certificate does not prove.
     SourceNotProved = 3,
+    /// The peer has too many connections already.
+    TooMany = 4,
 }
 
 impl From<StreamCode> for VarInt {

@@ -12,6 +12,7 @@ use common::raw::{Pki, first_datagrams};
 use common::{HANG, Net, connect, eventually};
 use tokio::time::timeout;
 use virtnet_core::Cause;
+use virtnet_engine_quic::{Limits, QuicConfig};
 
 /// Begins handshakes with `place`, each from an address of its own, and never
 /// goes on with them.
@@ -25,12 +26,18 @@ async fn flood(place: SocketAddr, count: usize) -> Vec<UdpSocket> {
     datagrams.values().map(begin).collect()
 }
 
+/// Longer than a test: what was begun stays begun.
+fn limited(net: &Net, change: impl FnOnce(&mut Limits)) -> QuicConfig {
+    let mut limits = Limits::default();
+    change(&mut limits);
+    net.config().limits(limits).handshake_timeout(HANG)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn members_get_in_through_a_flood() {
     const COUNT: usize = 50;
     let net = Net::new("net");
-    // Longer than the test: what was begun stays begun.
-    let (here, stats) = net.join_with(net.config().max_handshakes(8).handshake_timeout(HANG));
+    let (here, stats) = net.join_with(limited(&net, |limits| limits.handshakes_unproved = 1));
     let (there, _) = net.join_with(net.config());
     let alpha = here.new_host("α").await.unwrap();
     let beta = there.new_host("β").await.unwrap();
@@ -49,7 +56,7 @@ async fn members_get_in_through_a_flood() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn beyond_the_bound_handshakes_are_refused() {
     let net = Net::new("net");
-    let (here, stats) = net.join_with(net.config().max_handshakes(1).handshake_timeout(HANG));
+    let (here, stats) = net.join_with(limited(&net, |limits| limits.handshakes = 1));
     let (there, _) = net.join_with(net.config());
     let _alpha = here.new_host("α").await.unwrap();
     let beta = there.new_host("β").await.unwrap();
@@ -71,7 +78,8 @@ async fn beyond_the_bound_handshakes_are_refused() {
 async fn a_handshake_that_leads_nowhere_ends() {
     let net = Net::new("net");
     let bound = Duration::from_millis(200);
-    let (here, stats) = net.join_with(net.config().max_handshakes(1).handshake_timeout(bound));
+    let (here, stats) =
+        net.join_with(limited(&net, |limits| limits.handshakes = 1).handshake_timeout(bound));
     let (there, _) = net.join_with(net.config());
     let alpha = here.new_host("α").await.unwrap();
     let beta = there.new_host("β").await.unwrap();

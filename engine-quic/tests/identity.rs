@@ -10,7 +10,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::raw::{Pki, other_server};
+use common::raw::{Pki, other_server, server};
 use common::{Net, config, connect, eventually};
 use virtnet_core::{Cause, OpError, Registry, SubNetwork};
 use virtnet_engine_quic::{Identity, QuicConfig, Secret};
@@ -200,4 +200,27 @@ async fn an_address_that_cannot_be_bound() {
     );
     assert_eq!(net.hub.hosts(), []);
     here.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_peers_words_are_shown_without_what_a_terminal_obeys() {
+    let (net, pki) = (Net::new("net"), Pki::new());
+    let identity = pki.identity(&pki.leaf("net", &["β"]));
+    let (there, _) = net.join_with(QuicConfig::new(identity).bind((Ipv4Addr::LOCALHOST, 0).into()));
+    let beta = there.new_host("β").await.unwrap();
+    let server = server(&pki.leaf("net", &["α"]), &["virtnet/1"]);
+    let registry = net.hub.registry();
+    let place = server.local_addr().unwrap().to_string();
+    registry.announce("α", &place).await.unwrap();
+    let answer = async {
+        let conn = server.accept().await.unwrap().await.unwrap();
+        conn.close(77u32.into(), b"\x1b[2Jall is\nwell");
+    };
+    let (dialed, ()) = tokio::join!(beta.dial("α:1"), answer);
+    let err = dialed.unwrap_err().to_string();
+    assert!(
+        err.contains("all is well") && !err.contains(char::is_control),
+        "{err:?}"
+    );
+    there.close().await.unwrap();
 }

@@ -10,7 +10,7 @@ mod process;
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
-use common::{Net, connect, eventually};
+use common::{Net, connect, eventually, figure};
 use process::Process;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -41,7 +41,10 @@ async fn a_cut_is_noticed_within_the_idle_timeout() {
         () = write => unreachable!("it goes on"),
     };
     let took = cut.elapsed();
-    println!("hosts cut off: noticed after {took:?} of {IDLE:?}");
+    figure(
+        "peer killed, its idle timeout set",
+        format!("noticed after {took:.1?} of {IDLE:?} by who goes on sending"),
+    );
     assert_eq!(err.kind(), std::io::ErrorKind::TimedOut);
     assert!(took < IDLE + IDLE / 2, "{took:?}");
 }

@@ -9,6 +9,8 @@
 )]
 
 pub mod raw;
+pub mod relay;
+pub mod tap;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -22,6 +24,11 @@ use virtnet_engine_quic::{Identity, QuicConfig, Secret, Stats};
 
 /// After this long something hangs: far more than anything here takes.
 pub const HANG: Duration = Duration::from_secs(60);
+
+/// Prints what a row of docs/failures.md came to here.
+pub fn figure(row: &str, came_to: impl std::fmt::Display) {
+    println!("failures: {row}: {came_to}");
+}
 
 /// A network of subnetworks that share a secret and a registry in memory.
 pub struct Net {

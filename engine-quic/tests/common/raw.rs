@@ -37,14 +37,17 @@ impl Pki {
     }
 
     pub fn leaf(&self, network: &str, hosts: &[&str]) -> Leaf {
-        let key = KeyPair::generate().unwrap();
-        let names: Vec<_> = hosts.iter().map(|host| dns_name(network, host)).collect();
-        let params = CertificateParams::new(names).unwrap();
-        let leaf = params.signed_by(&key, &self.issuer).unwrap();
-        Leaf {
-            chain: leaf.pem(),
-            key: key.serialize_pem(),
-        }
+        self.leaf_with(network, hosts, |_| {})
+    }
+
+    /// A certificate that is unlike others in one thing.
+    pub fn leaf_with(
+        &self,
+        network: &str,
+        hosts: &[&str],
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Leaf {
+        signed_by(&self.issuer, network, hosts, change)
     }
 
     pub fn identity(&self, leaf: &Leaf) -> Identity {
@@ -59,19 +62,51 @@ impl Pki {
     }
 }
 
+fn signed_by(
+    issuer: &Issuer<'_, KeyPair>,
+    network: &str,
+    hosts: &[&str],
+    change: impl FnOnce(&mut CertificateParams),
+) -> Leaf {
+    let key = KeyPair::generate().unwrap();
+    let names: Vec<_> = hosts.iter().map(|host| dns_name(network, host)).collect();
+    let mut params = CertificateParams::new(names).unwrap();
+    change(&mut params);
+    let leaf = params.signed_by(&key, issuer).unwrap();
+    Leaf {
+        chain: leaf.pem(),
+        key: key.serialize_pem(),
+    }
+}
+
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
 impl Leaf {
+    /// The same, and another's certificate sent along.
+    pub fn with(&self, other: &Leaf) -> Leaf {
+        Leaf {
+            chain: format!("{}{}", self.chain, other.chain),
+            key: self.key.clone(),
+        }
+    }
+
+    /// What its holder can sign, as if it were an authority.
+    pub fn signs(&self, network: &str, hosts: &[&str]) -> Leaf {
+        let key = KeyPair::from_pem(&self.key).unwrap();
+        let issuer = Issuer::new(CertificateParams::default(), key);
+        signed_by(&issuer, network, hosts, |_| {}).with(self)
+    }
+
     fn der(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
-        let chain = CertificateDer::from_pem_slice(self.chain.as_bytes()).unwrap();
+        let chain = CertificateDer::pem_slice_iter(self.chain.as_bytes());
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap();
-        (vec![chain], key)
+        (chain.map(Result::unwrap).collect(), key)
     }
 }
 
-fn client_config(pki: &Pki, leaf: Option<&Leaf>) -> quinn::ClientConfig {
+fn client_config(pki: &Pki, leaf: Option<&Leaf>, protocols: &[&str]) -> quinn::ClientConfig {
     let config = rustls::ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
@@ -80,7 +115,10 @@ fn client_config(pki: &Pki, leaf: Option<&Leaf>) -> quinn::ClientConfig {
         Some((chain, key)) => config.with_client_auth_cert(chain, key).unwrap(),
         None => config.with_no_client_auth(),
     };
-    config.alpn_protocols = vec![b"virtnet/1".to_vec()];
+    config.alpn_protocols = protocols
+        .iter()
+        .map(|name| name.as_bytes().to_vec())
+        .collect();
     let config = QuicClientConfig::try_from(config).unwrap();
     quinn::ClientConfig::new(Arc::new(config))
 }
@@ -92,7 +130,18 @@ pub async fn connect(
     addr: SocketAddr,
     server_name: &str,
 ) -> (Endpoint, Connection) {
-    let config = client_config(pki, leaf);
+    connect_as(&["virtnet/1"], pki, leaf, addr, server_name).await
+}
+
+/// The same with other protocols, the first liked best.
+pub async fn connect_as(
+    protocols: &[&str],
+    pki: &Pki,
+    leaf: Option<&Leaf>,
+    addr: SocketAddr,
+    server_name: &str,
+) -> (Endpoint, Connection) {
+    let config = client_config(pki, leaf, protocols);
     let endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
     let connecting = endpoint.connect_with(config, addr, server_name).unwrap();
     let conn = connecting.await.unwrap();
@@ -101,6 +150,12 @@ pub async fn connect(
 
 /// A QUIC server of another protocol.
 pub fn other_server(leaf: &Leaf) -> Endpoint {
+    server(leaf, &["h3"])
+}
+
+/// A QUIC server of these protocols, the first liked best. It asks for no
+/// certificate.
+pub fn server(leaf: &Leaf, protocols: &[&str]) -> Endpoint {
     let (chain, key) = leaf.der();
     let mut config = rustls::ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
@@ -108,7 +163,10 @@ pub fn other_server(leaf: &Leaf) -> Endpoint {
         .with_no_client_auth()
         .with_single_cert(chain, key)
         .unwrap();
-    config.alpn_protocols = vec![b"h3".to_vec()];
+    config.alpn_protocols = protocols
+        .iter()
+        .map(|name| name.as_bytes().to_vec())
+        .collect();
     let config = QuicServerConfig::try_from(config).unwrap();
     let config = quinn::ServerConfig::with_crypto(Arc::new(config));
     Endpoint::server(config, (Ipv4Addr::LOCALHOST, 0).into()).unwrap()
@@ -138,7 +196,7 @@ pub async fn first_datagrams(pki: &Pki, count: usize) -> HashMap<Vec<u8>, Vec<u8
         .unwrap();
     let place = sink.local_addr().unwrap();
     let endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-    let config = client_config(pki, None);
+    let config = client_config(pki, None, &["virtnet/1"]);
     let connecting: Vec<_> = (0..count)
         .map(|_| {
             endpoint

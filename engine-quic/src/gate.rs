@@ -1,0 +1,174 @@
+//! The gate of a host: how many peers are let in at a time, and from where.
+//!
+//! Owns the counts behind [`Limits`], as values whose drop gives back what they took.
+//! Never refuses anybody itself, and knows nothing of QUIC.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Semaphore;
+
+use crate::Limits;
+
+/// Counts who is let in to one host.
+pub(crate) struct Gate {
+    limits: Limits,
+    hasher: RandomState,
+    /// Held for map operations only.
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    handshakes: usize,
+    by_address: HashMap<IpAddr, usize>,
+    connections: usize,
+    by_peer: HashMap<u64, Peer>,
+}
+
+/// What the peers with one certificate have.
+#[derive(Debug)]
+struct Peer {
+    connections: usize,
+    unopened: Arc<Semaphore>,
+}
+
+/// Why nobody is let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turned {
+    /// The address is to be proved first.
+    Unproved,
+    /// Too many handshakes are under way.
+    Handshakes,
+    /// There are too many connections.
+    Connections,
+}
+
+impl Gate {
+    pub(crate) fn new(limits: Limits) -> Arc<Gate> {
+        Arc::new(Gate {
+            limits,
+            hasher: RandomState::new(),
+            state: Mutex::default(),
+        })
+    }
+
+    /// Counts a handshake from `ip`, whose address was `proved`.
+    pub(crate) fn handshake(
+        self: &Arc<Gate>,
+        ip: IpAddr,
+        proved: bool,
+    ) -> Result<Handshake, Turned> {
+        let (limits, from) = (&self.limits, place(ip));
+        let mut state = self.lock();
+        if state.connections >= limits.connections {
+            return Err(Turned::Connections);
+        }
+        let here = state.by_address.get(&from).copied().unwrap_or(0);
+        if state.handshakes >= limits.handshakes || here >= limits.handshakes_per_address {
+            return Err(Turned::Handshakes);
+        }
+        if state.handshakes >= limits.handshakes_unproved && !proved {
+            return Err(Turned::Unproved);
+        }
+        state.handshakes += 1;
+        state.by_address.insert(from, here + 1);
+        drop(state);
+        let gate = Arc::clone(self);
+        Ok(Handshake { gate, from })
+    }
+
+    /// Counts a connection of the peer with that `certificate`.
+    pub(crate) fn connection(
+        self: &Arc<Gate>,
+        certificate: impl Hash,
+    ) -> Result<Connection, Turned> {
+        // Two certificates with one number share a bound, no more.
+        let peer = self.hasher.hash_one(certificate);
+        let mut state = self.lock();
+        // Handshakes that were under way all at once may have been more than fit.
+        if state.connections >= self.limits.connections {
+            return Err(Turned::Connections);
+        }
+        let shared = state.by_peer.entry(peer).or_insert_with(|| Peer {
+            connections: 0,
+            unopened: Arc::new(Semaphore::new(self.limits.unopened_per_peer)),
+        });
+        if shared.connections >= self.limits.connections_per_peer {
+            return Err(Turned::Connections);
+        }
+        shared.connections += 1;
+        let unopened = Arc::clone(&shared.unopened);
+        state.connections += 1;
+        drop(state);
+        Ok(Connection {
+            gate: Arc::clone(self),
+            peer,
+            unopened,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Each change is whole, so a panic elsewhere left nothing half done.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whom an address counts for: one who has an IPv6 address has 2⁶⁴ of them.
+fn place(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+        v4 => v4,
+    }
+}
+
+/// A handshake that counts until it is dropped.
+pub(crate) struct Handshake {
+    gate: Arc<Gate>,
+    from: IpAddr,
+}
+
+impl Drop for Handshake {
+    fn drop(&mut self) {
+        let mut state = self.gate.lock();
+        state.handshakes -= 1;
+        give_back(&mut state.by_address, self.from, |count| count);
+    }
+}
+
+/// A connection that counts until it is dropped.
+pub(crate) struct Connection {
+    gate: Arc<Gate>,
+    peer: u64,
+    /// Of the streams without a first frame, also of the peer's other connections.
+    pub(crate) unopened: Arc<Semaphore>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let mut state = self.gate.lock();
+        state.connections -= 1;
+        give_back(&mut state.by_peer, self.peer, |peer| &mut peer.connections);
+    }
+}
+
+/// Counts one less under `key`, of which nothing is left with the last one.
+fn give_back<K: Eq + Hash, V>(
+    counts: &mut HashMap<K, V>,
+    key: K,
+    count: impl FnOnce(&mut V) -> &mut usize,
+) {
+    if let Some(value) = counts.get_mut(&key) {
+        let count = count(value);
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(&key);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "gate_tests.rs"]
+mod tests;

@@ -1,0 +1,171 @@
+//! What strangers and hostile members can make a host allocate, counted by the
+//! allocator: the whole process, the attacker's side included.
+//!
+//! Owns the bounds. Who is refused, and how, is in `flood.rs` and `frames.rs`.
+
+mod common;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::raw::{self, Pki, first_datagrams, hello};
+use common::{HANG, Net, connect, eventually};
+use quinn::Connection;
+use tokio::time::timeout;
+use virtnet_core::{Host, Listener};
+use virtnet_engine_quic::{QuicConfig, Stats, dns_name};
+
+#[global_allocator]
+static ALLOCATOR: dhat::Alloc = dhat::Alloc;
+
+/// Addresses that a flood comes from.
+const ADDRESSES: usize = 500;
+/// How many datagrams the flood is ahead of the host, and how long until it takes
+/// them for lost.
+const AHEAD: u64 = 64;
+const LOST: Duration = Duration::from_millis(1);
+/// Streams of each kind.
+const STREAMS: u64 = 100;
+/// Hosts that come through the flood.
+const MEMBERS: usize = 10;
+
+/// One address of many, where this machine has them all.
+fn address(number: usize) -> SocketAddr {
+    let ip = match cfg!(target_os = "linux") {
+        true => Ipv4Addr::new(127, 0, 1 + (number / 250) as u8, 1 + (number % 250) as u8),
+        false => Ipv4Addr::LOCALHOST,
+    };
+    (IpAddr::from(ip), 0).into()
+}
+
+/// Begins handshakes from all addresses, again and again, until it is to stop;
+/// how many datagrams that were. As fast as the host looks at them: what a full
+/// queue drops, of anybody's, is not the host's to keep.
+fn flood(place: SocketAddr, datagrams: Vec<Vec<u8>>, stats: Stats, stop: Arc<AtomicBool>) -> u64 {
+    let bind = |number| UdpSocket::bind(address(number)).unwrap();
+    let sockets: Vec<_> = (0..datagrams.len()).map(bind).collect();
+    let looked_at = || stats.snapshot().handshakes_retried;
+    let mut sent = 0;
+    for (socket, datagram) in sockets.iter().zip(&datagrams).cycle() {
+        let until = Instant::now() + LOST;
+        while sent > looked_at() + AHEAD && Instant::now() < until {
+            thread::yield_now();
+        }
+        if stop.load(Relaxed) {
+            break;
+        }
+        socket.send_to(datagram, place).unwrap();
+        sent += 1;
+    }
+    sent
+}
+
+/// Heap in use, of the whole process, at the most and now.
+fn heap() -> (usize, usize) {
+    let stats = dhat::HeapStats::get();
+    (stats.max_bytes, stats.curr_bytes)
+}
+
+async fn members_come(members: &[Host], listener: &Listener) -> Duration {
+    let mut slowest = Duration::ZERO;
+    for member in members {
+        let start = Instant::now();
+        timeout(HANG, connect(member, listener))
+            .await
+            .expect("it is accepted");
+        slowest = slowest.max(start.elapsed());
+    }
+    slowest
+}
+
+async fn a_flood(net: &Net, pki: &Pki, listener: &Listener, stats: &Stats, others: &[Host]) {
+    let datagrams = first_datagrams(pki, ADDRESSES)
+        .await
+        .into_values()
+        .collect();
+    let (stop, place) = (Arc::new(AtomicBool::new(false)), net.place("α"));
+    let (calm, before) = (members_come(&others[..MEMBERS], listener).await, heap());
+    let flooding = tokio::task::spawn_blocking({
+        let stop = stop.clone();
+        let stats = stats.clone();
+        move || flood(place, datagrams, stats, stop)
+    });
+    let retried = || stats.snapshot().handshakes_retried;
+    eventually("the flood has come", || retried() > ADDRESSES as u64).await;
+    let slowest = members_come(&others[MEMBERS..], listener).await;
+    stop.store(true, Relaxed);
+    let (sent, grown) = (flooding.await.unwrap(), heap().0 - before.1);
+    println!(
+        "failures: handshake flood: {sent} first packets of {ADDRESSES} addresses, {} made to \
+         prove theirs; heap at most {} kB more; {MEMBERS} members' first dials in {slowest:?} at \
+         the slowest, {calm:?} without a flood",
+        retried(),
+        grown >> 10
+    );
+    // Whom a dial does not reach within its bound it does not reach.
+    assert!(slowest < Duration::from_secs(3), "{slowest:?}");
+    assert!(grown < 16 << 20, "{grown} bytes");
+}
+
+/// What a stream costs in allocations, both sides together, on which this is sent.
+async fn cost(conn: &Connection, sent: &[u8], heard: &[u8]) -> u64 {
+    let mut before = 0;
+    // The first round warms up.
+    for round in 0..2 * STREAMS {
+        if round == STREAMS {
+            before = dhat::HeapStats::get().total_bytes;
+        }
+        let (mut send, mut recv) = conn.open_bi().await.unwrap();
+        send.write_all(sent).await.unwrap();
+        let reply = timeout(HANG, recv.read_to_end(16)).await.unwrap();
+        assert_eq!(reply.unwrap(), heard);
+    }
+    (dhat::HeapStats::get().total_bytes - before) / STREAMS
+}
+
+async fn lengths(conn: &Connection) {
+    let other = cost(conn, &[2, 0, 0], &[2, 6, 1]).await;
+    let most = cost(conn, &[1, 0xff, 0xff], &[2, 7]).await;
+    let mut filled = hello("net", (&"γ".repeat(127), 9), (&"α".repeat(127), 1));
+    filled.truncate(3 + 772);
+    let filled = cost(conn, &filled, &[2, 3]).await;
+    println!(
+        "failures: first frame, allocated: {most} bytes for a length of 65,535, {filled} for a \
+         long one, {other} for another version's"
+    );
+    assert!(most < other + 1_024, "{most}, {other}");
+    assert!(filled < other + 16 * 1_024, "{filled}, {other}");
+}
+
+/// One test, as the allocator counts for the whole process.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strangers_and_members_allocate_little() {
+    let (net, pki) = (Net::new("net"), Pki::new());
+    let names: Vec<_> = (0..2 * MEMBERS)
+        .map(|number| format!("m{number}"))
+        .collect();
+    let mut proved: Vec<&str> = names.iter().map(String::as_str).collect();
+    proved.push("α");
+    let identity = pki.identity(&pki.leaf("net", &proved));
+    let config = QuicConfig::new(identity).bind((Ipv4Addr::LOCALHOST, 0).into());
+    let (here, stats) = net.join_with(config.clone());
+    let (there, _) = net.join_with(config);
+    let alpha = here.new_host("α").await.unwrap();
+    let listener = alpha.listen(":1").unwrap();
+    let mut others = Vec::new();
+    for name in &names {
+        others.push(there.new_host(name).await.unwrap());
+    }
+    let gamma = pki.leaf("net", &["γ"]);
+    let name = dns_name("net", "α");
+    let (_endpoint, conn) = raw::connect(&pki, Some(&gamma), net.place("α"), &name).await;
+
+    let _profiler = dhat::Profiler::builder().testing().build();
+    lengths(&conn).await;
+    a_flood(&net, &pki, &listener, &stats, &others).await;
+    here.close().await.unwrap();
+    there.close().await.unwrap();
+}

@@ -1,0 +1,106 @@
+//! Thousands of dials to a listener that does not accept.
+//!
+//! Owns the bound on those that wait, and what a flood of them costs; one test, as
+//! it looks at the memory of the whole process.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{HANG, Net, connect, eventually, figure};
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use virtnet_core::{BACKLOG, Cause, Host};
+
+/// In KiB; what the allocator keeps is in it.
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let kib = line.unwrap().split_whitespace().nth(1);
+    kib.unwrap().parse().unwrap()
+}
+
+/// Dials so often, 64 at a time, all of which are refused; the slowest.
+async fn refused(beta: &Host, count: usize) -> Duration {
+    let (mut dialing, mut slowest) = (JoinSet::new(), Duration::ZERO);
+    for _ in 0..64 {
+        let beta = beta.clone();
+        dialing.spawn(async move {
+            let mut slowest = Duration::ZERO;
+            for _ in 0..count / 64 {
+                let begun = Instant::now();
+                let err = beta.dial("α:1").await.unwrap_err();
+                assert_eq!(err.cause(), Cause::ConnectionRefused);
+                slowest = slowest.max(begun.elapsed());
+            }
+            slowest
+        });
+    }
+    while let Some(took) = timeout(HANG, dialing.join_next()).await.unwrap() {
+        slowest = slowest.max(took.unwrap());
+    }
+    slowest
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listener_that_does_not_accept() {
+    const FLOOD: usize = 1600;
+    let tasks = || Handle::current().metrics().num_alive_tasks();
+    let net = Net::new("net");
+    // Those who wait are to go on waiting on the busiest machine: a place that one of
+    // them gave up would be taken by a dial of the flood, and it would wait.
+    let patient = net.config().dial_timeout(2 * HANG);
+    let (here, there) = (net.join(), net.join_with(patient).0);
+    let alpha = here.new_host("α").await.unwrap();
+    let beta = there.new_host("β").await.unwrap();
+    let listener = alpha.listen(":1").unwrap();
+    drop(connect(&beta, &listener).await);
+    let before = resident();
+    let mut waiting = JoinSet::new();
+    for _ in 0..BACKLOG {
+        let beta = beta.clone();
+        waiting.spawn(async move { beta.dial("α:1").await });
+    }
+    eventually("the backlog is full", || listener.pending() == BACKLOG).await;
+    let full = resident();
+
+    // The allocator finds its size with the first of them.
+    refused(&beta, 3 * FLOOD).await;
+    let (warm, busy) = (resident(), tasks());
+    let slowest = refused(&beta, 2 * FLOOD).await;
+    let flooded = resident();
+    let grown = flooded.saturating_sub(warm);
+    assert_eq!(listener.pending(), BACKLOG);
+    assert_eq!(beta.sockets().len(), BACKLOG, "one port each, no more");
+    eventually("the flood's tasks end", || tasks() <= busy).await;
+    // A dial that waits takes 7 KiB. The allocator's noise, which is all that may be
+    // left, is far less than one for each.
+    assert!(grown < 2 * FLOOD, "{grown} KiB for {} dials", 2 * FLOOD);
+    assert!(slowest < Duration::from_secs(3), "{slowest:?}");
+
+    // Those who wait are served or let go, and everything is as before.
+    let (dialed, accepted) = tokio::join!(waiting.join_next(), listener.accept());
+    drop((dialed.unwrap().unwrap().unwrap(), accepted.unwrap()));
+    listener.close();
+    let mut let_go = 0;
+    while let Some(dialed) = timeout(HANG, waiting.join_next()).await.unwrap() {
+        let err = dialed.unwrap().unwrap_err();
+        assert_eq!(err.cause(), Cause::ConnectionRefused);
+        let_go += 1;
+    }
+    assert_eq!((let_go, beta.sockets().len()), (BACKLOG - 1, 0));
+    figure(
+        "thousands of dials to a listener that does not accept",
+        format!(
+            "{BACKLOG} wait and take {} KiB, {} more are refused, the slowest after \
+             {slowest:.0?}, and the last {} leave {grown} KiB",
+            full - before,
+            5 * FLOOD,
+            2 * FLOOD,
+        ),
+    );
+    here.close().await.unwrap();
+    there.close().await.unwrap();
+}

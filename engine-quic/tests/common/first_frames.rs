@@ -1,0 +1,228 @@
+//! What a peer may send in place of a first frame, and what it hears of it.
+//!
+//! Owns the table, and what the host is to count. Owns no test.
+
+use quinn::{Connection, ReadError, VarInt};
+use virtnet_engine_quic::StatsSnapshot;
+
+use crate::common::raw::hello;
+
+/// How a peer sends what it sends.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Then {
+    /// And then it waits.
+    Waits,
+    Ends,
+    Resets,
+    /// One byte to a datagram, as far as that is to be had.
+    Dribbles,
+    /// Hears that it is accepted, and then sends this.
+    Confirms(&'static [u8]),
+    /// Hears that it is accepted, and ends.
+    EndsLate,
+}
+
+/// What it hears.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Heard {
+    /// This, the end, and that nobody reads any more.
+    Refused(Vec<u8>),
+    /// Both directions are reset with this code.
+    Reset(u64),
+}
+
+fn refused(reply: &[u8]) -> Heard {
+    Heard::Refused([&[2], reply].concat())
+}
+
+/// Sends it all on a stream of its own, and listens to what comes of it.
+pub(crate) async fn attempt(conn: &Connection, sent: &[u8], then: Then) -> Heard {
+    let (mut send, mut recv) = conn.open_bi().await.unwrap();
+    match then {
+        Then::Dribbles => {
+            for byte in sent {
+                send.write_all(&[*byte]).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        }
+        _ => send.write_all(sent).await.unwrap(),
+    }
+    match then {
+        Then::Ends => send.finish().unwrap(),
+        Then::Resets => send.reset(VarInt::from_u32(9)).unwrap(),
+        Then::Confirms(_) | Then::EndsLate => {
+            recv.read_exact(&mut [0; 3]).await.unwrap();
+        }
+        Then::Waits | Then::Dribbles => {}
+    }
+    match then {
+        Then::Confirms(sent) => send.write_all(sent).await.unwrap(),
+        Then::EndsLate => send.finish().unwrap(),
+        _ => {}
+    }
+    let mut heard = Vec::new();
+    loop {
+        let mut piece = [0; 16];
+        match recv.read(&mut piece).await {
+            Ok(Some(length)) => heard.extend(&piece[..length]),
+            Ok(None) => break,
+            Err(ReadError::Reset(code)) => return Heard::Reset(code.into()),
+            Err(err) => panic!("{err}"),
+        }
+    }
+    // What this side ended or reset cannot be stopped.
+    if matches!(then, Then::Waits | Then::Dribbles) {
+        assert_eq!(send.stopped().await, Ok(Some(VarInt::from_u32(0))));
+    }
+    Heard::Refused(heard)
+}
+
+/// A good first frame with another byte somewhere.
+fn with(at: usize, byte: u8) -> Vec<u8> {
+    let mut frame = hello("net", ("γ", 9), ("α", 1));
+    frame[at] = byte;
+    frame
+}
+
+/// A frame of that many bytes, whatever its fields say.
+fn sized(length: u16, body: Vec<u8>) -> Vec<u8> {
+    [&[1][..], &length.to_be_bytes(), &body].concat()
+}
+
+/// What is sent, how, and what is heard.
+pub(crate) fn table() -> Vec<(&'static str, Vec<u8>, Then, Heard)> {
+    use Then::{Confirms, Dribbles, Ends, EndsLate, Resets, Waits};
+    let good = hello("net", ("γ", 9), ("α", 1));
+    let body = good[3..].to_vec();
+    let longer = [&body[..], &[0]].concat();
+    let cut = good[..good.len() - 1].to_vec();
+    let noise: Vec<u8> = (0..999u32).map(|n| (n * n * 31 + 7) as u8).collect();
+    let (version, none) = (|| refused(&[6, 1]), || refused(&[7]));
+    vec![
+        ("garbage", noise, Waits, version()),
+        ("HTTP", b"GET / HTTP/1.1\r\n\r\n".to_vec(), Waits, version()),
+        ("version 0", with(0, 0), Waits, version()),
+        ("version 2", with(0, 2), Waits, version()),
+        ("version 255", vec![255], Waits, version()),
+        ("over-long", sized(u16::MAX, vec![]), Waits, none()),
+        (
+            "over-long, and sent",
+            sized(u16::MAX, vec![1; 1 << 16]),
+            Waits,
+            none(),
+        ),
+        ("one too long", sized(773, vec![1; 773]), Waits, none()),
+        (
+            "the longest, not filled",
+            sized(772, [&body[..], &[0; 800]].concat()[..772].to_vec()),
+            Waits,
+            none(),
+        ),
+        (
+            "a byte more",
+            sized(longer.len() as u16, longer),
+            Waits,
+            none(),
+        ),
+        (
+            "a byte less",
+            sized(body.len() as u16 - 1, body.clone()),
+            Waits,
+            none(),
+        ),
+        ("empty", sized(0, vec![]), Waits, none()),
+        ("a name beyond the end", with(3, 255), Waits, none()),
+        ("no UTF-8", with(4, 0xff), Waits, none()),
+        ("a control character", with(4, 0x1b), Waits, none()),
+        ("a bracket", with(4, b'['), Waits, none()),
+        ("no network", hello("", ("γ", 9), ("α", 1)), Waits, none()),
+        ("no source", hello("net", ("", 9), ("α", 1)), Waits, none()),
+        (
+            "source port 0",
+            hello("net", ("γ", 0), ("α", 1)),
+            Waits,
+            none(),
+        ),
+        (
+            "another host",
+            hello("net", ("γ", 9), ("β", 1)),
+            Waits,
+            refused(&[3]),
+        ),
+        (
+            "another network",
+            hello("ten", ("γ", 9), ("α", 1)),
+            Waits,
+            refused(&[4]),
+        ),
+        (
+            "nobody listens",
+            hello("net", ("γ", 9), ("α", 7)),
+            Waits,
+            refused(&[2]),
+        ),
+        (
+            "port 0",
+            hello("net", ("γ", 9), ("α", 0)),
+            Waits,
+            refused(&[2]),
+        ),
+        (
+            "a byte at a time",
+            hello("net", ("γ", 9), ("α", 7)),
+            Dribbles,
+            refused(&[2]),
+        ),
+        (
+            "truncated, then the end",
+            cut.clone(),
+            Ends,
+            Heard::Reset(1),
+        ),
+        (
+            "truncated, then a reset",
+            cut.clone(),
+            Resets,
+            Heard::Reset(1),
+        ),
+        ("truncated, then silence", cut, Waits, Heard::Reset(2)),
+        ("a byte, then silence", vec![1], Waits, Heard::Reset(2)),
+        (
+            "more than its turn",
+            [&good[..], &[9]].concat(),
+            Waits,
+            Heard::Reset(3),
+        ),
+        (
+            "another Confirm",
+            good.clone(),
+            Confirms(&[9]),
+            Heard::Reset(3),
+        ),
+        (
+            "a Hello in its place",
+            good.clone(),
+            Confirms(&[0, 0, 3]),
+            Heard::Reset(3),
+        ),
+        (
+            "the end in its place",
+            good.clone(),
+            EndsLate,
+            Heard::Reset(1),
+        ),
+        ("nothing in its place", good, Confirms(&[]), Heard::Reset(2)),
+    ]
+}
+
+pub(crate) fn expected() -> StatsSnapshot {
+    let mut stats = StatsSnapshot::default();
+    stats.other_version = 5;
+    stats.malformed = 14;
+    stats.wrong_host = 1;
+    stats.wrong_network = 1;
+    stats.no_first_frame = 2;
+    stats.out_of_turn = 3;
+    stats.not_confirmed = 1;
+    stats
+}

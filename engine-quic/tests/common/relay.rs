@@ -1,0 +1,243 @@
+//! A path between hosts that is as bad as a test wants it: it loses, delays,
+//! reorders and duplicates datagrams, takes none above a size, or none at all.
+//!
+//! Owns what happens to a datagram on its way. Never looks into one.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::net::UdpSocket;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+/// What a path does, in each direction. The probabilities are in thousandths.
+#[derive(Debug, Clone, Copy)]
+pub struct Path {
+    pub lost: u64,
+    pub twice: u64,
+    /// So many are late by up to `late_by`, and so overtaken.
+    pub late: u64,
+    pub late_by: Duration,
+    pub delay: Duration,
+    /// Longer ones are dropped, and nobody is told.
+    pub largest: usize,
+}
+
+impl Path {
+    pub const CLEAN: Path = Path {
+        lost: 0,
+        twice: 0,
+        late: 0,
+        late_by: Duration::ZERO,
+        delay: Duration::ZERO,
+        largest: usize::MAX,
+    };
+    /// Nothing gets through.
+    pub const CUT: Path = Path {
+        largest: 0,
+        ..Path::CLEAN
+    };
+    /// A tenth is lost, a twentieth comes twice, and a third is overtaken.
+    pub const ROUGH: Path = Path {
+        lost: 100,
+        twice: 50,
+        late: 333,
+        late_by: Duration::from_millis(8),
+        delay: Duration::from_millis(1),
+        // As on most paths between machines, so that there are many.
+        largest: 1452,
+    };
+}
+
+/// What became of the datagrams of both directions.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Fates {
+    pub came: u64,
+    pub bytes: u64,
+    pub lost: u64,
+    pub twice: u64,
+    pub late: u64,
+}
+
+struct State {
+    there: Path,
+    back: Path,
+    fates: Fates,
+    random: u64,
+}
+
+/// A relay to one host, for any number of peers. Its tasks end with it.
+pub struct Relay {
+    place: SocketAddr,
+    state: Arc<Mutex<State>>,
+    _tasks: JoinSet<()>,
+}
+
+#[derive(Clone, Copy)]
+enum Way {
+    There,
+    Back,
+}
+
+impl Relay {
+    pub async fn start(to: SocketAddr, seed: u64) -> Relay {
+        let near = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap());
+        let place = near.local_addr().unwrap();
+        let state = Arc::new(Mutex::new(State {
+            there: Path::CLEAN,
+            back: Path::CLEAN,
+            fates: Fates::default(),
+            random: seed,
+        }));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(run(near, to, Arc::clone(&state)));
+        Relay {
+            place,
+            state,
+            _tasks: tasks,
+        }
+    }
+
+    /// Where the host is reached through it.
+    pub fn place(&self) -> SocketAddr {
+        self.place
+    }
+
+    /// From now on both directions are so.
+    pub fn is(&self, path: Path) {
+        self.are(path, path);
+    }
+
+    /// From now on they are so: to the host, and back.
+    pub fn are(&self, there: Path, back: Path) {
+        let mut state = self.state.lock().unwrap();
+        (state.there, state.back) = (there, back);
+    }
+
+    pub fn fates(&self) -> Fates {
+        self.state.lock().unwrap().fates
+    }
+}
+
+/// Gives each peer a socket of its own, so that answers find back.
+async fn run(near: Arc<UdpSocket>, to: SocketAddr, state: Arc<Mutex<State>>) {
+    let (mut peers, mut tasks) = (HashMap::new(), JoinSet::new());
+    let mut datagram = vec![0; 1 << 16];
+    while let Ok((length, peer)) = near.recv_from(&mut datagram).await {
+        let far = match peers.entry(peer) {
+            Entry::Occupied(known) => Arc::clone(known.get()),
+            Entry::Vacant(new) => {
+                let far = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap());
+                far.connect(to).await.unwrap();
+                let (near, state) = (Arc::clone(&near), Arc::clone(&state));
+                tasks.spawn(answers(Arc::clone(&far), near, peer, state));
+                Arc::clone(new.insert(far))
+            }
+        };
+        pass(&state, Way::There, &datagram[..length], move |bytes| {
+            drop(far.try_send(bytes));
+        });
+    }
+}
+
+async fn answers(
+    far: Arc<UdpSocket>,
+    near: Arc<UdpSocket>,
+    peer: SocketAddr,
+    state: Arc<Mutex<State>>,
+) {
+    let mut datagram = vec![0; 1 << 16];
+    loop {
+        // A closed port answers with an error, and may open again.
+        let Ok(length) = far.recv(&mut datagram).await else {
+            continue;
+        };
+        let near = Arc::clone(&near);
+        pass(&state, Way::Back, &datagram[..length], move |bytes| {
+            drop(near.try_send_to(bytes, peer));
+        });
+    }
+}
+
+/// Decides on one datagram, and has it sent as often and as late as decided.
+fn pass(
+    state: &Mutex<State>,
+    way: Way,
+    datagram: &[u8],
+    send: impl Fn(&[u8]) + Clone + Send + 'static,
+) {
+    for delay in state.lock().unwrap().fate(way, datagram.len()) {
+        if delay.is_zero() {
+            send(datagram);
+            continue;
+        }
+        let (datagram, send) = (datagram.to_vec(), send.clone());
+        tokio::spawn(async move {
+            sleep(delay).await;
+            send(&datagram);
+        });
+    }
+}
+
+impl State {
+    /// How late each copy is sent.
+    fn fate(&mut self, way: Way, length: usize) -> Vec<Duration> {
+        let path = match way {
+            Way::There => self.there,
+            Way::Back => self.back,
+        };
+        self.fates.came += 1;
+        self.fates.bytes += length as u64;
+        if length > path.largest || self.below(1000) < path.lost {
+            self.fates.lost += 1;
+            return Vec::new();
+        }
+        let copies = if self.below(1000) < path.twice { 2 } else { 1 };
+        self.fates.twice += copies - 1;
+        let mut delays = Vec::new();
+        for _ in 0..copies {
+            let mut delay = path.delay;
+            if self.below(1000) < path.late {
+                self.fates.late += 1;
+                delay += path.late_by * self.below(1001) as u32 / 1000;
+            }
+            delays.push(delay);
+        }
+        delays
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        next(&mut self.random) % bound
+    }
+}
+
+/// Marsaglia's xorshift.
+fn next(state: &mut u64) -> u64 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    *state
+}
+
+/// Another one each time, or that of `FAILURES_SEED`; printed, to have it again.
+pub fn seed() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let given = std::env::var("FAILURES_SEED").ok();
+    let seed = given.map_or(since.as_nanos() as u64 | 1, |seed| seed.parse().unwrap());
+    println!("FAILURES_SEED={seed}");
+    seed
+}
+
+/// Bytes of which no two words are the same, others for each seed.
+pub fn bytes(seed: u64, count: usize) -> Vec<u8> {
+    let mut state = seed | 1;
+    let words = std::iter::repeat_with(|| next(&mut state).to_le_bytes());
+    words
+        .take(count.div_ceil(8))
+        .flatten()
+        .take(count)
+        .collect()
+}

@@ -1,0 +1,201 @@
+//! Dials, accepts, reads and writes that are dropped at each of their awaits.
+//!
+//! Owns what they leave, which is nothing: ports, tasks, streams and memory; one
+//! test, as it looks at the memory of the whole process. What the contract says of
+//! them is checked by the conformance suite.
+
+mod common;
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use common::{HANG, Net, connect, eventually, figure};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+use virtnet_core::{Conn, Host, Listener};
+
+const KIB: usize = 1 << 10;
+
+/// More than a reader may lag behind, so that writing it waits.
+const LONG: usize = 3 << 20;
+
+/// What is open, in which a leak would show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Open {
+    tasks: usize,
+    at_alpha: usize,
+    at_beta: usize,
+    pending: usize,
+}
+
+struct Scene {
+    alpha: Host,
+    beta: Host,
+    listener: Listener,
+}
+
+impl Scene {
+    fn open(&self) -> Open {
+        Open {
+            tasks: Handle::current().metrics().num_alive_tasks(),
+            at_alpha: self.alpha.sockets().len(),
+            at_beta: self.beta.sockets().len(),
+            pending: self.listener.pending(),
+        }
+    }
+
+    async fn dial(&self, polls: usize) -> bool {
+        let accept = async { while self.listener.accept().await.is_ok() {} };
+        first(accept, polled(polls, self.beta.dial("α:1"))).await
+    }
+
+    async fn accept(&self, polls: usize) -> bool {
+        let dial = async {
+            drop(self.beta.dial("α:1").await);
+            std::future::pending().await
+        };
+        first(dial, polled(polls, self.listener.accept())).await
+    }
+
+    async fn read(&self, polls: usize) -> bool {
+        let (mut dialed, mut accepted) = connect(&self.beta, &self.listener).await;
+        let write = async {
+            drop(dialed.write_all(&[7; LONG]).await);
+            std::future::pending().await
+        };
+        let mut heard = vec![0; 256 * KIB];
+        let done = first(write, polled(polls, accepted.read_exact(&mut heard))).await;
+        goes_on(accepted, dialed).await;
+        done
+    }
+
+    async fn write(&self, polls: usize) -> bool {
+        let (mut dialed, mut accepted) = connect(&self.beta, &self.listener).await;
+        let read = async {
+            let mut heard = vec![0; 64 * KIB];
+            while accepted.read(&mut heard).await.is_ok_and(|got| got > 0) {}
+            std::future::pending().await
+        };
+        let done = first(read, polled(polls, dialed.write_all(&[7; LONG]))).await;
+        goes_on(dialed, accepted).await;
+        done
+    }
+}
+
+/// The connection is as it was: what was not read or written is not lost.
+async fn goes_on(mut one: Conn, mut other: Conn) {
+    let write = async {
+        one.write_all(b"still here").await.unwrap();
+        one.shutdown().await.unwrap();
+    };
+    let mut heard = Vec::new();
+    let both = async { tokio::join!(write, other.read_to_end(&mut heard)) };
+    let ((), read) = timeout(HANG, both).await.unwrap();
+    read.unwrap();
+    assert!(heard.ends_with(b"still here"));
+}
+
+/// Runs `beside` until `work` is done or dropped.
+async fn first(beside: impl Future<Output = ()>, work: impl Future<Output = bool>) -> bool {
+    tokio::select! {
+        done = work => done,
+        () = beside => unreachable!("it goes on"),
+    }
+}
+
+/// Polls that often and then drops; whether it was done by then.
+async fn polled<T>(polls: usize, future: impl Future<Output = T>) -> bool {
+    let (mut future, mut count) = (pin!(future), 0);
+    poll_fn(|cx| {
+        if count == polls {
+            return Poll::Ready(false);
+        }
+        count += 1;
+        future.as_mut().poll(cx).map(|_| true)
+    })
+    .await
+}
+
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let kib = line.unwrap().split_whitespace().nth(1);
+    kib.unwrap().parse().unwrap()
+}
+
+/// Drops after 0 polls, 1, and so on, until it is done before it is dropped; says how
+/// many times that was.
+async fn at_every_await(scene: &Scene, work: impl AsyncFn(usize) -> bool, most: usize) -> usize {
+    let before = scene.open();
+    for polls in 0..most {
+        let done = timeout(HANG, work(polls)).await.unwrap();
+        let as_before = || {
+            let now = scene.open();
+            (now.at_alpha, now.at_beta, now.pending)
+                == (before.at_alpha, before.at_beta, before.pending)
+        };
+        eventually("ports are as before", as_before).await;
+        if done {
+            return polls;
+        }
+    }
+    most
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_is_dropped_at_whichever_await() {
+    const MOST: usize = 24;
+    const ROUNDS: usize = 80;
+    let tasks = || Handle::current().metrics().num_alive_tasks();
+    let net = Net::new("net");
+    let short = Duration::from_millis(50);
+    let (here, there) = (net.join(), net.join_with(net.config().pool_idle(short)).0);
+    let alpha = here.new_host("α").await.unwrap();
+    let beta = there.new_host("β").await.unwrap();
+    let listener = alpha.listen(":1").unwrap();
+    let scene = Scene {
+        alpha,
+        beta,
+        listener,
+    };
+    // Without a QUIC connection between them.
+    let before = scene.open();
+    let mut memory = Vec::new();
+    let mut polls = [0; 4];
+    for _ in 0..ROUNDS {
+        for (most, count) in polls.iter_mut().zip([
+            at_every_await(&scene, async |n| scene.dial(n).await, MOST).await,
+            at_every_await(&scene, async |n| scene.accept(n).await, MOST).await,
+            at_every_await(&scene, async |n| scene.read(n).await, MOST).await,
+            at_every_await(&scene, async |n| scene.write(n).await, MOST).await,
+        ]) {
+            *most = count.max(*most);
+        }
+        memory.push(resident());
+    }
+    // A dial or a stream that something still held would keep its connection, and so
+    // the connection's tasks.
+    eventually("the QUIC connection is let go", || tasks() == before.tasks).await;
+    assert_eq!(scene.open(), before);
+    // What is left behind adds up in both of the last quarters, which the
+    // allocator's noise does not.
+    let quarter = |to: usize| memory[to - 1].saturating_sub(memory[to - 1 - ROUNDS / 4]);
+    let grown = quarter(ROUNDS).min(quarter(ROUNDS * 3 / 4));
+    assert!(grown < 1024, "{memory:?}");
+    assert!(polls.iter().all(|polls| *polls > 1), "{polls:?}");
+    let [dial, accept, read, write] = polls;
+    figure(
+        "dial, accept, read, write dropped at any await",
+        format!(
+            "{ROUNDS} rounds, each dropped at every poll up to {dial}, {accept}, {read} and \
+             {write}: ports and tasks as before, {grown} KiB more in the last {}",
+            ROUNDS / 4,
+        ),
+    );
+    here.close().await.unwrap();
+    there.close().await.unwrap();
+}
