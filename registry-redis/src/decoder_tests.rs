@@ -152,16 +152,20 @@ fn random_bytes_are_no_value_or_exactly_what_was_read() {
 }
 
 #[test]
-fn values_without_bound_are_read_in_place_or_refused_shortly() {
+fn values_beyond_the_limit_are_refused_shortly() {
     let owner = "9f86d081884c7d659a2feaa0c55ad015";
     for c in ["x", "\u{10ffff}", "\n", "#", " owner="] {
         let hostdata = c.repeat(500_000);
         let value = format!("{hostdata} owner={owner}#1");
-        assert_eq!(read(value.as_bytes()).unwrap().hostdata, hostdata);
+        assert_eq!(read(value.as_bytes()), None);
+        // The longest that is read: in place.
+        let longest = hostdata[..4_096 / c.len() * c.len()].to_owned();
+        let value = format!("{longest} owner={owner}#1");
+        assert_eq!(read(value.as_bytes()).unwrap().hostdata, longest);
         assert_eq!(read(hostdata.as_bytes()), None);
         assert_eq!(read(format!(" owner={hostdata}#1").as_bytes()), None);
-        let number = read(&[value.as_bytes(), &b"7".repeat(500_000)].concat()).is_some();
-        assert!(number);
+        let number = [value.as_bytes(), &b"7".repeat(500_000)].concat();
+        assert_eq!(read(&number), None);
     }
     assert_eq!(read(&vec![0xff; 500_000]), None);
 }

@@ -5,7 +5,7 @@
 
 use virtnet_core::{Cause, Failure};
 
-use crate::fault::clipped;
+use crate::clip::clipped_bytes;
 
 /// How much of a bad value an error shows, in characters.
 const SHOWN: usize = 80;
@@ -18,21 +18,43 @@ pub(crate) struct Entry<'a> {
     pub(crate) owner: &'a str,
 }
 
+/// The longest hostdata that is announced, in bytes.
+pub(crate) const MAX_HOSTDATA: usize = 4_096;
+
+/// The longest value: hostdata, token, number.
+const MAX_VALUE: usize = MAX_HOSTDATA + " owner=#".len() + 32 + 20;
+
+/// Refuses hostdata that nobody would read again.
+pub(crate) fn check_hostdata(hostname: &str, hostdata: &str) -> Result<(), Failure> {
+    match hostdata.len() {
+        ..=MAX_HOSTDATA => Ok(()),
+        length => Err(Failure::other(format!(
+            "the hostdata of host {hostname:?} has {length} bytes, which is more than {MAX_HOSTDATA}"
+        ))),
+    }
+}
+
 impl<'a> Entry<'a> {
     /// Takes a value apart; `None` when it is not in our format.
     pub(crate) fn parse(value: &'a [u8]) -> Option<Entry<'a>> {
+        // Before it is looked at: whatever else is there may be large.
+        if value.len() > MAX_VALUE {
+            return None;
+        }
         // From the right, as hostdata may hold anything, this separator included.
         let (hostdata, owner) = std::str::from_utf8(value).ok()?.rsplit_once(" owner=")?;
         let (owner, number) = owner.split_once('#')?;
-        let is_token = owner.len() == 32 && owner.bytes().all(|b| b.is_ascii_hexdigit());
+        let is_digit = |b| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+        let is_token = owner.len() == 32 && owner.bytes().all(is_digit);
         let is_number = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
-        (is_token && is_number).then_some(Entry { hostdata, owner })
+        let fits = hostdata.len() <= MAX_HOSTDATA;
+        (is_token && is_number && fits).then_some(Entry { hostdata, owner })
     }
 
     /// The same; an error names the host and the value.
     pub(crate) fn of(hostname: &str, value: &'a [u8]) -> Result<Entry<'a>, Failure> {
         Entry::parse(value).ok_or_else(|| {
-            let value = clipped(&String::from_utf8_lossy(value), SHOWN);
+            let value = clipped_bytes(value, SHOWN);
             let text = format!("host {hostname:?} has a value that no registry wrote: {value:?}");
             Failure::wrap(Cause::Protocol, text)
         })
@@ -68,6 +90,22 @@ mod tests {
     }
 
     #[test]
+    fn what_can_be_announced_can_be_read_and_no_more() {
+        for (length, fits) in [(MAX_HOSTDATA, true), (MAX_HOSTDATA + 1, false)] {
+            let data = "x".repeat(length);
+            assert_eq!(check_hostdata("α", &data).is_ok(), fits);
+            for number in [1, u64::MAX] {
+                let value = format!("{data} owner={TOKEN}#{number}");
+                assert_eq!(hostdata(value.as_bytes()), fits.then_some(&*data));
+            }
+        }
+        let huge = vec![b'x'; 1 << 20];
+        let err = Entry::of("α", &huge).unwrap_err().to_string();
+        assert!(err.len() < 200, "{err}");
+        assert!(err.ends_with("x…\""), "{err}");
+    }
+
+    #[test]
     fn other_values_are_refused() {
         for value in [
             String::new(),
@@ -78,6 +116,7 @@ mod tests {
             format!("10.0.0.2:4433 owner={TOKEN}#1x"),
             format!("10.0.0.2:4433 owner={TOKEN}0#1"),
             format!("10.0.0.2:4433 owner=g{}#1", &TOKEN[1..]),
+            format!("10.0.0.2:4433 owner=A{}#1", &TOKEN[1..]),
             format!("10.0.0.2:4433owner={TOKEN}#1"),
         ] {
             assert_eq!(hostdata(value.as_bytes()), None, "{value}");

@@ -12,6 +12,8 @@ use redis::{ErrorKind, RedisError, ServerErrorKind};
 use rustls::AlertDescription;
 use virtnet_core::{Cause, Failure};
 
+use crate::clip::clipped;
+
 /// What of a server's answer an error shows, in characters.
 const SHOWN: usize = 200;
 
@@ -174,14 +176,6 @@ fn is_refusal(alert: AlertDescription) -> bool {
 fn escaped(text: &str) -> String {
     let quoted = format!("{text:?}");
     quoted[1..quoted.len() - 1].to_owned()
-}
-
-/// The first characters of a text.
-pub(crate) fn clipped(text: &str, most: usize) -> String {
-    match text.char_indices().nth(most) {
-        Some((cut, _)) => format!("{}…", &text[..cut]),
-        None => text.to_owned(),
-    }
 }
 
 #[cfg(test)]

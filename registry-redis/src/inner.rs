@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use redis::{Pipeline, Value};
 use tokio::time::Instant;
-use virtnet_core::{Cause, Failure};
+use virtnet_core::{Cause, Failure, check_hostname};
 
 use crate::clock::Moment;
-use crate::entry::Entry;
-use crate::keys::{self, Keys};
+use crate::entry::{Entry, check_hostdata};
+use crate::keys::Keys;
 use crate::link::Link;
 use crate::memory;
 use crate::names::{Announcement, Lease, Names};
@@ -53,7 +53,8 @@ impl Inner {
         hostname: &str,
         hostdata: &str,
     ) -> Result<(), Failure> {
-        keys::check("hostname", hostname)?;
+        check_hostname(hostname)?;
+        check_hostdata(hostname, hostdata)?;
         let Some(claim) = self.names.claim(hostname) else {
             return Err(Cause::HostAlreadyRegistered.into());
         };
@@ -76,6 +77,7 @@ impl Inner {
         match self.verdicts(answer, 1)?[..] {
             [Verdict::Ours] => {
                 claim.keep(hostdata, held);
+                tracing::debug!(hostname, hostdata, "announced");
                 memory::changed_here(&[self.keys.host(hostname)]);
                 Ok(())
             }
@@ -87,7 +89,7 @@ impl Inner {
     }
 
     pub(crate) async fn query(&self, until: Instant, hostname: &str) -> Result<String, Failure> {
-        keys::check("hostname", hostname)?;
+        check_hostname(hostname)?;
         let value = self.link.read(until, &self.keys.host(hostname)).await;
         self.answer(hostname, value.map_err(|un| un.failure)?)
     }
@@ -99,7 +101,7 @@ impl Inner {
         hostname: &str,
         answer: &str,
     ) -> Result<Option<String>, Failure> {
-        keys::check("hostname", hostname)?;
+        check_hostname(hostname)?;
         let value = self.link.read_anew(until, &self.keys.host(hostname)).await;
         let now = self.answer(hostname, value.map_err(|un| un.failure)?)?;
         Ok((now != answer).then_some(now))
@@ -144,8 +146,10 @@ impl Inner {
         let ours = leases.iter().zip(&verdicts);
         let ours = ours.filter(|(_, verdict)| matches!(verdict, Verdict::Ours));
         self.names.renewed(ours.map(|(lease, _)| lease), held);
+        tracing::trace!(names = leases.len(), "renewed");
         for (lease, verdict) in leases.iter().zip(&verdicts) {
             if let Verdict::Others(value) = verdict {
+                tracing::debug!(hostname = &*lease.hostname, "lost");
                 self.names.lose(lease, taken(&lease.hostname, value));
             }
         }
@@ -217,6 +221,7 @@ impl Inner {
         let keys: Vec<_> = names.iter().map(|(name, _)| self.keys.host(name)).collect();
         memory::changed_here(&keys);
         names.iter().for_each(|name| self.names.freed(name));
+        tracing::debug!(names = names.len(), "freed");
     }
 }
 

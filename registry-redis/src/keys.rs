@@ -19,10 +19,6 @@
 
 use std::fmt::Write;
 
-use virtnet_core::{Cause, Failure, MAX_NAME};
-
-use crate::fault::clipped;
-
 /// The keys of one network.
 #[derive(Debug)]
 pub(crate) struct Keys {
@@ -69,25 +65,6 @@ impl Keys {
         let is_ours = !hostname.is_empty() && encode(&hostname).as_bytes() == member;
         is_ours.then_some(hostname)
     }
-}
-
-/// Refuses what is no name in any grammar, before anything is sent.
-///
-/// Which other names a host may have is for the network to say: every string
-/// has a key of its own.
-pub(crate) fn check(noun: &str, name: &str) -> Result<(), Failure> {
-    const SHOWN: usize = 80;
-    let problem = if name.is_empty() {
-        "it is empty".to_owned()
-    } else if name.len() > MAX_NAME {
-        format!("it is longer than {MAX_NAME} bytes")
-    } else if name.chars().any(char::is_control) {
-        "it contains a control character".to_owned()
-    } else {
-        return Ok(());
-    };
-    let text = format!("invalid {noun} {:?}: {problem}", clipped(name, SHOWN));
-    Err(Failure::wrap(Cause::InvalidAddr, text))
 }
 
 fn is_special(c: char) -> bool {

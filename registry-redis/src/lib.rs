@@ -179,6 +179,7 @@
 //!     +client|tracking +client|caching +zscan +mget +info
 //! ```
 
+mod clip;
 mod clock;
 mod cluster;
 mod contract;

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use redis::{FromRedisValue, Pipeline, Value};
 use tokio::time::Instant;
-use virtnet_core::Failure;
+use virtnet_core::{Failure, check_hostname};
 
+use crate::clip::clipped_bytes;
 use crate::entry::Entry;
-use crate::fault::clipped;
 use crate::inner::Inner;
 
 /// How many names are read at once.
@@ -72,6 +72,7 @@ impl Inner {
         // written by a registry, and has no key that could be read.
         let names = pairs.iter().step_by(2);
         let names = names.filter_map(|member| self.keys.hostname(member));
+        let names = names.filter(|name| check_hostname(name).is_ok());
         Ok((cursor, names.collect()))
     }
 
@@ -127,7 +128,7 @@ impl Listing {
                 self.hosts.insert(hostname, lease);
             }
             None => {
-                let value = clipped(&String::from_utf8_lossy(value), SHOWN);
+                let value = clipped_bytes(value, SHOWN);
                 self.unreadable.insert(hostname, value);
             }
         }

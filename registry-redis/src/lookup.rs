@@ -15,6 +15,7 @@ impl Link {
     pub(crate) async fn read(&self, until: Instant, key: &str) -> Result<Value, Unanswered> {
         match self.memory().recall(key) {
             Some(value) => {
+                tracing::debug!("remembered");
                 // Who asks in a loop must let the connection's task read what it is
                 // pushed.
                 consume_budget().await;
@@ -26,6 +27,7 @@ impl Link {
 
     /// The same, past any memory.
     pub(crate) async fn read_anew(&self, until: Instant, key: &str) -> Result<Value, Unanswered> {
+        tracing::debug!("asking Redis");
         let mut get = redis::cmd("GET");
         get.arg(key);
         if !self.memory().is_on() {

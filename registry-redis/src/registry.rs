@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use virtnet_core::{Failure, RegistryError};
+use virtnet_core::{Failure, RegistryError, check_network};
 
 use crate::eviction;
 use crate::fault;
 use crate::inner::Inner;
 use crate::keeper;
-use crate::keys::{self, Keys};
+use crate::keys::Keys;
 use crate::link::Link;
 use crate::listing::Listing;
 use crate::names::Names;
@@ -241,7 +241,7 @@ async fn join(
 
 /// All that is needed, before anything is sent.
 async fn prepare(target: Target, network: &str, options: RedisOptions) -> Result<Inner, Failure> {
-    keys::check("network name", network)?;
+    check_network(network)?;
     let terms = Terms::new(&options)?;
     let no_randomness = |_| Failure::other("the operating system gives no random bits");
     let keys = Keys::new(network);

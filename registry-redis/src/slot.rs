@@ -98,6 +98,7 @@ impl Slot {
         // First, as it must know of the connection before a call can use it.
         self.ear.memory.tracks(current.number);
         let mut state = self.state();
+        tracing::debug!(number = current.number, "connected to Redis");
         state.current = Some((current, Instant::now()));
         if std::mem::replace(&mut state.had_one, true) {
             self.ear.shaken.notify_one();
