@@ -1,0 +1,251 @@
+//! The registry value: joining a network's registry, calling it, closing it.
+//!
+//! Owns which names are held here, and that none is once it was closed. Never
+//! touches a host's file itself.
+//!
+//! Calls do their file I/O where they are polled. It is a handful of system calls on one
+//! user's files of this machine, in memory as a rule and never synced: some ten
+//! microseconds, less than it takes to hand them to another thread. And what has no await in its
+//! midst can't be dropped there: a name is held by the registry or not at all.
+
+use std::fmt;
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::{Instant, sleep};
+use virtnet_core::{Cause, Failure, Registry, RegistryError, check_hostname, check_network};
+
+use crate::claim::{self, Attempt, Claim, Found};
+use crate::entry::{Entry, check_hostdata};
+use crate::fault::{busy, closed, damaged, down, taken};
+use crate::folder;
+use crate::listing::{self, Listing};
+
+/// How long others may be in the way of a call, and how often that is looked at.
+const BOUND: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// A network's registry in a folder, for one subnetwork.
+///
+/// The crate's documentation says what it writes there and what it promises.
+///
+/// Dropping it frees its names, as closing does.
+pub struct LocalRegistry {
+    shown: String,
+    network: String,
+    folder: PathBuf,
+    owner: String,
+    /// What is held; none once it was closed.
+    claims: Mutex<Option<Vec<Claim>>>,
+}
+
+impl LocalRegistry {
+    /// The registry of that network in the folder `dir`, which is made if need
+    /// be; what its parent is must be there.
+    ///
+    /// # Errors
+    ///
+    /// - [`Cause::PermissionDenied`] for a folder that is not this user's alone.
+    /// - [`Cause::RegistryDown`] when it can't be made or read.
+    /// - [`Cause::InvalidAddr`] when the network's name cannot be one.
+    pub fn open(dir: &Path, network: &str) -> Result<LocalRegistry, RegistryError> {
+        let shown = shown(dir);
+        let folder = folder::network(dir, network);
+        let prepared = (|| {
+            check_network(network)?;
+            folder::prepare(&folder)?;
+            claim::tidy(&folder).map_err(|err| down("tidy", &folder, &err))?;
+            random().map_err(|err| Failure::other(format!("no random bits: {err}")))
+        })();
+        match prepared {
+            Ok(owner) => Ok(LocalRegistry {
+                shown,
+                network: network.to_owned(),
+                folder,
+                owner,
+                claims: Mutex::new(Some(Vec::new())),
+            }),
+            Err(failure) => Err(RegistryError::new(shown, "open", &[network], failure)),
+        }
+    }
+
+    /// The network's folder, which is this user's alone: also for what members
+    /// share besides names. Names of 64 hexadecimal digits are hosts', and those
+    /// that begin with `draft-` are about to be.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// All hosts of a network, whoever announced them, without joining it. Makes
+    /// nothing: without the folder, there are none.
+    ///
+    /// # Errors
+    ///
+    /// As of [`open`](LocalRegistry::open). A file that no registry wrote is none:
+    /// it is listed as such.
+    pub fn list(dir: &Path, network: &str) -> Result<Listing, RegistryError> {
+        let listing = listing::list(&folder::network(dir, network));
+        listing.map_err(|failure| RegistryError::new(shown(dir), "list", &[network], failure))
+    }
+
+    fn claims(&self) -> MutexGuard<'_, Option<Vec<Claim>>> {
+        // Every change is one push or the end: whole after a panic, too.
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where the host's file is, unless the name can be no host's.
+    fn path(&self, hostname: &str) -> Result<PathBuf, Failure> {
+        check_hostname(hostname)?;
+        Ok(folder::host(&self.folder, hostname))
+    }
+
+    async fn hold(&self, hostname: &str, hostdata: &str) -> Result<(), Failure> {
+        let path = self.path(hostname)?;
+        check_hostdata(hostname, hostdata)?;
+        let entry = Entry {
+            pid: std::process::id(),
+            owner: self.owner.clone(),
+            host: hostname.to_owned(),
+            hostdata: hostdata.to_owned(),
+        };
+        let until = Instant::now() + BOUND;
+        while !self.attempt(&path, &entry.text())? {
+            if Instant::now() >= until {
+                return Err(busy(&path, format_args!("{BOUND:?}")));
+            }
+            sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+
+    /// Whether it is held now; if not, nobody has it yet.
+    fn attempt(&self, path: &Path, text: &str) -> Result<bool, Failure> {
+        // Locked for all of it, so that a close comes before or after.
+        let mut claims = self.claims();
+        let claims = claims.as_mut().ok_or_else(closed)?;
+        let attempt = claim::claim(&self.folder, path, text);
+        match attempt.map_err(|err| down("announce in", &self.folder, &err))? {
+            Attempt::Held(claim) => {
+                claims.push(claim);
+                Ok(true)
+            }
+            Attempt::Taken(by) => Err(taken(by.map(|entry| entry.pid))),
+            Attempt::Busy => Ok(false),
+        }
+    }
+
+    fn find(&self, hostname: &str) -> Result<String, Failure> {
+        let path = self.path(hostname)?;
+        if self.claims().is_none() {
+            return Err(closed());
+        }
+        match claim::look(&path).map_err(|err| down("read", &path, &err))? {
+            Found::Held(bytes) => match Entry::parse(&bytes) {
+                Some(entry) if entry.host == hostname => Ok(entry.hostdata),
+                _ => Err(damaged(&path)),
+            },
+            Found::Left(_) => Err(Cause::NoSuchHost.into()),
+            // A name that is not there, or a folder that is gone.
+            Found::Nothing => match self.folder.metadata() {
+                Ok(_) => Err(Cause::NoSuchHost.into()),
+                Err(err) => Err(down("read", &self.folder, &err)),
+            },
+        }
+    }
+
+    fn error(&self, op: &'static str, args: &[&str], failure: Failure) -> RegistryError {
+        RegistryError::new(&*self.shown, op, args, failure)
+    }
+}
+
+#[async_trait]
+impl Registry for LocalRegistry {
+    /// Announces a host.
+    ///
+    /// # Errors
+    ///
+    /// Those of the trait, with the number of the holder's process beneath
+    /// [`Cause::HostAlreadyRegistered`]; [`Cause::InvalidAddr`] for a name that
+    /// cannot be one.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves nothing behind.
+    async fn announce(&self, hostname: &str, hostdata: &str) -> Result<(), RegistryError> {
+        let held = self.hold(hostname, hostdata).await;
+        held.map_err(|failure| self.error("announce", &[hostname, hostdata], failure))
+    }
+
+    /// Looks a host up.
+    ///
+    /// # Errors
+    ///
+    /// Those of the trait; [`Cause::InvalidAddr`] for a name that cannot be one,
+    /// [`Cause::Protocol`] when the host's file is in no registry's format.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves nothing behind.
+    async fn query(&self, hostname: &str) -> Result<String, RegistryError> {
+        let found = self.find(hostname);
+        found.map_err(|failure| self.error("query", &[hostname], failure))
+    }
+
+    /// What the folder says now: a holder may have gone, or come back elsewhere,
+    /// while it was dialed.
+    ///
+    /// # Errors
+    ///
+    /// As of [`query`](Registry::query).
+    async fn requery(&self, hostname: &str, answer: &str) -> Result<Option<String>, RegistryError> {
+        let now = self.query(hostname).await?;
+        Ok((now != answer).then_some(now))
+    }
+
+    /// Whether the host's file is still where others look for it: a folder that was
+    /// removed, as that of a user's session is with the session, keeps nobody else from
+    /// the name.
+    fn holds(&self, hostname: &str) -> bool {
+        let path = folder::host(&self.folder, hostname);
+        let claims = self.claims();
+        let mut claims = claims.iter().flatten();
+        claims.any(|claim| claim.holds(&path))
+    }
+
+    /// Frees the names that were announced here: at once, and whatever becomes of
+    /// their files, so it never fails.
+    async fn close(&self) -> Result<(), RegistryError> {
+        let claims = self.claims().take();
+        drop(claims);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for LocalRegistry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalRegistry")
+            .field("folder", &self.folder)
+            .field("network", &self.network)
+            .field("closed", &self.claims().is_none())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The registry as errors name it.
+fn shown(dir: &Path) -> String {
+    format!("local:{}", dir.display())
+}
+
+/// 128 bits that nobody else has.
+fn random() -> io::Result<String> {
+    let mut bits = [0; 16];
+    getrandom::fill(&mut bits).map_err(io::Error::other)?;
+    Ok(bits.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    }))
+}
