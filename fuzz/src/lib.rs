@@ -1,0 +1,44 @@
+//! What must hold of every input of virtnet's decoders: one function for each
+//! fuzz target, which panics where it does not.
+//!
+//! Owns the properties, and what a reader of docs/protocol.md would take for
+//! valid. Never has a decoder of its own in place of virtnet's: their files are
+//! included as they are, since they are private where they live.
+
+mod addresses;
+mod limits;
+mod names;
+mod places;
+mod sequences;
+mod stand_ins;
+mod values;
+mod wire;
+
+pub use addresses::addr;
+pub use names::member;
+pub use places::hostdata;
+pub use sequences::{acceptor, agreement, dialer};
+pub use values::entry;
+pub use wire::{hello, reply};
+
+// The decoders find each other under the names that they have in their packages.
+use stand_ins::socket;
+
+#[allow(dead_code)]
+#[path = "../../registry-redis/src/clip.rs"]
+mod clip;
+#[allow(dead_code)]
+#[path = "../../engine-quic/src/frame.rs"]
+mod frame;
+#[allow(dead_code)]
+#[path = "../../engine-quic/src/handshake.rs"]
+mod handshake;
+#[allow(dead_code)]
+#[path = "../../registry-redis/src/keys.rs"]
+mod keys;
+#[allow(dead_code)]
+#[path = "../../engine-quic/src/hostdata.rs"]
+mod place;
+#[allow(dead_code)]
+#[path = "../../registry-redis/src/entry.rs"]
+mod redis_entry;
