@@ -1,0 +1,101 @@
+//! axum: `axum::serve` on a virtual listener.
+//!
+//! Owns what a service sees of who asks, and how serving ends. Never has a client of
+//! its own making: it is hyper-util's.
+
+use std::future::IntoFuture;
+
+use adapters::notes::{Slow, app};
+use http_body_util::{BodyExt, Empty};
+use hyper::StatusCode;
+use hyper::body::Bytes;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use tokio::sync::oneshot;
+use virtnet::adapt::{Connector, authority_addr, uri_authority};
+use virtnet::{Addr, Cause, Host};
+
+use crate::{Two, until_free, within};
+
+pub(crate) type HttpClient = Client<Connector, Empty<Bytes>>;
+
+/// A client on `host`, which dials for every request.
+pub(crate) fn client(host: &Host) -> HttpClient {
+    Client::builder(TokioExecutor::new())
+        .pool_max_idle_per_host(0)
+        .build(Connector::new(host.clone()))
+}
+
+/// Asks, and returns what was answered.
+pub(crate) async fn get(client: &HttpClient, uri: &str) -> String {
+    let answer = within(client.get(uri.parse().unwrap())).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK, "{uri}");
+    let body = within(answer.into_body().collect()).await.unwrap();
+    String::from_utf8(body.to_bytes().to_vec()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_sees_who_asks() {
+    let net = Two::join("axum").await;
+    let listener = net.alpha.listen(":80").unwrap();
+    let app = app::<Addr>(Slow::default()).into_make_service_with_connect_info::<Addr>();
+    let serving = tokio::spawn(axum::serve(listener, app).into_future());
+
+    let client = client(&net.beta);
+    assert_eq!(get(&client, "http://[%CE%B1]/who").await, "β:1");
+    // As soon as the client has let go of that connection, its port is free again.
+    until_free(&net.beta, ..).await;
+    assert_eq!(get(&client, "http://[%CE%B1]:80/who").await, "β:1");
+
+    // Nothing is left to serve; only whoever started it can end it.
+    let Two { subnets, .. } = net;
+    for subnet in subnets {
+        within(subnet.close()).await.unwrap();
+    }
+    assert!(!serving.is_finished());
+    serving.abort();
+}
+
+/// A URI is ASCII, and so is the header: the service can read the name back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_sees_what_was_asked_for() {
+    let net = Two::join("axum: host").await;
+    let listener = net.alpha.listen(":7").unwrap();
+    let uri = format!("http://{}/host", uri_authority(listener.local_addr()));
+    assert_eq!(uri, "http://[%CE%B1]:7/host");
+    let serving = tokio::spawn(axum::serve(listener, app::<Addr>(Slow::default())).into_future());
+
+    let seen = get(&client(&net.beta), &uri).await;
+    assert_eq!(seen, "[%CE%B1]:7");
+    assert_eq!(authority_addr("axum: host", &seen).unwrap(), "α:7");
+    let seen = get(&client(&net.beta), "http://[%ce%b1]:7/host").await;
+    assert_eq!(seen, "[%ce%b1]:7");
+    serving.abort();
+    net.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_graceful_shutdown_answers_what_was_asked() {
+    let net = Two::join("axum: shutdown").await;
+    let listener = net.alpha.listen(":80").unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let slow = Slow::default();
+    let serving = axum::serve(listener, app::<Addr>(slow.clone()))
+        .with_graceful_shutdown(async { drop(stopped.await) });
+    let serving = tokio::spawn(serving.into_future());
+
+    let client = client(&net.beta);
+    let asking = tokio::spawn(async move { get(&client, "http://[%CE%B1]/slow").await });
+    within(slow.asked.acquire()).await.unwrap().forget();
+    drop(stop);
+    // The listener is gone before the answer is there.
+    until_free(&net.alpha, 80..=80).await;
+    let err = within(net.beta.dial("α:80")).await.unwrap_err();
+    assert_eq!(err.cause(), Cause::ConnectionRefused);
+    assert!(!serving.is_finished());
+
+    slow.answer.add_permits(1);
+    assert_eq!(within(asking).await.unwrap(), "at last");
+    within(serving).await.unwrap().unwrap();
+    net.close().await;
+}

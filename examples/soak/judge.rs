@@ -1,0 +1,312 @@
+//! The judge: was that to be expected, of what was done to these two hosts just then?
+//!
+//! Owns the list of faults as they happened, what each of them excuses, and the
+//! violations. Never does a fault.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::plan::{Kind, Planned};
+use crate::wire::{Trouble, home, now};
+
+/// Within which time a cut is noticed, and connections fail.
+const CUT_MS: u64 = 11_000;
+/// After a dial has succeeded the acceptor waits for the dialer's word that it has: who
+/// is stopped just then gives the dial up.
+const CONFIRM_MS: u64 = 100;
+/// Within which time names are back that Redis lost, or the path to it.
+const NAMES_MS: u64 = 7_000;
+/// How long a dial may take until it fails, of the time in which its process was not
+/// stopped. A registry that is down is found so within 2 s, a silent peer within 3 s,
+/// and both may happen twice where an answer was stale.
+const DIAL_MS: u64 = 10_000;
+/// One that succeeds waits for the accept, which waits for the dials before it: up to
+/// 3 s for each whose dialer was stopped in its midst.
+const ACCEPT_MS: u64 = 30_000;
+/// A peer that is silent is cut within this.
+const WAIT_MS: u64 = 10_000;
+/// Deliveries, farewells and the call to the registry are bounded each.
+const CLOSE_MS: u64 = 10_000;
+/// For a machine that has more to do.
+const SLACK_MS: u64 = 3000;
+
+/// How many violations are printed as they come.
+const SHOWN: usize = 40;
+
+/// A fault that happened, or does.
+#[derive(Debug, Clone, Copy)]
+struct Fault {
+    planned: Planned,
+    began: u64,
+    ended: Option<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Record {
+    faults: Vec<Fault>,
+    /// How many of them belong to the warm-up.
+    warm_up: usize,
+    /// How often what was excused, by what and cause.
+    excused: BTreeMap<String, u64>,
+    /// The longest that each operation took, in milliseconds.
+    slowest: BTreeMap<String, u64>,
+    violations: Vec<String>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Judge(Mutex<Record>);
+
+impl Judge {
+    /// From now on a fault is there; returns its number.
+    pub(crate) fn begins(&self, planned: Planned) -> usize {
+        let faults = &mut self.lock().faults;
+        faults.push(Fault {
+            planned,
+            began: now(),
+            ended: None,
+        });
+        faults.len() - 1
+    }
+
+    pub(crate) fn ends(&self, number: usize) {
+        self.lock().faults[number].ended = Some(now());
+    }
+
+    pub(crate) fn hears(&self, trouble: &Trouble) {
+        let mut record = self.lock();
+        if trouble.what == "slow" {
+            return record.slow(trouble);
+        }
+        let excuses = |fault: &Fault| fault.excuses(trouble);
+        // The youngest are the likeliest.
+        if record.faults.iter().rev().any(excuses) {
+            let what = format!("{} {}", trouble.what, trouble.cause);
+            *record.excused.entry(what).or_default() += 1;
+            return;
+        }
+        record.violates(trouble.to_string());
+    }
+
+    pub(crate) fn violation(&self, what: String) {
+        self.lock().violates(what);
+    }
+
+    pub(crate) fn violations(&self) -> Vec<String> {
+        self.lock().violations.clone()
+    }
+
+    pub(crate) fn excused(&self) -> BTreeMap<String, u64> {
+        self.lock().excused.clone()
+    }
+
+    /// What has been done so far does not count.
+    pub(crate) fn warm(&self) {
+        let mut record = self.lock();
+        record.warm_up = record.faults.len();
+    }
+
+    pub(crate) fn slowest(&self) -> BTreeMap<String, u64> {
+        self.lock().slowest.clone()
+    }
+
+    /// How many faults of each kind are over.
+    pub(crate) fn faults(&self) -> BTreeMap<Kind, usize> {
+        let mut counts = BTreeMap::new();
+        let record = self.lock();
+        for fault in &record.faults[record.warm_up..] {
+            if fault.ended.is_some() {
+                *counts.entry(fault.planned.kind).or_default() += 1;
+            }
+        }
+        counts
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Record> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Record {
+    /// Something took long: too long, or not, without the time in which its process
+    /// was stopped.
+    fn slow(&mut self, trouble: &Trouble) {
+        let stopped = self.faults.iter().map(|fault| fault.stopped(trouble));
+        let took = (trouble.ended - trouble.began).saturating_sub(stopped.sum());
+        let bound = match &*trouble.cause {
+            "dial" => ACCEPT_MS,
+            "dial-in-vain" => DIAL_MS,
+            "close" => CLOSE_MS,
+            _ => WAIT_MS,
+        };
+        let slowest = self.slowest.entry(trouble.cause.clone()).or_default();
+        *slowest = took.max(*slowest);
+        if took > bound + SLACK_MS {
+            self.violates(format!("took {took} ms: {trouble}"));
+        }
+    }
+
+    fn violates(&mut self, what: String) {
+        if self.violations.len() < SHOWN {
+            eprintln!("VIOLATION at {}: {what}", now());
+            for fault in self.faults.iter().rev().take(4) {
+                eprintln!("    beside {fault:?}");
+            }
+        }
+        self.violations.push(what);
+    }
+}
+
+impl Fault {
+    /// Whether it was there at some time from `from` to `to`, or not longer ago
+    /// than `after`.
+    fn overlaps(&self, from: u64, to: u64, after: u64) -> bool {
+        self.began <= to && self.ended.is_none_or(|ended| from <= ended + after)
+    }
+
+    /// Whether it was done to one of the two, or to what is between them.
+    fn touches(&self, trouble: &Trouble) -> bool {
+        let Planned {
+            kind,
+            host,
+            process,
+            other,
+            ..
+        } = self.planned;
+        let hosts = [trouble.host, trouble.peer];
+        let homes = hosts.map(home);
+        match kind {
+            Kind::Loss | Kind::Delay | Kind::Doubling | Kind::Drops => hosts.contains(&host),
+            Kind::Listener => trouble.peer == host,
+            Kind::Blink | Kind::Partition => {
+                homes.contains(&other) && process.is_some_and(|process| homes.contains(&process))
+            }
+            Kind::RedisEmptied | Kind::RedisStopped | Kind::RedisRestarted => true,
+            _ => process.is_some_and(|process| homes.contains(&process)),
+        }
+    }
+
+    /// For how many milliseconds of an operation it had its process stopped.
+    fn stopped(&self, trouble: &Trouble) -> u64 {
+        let stops = matches!(self.planned.kind, Kind::Nap | Kind::Sleep);
+        if !stops || self.planned.process != Some(home(trouble.host)) {
+            return 0;
+        }
+        let ended = self.ended.unwrap_or(trouble.ended).min(trouble.ended);
+        ended.saturating_sub(self.began.max(trouble.began))
+    }
+
+    fn excuses(&self, trouble: &Trouble) -> bool {
+        match &*trouble.what {
+            "dial" => self.touches(trouble) && self.excuses_dial(trouble),
+            "read" | "write" => self.touches(trouble) && self.excuses_cut(trouble),
+            "short" => self.touches(trouble) && self.excuses_end(trouble),
+            // Whom it had written to is not known.
+            "close" => self.excuses_close(trouble),
+            _ => false,
+        }
+    }
+
+    fn excuses_dial(&self, trouble: &Trouble) -> bool {
+        let own = self.planned.process == Some(home(trouble.host));
+        let (causes, after): (&[&str], u64) = match self.planned.kind {
+            Kind::Delay | Kind::Doubling => (&[], 0),
+            Kind::Loss => (&["TimedOut"], 1000),
+            // What waits to be sent again waits as long as it did before.
+            Kind::Blink => (&["TimedOut"], 1000 + self.planned.length),
+            Kind::Partition => (&["TimedOut", "ConnectionCut"], 4000),
+            Kind::Nap if own => (&["TimedOut", "ConnectionCut", "RegistryDown"], 1000),
+            Kind::Nap => (&["TimedOut", "ConnectionCut"], 1000),
+            Kind::Sleep if own && trouble.cause == "RegistryDown" => (&["RegistryDown"], NAMES_MS),
+            // Whose lease was over as it woke lets nobody in, nor itself.
+            Kind::Sleep | Kind::Kill => {
+                let causes = &[
+                    "TimedOut",
+                    "ConnectionCut",
+                    "ConnectionRefused",
+                    "NoSuchHost",
+                ];
+                (causes, NAMES_MS)
+            }
+            Kind::RedisEmptied | Kind::RedisStopped | Kind::RedisRestarted => {
+                (&["RegistryDown", "NoSuchHost"], NAMES_MS)
+            }
+            Kind::Listener => (&["ConnectionRefused"], 500),
+            Kind::Host | Kind::Remake if own => {
+                let causes = &["HostDown", "NetworkDown", "ConnectionRefused", "NoSuchHost"];
+                (causes, 1000)
+            }
+            Kind::Host | Kind::Remake => {
+                let causes = &[
+                    "ConnectionRefused",
+                    "NoSuchHost",
+                    "ConnectionCut",
+                    "TimedOut",
+                ];
+                (causes, 1000)
+            }
+            Kind::Drops => (&["ConnectionRefused", "ConnectionCut"], 1000),
+        };
+        causes.contains(&&*trouble.cause) && self.overlaps(trouble.began, trouble.ended, after)
+    }
+
+    fn excuses_cut(&self, trouble: &Trouble) -> bool {
+        let own = self.planned.process == Some(home(trouble.host));
+        let lost = ["TimedOut", "ConnectionCut", "BrokenPipe"].contains(&&*trouble.cause);
+        let Trouble {
+            began,
+            opened,
+            ended,
+            ..
+        } = *trouble;
+        match self.planned.kind {
+            Kind::Partition | Kind::Sleep | Kind::Kill => {
+                lost && self.overlaps(opened, ended, CUT_MS)
+            }
+            // Who has it already does not notice; whose dial was under way may have
+            // been given up by the other side.
+            Kind::Nap | Kind::Blink | Kind::Loss => {
+                lost && self.overlaps(began, opened + CONFIRM_MS, 1000)
+            }
+            Kind::Host | Kind::Remake => {
+                let down = ["HostDown", "NetworkDown"].contains(&&*trouble.cause);
+                (lost || (own && down)) && self.overlaps(opened, ended, 2000)
+            }
+            Kind::Drops => lost && self.overlaps(opened, ended, 2000),
+            Kind::Listener => lost && self.took_it_along(trouble),
+            _ => false,
+        }
+    }
+
+    /// Only who closes in order ends a connection with end-of-file.
+    fn excuses_end(&self, trouble: &Trouble) -> bool {
+        let theirs = self.planned.process == Some(home(trouble.peer));
+        let closes = match self.planned.kind {
+            Kind::Listener => return self.took_it_along(trouble),
+            Kind::Host | Kind::Remake => theirs,
+            Kind::Drops => true,
+            _ => false,
+        };
+        closes && self.overlaps(trouble.opened, trouble.ended, 2000)
+    }
+
+    /// A listener that is closed closes what an accept on it was about to return: its
+    /// dialer has a connection that ends at once.
+    fn took_it_along(&self, trouble: &Trouble) -> bool {
+        let at_once = trouble.ended - trouble.opened < 1000;
+        at_once && self.overlaps(trouble.opened, trouble.ended, 0)
+    }
+
+    /// What could not be delivered to who was cut off.
+    fn excuses_close(&self, trouble: &Trouble) -> bool {
+        let Trouble { began, ended, .. } = *trouble;
+        match self.planned.kind {
+            Kind::Loss | Kind::Blink | Kind::Partition | Kind::Nap | Kind::Sleep | Kind::Kill => {
+                trouble.cause == "ConnectionCut" && self.overlaps(began, ended, CUT_MS)
+            }
+            Kind::RedisEmptied | Kind::RedisStopped | Kind::RedisRestarted => {
+                trouble.cause == "RegistryDown" && self.overlaps(began, ended, NAMES_MS)
+            }
+            _ => false,
+        }
+    }
+}

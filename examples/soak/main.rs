@@ -1,0 +1,70 @@
+//! The soak: eight hosts in four processes under load, while everything that can
+//! happen to them does, at random; and at the end all is as it was.
+//!
+//! ```text
+//! cargo run --release --example soak -- --seconds 600 --seed 7
+//! ```
+//!
+//! Owns the order of it, and the exit code. The seed decides which faults come when
+//! and to whom, and what is sent; what the system makes of it, as who runs when, is
+//! another one each time. For Linux: it looks at `/proc`, and uses all of
+//! 127.0.0.0/8.
+
+mod child;
+mod conduct;
+mod crew;
+mod exchange;
+mod faults;
+mod judge;
+mod load;
+mod member;
+mod plan;
+#[path = "../../registry-redis/tests/support/mod.rs"]
+mod redis;
+mod relay;
+mod report;
+mod rng;
+mod tally;
+mod wire;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "soak [--seconds SECONDS] [--seed NUMBER] [--laps NUMBER] \
+     [--sabotage corrupt|eof|port|memory|stranger]";
+
+/// Counts what is allocated, in children.
+#[global_allocator]
+static ALLOCATOR: dhat::Alloc = dhat::Alloc;
+
+#[tokio::main(worker_threads = 2)]
+async fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1).peekable();
+    let ended = if arguments.next_if(|word| word == "child").is_some() {
+        child::run(arguments).await
+    } else {
+        match options(arguments) {
+            Ok(options) => conduct::run(options).await,
+            Err(err) => Err(err),
+        }
+    };
+    ended.unwrap_or_else(|err| {
+        eprintln!("soak: {err}");
+        ExitCode::FAILURE
+    })
+}
+
+fn options(mut arguments: impl Iterator<Item = String>) -> Result<conduct::Options, String> {
+    let mut options = conduct::Options::default();
+    while let Some(option) = arguments.next() {
+        let value = arguments.next().ok_or(USAGE)?;
+        let number = || value.parse().map_err(|_| format!("{value:?}: {USAGE}"));
+        match &*option {
+            "--seconds" => options.seconds = number()?,
+            "--seed" => options.seed = number()?,
+            "--laps" => options.laps = number()?.max(1),
+            "--sabotage" => options.sabotage = value,
+            _ => return Err(USAGE.to_owned()),
+        }
+    }
+    Ok(options)
+}

@@ -1,0 +1,130 @@
+//! What parent and children say to each other, in lines: words only.
+//!
+//! Owns the names, [`Trouble`] and [`Figures`] with their text. Never reads or
+//! writes a pipe.
+
+use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Two for each process.
+pub(crate) const HOSTS: [&str; 8] = ["α", "β", "γ", "δ", "ε", "ζ", "η", "θ"];
+pub(crate) const PROCESSES: usize = 4;
+/// Where each listens: higher than the lowest free port ever is, so that a
+/// listener finds its port free when it comes back.
+pub(crate) const PORT: u16 = 7000;
+
+/// The process that has this host.
+pub(crate) fn home(host: usize) -> usize {
+    host / (HOSTS.len() / PROCESSES)
+}
+
+/// The hosts of a process.
+pub(crate) fn hosts_of(process: usize) -> std::ops::Range<usize> {
+    let each = HOSTS.len() / PROCESSES;
+    process * each..(process + 1) * each
+}
+
+/// Milliseconds of the clock that all processes share.
+pub(crate) fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |since| since.as_millis() as u64)
+}
+
+/// Something that was not a success: for the parent to judge, who knows what was
+/// done to whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    /// `dial`, `read`, `write`, `close`; `short` for an end-of-file that came too
+    /// early; `slow` for what took long, and may have; all else is never excused.
+    pub(crate) what: String,
+    pub(crate) host: usize,
+    /// The other host; the own one, where there is none.
+    pub(crate) peer: usize,
+    /// The cause, as code spells it.
+    pub(crate) cause: String,
+    /// When the dial began, or a little before it was accepted.
+    pub(crate) began: u64,
+    /// When the connection was there; 0 if it never was.
+    pub(crate) opened: u64,
+    pub(crate) ended: u64,
+    pub(crate) detail: String,
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let detail = self.detail.replace('\n', " ");
+        write!(
+            f,
+            "trouble {} {} {} {} {} {} {} {detail}",
+            self.what, self.host, self.peer, self.cause, self.began, self.opened, self.ended
+        )
+    }
+}
+
+impl Trouble {
+    pub(crate) fn parse(line: &str) -> Option<Trouble> {
+        let mut words = line.strip_prefix("trouble ")?.splitn(8, ' ');
+        Some(Trouble {
+            what: words.next()?.to_owned(),
+            host: words.next()?.parse().ok()?,
+            peer: words.next()?.parse().ok()?,
+            cause: words.next()?.to_owned(),
+            began: words.next()?.parse().ok()?,
+            opened: words.next()?.parse().ok()?,
+            ended: words.next()?.parse().ok()?,
+            detail: words.next()?.to_owned(),
+        })
+    }
+}
+
+macro_rules! numbers {
+    ($(#[$doc:meta])* $name:ident: $word:literal, $($field:ident)*) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+        pub(crate) struct $name {
+            $(pub(crate) $field: u64,)*
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str($word)?;
+                $(write!(f, " {}", self.$field)?;)*
+                Ok(())
+            }
+        }
+
+        impl $name {
+            pub(crate) fn parse(line: &str) -> Option<$name> {
+                let mut words = line.strip_prefix(concat!($word, " "))?.split(' ');
+                $(let $field = words.next()?.parse().ok()?;)*
+                Some($name { $($field,)* })
+            }
+        }
+    };
+}
+
+numbers! {
+    /// What a process has at a moment.
+    Figures: "figures",
+    tasks sockets descriptors live_bytes live_blocks rss_kb peak_kb
+}
+
+numbers! {
+    /// What a process has done so far.
+    Counts: "counts",
+    dialed accepted closed bytes given_up closes
+}
+
+impl Counts {
+    /// Both together.
+    pub(crate) fn and(self, other: Counts) -> Counts {
+        Counts {
+            dialed: self.dialed + other.dialed,
+            accepted: self.accepted + other.accepted,
+            closed: self.closed + other.closed,
+            bytes: self.bytes + other.bytes,
+            given_up: self.given_up + other.given_up,
+            closes: self.closes + other.closes,
+        }
+    }
+}
