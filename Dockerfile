@@ -6,6 +6,7 @@ WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY core core
 COPY engine-quic engine-quic
+COPY registry-local registry-local
 COPY registry-redis registry-redis
 COPY src src
 COPY examples/runner examples/runner

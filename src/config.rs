@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::Limits;
 use crate::quic::{QuicConfig, Secret};
 use crate::redis::RedisOptions;
 use crate::registries::Access;
@@ -44,6 +45,7 @@ pub struct Config {
     pub(crate) bind: Option<Setting>,
     pub(crate) advertise: Option<Setting>,
     pub(crate) tune: Option<Tune>,
+    pub(crate) limits: Limits,
 }
 
 /// What proves that hosts are who they say.
@@ -71,6 +73,7 @@ impl Config {
             bind: None,
             advertise: None,
             tune: None,
+            limits: Limits::default(),
         }
     }
 
@@ -84,6 +87,9 @@ impl Config {
     ///
     /// - `memory:`, whose networks are within this process and which needs no
     ///   secret;
+    /// - `local:`, whose networks are those of one user's processes on this
+    ///   machine, and which makes the secret by itself; `local:/some/dir` for
+    ///   a folder other than [`local::default_dir`](crate::local::default_dir);
     /// - `redis://user:password@host:port/db`, a Redis server;
     /// - `redis+sentinel://user:password@host:port,host:port/name/db`, the server
     ///   that those sentinels know by that name;
@@ -120,7 +126,8 @@ impl Config {
     ///
     /// The names are renewed each third of it. A host whose registry can't be
     /// reached for nine tenths of it accepts nothing until it can again, so a
-    /// short one stands shorter outages. `memory:` has no leases.
+    /// short one stands shorter outages. `memory:` and
+    /// `local:` have no leases.
     pub fn lease(mut self, lease: Duration) -> Config {
         self.access.lease = Some(lease);
         self
@@ -200,8 +207,8 @@ impl Config {
     /// which each host takes the lowest free port, for firewalls to know them.
     ///
     /// Every host has a socket of its own, so a single port is for one host; 0 is
-    /// any free one. By default port 0 of all IPv4 addresses, with `memory:` of the
-    /// loopback address.
+    /// any free one. By default port 0 of all IPv4 addresses, with `memory:` and
+    /// `local:` of the loopback address.
     pub fn bind(mut self, addr: impl Into<String>) -> Config {
         self.bind = Some(Setting::new("bind", addr.into()));
         self
@@ -214,6 +221,14 @@ impl Config {
     /// by which this machine reaches the registry.
     pub fn advertise(mut self, host: impl Into<String>) -> Config {
         self.advertise = Some(Setting::new("advertise", host.into()));
+        self
+    }
+
+    /// How many hosts the subnetwork may have, and how many dials may wait for one of
+    /// its listeners. What peers may ask of a host is the engine's to limit
+    /// ([`quic::Limits`](crate::quic::Limits)).
+    pub fn limits(mut self, limits: Limits) -> Config {
+        self.limits = limits;
         self
     }
 

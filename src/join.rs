@@ -75,8 +75,14 @@ impl Config {
         }
         let bind = self.bound(&url)?;
         let opened = url.open(network, &self.access).await?;
-        let identity = given.or_else(|| opened.secret.map(Identity::secret));
-        let identity = identity.ok_or_else(|| self.no_secret())?;
+        let identity = match (given, opened.secret) {
+            (Some(given), _) => given,
+            (None, Some(shared)) => {
+                let secret = shared.read().map_err(|err| self.registry.refuse(err))?;
+                Identity::secret(secret)
+            }
+            (None, None) => return Err(self.no_secret().into()),
+        };
 
         let (bind, advertise) = self.place(bind, &url).await?;
         let mut quic = QuicConfig::new(identity).bind_range(bind.first, bind.last);
@@ -89,7 +95,7 @@ impl Config {
         let prepared = quic
             .prepare(network)
             .map_err(|failure| self.blame(failure))?;
-        SubNetwork::new(network, opened.registry, |notifier| {
+        SubNetwork::with_limits(network, self.limits, opened.registry, |notifier| {
             prepared.start(notifier)
         })
         .map_err(|err| self.network.refuse(err).into())
@@ -158,7 +164,7 @@ impl Config {
             return Ok((bind, None));
         }
         let Some((host, port)) = url.server() else {
-            // All members are in this process.
+            // All members are on this machine.
             let loopback = if bound.is_ipv4() { "127.0.0.1" } else { "::1" };
             return Ok((bind, Some(loopback.to_owned())));
         };

@@ -45,7 +45,8 @@
 //! 3. **Listen** and **dial** with [`Host::listen`] and [`Host::dial`]; an
 //!    address is written `host:port`. A [`Listener`] accepts.
 //! 4. **Read and write** a [`Conn`]: it is tokio's `AsyncRead` and `AsyncWrite`,
-//!    with half-close, and can be split.
+//!    with half-close, and can be split. What differs from a `TcpStream` is in
+//!    `docs/tcp.md`.
 //! 5. **Match errors** by [`Cause`]. Every [`OpError`] says which operation
 //!    failed between which addresses.
 //!
@@ -65,6 +66,13 @@
 //! | β dials `α:1`, α accepts | `β:1` – `α:2` |
 //! | β dials `α:1` again, α accepts | `β:2` – `α:3` |
 //! | α listens on `:0` | `α:4` |
+//!
+//! # Between processes
+//!
+//! With [`Config::registry`] `local:`, or `VIRTNET_REGISTRY=local:`, one user's
+//! processes on one machine find each other through a folder ([`local`]), in which
+//! the secret is made by whoever comes first. Nothing has to run or be set up. It is not
+//! the default, as tests that run side by side must not meet; of the command it is.
 //!
 //! # Between machines
 //!
@@ -93,19 +101,86 @@
 //! of one machine; members there make the secret together
 //! ([`Config::secret_init_file`]).
 //!
+//! # Closing
+//!
+//! What is dropped is closed, and what was written before is delivered. Closing an object
+//! ends all that waits on it, at once: a [`Host`] its listeners, connections and dials, a
+//! [`SubNetwork`] its hosts. Each operation then says what went down:
+//!
+//! | closed | accept | read | write | dial |
+//! |---|---|---|---|---|
+//! | subnetwork | network is down | network is down | network is down | network is down |
+//! | own host | host is down | host is down | host is down | host is down |
+//! | own listener, connection | socket is down | socket is down | socket is down | |
+//! | the other side's | | end-of-file | broken pipe | connection refused |
+//!
+//! A connection whose other side was killed or cut off is an error, *connection cut* or
+//! *timed out*, and never ends in end-of-file. To close one direction only, and to
+//! go on reading, there is [`shutdown`](tokio::io::AsyncWriteExt::shutdown), as with TCP.
+//!
+//! Dropping a future cancels it: each `async fn` says what that leaves behind. The one to
+//! know is [`Listener::accept`], which loops that wait for more replace by
+//! [`Listener::into_incoming`].
+//!
+//! # Errors
+//!
+//! An [`OpError`] reads as what, where and why, and has a [`Cause`] to match on:
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use virtnet::Cause;
+//!
+//! let subnet = virtnet::Config::new("quicα").join().await?;
+//! let alpha = subnet.new_host("α").await?;
+//! let err = alpha.dial("α:1").await.unwrap_err();
+//! assert_eq!(err.cause(), Cause::ConnectionRefused);
+//! assert_eq!(err.to_string(), "dial quicα α:1->α:1: connection refused");
+//! // As an io::Error it has the kind that TCP's would have, and can be had back.
+//! let err = std::io::Error::from(err);
+//! assert_eq!(err.kind(), std::io::ErrorKind::ConnectionRefused);
+//! assert_eq!(virtnet::OpError::of(&err).unwrap().src().unwrap(), &"α:1");
+//! # Ok(()) }
+//! ```
+//!
+//! # Watching
+//!
+//! All is traced with [`tracing`](https://docs.rs/tracing): hosts that are made and closed
+//! at *info*, a name that was lost and a registry that is down at *warn*, and at *debug*
+//! the whole way of each dial on both sides, in the spans `dial` and `incoming`: the port
+//! taken, what the registry said, the QUIC connection made or reused, accepted at which
+//! port, or why not. Nothing that is secret is ever said, and what nobody listens to costs
+//! no allocation. [`SubNetwork::refused`] and [`quic::Stats`] count what was refused,
+//! [`Host::sockets`] lists what is open, and [`SubNetwork::open`] counts it; the feature
+//! `metrics-0_24` hands all counts to a recorder. For Wireshark there is
+//! [`quic::QuicConfig::key_log`].
+//!
 //! # Bringing your own
 //!
-//! A transport is an [`Engine`], a place for names a [`Registry`];
-//! [`SubNetwork::new`] joins any two.
+//! A transport is an [`Engine`]: it makes a host's resources and announces them, connects
+//! two addresses, and asks its [`Notifier`] about what comes in. A place for names is a
+//! [`Registry`]. [`SubNetwork::new`] joins any two, and the feature `conformance` of
+//! `virtnet-core` has the checks that both must pass. [`pipe`] and [`memory`] are the
+//! smallest of each.
+//!
+//! # Limits
+//!
+//! All that is bounded, with what happens past it, is on one page, `docs/limits.md` of the
+//! project. [`Limits`] are a subnetwork's, [`quic::Limits`] an engine's; what was refused is in
+//! [`SubNetwork::refused`] and [`quic::Stats`].
 //!
 //! # Features
 //!
+//! - `metrics-0_24`: the module `figures`, for a recorder of the crate `metrics`.
 //! - `cli` (default): the command `virtnet`. Without it there is only this
 //!   library, and fewer dependencies.
+//! - `axum-0_8`, `hyper-util-0_1`, `tonic-0_14`: services and clients of those
+//!   crates, in those versions, on virtual hosts; see [`adapt`].
 
 mod bind;
 mod config;
 mod env;
+#[cfg(feature = "metrics-0_24")]
+pub mod figures;
 mod join;
 mod look;
 mod registries;
@@ -119,14 +194,28 @@ pub use look::HostInfo;
 pub use setting::SettingError;
 
 pub use virtnet_core::{
-    Accept, Addr, AddrError, BACKLOG, ByteStream, Cause, Conn, Engine, Failure, Host, Listener,
-    MAX_NAME, Notifier, Op, OpError, OwnedReadHalf, OwnedWriteHalf, Registry, RegistryError,
-    SocketInfo, SocketState, SubNetwork, ToAddr,
+    Accept, Addr, AddrError, BACKLOG, ByteStream, Cause, Conn, Engine, Failure, Host, Incoming,
+    Limits, Listener, MAX_NAME, Notifier, Op, OpError, Open, OwnedReadHalf, OwnedWriteHalf,
+    ReadHalf, Refused, Registry, RegistryError, ReuniteError, SocketInfo, SocketState, SubNetwork,
+    ToAddr, WriteHalf,
 };
 #[doc(inline)]
-pub use virtnet_core::{memory, pipe};
+pub use virtnet_core::{adapt, memory, pipe};
 
 #[doc(inline)]
 pub use virtnet_engine_quic as quic;
 #[doc(inline)]
+pub use virtnet_registry_local as local;
+#[doc(inline)]
 pub use virtnet_registry_redis as redis;
+
+/// The programs of the pages: they run as tests.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../docs/limits.md")]
+    struct Limits;
+    #[doc = include_str!("../docs/tcp.md")]
+    struct Tcp;
+}

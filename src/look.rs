@@ -24,11 +24,14 @@ pub struct HostInfo {
     /// Where the engine of its subnetwork says that it is reached: `host:port`.
     pub address: String,
     /// For how long the name stays taken unless it is renewed; `None` where names
-    /// are not leased, as with `memory:`.
+    /// are not leased, but held as long
+    /// as their process lives, as with `memory:` and `local:`.
     pub lease_left: Option<Duration>,
     /// Who announced it: 32 hexadecimal digits, another one for every subnetwork;
     /// `None` with `memory:`.
     pub owner: Option<String>,
+    /// The process that holds it, where that is one of this machine.
+    pub pid: Option<u32>,
 }
 
 impl Config {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use virtnet::local::LocalRegistry;
 use virtnet::memory::MemoryHub;
 use virtnet::pipe::{PipeEngine, Switchboard};
 use virtnet::quic::{Identity, Prepared, QuicConfig, Secret};
@@ -99,6 +100,80 @@ impl Bed for PipeRedis {
         let engine = |notifier| PipeEngine::new(&self.0, notifier);
         SubNetwork::new(NETWORK, registry, engine).unwrap()
     }
+}
+
+/// A folder of its own, for one check.
+#[cfg(unix)]
+struct Local(tempfile::TempDir);
+
+#[cfg(unix)]
+impl Local {
+    fn new() -> Local {
+        use std::os::unix::fs::PermissionsExt;
+        let mut folder = tempfile::Builder::new();
+        folder.permissions(std::fs::Permissions::from_mode(0o700));
+        Local(folder.tempdir().unwrap())
+    }
+
+    fn open(&self) -> Arc<dyn Registry> {
+        Arc::new(LocalRegistry::open(self.0.path(), NETWORK).unwrap())
+    }
+}
+
+/// After a check nothing is left in the network's folder.
+#[cfg(unix)]
+impl Drop for Local {
+    fn drop(&mut self) {
+        let folder = || std::fs::read_dir(self.0.path()).unwrap().flatten();
+        let left = || folder().flat_map(|network| std::fs::read_dir(network.path()).unwrap());
+        // Subnetworks that were only dropped close in the background.
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while left().count() > 0 && Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+        if !std::thread::panicking() {
+            assert_eq!(left().count(), 0, "names are left");
+        }
+    }
+}
+
+/// QUIC with a folder: what the command is used with unless it is told otherwise.
+#[cfg(unix)]
+struct QuicLocal(Secret, Local);
+
+#[cfg(unix)]
+#[async_trait]
+impl Bed for QuicLocal {
+    async fn subnetwork(&self) -> SubNetwork {
+        let prepared = prepare(&self.0);
+        let registry = self.1.open();
+        SubNetwork::new(NETWORK, registry, |notifier| prepared.start(notifier)).unwrap()
+    }
+}
+
+/// Pipes with a folder.
+#[cfg(unix)]
+struct PipeLocal(Switchboard, Local);
+
+#[cfg(unix)]
+#[async_trait]
+impl Bed for PipeLocal {
+    async fn subnetwork(&self) -> SubNetwork {
+        let engine = |notifier| PipeEngine::new(&self.0, notifier);
+        SubNetwork::new(NETWORK, self.1.open(), engine).unwrap()
+    }
+}
+
+#[cfg(unix)]
+mod quic_local {
+    use super::*;
+    virtnet_core::conformance!(async { QuicLocal(Secret::random(), Local::new()) });
+}
+
+#[cfg(unix)]
+mod pipe_local {
+    use super::*;
+    virtnet_core::conformance!(async { PipeLocal(Switchboard::new(), Local::new()) });
 }
 
 mod quic_memory {

@@ -38,11 +38,17 @@ fn code(text: &str) -> impl Iterator<Item = &str> {
         .filter(|line| !line.trim_start().starts_with("//"))
 }
 
-/// The packages that `package` is built of.
+/// The packages that `package` is built of, with all its features.
 fn dependencies(package: &str) -> Vec<String> {
+    tree(package, &["--all-features"])
+}
+
+/// The packages that `package` is built of, with those features.
+fn tree(package: &str, features: &[&str]) -> Vec<String> {
     let tree = Command::new(env!("CARGO"))
         .args(["tree", "--offline", "--edges", "normal", "--prefix", "none"])
-        .args(["--all-features", "--package", package])
+        .args(features)
+        .args(["--package", package])
         .current_dir(root())
         .output()
         .unwrap();
@@ -66,11 +72,34 @@ fn packages_know_only_what_is_theirs() {
         ),
         (
             "virtnet-engine-quic",
-            &["redis", "virtnet-registry-redis", "clap"],
+            &[
+                "redis",
+                "virtnet-registry-redis",
+                "virtnet-registry-local",
+                "clap",
+            ],
+        ),
+        (
+            "virtnet-registry-local",
+            &[
+                "quinn",
+                "rustls",
+                "rcgen",
+                "redis",
+                "virtnet-engine-quic",
+                "virtnet-registry-redis",
+                "clap",
+            ],
         ),
         (
             "virtnet-registry-redis",
-            &["quinn", "rcgen", "virtnet-engine-quic", "clap"],
+            &[
+                "quinn",
+                "rcgen",
+                "virtnet-engine-quic",
+                "virtnet-registry-local",
+                "clap",
+            ],
         ),
     ] {
         let known = dependencies(package);
@@ -113,15 +142,43 @@ fn plain_data_has_no_async() {
     }
 }
 
+/// What other crates' traits are implemented, core knows in one room, and only
+/// if it is asked to.
+#[test]
+fn only_adapt_knows_axum_and_tonic() {
+    let strangers = ["axum", "http", "hyper", "hyper_util", "tonic", "tower"];
+    for (path, text) in sources("core/src") {
+        if path.starts_with(root().join("core/src/adapt")) {
+            continue;
+        }
+        for stranger in strangers {
+            let path = path.display();
+            let used = format!("{stranger}::");
+            assert!(
+                !code(&text).any(|line| line.contains(&used)),
+                "{path} uses {stranger}"
+            );
+        }
+    }
+    let unasked = tree("virtnet", &["--no-default-features"]);
+    assert!(unasked.iter().any(|name| name == "virtnet-core"));
+    for stranger in strangers {
+        let stranger = stranger.replace('_', "-");
+        assert!(!unasked.contains(&stranger), "{stranger} is built unasked");
+    }
+}
+
 #[test]
 fn files_open_with_what_they_own_and_stay_short() {
     for folder in [
         "core",
         "engine-quic",
+        "registry-local",
         "registry-redis",
         "src",
         "tests",
         "examples",
+        "fuzz",
     ] {
         for (path, text) in sources(folder) {
             let path = path.display();
@@ -130,4 +187,27 @@ fn files_open_with_what_they_own_and_stay_short() {
             assert!(lines <= MAX_LINES, "{path} has {lines} lines");
         }
     }
+}
+
+#[test]
+fn no_package_may_have_unsafe_code() {
+    let (mut folders, mut packages) = (vec![root().to_owned()], 0);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() && name != "target" && !name.starts_with('.') {
+                folders.push(path);
+            } else if name == "Cargo.toml" {
+                let text = fs::read_to_string(&path).unwrap();
+                let own = text.contains("\n[lints.rust]\nunsafe_code = \"forbid\"\n");
+                let shared = text.contains("\n[lints]\nworkspace = true\n");
+                assert!(own || shared, "{} forbids it", path.display());
+                packages += 1;
+            }
+        }
+    }
+    let root = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    assert!(root.contains("\n[workspace.lints.rust]\nunsafe_code = \"forbid\"\n"));
+    assert!(packages >= 7, "only {packages} packages");
 }

@@ -3,9 +3,10 @@
 //!
 //! Owns what is reached by whom, through which firewall, at which address. What
 //! the page says of packet sizes is in `routed/sizes.rs`, of outages in
-//! `routed/outage.rs`, of NAT in `routed/nat.rs`, and what else it quotes in
-//! `routed/words.rs`. Never touches the network of the machine: all of it is in
-//! namespaces, which go with the test.
+//! `routed/outage.rs`, of NAT in `routed/nat.rs`, what else it quotes in
+//! `routed/words.rs`, and a router that loses packets in `routed/rough.rs`. Never
+//! touches the network of the machine: all of it is in namespaces, which go with
+//! the test.
 
 // Of what the feature builds; and namespaces are Linux's.
 #![cfg(all(feature = "cli", target_os = "linux"))]
@@ -20,6 +21,8 @@ mod nat;
 mod outage;
 #[path = "routed/page.rs"]
 mod page;
+#[path = "routed/rough.rs"]
+mod rough;
 #[path = "routed/sizes.rs"]
 mod sizes;
 #[path = "routed/talk.rs"]

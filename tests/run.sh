@@ -31,9 +31,18 @@ need() {
 }
 
 # The tests start redis-server processes of their own, on free ports (Redis 6.2 or
-# later), and stop and continue processes with kill.
+# later), stop and continue processes with kill, and have script for a terminal.
 need redis-server redis-server redis redis redis
 need kill procps procps-ng procps coreutils
+need script bsdutils util-linux-script util-linux util-linux
+
+# Ten million inputs for each decoder, beside the tests, which mostly wait. In a folder
+# of its own, as one that is being built in is not to be had. libFuzzer is C++.
+need "${CXX:-c++}" g++ gcc-c++ g++ gcc
+said=$(mktemp)
+trap 'rm -f "$said"; kill "$fuzz" 2>/dev/null || true' EXIT
+CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}/fuzz nice -n 19 fuzz/run.sh >"$said" 2>&1 &
+fuzz=$!
 
 echo "== tests"
 cargo test --workspace --all-features --no-fail-fast "$@"
@@ -79,5 +88,22 @@ echo "== a project of its own: a replicated store, its leader cut off"
     cargo test --locked
     cargo test --locked --test partition -- --ignored --nocapture
 )
+
+echo "== a project of its own: services of axum, tonic and others, as they are"
+(
+    export CARGO_TARGET_DIR="$PWD/target"
+    cd examples/adapters
+    cargo test --locked
+)
+
+echo "== inputs that are looked for by coverage"
+wait "$fuzz" || { cat "$said"; exit 1; }
+cat "$said"
+
+# Ten minutes of it are in README.md; this is a tenth.
+if [ "$(uname)" = Linux ]; then
+    echo "== a minute in which everything goes wrong"
+    cargo run --release --example soak -- --seconds 60 --seed "${SOAK_SEED:-7}"
+fi
 
 echo "== all tests passed"

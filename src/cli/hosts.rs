@@ -43,6 +43,7 @@ fn print_object(host: &HostInfo) -> Result<(), End> {
             ("address", (&*host.address).into()),
             ("lease_ms", left.map_or(Value::Null, Value::from)),
             ("owner", host.owner.as_deref().into()),
+            ("pid", host.pid.into()),
         ],
         &[],
     )
@@ -51,11 +52,14 @@ fn print_object(host: &HostInfo) -> Result<(), End> {
 fn row(host: &HostInfo) -> Row {
     let none = || "-".to_owned();
     let left = |left: Duration| format!("{:.1}s", left.as_secs_f64());
+    // A process holds its names until it ends, so there is no time to show.
+    let held = || host.pid.map_or_else(none, |pid| format!("pid {pid}"));
     let short = |owner: &String| owner.chars().take(SHORT).collect();
     [
         host.name.clone(),
-        host.address.clone(),
-        host.lease_left.map_or_else(none, left),
+        // It is a registry's word, and goes to a terminal.
+        host.address.replace(char::is_control, "\u{fffd}"),
+        host.lease_left.map_or_else(held, left),
         host.owner.as_ref().map_or_else(none, short),
     ]
 }
@@ -65,7 +69,7 @@ fn aligned(mut rows: Vec<Row>) -> Vec<String> {
     if rows.is_empty() {
         return Vec::new();
     }
-    rows.insert(0, ["HOST", "ADDRESS", "LEASE", "OWNER"].map(str::to_owned));
+    rows.insert(0, ["HOST", "ADDRESS", "HELD", "OWNER"].map(str::to_owned));
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
         cells.max().unwrap_or(0)
@@ -86,15 +90,15 @@ mod tests {
     fn people_see_columns() {
         let rows = [
             ["α", "10.0.0.2:41873", "13.2s", "9f86d081"],
-            ["database", "10.0.0.3:7", "-", "-"],
+            ["database", "10.0.0.3:7", "pid 4711", "-"],
         ];
         let rows = rows.map(|row| row.map(str::to_owned));
         assert_eq!(
             aligned(rows.to_vec()),
             [
-                "HOST      ADDRESS         LEASE  OWNER",
-                "α         10.0.0.2:41873  13.2s  9f86d081",
-                "database  10.0.0.3:7          -  -",
+                "HOST      ADDRESS             HELD  OWNER",
+                "α         10.0.0.2:41873     13.2s  9f86d081",
+                "database  10.0.0.3:7      pid 4711  -",
             ]
         );
         assert!(aligned(Vec::new()).is_empty());

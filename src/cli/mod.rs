@@ -9,7 +9,10 @@ mod echo;
 mod end;
 mod events;
 mod hosts;
+mod manual;
 mod options;
+mod ping;
+mod progress;
 mod session;
 mod stdio;
 mod transfer;
@@ -23,10 +26,28 @@ use end::{End, say};
 use options::{Options, seconds};
 use session::Signals;
 
+/// What `virtnet --help` ends with.
+const LESSON: &str = "\
+Try it:
+  virtnet demo                        three hosts talk, every event as predicted
+  virtnet echo β:1                    in one terminal: a host that sends back
+  virtnet ping β:1                    in another one: how long there and back takes
+  virtnet dial --from α β:1           lines come back; ^D ends it
+  virtnet hosts                       who is on the network, and where
+
+Exit codes:
+  0    it is done
+  1    it failed: one line on stderr says what and why
+  2    bad usage
+  130  ended by SIGINT, 143 by SIGTERM: what was written is delivered, names are free
+
+Completions: `source <(virtnet completions bash)`. Manual: `virtnet man | man -l -`.";
+
 /// Virtual networks of named hosts with predictable addresses, for testing
 /// distributed systems across real machines.
 #[derive(Debug, Parser)]
 #[command(name = "virtnet", version, arg_required_else_help = true)]
+#[command(after_long_help = LESSON)]
 pub(crate) struct Cli {
     #[command(flatten)]
     options: Options,
@@ -46,7 +67,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Print a new secret for the members of a network
+    /// Print a new secret for the members of a network, which with local: they
+    /// need not be given
     Keygen,
     /// Create the host of ADDRESS, accept one connection there, and join it to
     /// stdin and stdout
@@ -84,15 +106,16 @@ enum Command {
         #[command(flatten)]
         name: Name,
     },
-    /// List the network's hosts: name, address, time left of the lease, owner
+    /// List the network's hosts: name, address, what holds the name, owner
     ///
-    /// In columns on a terminal, with tabs between them otherwise. A name is
-    /// free when its lease is over, which its process renews as long as it lives;
+    /// In columns on a terminal, with tabs between them otherwise. With local:
+    /// a name is held by a process; with Redis for the time left of its lease,
+    /// which its process renews as long as it lives;
     /// an owner is one process's part of the network. Entries that cannot be read
     /// are warned of on stderr. Needs no secret.
     Hosts {
-        /// Print one JSON object a line, with "host", "address", "lease_ms" and
-        /// "owner"
+        /// Print one JSON object a line, with "host", "address", "lease_ms",
+        /// "owner" and "pid"
         #[arg(long)]
         json: bool,
     },
@@ -109,6 +132,20 @@ enum Command {
         #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
         timeout: Duration,
     },
+    /// Dial a host again and again, and say how long that takes
+    ///
+    /// A host alone, as β, is dialed on port 0, where nothing ever listens: that it
+    /// refuses is its answer. With a port, as β:1, each dial is accepted by what listens
+    /// there, and `virtnet echo` sends back what it is sent. The first dial makes a
+    /// connection, which the later ones share. Fails when any was not answered.
+    Ping(ping::Ping),
+    /// Print a script that completes the command's arguments
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual: the command's page, then those of its subcommands
+    Man,
     /// Print the DNS name that a certificate of your own must hold for HOST
     Name {
         /// The host's name
@@ -119,8 +156,8 @@ enum Command {
 /// How the name of the own host is got.
 #[derive(Debug, Args)]
 struct Name {
-    /// How long to wait for the host's name while it is taken, as that of a
-    /// process that was killed is until its lease is over
+    /// How long to wait for the host's name while it is taken, as on Redis that
+    /// of a process that was killed is until its lease is over
     #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds)]
     within: Duration,
 }
@@ -157,6 +194,9 @@ async fn dispatch(cli: Cli, signals: &mut Signals) -> Result<(), End> {
         } => transfer::dial(options, (from, name.within), address, signals).await,
         Command::Hosts { json } => hosts::hosts(options, json, signals).await,
         Command::Wait { hosts, timeout } => wait::wait(options, hosts, timeout, signals).await,
+        Command::Ping(ping) => ping::ping(options, ping, signals).await,
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man => manual::man(),
         Command::Name { host } => {
             let network = options.network()?;
             let addr = virtnet::Addr::new(network, host, 0)?;

@@ -18,10 +18,12 @@ pub(crate) struct Options {
     /// The network's full name [env: VIRTNET_NETWORK] [default: virtnet]
     #[arg(long, global = true, value_name = "NAME")]
     network: Option<String>,
-    /// The registry's URL: redis://host:port,
+    /// The registry's URL: local: for this user's processes on this machine, or
+    /// local:/some/dir; redis://host:port,
     /// redis+sentinel://host:port,host:port/name or
     /// redis+cluster://host:port,host:port, with user:password@ before the hosts
     /// if need be; rediss in place of redis for TLS [env: VIRTNET_REGISTRY]
+    /// [default: local:]
     #[arg(long, global = true, value_name = "URL")]
     registry: Option<String>,
     /// PEM file of the authorities to trust for the registry, in place of the
@@ -40,7 +42,7 @@ pub(crate) struct Options {
     #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
     lease: Option<Duration>,
     /// The file with the members' secret [env: VIRTNET_SECRET_FILE, or
-    /// VIRTNET_SECRET for the secret itself]
+    /// VIRTNET_SECRET for the secret itself] [default: with local: the folder's]
     #[arg(long, global = true, value_name = "FILE")]
     secret_file: Option<PathBuf>,
     /// The same, made by whoever comes first [env: VIRTNET_SECRET_INIT_FILE]
@@ -52,7 +54,8 @@ pub(crate) struct Options {
     )]
     secret_init_file: Option<PathBuf>,
     /// The UDP address that each host binds; IP:FIRST-LAST for the lowest free
-    /// port of a range [env: VIRTNET_BIND] [default: 0.0.0.0:0]
+    /// port of a range [env: VIRTNET_BIND] [default: 0.0.0.0:0, with
+    /// local: 127.0.0.1:0]
     #[arg(long, global = true, value_name = "IP:PORT")]
     bind: Option<String>,
     /// Where other machines reach this one: IP or name [env: VIRTNET_ADVERTISE]
@@ -165,18 +168,23 @@ impl Options {
 
     /// The same, for what makes no sense within one process.
     pub(crate) fn shared_config(&self) -> Result<Config, End> {
+        const VARIABLE: &str = "VIRTNET_REGISTRY";
         let in_process = match &self.registry {
             Some(url) => url == "memory:",
-            None => std::env::var_os("VIRTNET_REGISTRY")
-                .is_none_or(|url| url.is_empty() || url == "memory:"),
+            None => std::env::var_os(VARIABLE).is_some_and(|url| url == "memory:"),
         };
         if in_process {
             return Err(failed(
-                "no registry that other processes reach: give its URL with --registry or in \
-                 VIRTNET_REGISTRY, for instance redis://127.0.0.1",
+                "no other process reaches memory: give another registry with --registry or in \
+                 VIRTNET_REGISTRY, as redis://127.0.0.1, or none for local:",
             ));
         }
-        self.config()
+        let config = self.config()?;
+        // A command that another one is to meet; the library's default is alone.
+        Ok(match self.registry.is_none() && !set(VARIABLE) {
+            true => config.registry("local:"),
+            false => config,
+        })
     }
 
     /// The network's name, which can be one.

@@ -16,6 +16,7 @@ use virtnet::{Addr, Cause, Config, Conn, OpError, OwnedReadHalf, OwnedWriteHalf}
 
 use super::end::{End, say, stdout_failed};
 use super::options::Options;
+use super::progress::Progress;
 use super::session::{Signals, with_subnetworks};
 use super::stdio::{PIECE, Stdout, stdin};
 
@@ -94,8 +95,9 @@ impl From<SendError> for End {
 /// Moves bytes both ways until both directions have ended.
 async fn transfer(conn: Conn) -> Result<(), End> {
     let (reader, writer) = conn.into_split();
-    let mut receiving = Box::pin(receive(reader));
-    let mut sending = Box::pin(send(writer));
+    let progress = Progress::new();
+    let mut receiving = Box::pin(receive(reader, &progress));
+    let mut sending = Box::pin(send(writer, &progress));
     tokio::select! {
         received = &mut receiving => {
             received?;
@@ -117,16 +119,17 @@ fn broken_pipe(err: &io::Error) -> bool {
     OpError::of(err).is_some_and(|err| err.cause() == Cause::BrokenPipe)
 }
 
-async fn receive(mut reader: OwnedReadHalf) -> Result<(), End> {
+async fn receive(mut reader: OwnedReadHalf, progress: &Progress) -> Result<(), End> {
     let mut stdout = Stdout::start().map_err(|err| stdout_failed(&err))?;
     let ended = loop {
         let mut piece = Vec::with_capacity(PIECE);
         match reader.read_buf(&mut piece).await {
             Ok(0) => break Ok(()),
-            Ok(_) => stdout
-                .write(piece)
-                .await
-                .map_err(|err| stdout_failed(&err))?,
+            Ok(read) => {
+                let written = stdout.write(piece).await;
+                written.map_err(|err| stdout_failed(&err))?;
+                progress.moved(read);
+            }
             Err(err) => break Err(err),
         }
     };
@@ -136,11 +139,12 @@ async fn receive(mut reader: OwnedReadHalf) -> Result<(), End> {
     finished.map_err(|err| stdout_failed(&err))
 }
 
-async fn send(mut writer: OwnedWriteHalf) -> Result<(), SendError> {
+async fn send(mut writer: OwnedWriteHalf, progress: &Progress) -> Result<(), SendError> {
     let mut stdin = stdin().map_err(SendError::Stdin)?;
     while let Some(piece) = stdin.recv().await {
         let piece = piece.map_err(SendError::Stdin)?;
         writer.write_all(&piece).await.map_err(SendError::Conn)?;
+        progress.moved(piece.len());
     }
     writer.shutdown().await.map_err(SendError::Conn)
 }

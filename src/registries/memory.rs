@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use virtnet_core::memory::{MemoryHub, MemoryRegistry};
 use virtnet_core::{Registry, RegistryError};
 
-use super::Opened;
+use super::{Opened, Shared};
 use crate::HostInfo;
 use crate::quic::Secret;
 
@@ -49,7 +49,7 @@ pub(super) fn open(name: &str) -> Opened {
     let known = networks().get(name).and_then(Weak::upgrade);
     let network = known.unwrap_or_else(|| join(name));
     Opened {
-        secret: Some(network.secret.clone()),
+        secret: Some(Shared::Secret(network.secret.clone())),
         registry: Arc::new(Member {
             registry: network.hub.registry(),
             _network: network,
@@ -86,6 +86,7 @@ pub(super) fn hosts(name: &str) -> Vec<HostInfo> {
             address,
             lease_left: None,
             owner: None,
+            pid: Some(std::process::id()),
         })
         .collect()
 }
@@ -118,11 +119,17 @@ mod tests {
     #[tokio::test]
     async fn one_name_is_one_network_until_all_have_left() {
         let [one, two] = [open("one name"), open("one name")];
-        let secrets = [&one, &two].map(|opened| opened.secret.as_ref().unwrap().reveal());
-        assert_eq!(secrets[0], secrets[1]);
+        let secret = |opened: Opened| {
+            (
+                opened.registry,
+                opened.secret.unwrap().read().unwrap().reveal(),
+            )
+        };
+        let [(one, first), (two, second)] = [one, two].map(secret);
+        assert_eq!(first, second);
 
-        one.registry.announce("α", "here").await.unwrap();
-        assert_eq!(two.registry.query("α").await.unwrap(), "here");
+        one.announce("α", "here").await.unwrap();
+        assert_eq!(two.query("α").await.unwrap(), "here");
         let listed = hosts("one name");
         assert_eq!((&*listed[0].name, &*listed[0].address), ("α", "here"));
         assert_eq!(listed.len(), 1);
@@ -130,6 +137,6 @@ mod tests {
 
         drop((one, two));
         assert!(!networks().contains_key("one name"));
-        assert_ne!(open("one name").secret.unwrap().reveal(), secrets[0]);
+        assert_ne!(secret(open("one name")).1, first);
     }
 }

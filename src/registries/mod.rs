@@ -5,9 +5,11 @@
 //! announces or queries anything.
 
 mod access;
+mod local;
 mod memory;
 mod redis;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use virtnet_core::{Registry, RegistryError};
@@ -15,7 +17,7 @@ use virtnet_core::{Registry, RegistryError};
 pub(crate) use access::Access;
 
 use crate::HostInfo;
-use crate::quic::Secret;
+use crate::quic::{Secret, SecretError};
 use crate::setting::{Setting, SettingError, redacted};
 
 /// A registry's URL that was read.
@@ -23,6 +25,8 @@ use crate::setting::{Setting, SettingError, redacted};
 pub(crate) enum RegistryUrl {
     /// Within this process.
     Memory,
+    /// In this folder.
+    Local(PathBuf),
     Redis(redis::Server),
 }
 
@@ -30,8 +34,24 @@ pub(crate) enum RegistryUrl {
 pub(crate) struct Opened {
     pub(crate) registry: Arc<dyn Registry>,
     /// The members' secret, where the registry itself keeps them within one
-    /// process. No registry that others can read ever has one.
-    pub(crate) secret: Option<Secret>,
+    /// process or one user's. No registry that others can read ever has one.
+    pub(crate) secret: Option<Shared>,
+}
+
+/// The secret of a network that has one for its members.
+pub(crate) enum Shared {
+    Secret(Secret),
+    /// Made by whoever comes first.
+    File(PathBuf),
+}
+
+impl Shared {
+    pub(crate) fn read(self) -> Result<Secret, SecretError> {
+        match self {
+            Shared::Secret(secret) => Ok(secret),
+            Shared::File(path) => Secret::from_file_or_new(path),
+        }
+    }
 }
 
 impl RegistryUrl {
@@ -41,11 +61,14 @@ impl RegistryUrl {
         match url.split_once(':') {
             Some(("memory", "")) => Ok(RegistryUrl::Memory),
             Some(("memory", _)) => Err(refuse("nothing may follow memory:".to_owned())),
+            Some(("local", folder)) => local::parse(folder)
+                .map(RegistryUrl::Local)
+                .map_err(|problem| refuse(problem.to_owned())),
             Some((scheme, _)) if redis::SCHEMES.contains(&scheme) => redis::Server::parse(url)
                 .map(RegistryUrl::Redis)
                 .map_err(|problem| refuse(problem.to_owned())),
             _ => Err(refuse(
-                "unknown scheme: there are memory:, redis://, redis+sentinel:// and \
+                "unknown scheme: there are memory:, local:, redis://, redis+sentinel:// and \
                  redis+cluster://, and rediss in place of redis for TLS"
                     .to_owned(),
             )),
@@ -54,7 +77,7 @@ impl RegistryUrl {
 
     /// Whether it has a secret for its members, who then need none.
     pub(crate) fn has_secret(&self) -> bool {
-        matches!(self, RegistryUrl::Memory)
+        matches!(self, RegistryUrl::Memory | RegistryUrl::Local(_))
     }
 
     /// The host and port of the registry, when it is a server, or of the first
@@ -62,7 +85,7 @@ impl RegistryUrl {
     /// they reach that.
     pub(crate) fn server(&self) -> Option<(&str, u16)> {
         match self {
-            RegistryUrl::Memory => None,
+            RegistryUrl::Memory | RegistryUrl::Local(_) => None,
             RegistryUrl::Redis(server) => Some(server.host_and_port()),
         }
     }
@@ -74,6 +97,7 @@ impl RegistryUrl {
     ) -> Result<Opened, RegistryError> {
         match self {
             RegistryUrl::Memory => Ok(memory::open(network)),
+            RegistryUrl::Local(dir) => local::open(dir, network),
             RegistryUrl::Redis(server) => server.open(network, access).await,
         }
     }
@@ -86,6 +110,7 @@ impl RegistryUrl {
     ) -> Result<Vec<HostInfo>, RegistryError> {
         match self {
             RegistryUrl::Memory => Ok(memory::hosts(network)),
+            RegistryUrl::Local(dir) => local::hosts(dir, network, access),
             RegistryUrl::Redis(server) => server.hosts(network, access).await,
         }
     }
@@ -101,6 +126,8 @@ mod tests {
             ("", "", "unknown scheme"),
             ("10.0.0.9", "10.0.0.9", "unknown scheme"),
             ("memory:x", "memory:x", "nothing may follow"),
+            ("local:x", "local:x", "one slash"),
+            ("local://x", "local://x", "one slash"),
             ("ftp://me:hunter2@h", "ftp://***@h", "unknown scheme"),
             ("redis://me:hunter2@", "redis://***@", "has no host"),
             ("redis://h:x", "redis://h:x", "port"),

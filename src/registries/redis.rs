@@ -101,6 +101,7 @@ impl Server {
                 address: lease.hostdata,
                 lease_left: lease.left,
                 owner: Some(lease.owner),
+                pid: None,
             })
             .collect())
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::member::{Done, Member};
 use crate::page;
-use crate::support::{Running, start};
+use crate::support::{Running, figure, start};
 use crate::talk::{CUT, DIAL, SLACK, dialing, hosts, listening, refused};
 use crate::world::{At, CloudA, CloudB, World};
 
@@ -103,7 +103,10 @@ fn a_firewall_that_closes_before_redis_and_opens_again() {
 fn cut(what: &str, since: Instant, end: Running) -> String {
     let why = end.end().failure();
     let took = since.elapsed();
-    println!("{what}: an open connection fails after {took:.1?}: {why}");
+    figure(
+        &format!("machines, {what}"),
+        format!("an open connection fails after {took:.1?} of {CUT:?}: {why}"),
+    );
     assert!(took < CUT + SLACK, "{took:?}");
     why
 }
@@ -123,7 +126,10 @@ fn a_machine_that_is_unplugged_and_plugged_in_again() {
     world.plug(CloudA, "down");
     let since = Instant::now();
     let (took, said) = member.dial("β:1");
-    println!("unplugged: a dial fails after {took:.1?}: {said:?}");
+    figure(
+        "machines, unplugged",
+        format!("a dial fails after {took:.1?} of {DIAL:?}"),
+    );
     let said = said.unwrap_err();
     assert!(said.contains("no answer from host \"β\""), "{said}");
     assert!(took < DIAL + SLACK, "{took:?}");
@@ -192,10 +198,15 @@ fn clouds_that_are_cut_off_from_each_other_and_not_from_redis() {
     let begun = Instant::now();
     // A word that is on its way, and an answer that never comes.
     let (took, said) = member.talk();
-    println!("cut off: an open connection fails after {took:.1?}: {said:?}");
+    let open = took;
     assert!(said.is_err() && took < CUT + SLACK, "{took:?}: {said:?}");
     let (took, said) = member.dial("β:1");
-    println!("cut off: a dial fails after {took:.1?}: {said:?}");
+    figure(
+        "machines, cut off from each other and not from Redis",
+        format!(
+            "an open connection fails after {open:.1?} of {CUT:?}, a dial after {took:.1?} of {DIAL:?}"
+        ),
+    );
     assert!(said.is_err() && took < DIAL + SLACK, "{took:?}: {said:?}");
     println!("cut off for {:.1?}", begun.elapsed());
     world.only(&rules);

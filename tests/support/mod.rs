@@ -21,6 +21,11 @@ pub const BOUND: Duration = Duration::from_secs(60);
 pub const SECRET: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 pub const OTHER_SECRET: &str = "ff112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
+/// Prints what a row of docs/failures.md came to here.
+pub fn figure(row: &str, came_to: impl std::fmt::Display) {
+    println!("failures: {row}: {came_to}");
+}
+
 /// A running command.
 pub struct Running {
     child: Child,
@@ -171,18 +176,38 @@ impl Running {
         let until = Instant::now() + BOUND;
         let (mut missing, mut others) = (lines.to_vec(), Vec::new());
         while !missing.is_empty() {
-            let Some(end) = self.unread.iter().position(|byte| *byte == b'\n') else {
-                let left = until.saturating_duration_since(Instant::now());
-                match self.stdout.recv_timeout(left) {
-                    Ok(piece) => self.unread.extend(piece),
-                    Err(err) => panic!("{err}: {missing:?} of {others:?}, {:?}", self.rest()),
+            match self.stdout_line(until) {
+                Ok(line) => {
+                    missing.retain(|wanted| *wanted != line);
+                    others.push(line);
                 }
-                continue;
-            };
-            let line = self.unread.drain(..=end).collect::<Vec<_>>();
-            let line = String::from_utf8_lossy(&line[..end]).into_owned();
-            missing.retain(|wanted| *wanted != line);
-            others.push(line);
+                Err(err) => panic!("{err}: {missing:?} of {others:?}, {:?}", self.rest()),
+            }
+        }
+    }
+
+    /// Waits for a line on stdout that begins so.
+    #[track_caller]
+    pub fn wait_for_stdout_beginning(&mut self, start: &str) {
+        let until = Instant::now() + BOUND;
+        loop {
+            match self.stdout_line(until) {
+                Ok(line) if line.starts_with(start) => return,
+                Ok(_) => {}
+                Err(err) => panic!("{err}: no line begins {start:?}: {:?}", self.rest()),
+            }
+        }
+    }
+
+    fn stdout_line(&mut self, until: Instant) -> Result<String, RecvTimeoutError> {
+        loop {
+            if let Some(end) = self.unread.iter().position(|byte| *byte == b'\n') {
+                let line = self.unread.drain(..=end).collect::<Vec<_>>();
+                return Ok(String::from_utf8_lossy(&line[..end]).into_owned());
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            let piece = self.stdout.recv_timeout(left)?;
+            self.unread.extend(piece);
         }
     }
 

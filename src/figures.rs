@@ -1,0 +1,58 @@
+//! Figures for a recorder of the crate `metrics` 0.24, by the feature `metrics-0_24`.
+//!
+//! Owns their names. Never counts by itself, and never runs unless it is called.
+
+use metrics::{counter, describe_counter, describe_gauge, gauge};
+
+use crate::SubNetwork;
+use crate::quic::Stats;
+
+/// Says to the recorder what the figures are: to be called once it is installed.
+pub fn describe() {
+    describe_gauge!("virtnet_open", "What is open now, by kind");
+    describe_counter!("virtnet_refused_total", "Dials refused, by reason");
+    describe_counter!(
+        "virtnet_quic_refused_total",
+        "What the engine refused, by reason"
+    );
+}
+
+/// Hands the figures of a subnetwork, as they are now, to the recorder; with those of its
+/// engine, where it was given [`Stats`].
+///
+/// They are told apart by the network: of several subnetworks of one network in this
+/// process, hand over one.
+///
+/// To be called whenever they are wanted: on each scrape, or now and then. In between it
+/// costs nothing. Without a recorder it does nothing.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let stats = virtnet::quic::Stats::default();
+/// let counted = stats.clone();
+/// let config = virtnet::Config::new("figures");
+/// let net = config.tune(move |quic| quic.stats(counted.clone())).join().await?;
+/// virtnet::figures::describe();
+/// virtnet::figures::record(&net, Some(&stats));
+/// # net.close().await?; Ok(()) }
+/// ```
+pub fn record(subnet: &SubNetwork, stats: Option<&Stats>) {
+    let network = subnet.network();
+    let open = subnet.open();
+    for (kind, count) in [
+        ("hosts", open.hosts),
+        ("listeners", open.listeners),
+        ("pending", open.pending),
+        ("connections", open.connections),
+    ] {
+        gauge!("virtnet_open", "network" => network.to_owned(), "kind" => kind).set(count as f64);
+    }
+    for (reason, count) in subnet.refused().by_name() {
+        counter!("virtnet_refused_total", "network" => network.to_owned(), "reason" => reason)
+            .absolute(count);
+    }
+    for (reason, count) in stats.iter().flat_map(|stats| stats.snapshot().by_name()) {
+        counter!("virtnet_quic_refused_total", "network" => network.to_owned(), "reason" => reason)
+            .absolute(count);
+    }
+}

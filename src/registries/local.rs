@@ -1,0 +1,70 @@
+//! `local:`: networks of one user's processes on this machine.
+//!
+//! Owns what such a URL says, and where the network's secret is. Never makes the
+//! secret: who joins does, and who only looks needs none.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use virtnet_core::RegistryError;
+
+use super::{Access, Opened, Shared};
+use crate::HostInfo;
+use crate::local::{LocalRegistry, default_dir};
+
+/// The folder of what follows `local:`.
+pub(super) fn parse(folder: &str) -> Result<PathBuf, &'static str> {
+    match folder {
+        "" => Ok(default_dir()),
+        _ if folder.starts_with("//") || !Path::new(folder).is_absolute() => Err(
+            "its folder begins with one slash, as in local:/some/dir; local: alone is this user's",
+        ),
+        _ => Ok(folder.into()),
+    }
+}
+
+pub(super) fn open(dir: &Path, network: &str) -> Result<Opened, RegistryError> {
+    let registry = LocalRegistry::open(dir, network)?;
+    Ok(Opened {
+        // It is this user's alone, as the folder is.
+        secret: Some(Shared::File(registry.folder().join("secret"))),
+        registry: Arc::new(registry),
+    })
+}
+
+pub(super) fn hosts(
+    dir: &Path,
+    network: &str,
+    access: &Access,
+) -> Result<Vec<HostInfo>, RegistryError> {
+    let listing = LocalRegistry::list(dir, network)?;
+    for file in listing.unreadable {
+        let what = format!("the registry's file {file:?} is locked, and in no registry's format");
+        access.warn(&what);
+    }
+    let hosts = listing.hosts.into_iter();
+    // Held as long as their process lives, so there is nothing to lease.
+    Ok(hosts
+        .map(|(name, holder)| HostInfo {
+            name,
+            address: holder.hostdata,
+            lease_left: None,
+            owner: Some(holder.owner),
+            pid: Some(holder.pid),
+        })
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_or_the_users_own() {
+        assert_eq!(parse(""), Ok(default_dir()));
+        assert_eq!(parse("/some/dir"), Ok("/some/dir".into()));
+        for bad in ["some/dir", "//some/dir", " ", "~"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+}

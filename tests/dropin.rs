@@ -1,0 +1,150 @@
+//! The habits of tokio's `TcpStream` and `TcpListener`, done over TCP on loopback and
+//! over virtnet, on pipes and on QUIC: what a caller observes is the same, but for what
+//! docs/tcp.md lists, with the reason.
+//!
+//! Owns the comparison, the list of differences and their rows on the page. What is
+//! done is in `dropin/opening.rs`, `dropin/streams.rs` and `dropin/halves.rs`. Never
+//! tells virtnet and TCP apart there: `dropin/net.rs` does.
+
+#[path = "dropin/halves.rs"]
+mod halves;
+#[path = "dropin/net.rs"]
+mod net;
+#[path = "dropin/opening.rs"]
+mod opening;
+#[path = "dropin/seen.rs"]
+mod seen;
+#[path = "dropin/streams.rs"]
+mod streams;
+
+use std::time::Duration;
+
+use net::{Net, Tcp, Virt};
+use seen::Seen;
+use virtnet::pipe::PipeNetwork;
+use virtnet::{Config, SubNetwork};
+
+const PAGE: &str = include_str!("../docs/tcp.md");
+
+/// What differs on purpose: the action, what TCP does, what virtnet does, and why.
+const DIFFERENCES: &[[&str; 4]] = &[
+    [
+        "dial a listener that does not accept: done",
+        "yes",
+        "no",
+        "a dial is done when it was accepted, so that a test can say what happened; \
+         a listener that is dropped instead refuses it",
+    ],
+    [
+        "the peer of a dial is what was dialed",
+        "yes",
+        "no",
+        "the accepted end has a port of its own, and the dialer sees that one",
+    ],
+    [
+        "the accepted end has the listener's address",
+        "yes",
+        "no",
+        "the same",
+    ],
+    [
+        "… read on",
+        "`ConnectionReset`",
+        "0",
+        "what the peer did not read is its own affair: only a connection that was cut is an error",
+    ],
+];
+
+/// All habits, over one network.
+async fn observe(net: &impl Net) -> Seen {
+    let mut seen = Seen::default();
+    let all = async {
+        opening::listening(net, &mut seen).await;
+        opening::dialing(net, &mut seen).await;
+        opening::accepting(net, &mut seen).await;
+        streams::reading(net, &mut seen).await;
+        streams::writing(net, &mut seen).await;
+        streams::ending(net, &mut seen).await;
+        streams::helpers(net, &mut seen).await;
+        halves::borrowed(net, &mut seen).await;
+        halves::owned(net, &mut seen).await;
+        halves::reunited(net, &mut seen).await;
+    };
+    let done = tokio::time::timeout(Duration::from_secs(60), all).await;
+    if done.is_err() {
+        panic!("it hangs after {:?}", seen.0.last());
+    }
+    seen
+}
+
+async fn over(subnets: [SubNetwork; 2]) -> Seen {
+    let net = Virt {
+        dials: subnets[0].new_host("α").await.unwrap(),
+        listens: subnets[1].new_host("β").await.unwrap(),
+    };
+    let seen = observe(&net).await;
+    for host in [&net.dials, &net.listens] {
+        assert_eq!(host.sockets(), [], "something is left");
+    }
+    for subnet in subnets {
+        subnet.close().await.unwrap();
+    }
+    seen
+}
+
+async fn over_pipes() -> Seen {
+    let network = PipeNetwork::new("dropin").unwrap();
+    over([network.subnetwork(), network.subnetwork()]).await
+}
+
+async fn over_quic() -> Seen {
+    let join = || Config::new("dropin").join();
+    over([join().await.unwrap(), join().await.unwrap()]).await
+}
+
+/// What is the same, then what differs, as the rows of the page.
+fn compare(tcp: Seen, virtnet: Seen, engine: &str) -> [Vec<String>; 2] {
+    let (mut same, mut differs, mut wrong) = (Vec::new(), Vec::new(), Vec::new());
+    assert_eq!(tcp.0.len(), virtnet.0.len());
+    println!("| action | TCP | virtnet on {engine} | same |\n|---|---|---|---|");
+    for ((action, tcp), (again, ours)) in tcp.0.into_iter().zip(virtnet.0) {
+        assert_eq!(action, again);
+        let equal = if tcp == ours { "yes" } else { "no" };
+        println!("| {action} | {tcp} | {ours} | {equal} |");
+        let listed = DIFFERENCES.iter().find(|listed| listed[0] == action);
+        match listed {
+            None if tcp == ours => same.push(format!("| {action} | {tcp} |")),
+            Some([_, theirs, mine, why]) if tcp == *theirs && ours == *mine => {
+                differs.push(format!("| {action} | {tcp} | {ours} | {why} |"));
+            }
+            _ => wrong.push(format!("{action}: TCP {tcp}, virtnet {ours}")),
+        }
+    }
+    println!(
+        "{} the same, {} differ on purpose\n",
+        same.len(),
+        differs.len()
+    );
+    assert!(wrong.is_empty(), "not as listed: {wrong:#?}");
+    assert_eq!(
+        differs.len(),
+        DIFFERENCES.len(),
+        "a listed difference is gone"
+    );
+    [same, differs]
+}
+
+#[tokio::test]
+async fn virtnet_is_as_tcp_but_for_what_is_listed() {
+    for (engine, virtnet) in [("pipes", over_pipes().await), ("QUIC", over_quic().await)] {
+        let rows = compare(observe(&Tcp).await, virtnet, engine);
+        // The rows of the page are those, in this order.
+        for rows in rows {
+            let rows = rows.join("\n");
+            assert!(
+                PAGE.contains(&format!("|---|\n{rows}\n\n")),
+                "docs/tcp.md does not have, on {engine}:\n{rows}"
+            );
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Peers that are processes of their own, killed and paused.
+//!
+//! Owns what their peers then see, at both ends of connections. What machines that
+//! are cut off see is in `routed/outage.rs`, containers in `compose/hosts.rs`.
+
+// Of what the feature builds.
+#![cfg(feature = "cli")]
+
+mod support;
+
+#[path = "../registry-redis/tests/support/mod.rs"]
+mod redis;
+
+use std::io::ErrorKind;
+use std::time::{Duration, Instant};
+
+use redis::RedisServer;
+use support::{BOUND, Running, SECRET, figure, member, start};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::JoinSet;
+use tokio::time::{interval, sleep, timeout};
+use virtnet::{Cause, Config, Conn, SubNetwork};
+
+const CUT: Duration = Duration::from_secs(10);
+const DIAL: Duration = Duration::from_secs(3);
+/// What a busy machine may take beyond a bound that is promised.
+const SLACK: Duration = Duration::from_secs(2);
+
+async fn join(server: &RedisServer) -> SubNetwork {
+    let config = Config::new("virtnet").registry(server.url());
+    let config = config.secret(SECRET.parse().unwrap());
+    config.join().await.unwrap()
+}
+
+fn echo(server: &RedisServer) -> Running {
+    let mut echo = start(&mut member(&server.url(), &["echo", "β:1"]));
+    echo.expect_stdout("listening β:1\n");
+    echo
+}
+
+/// Both directions of a connection at once, until each has failed.
+async fn until_cut(conn: Conn) -> [Instant; 2] {
+    let (mut reader, mut writer) = conn.into_split();
+    let read = async {
+        loop {
+            match reader.read(&mut [0; 64]).await {
+                Ok(0) => panic!("a cut is no end of file"),
+                Ok(_) => {}
+                Err(err) => break (Instant::now(), err),
+            }
+        }
+    };
+    let write = async {
+        let mut now_and_then = interval(Duration::from_millis(100));
+        loop {
+            now_and_then.tick().await;
+            if let Err(err) = writer.write_all(b"x").await {
+                break (Instant::now(), err);
+            }
+        }
+    };
+    let ((read, why_read), (write, why_write)) = tokio::join!(read, write);
+    for why in [why_read, why_write] {
+        assert_eq!(why.kind(), ErrorKind::TimedOut, "{why}");
+    }
+    [read, write]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_that_are_killed() {
+    let server = RedisServer::start();
+    let mut listens = echo(&server);
+    let subnet = join(&server).await;
+    let alpha = subnet.new_host("α").await.unwrap();
+    let listener = alpha.listen("α:1").unwrap();
+    let dialed = alpha.dial("β:1").await.unwrap();
+    let mut dials = start(&mut member(&server.url(), &["dial", "--from", "γ", "α:1"]));
+    let (accepted, from) = listener.accept().await.unwrap();
+    assert_eq!(from, "γ:1");
+
+    listens.kill();
+    dials.kill();
+    let since = Instant::now();
+    let mut ends = JoinSet::new();
+    for (side, conn) in [("dialed", dialed), ("accepted", accepted)] {
+        ends.spawn(async move { (side, until_cut(conn).await) });
+    }
+    // One with a connection to the killed process, and one without.
+    let delta = subnet.new_host("δ").await.unwrap();
+    let mut refused = Duration::ZERO;
+    for host in [&delta, &alpha] {
+        let begun = Instant::now();
+        let err = host.dial("β:1").await.unwrap_err();
+        let took = begun.elapsed();
+        assert_eq!(err.cause(), Cause::TimedOut, "{err}");
+        assert!(took < DIAL + SLACK, "{took:?}");
+        refused = refused.max(took);
+    }
+    let mut said = Vec::new();
+    while let Some(end) = timeout(BOUND, ends.join_next()).await.unwrap() {
+        let (side, ended) = end.unwrap();
+        let [read, write] = ended.map(|at| at - since);
+        assert!(read < CUT + SLACK && write < CUT + SLACK);
+        said.push(format!("{side}: {read:.1?} reading, {write:.1?} writing"));
+    }
+    said.sort();
+    figure(
+        "peer killed",
+        format!(
+            "ends fail after ({}) of {CUT:?}, dials after {refused:.1?} of {DIAL:?}",
+            said.join("; ")
+        ),
+    );
+    subnet.close().await.unwrap();
+}
+
+/// As a process that is stopped by a debugger, or a machine that is suspended.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_is_paused() {
+    const TOTAL: usize = 8 << 20;
+    /// QUIC gives it up after 7 s.
+    const PAUSE: Duration = Duration::from_secs(5);
+    let server = RedisServer::start();
+    let echo = echo(&server);
+    let subnet = join(&server).await;
+    let alpha = subnet.new_host("α").await.unwrap();
+    let mut silent = alpha.dial("β:1").await.unwrap();
+    let (mut reader, mut writer) = alpha.dial("β:1").await.unwrap().into_split();
+    let sent: Vec<u8> = (0..TOTAL as u32 / 4).flat_map(u32::to_le_bytes).collect();
+    let mut heard = vec![0; TOTAL];
+    let (first, rest) = heard.split_at_mut(TOTAL / 4);
+    let write = async {
+        writer.write_all(&sent).await.unwrap();
+        writer.shutdown().await.unwrap();
+    };
+    let read = async {
+        // It is in the midst of it.
+        reader.read_exact(first).await.unwrap();
+        echo.signal("STOP");
+        // The length of the pause is what is tested; nothing is waited for.
+        sleep(PAUSE).await;
+        echo.signal("CONT");
+        let resumed = Instant::now();
+        reader.read_exact(rest).await.unwrap();
+        assert_eq!(reader.read(&mut [0]).await.unwrap(), 0, "and then the end");
+        resumed.elapsed()
+    };
+    let both = async { tokio::join!(write, read) };
+    let ((), took) = timeout(BOUND, both).await.expect("it goes on");
+    assert!(heard == sent, "byte by byte");
+    silent.write_all(b"still here").await.unwrap();
+    let mut back = [0; 10];
+    let read = timeout(BOUND, silent.read_exact(&mut back)).await;
+    read.unwrap().unwrap();
+    assert_eq!(&back, b"still here");
+    figure(
+        "peer paused shorter than the idle bound",
+        format!("paused for {PAUSE:?} within 8 MiB, which were there {took:.1?} after it"),
+    );
+    drop((silent, reader, writer));
+    subnet.close().await.unwrap();
+}
