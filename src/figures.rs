@@ -10,6 +10,7 @@ use crate::quic::Stats;
 /// Says to the recorder what the figures are: to be called once it is installed.
 pub fn describe() {
     describe_gauge!("virtnet_open", "What is open now, by kind");
+    describe_counter!("virtnet_dials_total", "Dials made, by outcome");
     describe_counter!("virtnet_refused_total", "Dials refused, by reason");
     describe_counter!(
         "virtnet_quic_refused_total",
@@ -46,6 +47,10 @@ pub fn record(subnet: &SubNetwork, stats: Option<&Stats>) {
         ("connections", open.connections),
     ] {
         gauge!("virtnet_open", "network" => network.to_owned(), "kind" => kind).set(count as f64);
+    }
+    for (outcome, count) in subnet.dials().by_name() {
+        counter!("virtnet_dials_total", "network" => network.to_owned(), "outcome" => outcome)
+            .absolute(count);
     }
     for (reason, count) in subnet.refused().by_name() {
         counter!("virtnet_refused_total", "network" => network.to_owned(), "reason" => reason)

@@ -150,6 +150,7 @@
 //! taken, what the registry said, the QUIC connection made or reused, accepted at which
 //! port, or why not. Nothing that is secret is ever said, and what nobody listens to costs
 //! no allocation. [`SubNetwork::refused`] and [`quic::Stats`] count what was refused,
+//! [`SubNetwork::dials`] what became of dials,
 //! [`Host::sockets`] lists what is open, and [`SubNetwork::open`] counts it; the feature
 //! `metrics-0_24` hands all counts to a recorder. For Wireshark there is
 //! [`quic::QuicConfig::key_log`].
@@ -194,10 +195,10 @@ pub use look::HostInfo;
 pub use setting::SettingError;
 
 pub use virtnet_core::{
-    Accept, Addr, AddrError, BACKLOG, ByteStream, Cause, Conn, Engine, Failure, Host, Incoming,
-    Limits, Listener, MAX_NAME, Notifier, Op, OpError, Open, OwnedReadHalf, OwnedWriteHalf,
-    ReadHalf, Refused, Registry, RegistryError, ReuniteError, SocketInfo, SocketState, SubNetwork,
-    ToAddr, WriteHalf,
+    Accept, Addr, AddrError, BACKLOG, ByteStream, Cause, Conn, Dials, Engine, Failure, Host,
+    Incoming, Limits, Listener, MAX_NAME, Notifier, Op, OpError, Open, OwnedReadHalf,
+    OwnedWriteHalf, ReadHalf, Refused, Registry, RegistryError, ReuniteError, SocketInfo,
+    SocketState, SubNetwork, ToAddr, WriteHalf,
 };
 #[doc(inline)]
 pub use virtnet_core::{adapt, memory, pipe};

@@ -107,6 +107,11 @@ impl Host {
     /// Dropping the future cancels the dial everywhere: the port is free, and
     /// no accept on the other side returns this connection.
     pub async fn dial(&self, addr: impl ToAddr) -> Result<Conn, OpError> {
+        let outcomes = self.shared.outcomes();
+        outcomes.of(self.try_dial(addr)).await
+    }
+
+    async fn try_dial(&self, addr: impl ToAddr) -> Result<Conn, OpError> {
         let home = self.shared.home();
         let port = self.shared.reserve(Socket::Dialing);
         let src = match &port {

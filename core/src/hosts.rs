@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::close::Closed;
+use crate::dials::Outcomes;
 use crate::down::Down;
 use crate::limits::{Refusal, Refusals};
 use crate::meeting::Meeting;
@@ -37,6 +38,7 @@ pub(crate) struct Shared {
     pub(crate) registry: Arc<dyn Registry>,
     pub(crate) limits: Limits,
     pub(crate) refusals: Arc<Refusals>,
+    pub(crate) outcomes: Outcomes,
     pub(crate) down: Down,
     /// Given up once all here is down.
     pub(crate) hold: Mutex<Option<Hold>>,
@@ -89,10 +91,8 @@ impl Shared {
 
     /// Takes down the host whose name another subnetwork holds now.
     pub(crate) fn lose(&self, lost: Lost) {
-        let host = match lock(&self.hosts).by_name.get(&*lost.hostname) {
-            Some(name) => name.host.upgrade(),
-            None => None,
-        };
+        let find = |names: &Names| names.by_name.get(&*lost.hostname)?.host.upgrade();
+        let host = find(&lock(&self.hosts));
         if let Some(host) = host {
             host.go_down(Failure::because(Cause::HostDown, lost.reason));
         }

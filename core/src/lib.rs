@@ -58,6 +58,7 @@ mod close;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod conn;
+mod dials;
 mod down;
 mod engine;
 mod error;
@@ -85,6 +86,7 @@ mod to_addr;
 pub use addr::Addr;
 pub use cause::{Cause, Failure};
 pub use conn::Conn;
+pub use dials::Dials;
 pub use engine::{ByteStream, Engine};
 pub use error::{Op, OpError, RegistryError};
 pub use host::Host;

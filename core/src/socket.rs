@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
+use crate::dials::Outcomes;
 use crate::down::Down;
 use crate::hosts::Hold;
 use crate::meeting::Meeting;
@@ -90,6 +91,11 @@ impl Sockets {
             limits, refusals, ..
         } = &*self.subnet;
         Arc::new(Meeting::new(port.addr().clone(), limits.backlog, refusals))
+    }
+
+    /// What becomes of its dials, with those of its subnetwork's other hosts.
+    pub(crate) fn outcomes(&self) -> &Outcomes {
+        &self.subnet.outcomes
     }
 
     /// Looks `dst` up and has the engine connect `port` to it.

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::close::{close, watch_names};
+use crate::dials::Outcomes;
 use crate::down::Down;
 use crate::error::Op;
 use crate::host::Host;
@@ -101,6 +102,7 @@ impl SubNetwork {
             registry: Arc::clone(&registry),
             limits,
             refusals: Arc::default(),
+            outcomes: Outcomes::default(),
             down: Down::default(),
             hold: Mutex::new(Some(hold)),
             ops: Arc::clone(&ops),
