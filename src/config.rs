@@ -44,6 +44,8 @@ pub struct Config {
     pub(crate) proof: Option<Proof>,
     pub(crate) bind: Option<Setting>,
     pub(crate) advertise: Option<Setting>,
+    pub(crate) key_log: bool,
+    pub(crate) qlog: Option<PathBuf>,
     pub(crate) tune: Option<Tune>,
     pub(crate) limits: Limits,
 }
@@ -72,6 +74,8 @@ impl Config {
             proof: None,
             bind: None,
             advertise: None,
+            key_log: false,
+            qlog: None,
             tune: None,
             limits: Limits::default(),
         }
@@ -229,6 +233,20 @@ impl Config {
     /// ([`quic::Limits`](crate::quic::Limits)).
     pub fn limits(mut self, limits: Limits) -> Config {
         self.limits = limits;
+        self
+    }
+
+    /// Whether the keys of all connections are appended to the file that the environment
+    /// variable `SSLKEYLOGFILE` names: see [`QuicConfig::key_log`].
+    pub fn key_log(mut self, on: bool) -> Config {
+        self.key_log = on;
+        self
+    }
+
+    /// The folder that QUIC writes into what it does: see [`QuicConfig::qlog`]. Needs
+    /// virtnet's feature `qlog`, without which [`join`](Config::join) refuses it.
+    pub fn qlog(mut self, dir: impl Into<PathBuf>) -> Config {
+        self.qlog = Some(dir.into());
         self
     }
 

@@ -29,6 +29,8 @@ const REGISTRY_CA: &str = "VIRTNET_REGISTRY_CA";
 const REGISTRY_CERT: &str = "VIRTNET_REGISTRY_CERT";
 const REGISTRY_KEY: &str = "VIRTNET_REGISTRY_KEY";
 const LEASE: &str = "VIRTNET_LEASE";
+const KEYLOG: &str = "VIRTNET_KEYLOG";
+const QLOG: &str = "VIRTNET_QLOG";
 
 /// Joins the network that the environment names: [`Config::from_env`] and
 /// [`Config::join`] in one.
@@ -78,6 +80,8 @@ impl Config {
     /// | `VIRTNET_CA`, `VIRTNET_CERT`, `VIRTNET_KEY` | [`pki_files`](Config::pki_files) |
     /// | `VIRTNET_BIND` | [`bind`](Config::bind) |
     /// | `VIRTNET_ADVERTISE` | [`advertise`](Config::advertise) |
+    /// | `VIRTNET_KEYLOG` | [`key_log`](Config::key_log): `yes` or `no`, by default no |
+    /// | `VIRTNET_QLOG` | [`qlog`](Config::qlog) |
     ///
     /// A variable that is empty counts as not set. There is one proof of
     /// membership: a secret, or a file with one, or all three files of a PKI.
@@ -85,8 +89,8 @@ impl Config {
     /// # Errors
     ///
     /// A [`SettingError`] that names the variable, for one that is not UTF-8, a
-    /// secret that is none, a lease that is no number, and for several proofs, or
-    /// a part of one.
+    /// secret that is none, a lease that is no number, what is neither yes nor no,
+    /// and for several proofs, or a part of one.
     pub fn from_env() -> Result<Config, SettingError> {
         Config::from_vars(env::var_os)
     }
@@ -122,6 +126,8 @@ impl Config {
         config.proof = vars.proof()?;
         config.bind = vars.text(BIND)?;
         config.advertise = vars.text(ADVERTISE)?;
+        config.key_log = vars.yes(KEYLOG)?;
+        config.qlog = vars.get(QLOG).map(PathBuf::from);
         Ok(config)
     }
 }
@@ -152,6 +158,17 @@ impl<F: Fn(&'static str) -> Option<OsString>> Vars<F> {
         match seconds {
             Ok(Ok(time)) => Ok(Some(time)),
             _ => Err(text.refuse("it is no number of seconds, as 15 or 0.5 are")),
+        }
+    }
+
+    fn yes(&self, name: &'static str) -> Result<bool, SettingError> {
+        match self.text(name)? {
+            None => Ok(false),
+            Some(text) => match &*text.value {
+                "yes" => Ok(true),
+                "no" => Ok(false),
+                _ => Err(text.refuse("it is neither yes nor no")),
+            },
         }
     }
 
@@ -212,91 +229,5 @@ impl<F: Fn(&'static str) -> Option<OsString>> Vars<F> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(vars: &[(&str, &str)]) -> Result<Config, SettingError> {
-        Config::from_vars(|name| {
-            let var = vars.iter().find(|(var, _)| *var == name);
-            var.map(|(_, value)| value.into())
-        })
-    }
-
-    #[test]
-    fn nothing_set_is_the_default_network_in_this_process() {
-        for vars in [&[][..], &[(NETWORK, ""), (SECRET, ""), (CA, "")]] {
-            let config = read(vars).unwrap();
-            assert_eq!(config.network.value, DEFAULT_NETWORK);
-            assert_eq!(config.registry.value, crate::DEFAULT_REGISTRY);
-            assert!(config.proof.is_none());
-        }
-    }
-
-    #[test]
-    fn how_the_registry_is_used() {
-        let vars = [
-            (REGISTRY_CA, "a"),
-            (REGISTRY_CERT, "b"),
-            (REGISTRY_KEY, "c"),
-            (LEASE, "0.5"),
-        ];
-        let access = read(&vars).unwrap().access;
-        assert_eq!(access.ca, Some("a".into()));
-        assert_eq!(access.identity, Some(("b".into(), "c".into())));
-        assert_eq!(access.lease, Some(Duration::from_millis(500)));
-
-        for (vars, said) in [
-            (&vars[1..2], "VIRTNET_REGISTRY_KEY: it is not set"),
-            (&vars[2..3], "VIRTNET_REGISTRY_CERT: it is not set"),
-            (
-                &[(LEASE, "soon")],
-                "VIRTNET_LEASE \"soon\": it is no number",
-            ),
-            (&[(LEASE, "-1")], "VIRTNET_LEASE \"-1\": it is no number"),
-            (&[(LEASE, "NaN")], "VIRTNET_LEASE \"NaN\": it is no number"),
-        ] {
-            let err = read(vars).unwrap_err().to_string();
-            assert!(err.starts_with(said), "{err}");
-        }
-    }
-
-    #[test]
-    fn there_is_one_proof_and_the_whole_of_it() {
-        let secret = "ab".repeat(32);
-        assert!(matches!(
-            read(&[(SECRET, &secret)]).unwrap().proof,
-            Some(Proof::Secret(_))
-        ));
-        let file = read(&[(SECRET_FILE, "/x")]).unwrap();
-        assert!(matches!(file.proof, Some(Proof::SecretFile(_))));
-        let file = read(&[(SECRET_INIT_FILE, "/x")]).unwrap();
-        assert!(matches!(file.proof, Some(Proof::SecretInitFile(_))));
-        let files = read(&[(CA, "a"), (CERT, "b"), (KEY, "c")]).unwrap();
-        assert!(matches!(files.proof, Some(Proof::PkiFiles(..))));
-
-        for (vars, said) in [
-            (
-                &[(SECRET, "x"), (SECRET_FILE, "y")][..],
-                "VIRTNET_SECRET: VIRTNET_SECRET_FILE is",
-            ),
-            (
-                &[(SECRET_FILE, "x"), (SECRET_INIT_FILE, "y")],
-                "VIRTNET_SECRET_FILE: VIRTNET_SECRET_INIT_FILE is",
-            ),
-            (
-                &[(SECRET, "x"), (KEY, "y")],
-                "VIRTNET_SECRET: VIRTNET_KEY is",
-            ),
-            (
-                &[(SECRET_FILE, "x"), (CA, "y")],
-                "VIRTNET_SECRET_FILE: VIRTNET_CA is",
-            ),
-            (&[(CA, "x"), (KEY, "y")], "VIRTNET_CERT: it is not set"),
-            (&[(SECRET, "hunter2")], "VIRTNET_SECRET: the secret"),
-        ] {
-            let err = read(vars).unwrap_err().to_string();
-            assert!(err.starts_with(said), "{err}");
-            assert!(!err.contains("hunter2"), "{err}");
-        }
-    }
-}
+#[path = "env_tests.rs"]
+mod tests;

@@ -85,7 +85,12 @@ impl Config {
         };
 
         let (bind, advertise) = self.place(bind, &url).await?;
-        let mut quic = QuicConfig::new(identity).bind_range(bind.first, bind.last);
+        let mut quic = QuicConfig::new(identity)
+            .bind_range(bind.first, bind.last)
+            .key_log(self.key_log);
+        if let Some(dir) = &self.qlog {
+            quic = quic.qlog(dir);
+        }
         if let Some(place) = advertise {
             quic = quic.advertise(place);
         }

@@ -153,7 +153,7 @@
 //! [`SubNetwork::dials`] what became of dials,
 //! [`Host::sockets`] lists what is open, and [`SubNetwork::open`] counts it; the feature
 //! `metrics-0_24` hands all counts to a recorder. For Wireshark there is
-//! [`quic::QuicConfig::key_log`].
+//! [`Config::key_log`], and for what QUIC does [`Config::qlog`], by the feature `qlog`.
 //!
 //! # Bringing your own
 //!
@@ -172,6 +172,7 @@
 //! # Features
 //!
 //! - `metrics-0_24`: the module `figures`, for a recorder of the crate `metrics`.
+//! - `qlog`: QUIC's own account of each connection, in files ([`Config::qlog`]).
 //! - `cli` (default): the command `virtnet`. Without it there is only this
 //!   library, and fewer dependencies.
 //! - `axum-0_8`, `hyper-util-0_1`, `tonic-0_14`: services and clients of those

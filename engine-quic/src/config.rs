@@ -9,6 +9,7 @@ use std::time::Duration;
 use virtnet_core::{Addr, Cause, Failure, Notifier};
 
 use crate::hostdata::Advertised;
+use crate::qlog::Qlog;
 use crate::socket::Bind;
 use crate::tls::Trust;
 use crate::{Identity, Limits, QuicEngine, Stats, Tuning};
@@ -44,6 +45,7 @@ pub struct QuicConfig {
     pub(crate) tuning: Tuning,
     pub(crate) stats: Option<Stats>,
     pub(crate) key_log: bool,
+    pub(crate) qlog: Qlog,
 }
 
 impl QuicConfig {
@@ -64,6 +66,7 @@ impl QuicConfig {
             tuning: Tuning::default(),
             stats: None,
             key_log: false,
+            qlog: Qlog::default(),
         }
     }
 
@@ -224,6 +227,7 @@ impl QuicConfig {
         self.bind.check()?;
         self.tuning.check()?;
         self.limits.check()?;
+        self.qlog.check()?;
         let invalid = |problem: String| Err(Failure::wrap(Cause::Other, problem));
         for (name, value) in [
             ("dial timeout", self.dial_timeout),

@@ -159,7 +159,7 @@ impl Inner {
         until: Instant,
     ) -> Result<Connection, Failure> {
         tracing::debug!(%addr, "connecting");
-        let config = transport::client(self.client.clone(), &self.config, addr);
+        let config = transport::client(self.client.clone(), &self.config, &self.hostname, addr);
         // It outlives the dial, whose span ends with it.
         let span = tracing::debug_span!(parent: None, "quic", host = &*self.hostname, to = %addr);
         let connecting = span

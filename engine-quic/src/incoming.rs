@@ -74,7 +74,7 @@ fn turn_away(incoming: Incoming, turned: Turned, counters: &Counters) {
 /// connection is closed.
 async fn serve(host: Arc<Inner>, incoming: Incoming, gate: Arc<Gate>, handshake: Handshake) {
     let from = incoming.remote_address();
-    let config = transport::server_to(&host.server, &host.config, from);
+    let config = transport::server_to(&host.server, &host.config, &host.hostname, from);
     let connected = async { incoming.accept_with(Arc::new(config))?.await };
     let conn = match timeout(host.config.handshake_timeout, connected).await {
         Ok(Ok(conn)) => conn,

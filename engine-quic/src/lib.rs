@@ -84,6 +84,7 @@ mod leaving;
 mod limits;
 mod path;
 mod pool;
+mod qlog;
 mod reset;
 mod secret;
 mod slots;

@@ -52,14 +52,17 @@ fn transport(config: &QuicConfig, peer: SocketAddr) -> TransportConfig {
     transport
 }
 
-/// For a connection that this side opens to `peer`; only it opens streams on it.
+/// For a connection that `host`, of this side, opens to `peer`; only it opens streams on it.
 pub(crate) fn client(
     tls: Arc<QuicClientConfig>,
     config: &QuicConfig,
+    host: &str,
     peer: SocketAddr,
 ) -> ClientConfig {
+    let mut transport = transport(config, peer);
+    config.qlog.record(&mut transport, (host, "dials", peer));
     let mut client = ClientConfig::new(tls);
-    client.transport_config(Arc::new(transport(config, peer)));
+    client.transport_config(Arc::new(transport));
     client
 }
 
@@ -74,16 +77,20 @@ pub(crate) fn server(tls: Arc<QuicServerConfig>) -> ServerConfig {
     server
 }
 
-/// For a connection that `peer` opens.
+/// For a connection that `peer` opens to `host`.
 pub(crate) fn server_to(
     server: &ServerConfig,
     config: &QuicConfig,
+    host: &str,
     peer: SocketAddr,
 ) -> ServerConfig {
     let mut transport = transport(config, peer);
     transport
         .max_concurrent_bidi_streams(VarInt::from_u32(FIRST_STREAMS))
         .receive_window(receive_window(FIRST_WINDOWS, config.tuning.stream_window));
+    config
+        .qlog
+        .record(&mut transport, (host, "is dialed by", peer));
     let mut server = server.clone();
     server.transport_config(Arc::new(transport));
     server

@@ -1,0 +1,120 @@
+//! qlog: what QUIC does on each connection, in files, by the feature `qlog`.
+//!
+//! Owns the folder and the names of its files. Never decides what is logged: quinn does.
+
+use std::path::PathBuf;
+
+use crate::QuicConfig;
+
+/// Where qlog's files go, if anywhere.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Qlog {
+    dir: Option<PathBuf>,
+}
+
+impl QuicConfig {
+    /// Has QUIC write what it does into `dir`, by the feature `qlog`: which packets were
+    /// sent, received and lost, round-trip times and congestion windows, a file for each
+    /// connection and each of its ends. Default none. The folder is made if need be.
+    ///
+    /// The files are [qlog](https://datatracker.ietf.org/doc/draft-ietf-quic-qlog-main-schema/)
+    /// as JSON text sequences, which qvis shows, and are named like
+    /// `α-dials-127.0.0.1-4433-71-1.sqlog`: the host, its peer, the process, a number. They
+    /// have no payload and no keys in them, and are as long as their connections are: some
+    /// 150 bytes for each packet. They are written as things happen, which takes time from
+    /// the connections.
+    ///
+    /// ```no_run
+    /// use virtnet_engine_quic::{Identity, QuicConfig, Secret};
+    ///
+    /// let config = QuicConfig::new(Identity::secret(Secret::random())).qlog("qlogs");
+    /// ```
+    pub fn qlog(mut self, dir: impl Into<PathBuf>) -> QuicConfig {
+        self.qlog.dir = Some(dir.into());
+        self
+    }
+}
+
+#[cfg(not(feature = "qlog"))]
+mod without {
+    use std::net::SocketAddr;
+
+    use quinn::TransportConfig;
+    use virtnet_core::Failure;
+
+    use super::Qlog;
+
+    impl Qlog {
+        /// Refuses a folder that nothing would be written to.
+        pub(crate) fn check(&self) -> Result<(), Failure> {
+            match &self.dir {
+                None => Ok(()),
+                Some(dir) => Err(Failure::other(format!(
+                    "qlog folder {dir:?}: this program was built without virtnet's feature `qlog`"
+                ))),
+            }
+        }
+
+        pub(crate) fn record(&self, _: &mut TransportConfig, _: (&str, &str, SocketAddr)) {}
+    }
+}
+
+#[cfg(feature = "qlog")]
+mod files {
+    use std::fs::{File, create_dir_all};
+    use std::io::{self, BufWriter};
+    use std::net::SocketAddr;
+    use std::path::Path;
+    use std::process;
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+    use quinn::{QlogConfig, TransportConfig};
+    use virtnet_core::Failure;
+
+    use super::Qlog;
+
+    /// How much of a host's name a file's name has, in characters: a name's 255 bytes
+    /// would leave no room.
+    const SHOWN: usize = 32;
+
+    impl Qlog {
+        /// Makes the folder.
+        pub(crate) fn check(&self) -> Result<(), Failure> {
+            let Some(dir) = &self.dir else { return Ok(()) };
+            create_dir_all(dir).map_err(|err| Failure::other(format!("qlog folder {dir:?}: {err}")))
+        }
+
+        /// Logs the connection that is made with `transport`. One whose file can't be
+        /// made goes without, and that is warned of.
+        pub(crate) fn record(
+            &self,
+            transport: &mut TransportConfig,
+            (host, does, peer): (&str, &str, SocketAddr),
+        ) {
+            let Some(dir) = &self.dir else { return };
+            let file = match new_file(dir, host, does, peer) {
+                Ok(file) => file,
+                Err(err) => {
+                    tracing::warn!(host, %peer, %err, "a connection's qlog can't be written");
+                    return;
+                }
+            };
+            let mut config = QlogConfig::default();
+            config
+                .writer(Box::new(BufWriter::new(file)))
+                .title(Some(format!("{host} {does} {peer}")));
+            transport.qlog_stream(config.into_stream());
+        }
+    }
+
+    fn new_file(dir: &Path, host: &str, does: &str, peer: SocketAddr) -> io::Result<File> {
+        static NUMBER: AtomicU64 = AtomicU64::new(1);
+        let plain = |c: char| if c.is_alphanumeric() { c } else { '-' };
+        let does = does.replace(' ', "-");
+        let host: String = host.chars().map(plain).take(SHOWN).collect();
+        let (ip, port) = (peer.ip().to_string().replace(':', "-"), peer.port());
+        let (process, number) = (process::id(), NUMBER.fetch_add(1, Relaxed));
+        let name = format!("{host}-{does}-{ip}-{port}-{process}-{number}.sqlog");
+        File::create_new(dir.join(name))
+    }
+}
