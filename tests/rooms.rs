@@ -189,6 +189,35 @@ fn files_open_with_what_they_own_and_stay_short() {
     }
 }
 
+/// Errors are what clippy's `missing_errors_doc` sees to.
+#[test]
+fn whatever_can_be_dropped_says_what_then_happens() {
+    let folders = [
+        "src",
+        "core/src",
+        "engine-quic/src",
+        "registry-local/src",
+        "registry-redis/src",
+    ];
+    let files = folders.into_iter().flat_map(sources);
+    // Those of conformance are tests.
+    for (path, text) in files.filter(|(path, _)| !path.to_string_lossy().contains("conformance")) {
+        let mut docs = String::new();
+        for line in text.lines().map(str::trim_start) {
+            match line {
+                line if line.starts_with("///") => docs.push_str(line),
+                line if line.starts_with("#[") => {}
+                line => {
+                    let said =
+                        docs.contains("# Cancel safety") || !line.starts_with("pub async fn");
+                    assert!(said, "{}: no cancel safety: {line}", path.display());
+                    docs.clear();
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn no_package_may_have_unsafe_code() {
     let (mut folders, mut packages) = (vec![root().to_owned()], 0);
