@@ -9,28 +9,24 @@ use virtnet_core::MAX_NAME;
 use crate::entry::Entry;
 use crate::keys::Keys;
 
-/// Numbers that follow from a seed: splitmix64.
+/// Numbers that follow from a seed.
 struct Rng {
     seed: u64,
-    state: u64,
+    numbers: fastrand::Rng,
 }
 
 impl Rng {
     fn new(seed: u64) -> Rng {
-        // Spread, as neighbouring states yield each other's numbers.
-        let state = seed.wrapping_mul(0x2545_f491_4f6c_dd1d);
-        Rng { seed, state }
+        let numbers = fastrand::Rng::with_seed(seed);
+        Rng { seed, numbers }
     }
 
     fn next(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.numbers.u64(..)
     }
 
     fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
+        self.numbers.usize(..end)
     }
 
     fn one_of<T: Copy>(&mut self, of: &[T]) -> T {

@@ -66,7 +66,7 @@ struct State {
     there: Path,
     back: Path,
     fates: Fates,
-    random: u64,
+    random: fastrand::Rng,
 }
 
 /// A relay to one host, for any number of peers. Its tasks end with it.
@@ -90,7 +90,7 @@ impl Relay {
             there: Path::CLEAN,
             back: Path::CLEAN,
             fates: Fates::default(),
-            random: seed,
+            random: fastrand::Rng::with_seed(seed),
         }));
         let mut tasks = JoinSet::new();
         tasks.spawn(run(near, to, Arc::clone(&state)));
@@ -210,34 +210,22 @@ impl State {
     }
 
     fn below(&mut self, bound: u64) -> u64 {
-        next(&mut self.random) % bound
+        self.random.u64(..bound)
     }
-}
-
-/// Marsaglia's xorshift.
-fn next(state: &mut u64) -> u64 {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    *state
 }
 
 /// Another one each time, or that of `FAILURES_SEED`; printed, to have it again.
 pub fn seed() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let given = std::env::var("FAILURES_SEED").ok();
-    let seed = given.map_or(since.as_nanos() as u64 | 1, |seed| seed.parse().unwrap());
+    let seed = given.map_or(since.as_nanos() as u64, |seed| seed.parse().unwrap());
     println!("FAILURES_SEED={seed}");
     seed
 }
 
-/// Bytes of which no two words are the same, others for each seed.
+/// Bytes that repeat nowhere, others for each seed.
 pub fn bytes(seed: u64, count: usize) -> Vec<u8> {
-    let mut state = seed | 1;
-    let words = std::iter::repeat_with(|| next(&mut state).to_le_bytes());
-    words
-        .take(count.div_ceil(8))
-        .flatten()
-        .take(count)
-        .collect()
+    let mut bytes = vec![0; count];
+    fastrand::Rng::with_seed(seed).fill(&mut bytes);
+    bytes
 }
