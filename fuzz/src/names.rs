@@ -4,7 +4,9 @@
 
 use std::str::from_utf8;
 
-use crate::keys::{Keys, check};
+use virtnet_core::check_hostname;
+
+use crate::keys::Keys;
 use crate::limits::{REFUSAL, within};
 
 /// The input is a member of the index; and once more a name of host and network.
@@ -28,7 +30,7 @@ pub fn member(input: &[u8]) {
 }
 
 fn named(name: &str) {
-    let allowed = within(REFUSAL, || check("hostname", name));
+    let allowed = within(REFUSAL, || check_hostname(name));
     let is_control = |c| matches!(c, '\0'..='\x1f' | '\x7f'..='\u{9f}');
     let expected = (1..=255).contains(&name.len()) && !name.contains(is_control);
     assert_eq!(allowed.is_ok(), expected, "{allowed:?}");

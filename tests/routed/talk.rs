@@ -20,17 +20,11 @@ pub(crate) const CUT: Duration = Duration::from_secs(10);
 
 pub(crate) const MIB: usize = 1 << 20;
 
-/// Bytes of which no two words are the same, another row of them for each seed.
+/// Bytes that repeat nowhere, others for each seed.
 pub(crate) fn bytes(seed: u64, count: usize) -> Vec<u8> {
-    let mut state = seed;
-    let words = std::iter::repeat_with(|| {
-        // Marsaglia's xorshift.
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    });
-    words.take(count / 8).flatten().collect()
+    let mut bytes = vec![0; count];
+    fastrand::Rng::with_seed(seed).fill(&mut bytes);
+    bytes
 }
 
 /// A host that waits for one connection at its port 1.
