@@ -105,8 +105,6 @@ async fn a_flood(net: &Net, pki: &Pki, listener: &Listener, stats: &Stats, other
         retried(),
         grown >> 10
     );
-    // Whom a dial does not reach within its bound it does not reach.
-    assert!(slowest < Duration::from_secs(3), "{slowest:?}");
     assert!(grown < 16 << 20, "{grown} bytes");
 }
 

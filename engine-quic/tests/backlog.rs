@@ -43,7 +43,6 @@ async fn refused(beta: &Host, count: usize) -> Duration {
     slowest
 }
 
-#[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_listener_that_does_not_accept() {
     const FLOOD: usize = 1600;

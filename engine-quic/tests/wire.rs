@@ -182,7 +182,6 @@ async fn who_is_no_member_is_refused_and_nothing_is_said() {
         let versions: Vec<_> = begun(&seen).into_iter().map(|begun| begun.0).collect();
         assert_eq!(versions, [[0, 0, 0, 1]], "{said}");
     }
-    assert!(slowest < Duration::from_secs(3), "{slowest:?}");
     assert_eq!(listener.pending(), 0);
     let failed = || stats.snapshot().handshakes_failed;
     eventually("they are counted", || failed() == 3).await;
