@@ -44,8 +44,8 @@ pub struct Config {
     pub(crate) proof: Option<Proof>,
     pub(crate) bind: Option<Setting>,
     pub(crate) advertise: Option<Setting>,
-    pub(crate) key_log: bool,
-    pub(crate) qlog: Option<PathBuf>,
+    pub(crate) key_log: Setting<bool>,
+    pub(crate) qlog: Option<Setting<PathBuf>>,
     pub(crate) tune: Option<Tune>,
     pub(crate) limits: Limits,
 }
@@ -74,7 +74,7 @@ impl Config {
             proof: None,
             bind: None,
             advertise: None,
-            key_log: false,
+            key_log: Setting::new("key_log", false),
             qlog: None,
             tune: None,
             limits: Limits::default(),
@@ -237,16 +237,17 @@ impl Config {
     }
 
     /// Whether the keys of all connections are appended to the file that the environment
-    /// variable `SSLKEYLOGFILE` names: see [`QuicConfig::key_log`].
+    /// variable `SSLKEYLOGFILE` names: see [`QuicConfig::key_log`]. Without that variable
+    /// [`join`](Config::join) refuses it.
     pub fn key_log(mut self, on: bool) -> Config {
-        self.key_log = on;
+        self.key_log = Setting::new("key_log", on);
         self
     }
 
     /// The folder that QUIC writes into what it does: see [`QuicConfig::qlog`]. Needs
     /// virtnet's feature `qlog`, without which [`join`](Config::join) refuses it.
     pub fn qlog(mut self, dir: impl Into<PathBuf>) -> Config {
-        self.qlog = Some(dir.into());
+        self.qlog = Some(Setting::new("qlog", dir.into()));
         self
     }
 

@@ -126,8 +126,8 @@ impl Config {
         config.proof = vars.proof()?;
         config.bind = vars.text(BIND)?;
         config.advertise = vars.text(ADVERTISE)?;
-        config.key_log = vars.yes(KEYLOG)?;
-        config.qlog = vars.get(QLOG).map(PathBuf::from);
+        config.key_log = Setting::new(KEYLOG, vars.yes(KEYLOG)?);
+        config.qlog = vars.get(QLOG).map(|dir| Setting::new(QLOG, dir.into()));
         Ok(config)
     }
 }

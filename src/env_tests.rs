@@ -52,9 +52,10 @@ fn how_the_registry_is_used() {
 #[test]
 fn what_is_logged() {
     let config = read(&[(KEYLOG, "yes"), (QLOG, "/x")]).unwrap();
-    assert_eq!((config.key_log, config.qlog), (true, Some("/x".into())));
+    assert!(config.key_log.value);
+    assert_eq!(config.qlog.unwrap().value, PathBuf::from("/x"));
     let config = read(&[(KEYLOG, "no")]).unwrap();
-    assert_eq!((config.key_log, config.qlog), (false, None));
+    assert!(!config.key_log.value && config.qlog.is_none());
     let err = read(&[(KEYLOG, "keys.log")]).unwrap_err().to_string();
     assert_eq!(err, "VIRTNET_KEYLOG \"keys.log\": it is neither yes nor no");
 }

@@ -69,6 +69,7 @@ impl Config {
         let url = RegistryUrl::parse(&self.registry)?;
         // All that is known without the registry comes first: a server that is
         // slow to fail must not hide a missing secret.
+        self.check_logs()?;
         let given = self.identity()?;
         if given.is_none() && !url.has_secret() {
             return Err(self.no_secret().into());
@@ -87,9 +88,9 @@ impl Config {
         let (bind, advertise) = self.place(bind, &url).await?;
         let mut quic = QuicConfig::new(identity)
             .bind_range(bind.first, bind.last)
-            .key_log(self.key_log);
+            .key_log(self.key_log.value);
         if let Some(dir) = &self.qlog {
-            quic = quic.qlog(dir);
+            quic = quic.qlog(&dir.value);
         }
         if let Some(place) = advertise {
             quic = quic.advertise(place);
@@ -126,6 +127,22 @@ impl Config {
                 Some(identity.map_err(|err| SettingError::new(name, None, err))?)
             }
         })
+    }
+
+    /// Refuses logs that would not be written.
+    fn check_logs(&self) -> Result<(), SettingError> {
+        if self.key_log.value && std::env::var_os("SSLKEYLOGFILE").is_none() {
+            let what = "the environment's SSLKEYLOGFILE is to name the file, and is not set";
+            return Err(SettingError::new(self.key_log.name, None, what));
+        }
+        match &self.qlog {
+            Some(dir) if !cfg!(feature = "qlog") => {
+                let what = "this program was built without virtnet's feature `qlog`";
+                let shown = dir.value.to_string_lossy();
+                Err(SettingError::new(dir.name, Some(&shown), what))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn no_secret(&self) -> SettingError {

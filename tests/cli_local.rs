@@ -240,3 +240,39 @@ fn without_a_runtime_directory_it_is_a_folder_of_the_user_among_temporary_ones()
     assert!(user.parse::<u32>().is_ok(), "{name}");
     assert_eq!(mode(&folder), 0o700);
 }
+
+#[test]
+fn logs_for_debugging_are_written_where_variables_say() {
+    let runtime = runtime();
+    let runtime = runtime.path();
+    let (keys, logs) = (runtime.join("keys"), runtime.join("logs"));
+    let _listener = listening(runtime, "β:1");
+    let ping = |vars: &[(&str, &Path)]| {
+        let mut ping = on(runtime, &["ping", "-c", "1", "β"]);
+        ping.env_remove("SSLKEYLOGFILE").envs(vars.iter().copied());
+        run(&mut ping)
+    };
+    let yes = Path::new("yes");
+    assert_eq!(
+        ping(&[("VIRTNET_KEYLOG", yes)]).failure(),
+        "VIRTNET_KEYLOG: the environment's SSLKEYLOGFILE is to name the file, and is not set"
+    );
+    ping(&[("SSLKEYLOGFILE", &keys)]).success();
+    assert!(!keys.exists(), "it was not asked for");
+    ping(&[("VIRTNET_KEYLOG", yes), ("SSLKEYLOGFILE", &keys)]).success();
+    let logged = fs::read_to_string(keys).unwrap();
+    assert!(logged.contains("CLIENT_TRAFFIC_SECRET_0"), "{logged}");
+
+    let ended = ping(&[("VIRTNET_QLOG", &logs)]);
+    if cfg!(feature = "qlog") {
+        ended.success();
+        assert!(fs::metadata(only(&logs)).unwrap().len() > 0);
+    } else {
+        let said = ended.failure();
+        assert!(
+            said.starts_with(&format!("VIRTNET_QLOG {logs:?}: ")),
+            "{said}"
+        );
+        assert!(said.contains("without virtnet's feature `qlog`"), "{said}");
+    }
+}

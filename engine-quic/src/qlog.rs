@@ -21,8 +21,9 @@ impl QuicConfig {
     /// as JSON text sequences, which qvis shows, and are named like
     /// `α-dials-127.0.0.1-4433-71-1.sqlog`: the host, its peer, the process, a number. They
     /// have no payload and no keys in them, and are as long as their connections are: some
-    /// 150 bytes for each packet. They are written as things happen, which takes time from
-    /// the connections.
+    /// 150 bytes for each packet. They are written line by line as things happen, which takes
+    /// time from the connections. A handshake that fails leaves its file, too, so whoever
+    /// reaches the host's port can make some: it is for debugging, not for exposed hosts.
     ///
     /// ```no_run
     /// use virtnet_engine_quic::{Identity, QuicConfig, Secret};
@@ -62,7 +63,7 @@ mod without {
 #[cfg(feature = "qlog")]
 mod files {
     use std::fs::{File, create_dir_all};
-    use std::io::{self, BufWriter};
+    use std::io::{self, ErrorKind, LineWriter};
     use std::net::SocketAddr;
     use std::path::Path;
     use std::process;
@@ -95,13 +96,13 @@ mod files {
             let file = match new_file(dir, host, does, peer) {
                 Ok(file) => file,
                 Err(err) => {
-                    tracing::warn!(host, %peer, %err, "a connection's qlog can't be written");
+                    tracing::warn!(host, %peer, ?dir, %err, "a connection's qlog can't be written");
                     return;
                 }
             };
             let mut config = QlogConfig::default();
             config
-                .writer(Box::new(BufWriter::new(file)))
+                .writer(Box::new(LineWriter::new(file)))
                 .title(Some(format!("{host} {does} {peer}")));
             transport.qlog_stream(config.into_stream());
         }
@@ -113,8 +114,14 @@ mod files {
         let does = does.replace(' ', "-");
         let host: String = host.chars().map(plain).take(SHOWN).collect();
         let (ip, port) = (peer.ip().to_string().replace(':', "-"), peer.port());
-        let (process, number) = (process::id(), NUMBER.fetch_add(1, Relaxed));
-        let name = format!("{host}-{does}-{ip}-{port}-{process}-{number}.sqlog");
-        File::create_new(dir.join(name))
+        loop {
+            let (process, number) = (process::id(), NUMBER.fetch_add(1, Relaxed));
+            let name = format!("{host}-{does}-{ip}-{port}-{process}-{number}.sqlog");
+            match File::create_new(dir.join(name)) {
+                // Of another container's process, whose number is the same.
+                Err(err) if err.kind() == ErrorKind::AlreadyExists => {}
+                made => return made,
+            }
+        }
     }
 }

@@ -4,7 +4,9 @@
 
 mod common;
 
-use common::{Net, connect};
+use common::Net;
+#[cfg(feature = "qlog")]
+use common::connect;
 
 #[cfg(feature = "qlog")]
 #[tokio::test]
