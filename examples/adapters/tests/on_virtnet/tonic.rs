@@ -9,7 +9,7 @@ use adapters::chat::{Line, Shouter};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint, Server};
-use tonic::{Code, Request, Status};
+use tonic::{Code, Request, Status, Streaming};
 use virtnet::adapt::Connector;
 use virtnet::{Addr, Cause, Host, OpError};
 
@@ -29,6 +29,17 @@ fn line(text: &str) -> Line {
     Line::from(text.to_owned())
 }
 
+/// A stream each way, of which the first answer came before more was said.
+async fn talk(client: &mut ChatClient<Channel>) -> (mpsc::Sender<Line>, Streaming<Line>) {
+    let (say, said) = mpsc::channel(1);
+    say.send(line("first")).await.unwrap();
+    let answers = within(client.talk(ReceiverStream::new(said))).await;
+    let mut answers = answers.unwrap().into_inner();
+    let first = within(answers.message()).await.unwrap();
+    assert_eq!(first, Some(line("FIRST")));
+    (say, answers)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_and_streams_both_ways() {
     let net = Two::join("tonic").await;
@@ -40,17 +51,7 @@ async fn calls_and_streams_both_ways() {
     let answer = within(client.shout(line("hello"))).await.unwrap();
     assert_eq!(answer.into_inner(), line("HELLO"));
 
-    // Each answer is there before the next line is said.
-    let (say, said) = mpsc::channel(1);
-    say.send(line("first")).await.unwrap();
-    let answers = within(client.talk(ReceiverStream::new(said)))
-        .await
-        .unwrap();
-    let mut answers = answers.into_inner();
-    assert_eq!(
-        within(answers.message()).await.unwrap(),
-        Some(line("FIRST"))
-    );
+    let (say, mut answers) = talk(&mut client).await;
     for number in 0..100 {
         say.send(line(&format!("line {number}"))).await.unwrap();
         let answer = within(answers.message()).await.unwrap();
@@ -107,16 +108,7 @@ async fn a_graceful_shutdown_ends_the_streams_first() {
     let serving = tokio::spawn(serving);
 
     let mut client = connect(&net.beta).await;
-    let (say, said) = mpsc::channel(1);
-    say.send(line("first")).await.unwrap();
-    let answers = within(client.talk(ReceiverStream::new(said)))
-        .await
-        .unwrap();
-    let mut answers = answers.into_inner();
-    assert_eq!(
-        within(answers.message()).await.unwrap(),
-        Some(line("FIRST"))
-    );
+    let (say, mut answers) = talk(&mut client).await;
     drop(stop);
     until_free(&net.alpha, 50051..=50051).await;
     say.send(line("last")).await.unwrap();
