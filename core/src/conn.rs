@@ -5,6 +5,7 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
@@ -14,7 +15,7 @@ use crate::error::Op;
 use crate::half::{Half, Taken};
 use crate::socket::{Port, Socket};
 use crate::split::{self, OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
-use crate::{Addr, ByteStream, Cause, Failure, OpError};
+use crate::{Abort, Addr, ByteStream, Cause, Failure, OpError};
 
 /// A connection between two hosts: an ordered byte stream both ways.
 ///
@@ -46,20 +47,30 @@ pub struct Conn {
 }
 
 impl Conn {
-    /// Makes `port` one end of a connection, unless its host is down.
+    /// Makes `port` one end of a connection, unless its host is down. Until it is
+    /// [`handed`](Conn::handed) to a caller, nobody has it: going down cuts it.
     pub(crate) fn open(port: Arc<Port>, peer: Addr, stream: ByteStream) -> Result<Conn, Failure> {
         let hold = port.host().hold()?;
+        let stream = stream.into_parts();
         let shared = Arc::new(Shared {
             local: port.addr().clone(),
             peer: peer.clone(),
             why: OnceLock::new(),
             reader: Half::new(stream.reader, hold.clone()),
             writer: Half::new(stream.writer, hold),
+            abort: stream.abort,
+            handed: AtomicBool::new(false),
             port,
         });
         let socket = Socket::Connected(peer, Arc::downgrade(&shared));
         shared.port.become_socket(socket)?;
         Ok(Conn { shared })
+    }
+
+    /// The caller gets it in this very poll: from here on it ends as the caller ends it.
+    pub(crate) fn handed(self) -> Conn {
+        self.shared.handed.store(true, Ordering::Relaxed);
+        self
     }
 
     /// The address of the own end.
@@ -98,6 +109,37 @@ impl Conn {
     /// the engine's bound, and waited for when the subnetwork closes.
     pub fn close(&self) {
         self.shared.go_down(Cause::SocketDown.into());
+    }
+
+    /// Cuts it, as a TCP connection that is closed with a linger time of 0: what was
+    /// not sent is thrown away, and the peer's reads and writes report
+    /// [`Cause::ConnectionCut`], never a clean end. For what must not look as if it were
+    /// whole, like a copy that was broken off.
+    ///
+    /// The port is free at once; blocked and later reads and writes here report
+    /// [`Cause::SocketDown`]. What the peer has received and not read may be lost, too.
+    /// Where [`shutdown`](tokio::io::AsyncWriteExt::shutdown) was called before and all
+    /// is delivered, the peer may have read a clean end already. After a
+    /// [`close`](Conn::close) it has no effect.
+    ///
+    /// ```
+    /// # use virtnet_core::pipe::PipeNetwork;
+    /// # use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let subnet = PipeNetwork::new("pipet")?.subnetwork();
+    /// # let host = subnet.new_host("α").await?;
+    /// # let listener = host.listen("α:1")?;
+    /// # let (dialed, accepted) = tokio::try_join!(host.dial("α:1"), listener.accept())?;
+    /// # let (mut dialed, (mut accepted, _)) = (dialed, accepted);
+    /// dialed.write_all(b"half of the da").await?;
+    /// dialed.abort();
+    ///
+    /// let err = accepted.read_to_end(&mut Vec::new()).await.unwrap_err();
+    /// assert_eq!(err.kind(), std::io::ErrorKind::ConnectionReset);
+    /// # Ok(()) }
+    /// ```
+    pub fn abort(&self) {
+        self.shared.abort();
     }
 }
 
@@ -158,6 +200,9 @@ pub(crate) struct Shared {
     why: OnceLock<Failure>,
     reader: Half<Reader>,
     writer: Half<Writer>,
+    abort: Option<Arc<dyn Abort>>,
+    /// A caller has it.
+    handed: AtomicBool,
     port: Arc<Port>,
 }
 
@@ -182,8 +227,11 @@ impl Shared {
     }
 
     /// Takes the streams away: when what this returns is dropped, the peer sees
-    /// the end.
+    /// the end, or a cut where no caller ever got the connection.
     pub(crate) fn let_go(&self) -> (Taken<Reader>, Taken<Writer>) {
+        if !self.handed.load(Ordering::Relaxed) {
+            self.cut();
+        }
         (self.reader.take_away(), self.writer.take_away())
     }
 
@@ -191,6 +239,21 @@ impl Shared {
     pub(crate) fn go_down(&self, why: Failure) {
         if self.mark(why) {
             drop(self.let_go());
+        }
+    }
+
+    /// Goes down by the hand of its owner, and has the peer see a cut.
+    pub(crate) fn abort(&self) {
+        if self.mark(Cause::SocketDown.into()) {
+            self.cut();
+            drop(self.let_go());
+        }
+    }
+
+    /// Whatever of the streams is dropped from here on is cut.
+    fn cut(&self) {
+        if let Some(abort) = &self.abort {
+            abort.abort();
         }
     }
 

@@ -1,7 +1,10 @@
 //! The engine's contract: what carries connections between hosts.
 //!
-//! Owns the trait, and [`ByteStream`], what an engine hands in and out. Never
-//! knows of ports being free or taken: the subnetwork above decides that.
+//! Owns the trait, and [`ByteStream`], what an engine hands in and out, with the
+//! means to cut it. Never knows of ports being free or taken: the subnetwork above
+//! decides that.
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -65,6 +68,20 @@ pub trait Engine: Send + Sync + 'static {
     async fn close(&self) -> Result<(), Failure>;
 }
 
+/// Cuts a connection that would end cleanly if its halves were just dropped.
+pub trait Abort: Send + Sync + 'static {
+    /// From here on dropping the halves of the connection *cuts* it: what was not
+    /// sent is thrown away, and the peer's reads and writes report
+    /// [`ConnectionReset`](std::io::ErrorKind::ConnectionReset), never end-of-file.
+    ///
+    /// A writer that was dropped before, and has not delivered all yet, is cut, too.
+    /// One that was shut down or dropped, and has delivered its end, has ended cleanly.
+    ///
+    /// It is called at any time, on any thread, also more than once, and never blocks.
+    /// The halves that are left are dropped right after it.
+    fn abort(&self);
+}
+
 /// The two directions of a connection, as an engine carries them.
 ///
 /// What the core relies on:
@@ -76,24 +93,69 @@ pub trait Engine: Send + Sync + 'static {
 /// - *writer*: takes bytes with backpressure. `poll_shutdown` ends the stream;
 ///   dropping the writer does the same, and what was written before is
 ///   delivered in the background. Neither blocks.
-/// - Both are dropped on any thread, also outside of the runtime, and wake by
+/// - *abort*: an [`Abort`], after which dropping them cuts the connection.
+/// - Halves are dropped on any thread, also outside of the runtime, and wake by
 ///   scheduling: a waker must not be run to its end within a poll.
 /// - Error kinds: `BrokenPipe` where the peer does not read any more,
 ///   `TimedOut` or `ConnectionReset` for a cut.
-pub struct ByteStream {
+///
+/// Nobody has it as long as it is no connection: dropping it cuts it, where it has an
+/// abort. So a connection that was taken and never handed to anybody ends in an error
+/// at the peer, whose data was not read.
+pub struct ByteStream(Option<Parts>);
+
+/// What a stream is made of.
+pub(crate) struct Parts {
     pub(crate) reader: Box<dyn AsyncRead + Send + Unpin>,
     pub(crate) writer: Box<dyn AsyncWrite + Send + Unpin>,
+    pub(crate) abort: Option<Arc<dyn Abort>>,
 }
 
 impl ByteStream {
-    /// Joins the two directions of a connection.
+    /// Joins the two directions of a connection that `abort` cuts.
+    pub fn with_abort(
+        reader: impl AsyncRead + Send + Unpin + 'static,
+        writer: impl AsyncWrite + Send + Unpin + 'static,
+        abort: Arc<dyn Abort>,
+    ) -> ByteStream {
+        ByteStream(Some(Parts {
+            reader: Box::new(reader),
+            writer: Box::new(writer),
+            abort: Some(abort),
+        }))
+    }
+
+    /// Joins two directions that can end, and can't be cut from this side.
+    ///
+    /// It is for tests, and for a stand-in of an engine. Over an engine that makes its
+    /// connections of it, who aborts one, or has never handed it out, looks to its peer
+    /// like who closed it: that is against the contract, and the conformance suite says so.
     pub fn new(
         reader: impl AsyncRead + Send + Unpin + 'static,
         writer: impl AsyncWrite + Send + Unpin + 'static,
     ) -> ByteStream {
-        ByteStream {
+        ByteStream(Some(Parts {
             reader: Box::new(reader),
             writer: Box::new(writer),
+            abort: None,
+        }))
+    }
+
+    /// What it is made of, for the connection that somebody has.
+    pub(crate) fn into_parts(mut self) -> Parts {
+        self.0.take().expect("only this and the drop take it")
+    }
+}
+
+impl Drop for ByteStream {
+    fn drop(&mut self) {
+        if let Some(abort) = self
+            .0
+            .take()
+            .as_ref()
+            .and_then(|parts| parts.abort.as_ref())
+        {
+            abort.abort();
         }
     }
 }

@@ -87,7 +87,7 @@ pub use addr::Addr;
 pub use cause::{Cause, Failure};
 pub use conn::Conn;
 pub use dials::Dials;
-pub use engine::{ByteStream, Engine};
+pub use engine::{Abort, ByteStream, Engine};
 pub use error::{Op, OpError, RegistryError};
 pub use host::Host;
 pub use incoming::Incoming;

@@ -90,7 +90,7 @@ impl Listener {
             match arrival.await {
                 Ok(conn) => {
                     let peer = conn.peer_addr().clone();
-                    return Ok((conn, peer));
+                    return Ok((conn.handed(), peer));
                 }
                 // The dial was given up, unless there is another reason.
                 Err(_) => seat.failure()?,

@@ -116,7 +116,8 @@ impl Sockets {
             why = self.down.wait() => return Err(why.clone()),
             dialed = dialed => dialed?,
         };
-        Conn::open(Arc::new(port), peer, stream)
+        // The dial is over, and who dialed has it.
+        Conn::open(Arc::new(port), peer, stream).map(Conn::handed)
     }
 
     /// Takes the host down with all that is open on it.
