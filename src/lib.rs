@@ -196,7 +196,7 @@ pub use look::HostInfo;
 pub use setting::SettingError;
 
 pub use virtnet_core::{
-    Accept, Addr, AddrError, BACKLOG, ByteStream, Cause, Conn, Dials, Engine, Failure, Host,
+    Abort, Accept, Addr, AddrError, BACKLOG, ByteStream, Cause, Conn, Dials, Engine, Failure, Host,
     Incoming, Limits, Listener, MAX_NAME, Notifier, Op, OpError, Open, OwnedReadHalf,
     OwnedWriteHalf, ReadHalf, Refused, Registry, RegistryError, ReuniteError, SocketInfo,
     SocketState, SubNetwork, ToAddr, WriteHalf,

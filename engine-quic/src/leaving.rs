@@ -81,12 +81,29 @@ impl Leaving {
         }
     }
 
+    /// Cuts the stream of that fate, which is aborted, if it is here.
+    pub(crate) fn abort(&self, fate: &Fate) {
+        let mut streams = self.lock();
+        let Some(streams) = &mut *streams else {
+            return;
+        };
+        let is_it = |leaver: &Leaver| std::ptr::eq(&*leaver.fate, fate);
+        let found = streams.iter().position(is_it);
+        if let Some(mut leaver) = found.and_then(|at| streams.remove(at)) {
+            self.is_gone(&mut leaver);
+        }
+    }
+
     /// Puts it among the others; gives it back once the host closes.
-    fn keep_open(&self, leaver: Leaver) -> Option<Leaver> {
+    fn keep_open(&self, mut leaver: Leaver) -> Option<Leaver> {
         let mut streams = self.lock();
         let Some(streams) = &mut *streams else {
             return Some(leaver);
         };
+        // An abort looks for it under this lock.
+        if leaver.fate.is_aborted() && self.is_gone(&mut leaver) {
+            return None;
+        }
         let first = streams.is_empty();
         self.look(streams, AT_ONCE);
         streams.push_back(leaver);

@@ -5,8 +5,8 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 
 use quinn::{Connection, ConnectionError, ReadError, RecvStream, SendStream, VarInt, WriteError};
@@ -63,7 +63,11 @@ impl Unsettled {
     fn into_halves(mut self, held: Held, host: &Inner) -> (Reader, Writer) {
         let (recv, send) = self.halves.take().expect("only settling takes them");
         let held = Arc::new(held);
-        let fate = Arc::new(Fate::default());
+        let fate = Arc::new(Fate {
+            told: AtomicBool::new(false),
+            aborted: AtomicBool::new(false),
+            leaving: Arc::downgrade(&host.leaving),
+        });
         let reader = Reader {
             recv,
             ended: None,
@@ -111,12 +115,13 @@ impl Held {
 }
 
 /// What the halves of a connection, and what is left of them, know of each other.
-#[derive(Default)]
 pub(crate) struct Fate {
     /// Either half has reported an error: the loss of the peer is no news.
     told: AtomicBool,
     /// Dropping a half cuts it.
     aborted: AtomicBool,
+    /// Where the writer is once it was dropped.
+    leaving: Weak<Leaving>,
 }
 
 impl Fate {
@@ -132,6 +137,9 @@ impl Fate {
 impl Abort for Fate {
     fn abort(&self) {
         self.aborted.store(true, Ordering::Release);
+        if let Some(leaving) = self.leaving.upgrade() {
+            leaving.abort(self);
+        }
     }
 }
 
