@@ -4,6 +4,7 @@
 //! one line on stderr, 2 for bad usage, 128 and the signal's number for a
 //! signal. Each subcommand has a file of its own.
 
+mod copy;
 mod demo;
 mod echo;
 mod end;
