@@ -159,7 +159,7 @@ impl Config {
     /// Has people told what does no harm yet: a registry that may drop names, or
     /// that has an entry which cannot be read. Each is one sentence.
     ///
-    /// What a registry finds on joining is also logged with `tracing`, by itself.
+    /// All of them are also logged with `tracing`.
     pub fn on_warning(mut self, tell: impl Fn(&str) + Send + Sync + 'static) -> Config {
         self.access.warned = Some(Arc::new(tell));
         self

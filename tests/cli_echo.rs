@@ -60,6 +60,21 @@ fn everything_comes_back_and_ports_are_free_at_the_end() {
 }
 
 #[test]
+fn what_an_ended_echo_has_not_sent_back_is_cut() {
+    let server = RedisServer::start();
+    let url = server.url();
+    let mut echo = echo(&url, &[]);
+    echo.expect_stdout("listening β:1\n");
+    let mut dialed = start(&mut member(&url, &["dial", "--from", "α", "β:1"]));
+    dialed.write("a part");
+    dialed.expect_stdout("a part");
+    echo.signal("TERM");
+    let reason = dialed.end().failure();
+    assert!(reason.contains("connection cut"), "{reason}");
+    assert_eq!(echo.end().code, Some(128 + 15));
+}
+
+#[test]
 fn a_killed_host_comes_back_when_its_name_is_free() {
     let server = RedisServer::start();
     let url = server.url();

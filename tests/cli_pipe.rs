@@ -148,16 +148,75 @@ fn a_killed_peer_is_an_error_and_what_came_before_is_shown() {
 #[test]
 fn a_signal_ends_either_side_and_frees_its_name() {
     let server = RedisServer::start();
-    for (signal, code) in [("TERM", 143), ("INT", 130)] {
-        let (mut listener, dialer) = connected(&server);
-        dialer.signal(signal);
-        assert_eq!(dialer.end().code, Some(code));
-        assert_eq!(server.keys(), ["virtnet:{virtnet}:β"]);
-        listener.close_stdin();
-        listener.signal(signal);
-        assert!(listener.end().code.is_some());
-        assert_eq!(server.keys(), [""; 0]);
+    for (signal, code) in [("TERM", 143), ("INT", 130), ("HUP", 129)] {
+        for end_dialer in [true, false] {
+            let (listener, dialer) = connected(&server);
+            let (victim, survivor) = match end_dialer {
+                true => (dialer, listener),
+                false => (listener, dialer),
+            };
+            victim.signal(signal);
+            assert_eq!(victim.end().code, Some(code));
+            survivor.end().failure();
+            assert_eq!(server.keys(), [""; 0]);
+        }
     }
+}
+
+/// The peer must not take for whole what is a part.
+#[test]
+fn a_copy_that_a_signal_ends_is_cut_at_the_peer() {
+    let server = RedisServer::start();
+    for end_dialer in [true, false] {
+        let (listener, dialer) = connected(&server);
+        let (mut victim, mut survivor) = match end_dialer {
+            true => (dialer, listener),
+            false => (listener, dialer),
+        };
+        victim.write("the first half");
+        survivor.expect_stdout("the first half");
+        // Its peer is still sending, too.
+        victim.signal("TERM");
+        let reason = survivor.end().failure();
+        assert!(reason.contains("connection cut"), "{reason}");
+        assert_eq!(victim.end().code, Some(143));
+    }
+}
+
+#[test]
+fn a_stdin_that_cannot_be_read_cuts_the_copy_at_the_peer() {
+    let server = RedisServer::start();
+    let mut listener = listening(&server);
+    listener.close_stdin();
+    // A folder can be opened, and not be read.
+    let mut dial = member(&server.url(), &["dial", "--from", "α", "β:1"]);
+    dial.stdin(std::fs::File::open("/").unwrap());
+    let dialed = dial.output().unwrap();
+    let stderr = String::from_utf8(dialed.stderr).unwrap();
+    assert_eq!(dialed.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("virtnet: cannot read stdin: "), "{stderr}");
+    let reason = listener.end().failure();
+    assert!(reason.contains("connection cut"), "{reason}");
+}
+
+/// As a terminal that is closed does, but not to what `nohup` started.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_hang_up_that_is_to_be_ignored_is() {
+    let server = RedisServer::start();
+    let virtnet = env!("CARGO_BIN_EXE_virtnet");
+    let mut nohup = std::process::Command::new("sh");
+    nohup.args(["-c", &format!("trap '' HUP; exec {virtnet} listen β:1")]);
+    nohup.env("VIRTNET_REGISTRY", server.url());
+    let mut listener = start(nohup.env("VIRTNET_SECRET", support::SECRET));
+    listener.wait_for("listening β:1");
+    listener.signal("HUP");
+    let mut dialer = start(&mut member(&server.url(), &["dial", "--from", "α", "β:1"]));
+    dialer.write("still here");
+    dialer.close_stdin();
+    listener.close_stdin();
+    assert_eq!(listener.end().success(), "still here");
+    assert_eq!(dialer.end().success(), "");
 }
 
 #[test]
@@ -172,7 +231,7 @@ fn a_stdout_that_nobody_reads_is_an_error() {
         .unwrap();
     let broken = child.stdin.take().unwrap();
     child.wait().unwrap();
-    let dialer = dial
+    let mut dialer = dial
         .stdin(Stdio::piped())
         .stdout(broken)
         .stderr(Stdio::piped())
@@ -181,7 +240,10 @@ fn a_stdout_that_nobody_reads_is_an_error() {
     listener.wait_for("connected α:1->β:2");
     listener.write("nobody reads this");
     listener.close_stdin();
+    // Its own input goes on.
+    let input = dialer.stdin.take();
     let dialer = dialer.wait_with_output().unwrap();
+    drop(input);
     assert_eq!(dialer.status.code(), Some(1));
     let stderr = String::from_utf8(dialer.stderr).unwrap();
     assert!(
@@ -189,7 +251,7 @@ fn a_stdout_that_nobody_reads_is_an_error() {
         "{stderr}"
     );
     assert_eq!(stderr.lines().count(), 2, "{stderr}");
-    // What it wrote may have arrived before the news that nobody reads it.
-    assert!(listener.end().code.is_some());
+    let reason = listener.end().failure();
+    assert!(reason.contains("connection cut"), "{reason}");
     assert_eq!(server.keys(), [""; 0]);
 }

@@ -116,7 +116,7 @@ impl Endpoint {
         tasks.closing().cancel();
         leaving.close();
         let bound = self.0.config.drain_timeout;
-        let _ = timeout(bound, tasks.delivered()).await;
+        let late = timeout(bound, tasks.delivered()).await.is_err();
         let cut = tasks.undelivered();
         // An end alone is worth less time: a peer that is gone needs none.
         let _ = timeout(FAREWELL, tasks.ended()).await;
@@ -132,23 +132,23 @@ impl Endpoint {
         tasks.end().await;
         match cut {
             0 => Ok(()),
-            cut => Err(undelivered(&self.0.hostname, cut, bound)),
+            cut => Err(undelivered(&self.0.hostname, cut, late.then_some(bound))),
         }
     }
 }
 
-fn undelivered(hostname: &str, cut: usize, bound: Duration) -> Failure {
+/// `bound` is what was waited for; none where the peers were lost before.
+fn undelivered(hostname: &str, cut: usize, bound: Option<Duration>) -> Failure {
     let connections = match cut {
         1 => "1 connection".to_owned(),
         more => format!("{more} connections"),
     };
-    Failure::wrap(
-        Cause::ConnectionCut,
-        format!(
-            "host {hostname:?} cut {connections}: \
-             what was written could not be delivered within {bound:?}"
-        ),
-    )
+    let why = match bound {
+        Some(bound) => format!("what was written could not be delivered within {bound:?}"),
+        None => "the peer was lost before all that was written was delivered".to_owned(),
+    };
+    let text = format!("host {hostname:?} cut {connections}: {why}");
+    Failure::wrap(Cause::ConnectionCut, text)
 }
 
 impl Drop for Endpoint {

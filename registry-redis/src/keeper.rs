@@ -3,12 +3,14 @@
 //! Owns when leases are renewed, and when abandoned names are freed. Never ends
 //! by itself: the registry that started it ends it.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
 use virtnet_core::Failure;
 
+use crate::clock::Moment;
 use crate::inner::Inner;
 
 /// The pause before trying again what failed; it doubles from the first to the
@@ -46,18 +48,31 @@ async fn renew(inner: &Inner) {
     }
 }
 
-/// Goes on trying to renew until it succeeds.
+/// Goes on trying to renew until it succeeds. Tells what changes, once each: the
+/// registry is down, the hosts stop accepting, all is well again.
 async fn outage(inner: &Inner, failure: &Failure) {
     let network = inner.keys.network();
-    tracing::warn!(network, %failure, "the leases of the hosts' names cannot be renewed");
+    let beneath = failure.source().map(|source| format!(": {source}"));
+    let beneath = beneath.unwrap_or_default();
+    tracing::warn!(network, "names can't be renewed: {failure}{beneath}");
     let begin = Instant::now();
-    let mut pause = FIRST_PAUSE;
+    let (mut pause, mut overdue) = (FIRST_PAUSE, false);
     loop {
+        if !overdue && inner.names.has_overdue(Moment::now()) {
+            overdue = true;
+            tracing::warn!(
+                network,
+                "hosts stop accepting until their names are renewed"
+            );
+        }
         sleep(pause).await;
         pause = LONGEST_PAUSE.min(pause * 2);
         if inner.renew().await.is_ok() {
             let after = begin.elapsed();
-            tracing::info!(network, ?after, "the leases are renewed again");
+            match overdue {
+                false => tracing::info!(network, ?after, "the registry is back"),
+                true => tracing::info!(network, ?after, "the registry is back: hosts accept again"),
+            }
             return;
         }
     }

@@ -100,6 +100,16 @@ impl Names {
         until.is_some_and(|until| now < until)
     }
 
+    /// Whether there is a name whose moment has passed at `now`.
+    pub(crate) fn has_overdue(&self, now: Moment) -> bool {
+        let table = self.table();
+        let mut held = table
+            .claimed
+            .values()
+            .filter_map(|claimed| claimed.held.as_ref());
+        held.any(|held| now >= held.until)
+    }
+
     /// Waits until somebody looks for a name whose moment has passed, or did so
     /// since the last wait.
     pub(crate) async fn overdue(&self) {

@@ -26,7 +26,7 @@ const LOAD: usize = 1 << 20;
 pub(crate) async fn demo(options: Options, json: bool, signals: &mut Signals) -> Result<(), End> {
     let config = config(&options)?;
     let configs = vec![config.clone(), config];
-    with_subnetworks(configs, signals, async |subnets| {
+    with_subnetworks(configs, signals, async |subnets, _| {
         match timeout(BOUND, story(&subnets[0], &subnets[1], Stage::new(json))).await {
             Ok(told) => told,
             Err(_) => Err(End::Failed(format!(

@@ -7,9 +7,9 @@ use std::io;
 use std::time::Duration;
 
 use tokio::io::BufReader;
-use tokio::task::JoinSet;
 use virtnet::{Addr, Conn};
 
+use super::copy::Copy;
 use super::end::{End, one_line, print};
 use super::options::Options;
 use super::session::{Signals, with_subnetworks};
@@ -24,23 +24,25 @@ pub(crate) async fn echo(
     signals: &mut Signals,
 ) -> Result<(), End> {
     let at = Addr::parse(options.network()?, &address)?;
-    with_subnetworks(vec![options.shared_config()?], signals, async |subnets| {
-        let host = subnets[0].new_host_within(at.host(), within).await?;
-        let listener = host.listen(&at)?;
-        print(&format!("listening {}", listener.local_addr()))?;
-        // Dropped with the work, and each task with it.
-        let mut echoes = JoinSet::new();
-        loop {
-            // Not within a select!: an accept that is dropped loses the connection
-            // that it was taking.
-            let (conn, _) = listener.accept().await?;
-            while let Some(served) = echoes.try_join_next() {
-                // A task that panicked is a defect, and not hidden.
-                served.unwrap_or_else(|err| std::panic::resume_unwind(err.into_panic()))?;
+    with_subnetworks(
+        vec![options.shared_config()?],
+        signals,
+        async |subnets, echoes| {
+            let host = subnets[0].new_host_within(at.host(), within).await?;
+            let listener = host.listen(&at)?;
+            print(&format!("listening {}", listener.local_addr()))?;
+            loop {
+                // Not within a select!: an accept that is dropped loses the connection
+                // that it was taking.
+                let (conn, _) = listener.accept().await?;
+                while let Some(served) = echoes.try_join_next() {
+                    // A task that panicked is a defect, and not hidden.
+                    served.unwrap_or_else(|err| std::panic::resume_unwind(err.into_panic()))?;
+                }
+                echoes.spawn(serve(conn));
             }
-            echoes.spawn(serve(conn));
-        }
-    })
+        },
+    )
     .await
 }
 
@@ -57,7 +59,10 @@ async fn serve(conn: Conn) -> Result<(), End> {
 }
 
 async fn send_back(conn: Conn) -> io::Result<u64> {
-    let (reader, mut writer) = conn.into_split();
+    let mut copy = Copy::of(conn);
+    let (reader, mut writer) = copy.split();
     let mut reader = BufReader::with_capacity(BUFFER, reader);
-    tokio::io::copy_buf(&mut reader, &mut writer).await
+    let bytes = tokio::io::copy_buf(&mut reader, &mut writer).await?;
+    copy.is_whole();
+    Ok(bytes)
 }

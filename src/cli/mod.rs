@@ -4,6 +4,7 @@
 //! one line on stderr, 2 for bad usage, 128 and the signal's number for a
 //! signal. Each subcommand has a file of its own.
 
+mod copy;
 mod demo;
 mod echo;
 mod end;
@@ -15,6 +16,7 @@ mod ping;
 mod progress;
 mod session;
 mod stdio;
+mod trace;
 mod transfer;
 mod wait;
 
@@ -180,6 +182,7 @@ pub(crate) async fn run(cli: Cli) -> i32 {
 
 async fn dispatch(cli: Cli, signals: &mut Signals) -> Result<(), End> {
     let options = cli.options;
+    trace::start(options.verbose());
     match cli.command {
         Command::Demo { json } => demo::demo(options, json, signals).await,
         Command::Keygen => end::print(&virtnet::quic::Secret::random().reveal()),

@@ -2,19 +2,21 @@
 //!
 //! Owns which option takes the place of which variable. Never uses a setting.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::Args;
 use virtnet::{Addr, Config, DEFAULT_NETWORK};
 
-use super::end::{End, warn};
+use super::end::End;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Network")]
 pub(crate) struct Options {
+    /// Say on stderr what happens, and not only what is wrong; -vv for each dial, -vvv
+    /// for all there is; RUST_LOG, as virtnet=debug, takes its place
+    #[arg(long, short, global = true, action = clap::ArgAction::Count, help_heading = "Options")]
+    verbose: u8,
     /// The network's full name [env: VIRTNET_NETWORK] [default: virtnet]
     #[arg(long, global = true, value_name = "NAME")]
     network: Option<String>,
@@ -99,6 +101,10 @@ const PROOFS: [&str; 6] = [
 ];
 
 impl Options {
+    pub(crate) fn verbose(&self) -> u8 {
+        self.verbose
+    }
+
     /// The configuration: the environment's, with the options in its place.
     pub(crate) fn config(&self) -> Result<Config, End> {
         let mut config = Config::from_vars(|name| {
@@ -145,14 +151,6 @@ impl Options {
 
     /// How the registry is used, besides its URL.
     fn registry_access(&self, mut config: Config) -> Result<Config, End> {
-        // Who joins twice is warned once.
-        let said = Mutex::new(BTreeSet::new());
-        config = config.on_warning(move |what| {
-            let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
-            if said.insert(what.to_owned()) {
-                warn(what);
-            }
-        });
         if let Some(file) = &self.registry_ca {
             config = config.registry_ca(file);
         }

@@ -56,22 +56,26 @@ pub(crate) async fn ping(options: Options, ping: Ping, signals: &mut Signals) ->
     let random = || format!("ping-{}", &virtnet::quic::Secret::random().reveal()[..12]);
     let from = Addr::new(network, ping.from.clone().unwrap_or_else(random), 0)?;
     let mut tally = Tally::default();
-    let pinged = with_subnetworks(vec![options.shared_config()?], signals, async |subnets| {
-        let host = subnets[0].new_host(from.host()).await?;
-        let mut ticks = interval(ping.interval.max(Duration::from_micros(1)));
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while ping.count == 0 || tally.sent < ping.count {
-            ticks.tick().await;
-            tally.sent += 1;
-            let answer = match timeout(ping.timeout, ping.once(&host, &to)).await {
-                Ok(answer) => answer,
-                Err(_) => Err(format!("no answer within {:?}", ping.timeout)),
-            };
-            ping.tell(&to, tally.sent, &answer)?;
-            tally.add(answer);
-        }
-        Ok(())
-    })
+    let pinged = with_subnetworks(
+        vec![options.shared_config()?],
+        signals,
+        async |subnets, _| {
+            let host = subnets[0].new_host(from.host()).await?;
+            let mut ticks = interval(ping.interval.max(Duration::from_micros(1)));
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            while ping.count == 0 || tally.sent < ping.count {
+                ticks.tick().await;
+                tally.sent += 1;
+                let answer = match timeout(ping.timeout, ping.once(&host, &to)).await {
+                    Ok(answer) => answer,
+                    Err(_) => Err(format!("no answer within {:?}", ping.timeout)),
+                };
+                ping.tell(&to, tally.sent, &answer)?;
+                tally.add(answer);
+            }
+            Ok(())
+        },
+    )
     .await;
     tally.tell(&ping, &to)?;
     pinged?;

@@ -7,7 +7,7 @@ use std::io::{self, IsTerminal};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// What is shorter needs no watching.
 const LONG: Duration = Duration::from_secs(1);
@@ -18,7 +18,8 @@ const HERTZ: u8 = 4;
 /// One line on stderr, gone at the end.
 pub(crate) struct Progress {
     began: Instant,
-    moved: AtomicU64,
+    sent: AtomicU64,
+    received: AtomicU64,
     bar: Option<ProgressBar>,
 }
 
@@ -28,24 +29,41 @@ impl Progress {
         let watched = io::stderr().is_terminal() && !io::stdout().is_terminal();
         Progress {
             began: Instant::now(),
-            moved: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            received: AtomicU64::new(0),
             bar: watched.then(bar),
         }
     }
 
-    /// So many bytes more, in either direction.
-    pub(crate) fn moved(&self, bytes: usize) {
-        let moved = self.moved.fetch_add(bytes as u64, Relaxed) + bytes as u64;
-        if let Some(bar) = &self.bar
-            && self.began.elapsed() >= LONG
-        {
-            bar.set_position(moved);
+    /// So many bytes more went to the peer.
+    pub(crate) fn sent(&self, bytes: usize) {
+        self.sent.fetch_add(bytes as u64, Relaxed);
+        self.show();
+    }
+
+    /// So many bytes more came from the peer.
+    pub(crate) fn received(&self, bytes: usize) {
+        self.received.fetch_add(bytes as u64, Relaxed);
+        self.show();
+    }
+
+    fn show(&self) {
+        let Some(bar) = &self.bar else {
+            return;
+        };
+        if self.began.elapsed() < LONG {
+            return;
         }
+        let [sent, received] = [&self.sent, &self.received].map(|bytes| bytes.load(Relaxed));
+        let [there, back] = [sent, received].map(HumanBytes);
+        bar.set_message(format!("sent {there}, received {back}"));
+        // What the rate is of.
+        bar.set_position(sent + received);
     }
 }
 
 fn bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("{bytes} in {elapsed}, {bytes_per_sec}");
+    let style = ProgressStyle::with_template("{msg} in {elapsed}, {bytes_per_sec}");
     let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
     let target = ProgressDrawTarget::stderr_with_hz(HERTZ);
     ProgressBar::with_draw_target(None, target).with_style(style)

@@ -9,6 +9,7 @@ use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use virtnet::{Config, OpError, SubNetwork};
 
@@ -24,6 +25,9 @@ pub(crate) struct Signals {
     interrupt: tokio::signal::unix::Signal,
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
+    /// None where it is to be ignored.
+    #[cfg(unix)]
+    hang_up: Option<tokio::signal::unix::Signal>,
 }
 
 impl Signals {
@@ -33,6 +37,10 @@ impl Signals {
         Ok(Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            hang_up: match hang_up_is_ignored() {
+                true => None,
+                false => Some(signal(SignalKind::hangup())?),
+            },
         })
     }
 
@@ -44,7 +52,14 @@ impl Signals {
     /// The number of the next signal.
     #[cfg(unix)]
     async fn next(&mut self) -> i32 {
+        let hang_up = async {
+            match &mut self.hang_up {
+                Some(signal) => signal.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
+            _ = hang_up => 1,
             _ = self.interrupt.recv() => 2,
             _ = self.terminate.recv() => 15,
         }
@@ -67,20 +82,44 @@ impl Signals {
     }
 }
 
+/// Whether whoever started this said so, as `nohup` does: a handler would undo that.
+///
+/// Where the system has no file that tells, a hang-up is left to do what it does.
+#[cfg(unix)]
+fn hang_up_is_ignored() -> bool {
+    const SIGHUP: u64 = 1;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_none_or(|mask| mask & SIGHUP != 0)
+}
+
+/// What the work has running besides itself. Ends before the subnetworks close.
+pub(crate) type Tasks = JoinSet<Result<(), End>>;
+
+/// How long tasks may take to end, each of which may be in the midst of a line that
+/// nobody reads.
+const TASKS: Duration = Duration::from_secs(1);
+
 /// Joins the networks, does the work, and closes what was joined.
+///
+/// Work that a signal ends is dropped, and its tasks are, before anything is closed:
+/// what they were in the midst of is theirs to cut, and a close would end it in order.
 pub(crate) async fn with_subnetworks(
     configs: Vec<Config>,
     signals: &mut Signals,
-    work: impl AsyncFnOnce(&[SubNetwork]) -> Result<(), End>,
+    work: impl AsyncFnOnce(&[SubNetwork], &mut Tasks) -> Result<(), End>,
 ) -> Result<(), End> {
     let mut joined = Vec::new();
+    let mut tasks = Tasks::new();
     let worked = signals.or(async {
         for config in configs {
             joined.push(config.join().await?);
         }
-        work(&joined).await
+        work(&joined, &mut tasks).await
     });
     let worked = worked.await.and_then(|done| done);
+    let _ = timeout(TASKS, tasks.shutdown()).await;
     let closed = close(&joined, signals, matches!(worked, Err(End::Signal(_)))).await;
     match (worked, closed) {
         (Ok(()), closed) => closed,

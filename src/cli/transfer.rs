@@ -5,15 +5,16 @@
 //! half-closes the connection, and the peer's end-of-file ends stdout. A peer
 //! that sends no more may still read, so stdin goes on being sent until it ends
 //! or a write reports that nobody reads. Never ends with success when anything
-//! was cut or lost; but a peer that a signal ended closes in order, and that
-//! cannot be told from the end of its input.
+//! was cut or lost, and never in order before both directions have ended: whatever
+//! ends it early cuts the connection, so that the peer knows.
 
 use std::io;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use virtnet::{Addr, Cause, Config, Conn, OpError, OwnedReadHalf, OwnedWriteHalf};
+use virtnet::{Addr, Cause, Config, Conn, OpError, ReadHalf, WriteHalf};
 
+use super::copy::Copy;
 use super::end::{End, say, stdout_failed};
 use super::options::Options;
 use super::progress::Progress;
@@ -32,7 +33,7 @@ pub(crate) async fn listen(
     signals: &mut Signals,
 ) -> Result<(), End> {
     let at = Addr::parse(options.network()?, &address)?;
-    with_subnetworks(vec![config(&options)?], signals, async |subnets| {
+    with_subnetworks(vec![config(&options)?], signals, async |subnets, _| {
         let host = subnets[0].new_host_within(at.host(), within).await?;
         let listener = host.listen(&at)?;
         say(&format!("listening {}", listener.local_addr()));
@@ -58,7 +59,7 @@ pub(crate) async fn dial(
     let network = options.network()?;
     let from = Addr::new(&*network, from, 0)?;
     let to = Addr::parse(network, &address)?;
-    with_subnetworks(vec![config(&options)?], signals, async |subnets| {
+    with_subnetworks(vec![config(&options)?], signals, async |subnets, _| {
         let host = subnets[0].new_host_within(from.host(), within).await?;
         let conn = host.dial(&to).await?;
         say(&format!(
@@ -94,7 +95,14 @@ impl From<SendError> for End {
 
 /// Moves bytes both ways until both directions have ended.
 async fn transfer(conn: Conn) -> Result<(), End> {
-    let (reader, writer) = conn.into_split();
+    let mut copy = Copy::of(conn);
+    let (reader, writer) = copy.split();
+    both(reader, writer).await?;
+    copy.is_whole();
+    Ok(())
+}
+
+async fn both(reader: ReadHalf<'_>, writer: WriteHalf<'_>) -> Result<(), End> {
     let progress = Progress::new();
     let mut receiving = Box::pin(receive(reader, &progress));
     let mut sending = Box::pin(send(writer, &progress));
@@ -119,7 +127,7 @@ fn broken_pipe(err: &io::Error) -> bool {
     OpError::of(err).is_some_and(|err| err.cause() == Cause::BrokenPipe)
 }
 
-async fn receive(mut reader: OwnedReadHalf, progress: &Progress) -> Result<(), End> {
+async fn receive(mut reader: ReadHalf<'_>, progress: &Progress) -> Result<(), End> {
     let mut stdout = Stdout::start().map_err(|err| stdout_failed(&err))?;
     let ended = loop {
         let mut piece = Vec::with_capacity(PIECE);
@@ -128,7 +136,7 @@ async fn receive(mut reader: OwnedReadHalf, progress: &Progress) -> Result<(), E
             Ok(read) => {
                 let written = stdout.write(piece).await;
                 written.map_err(|err| stdout_failed(&err))?;
-                progress.moved(read);
+                progress.received(read);
             }
             Err(err) => break Err(err),
         }
@@ -139,12 +147,12 @@ async fn receive(mut reader: OwnedReadHalf, progress: &Progress) -> Result<(), E
     finished.map_err(|err| stdout_failed(&err))
 }
 
-async fn send(mut writer: OwnedWriteHalf, progress: &Progress) -> Result<(), SendError> {
+async fn send(mut writer: WriteHalf<'_>, progress: &Progress) -> Result<(), SendError> {
     let mut stdin = stdin().map_err(SendError::Stdin)?;
     while let Some(piece) = stdin.recv().await {
         let piece = piece.map_err(SendError::Stdin)?;
         writer.write_all(&piece).await.map_err(SendError::Conn)?;
-        progress.moved(piece.len());
+        progress.sent(piece.len());
     }
     writer.shutdown().await.map_err(SendError::Conn)
 }

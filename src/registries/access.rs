@@ -45,6 +45,12 @@ impl Access {
         }
     }
 
+    /// Tells of what nobody has traced yet.
+    pub(super) fn found(&self, what: &str) {
+        tracing::warn!("{what}");
+        self.warn(what);
+    }
+
     pub(super) fn warn(&self, what: &str) {
         if let Some(warned) = &self.warned {
             warned(what);

@@ -40,7 +40,7 @@ pub(super) fn hosts(
     let listing = LocalRegistry::list(dir, network)?;
     for file in listing.unreadable {
         let what = format!("the registry's file {file:?} is locked, and in no registry's format");
-        access.warn(&what);
+        access.found(&what);
     }
     let hosts = listing.hosts.into_iter();
     // Held as long as their process lives, so there is nothing to lease.

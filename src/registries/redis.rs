@@ -92,7 +92,7 @@ impl Server {
         let listing = RedisRegistry::list(&self.url, network, access.redis()).await?;
         for (name, value) in listing.unreadable {
             let what = format!("the registry's entry of host {name:?} is damaged: {value:?}");
-            access.warn(&what);
+            access.found(&what);
         }
         let hosts = listing.hosts.into_iter();
         Ok(hosts
