@@ -51,6 +51,10 @@ pub enum Cause {
     /// No answer came within the bound.
     #[error("timed out")]
     TimedOut,
+    /// This machine would not send to where the host is: it has no route there, or its
+    /// own firewall refuses.
+    #[error("host is unreachable")]
+    HostUnreachable,
     /// An address or a name that cannot be one.
     #[error("invalid address")]
     InvalidAddr,
@@ -76,7 +80,7 @@ impl Cause {
         use io::ErrorKind as Kind;
         match self {
             Cause::NetworkDown => Kind::NetworkDown,
-            Cause::HostDown => Kind::HostUnreachable,
+            Cause::HostDown | Cause::HostUnreachable => Kind::HostUnreachable,
             Cause::SocketDown => Kind::NotConnected,
             Cause::AddrInUse => Kind::AddrInUse,
             Cause::AddrNotLocal | Cause::NoFreePort => Kind::AddrNotAvailable,
@@ -229,6 +233,11 @@ mod tests {
                 Kind::ConnectionReset,
             ),
             (Cause::TimedOut, "timed out", Kind::TimedOut),
+            (
+                Cause::HostUnreachable,
+                "host is unreachable",
+                Kind::HostUnreachable,
+            ),
             (Cause::InvalidAddr, "invalid address", Kind::InvalidInput),
             (Cause::NoFreePort, "no free port", Kind::AddrNotAvailable),
             (

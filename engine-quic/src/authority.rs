@@ -65,6 +65,9 @@ impl Authority {
         params
             .distinguished_name
             .push(DnType::CommonName, "virtnet host");
+        // Of two authorities of one name, as there are while a secret is replaced,
+        // OpenSSL tries the one that this names, or else the first only.
+        params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![
             ExtendedKeyUsagePurpose::ServerAuth,

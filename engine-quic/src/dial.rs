@@ -15,6 +15,7 @@ use crate::failure::Target;
 use crate::frame::Hello;
 use crate::handshake::{self, DialError};
 use crate::hostdata::Place;
+use crate::path;
 use crate::pool::{Key, Lease};
 use crate::stream::{Held, Unsettled};
 use crate::tls::dns_name_of;
@@ -76,12 +77,13 @@ impl Inner {
             dst: &hello.dst,
             place,
             addr: None,
+            refusals: (&self.refusals, std::time::Instant::now()),
         };
         let failed = |failure| Failed {
             failure,
             stale: false,
         };
-        let connect = || self.connect(&hello.dst, place, deadline);
+        let connect = || self.connect(target, deadline);
         let lease = timeout_at(deadline, self.pool.lease(key, connect))
             .await
             .map_err(|_| failed(target.no_answer(within)))?
@@ -106,7 +108,13 @@ impl Inner {
             }
         };
         let (reader, writer) = stream.halves();
-        match handshake::dial(reader, writer, hello, deadline).await {
+        let met = tokio::select! {
+            // First: the Confirm may be written, and then it has succeeded.
+            biased;
+            met = handshake::dial(reader, writer, hello, deadline) => met,
+            failure = self.unreachable(target, at) => return Err(failed(failure)),
+        };
+        match met {
             // Nothing is awaited from the Confirm on.
             Ok(port) => Ok((stream.settle(Held::Dialed(lease), self), port)),
             Err(err) => {
@@ -122,22 +130,19 @@ impl Inner {
         }
     }
 
-    /// Makes a QUIC connection to the host of `dst`, trying the addresses of
-    /// `place` in order.
-    async fn connect(
-        &self,
-        dst: &Addr,
-        place: &Place,
-        deadline: Instant,
-    ) -> Result<Connection, Failure> {
-        let addrs = place.resolve(dst.host(), self.families).await?;
-        let name = dns_name_of(dst);
+    /// Makes a QUIC connection to `target`, trying the addresses of its place in
+    /// order.
+    async fn connect(&self, target: Target<'_>, deadline: Instant) -> Result<Connection, Failure> {
+        let addrs = target
+            .place
+            .resolve(target.dst.host(), self.families)
+            .await?;
+        let name = dns_name_of(target.dst);
         let mut last = None;
         for (tried, &addr) in addrs.iter().enumerate() {
             let target = Target {
-                dst,
-                place,
                 addr: Some(addr),
+                ..target
             };
             // Each address gets its share of what time is left.
             let now = Instant::now();
@@ -159,17 +164,33 @@ impl Inner {
         until: Instant,
     ) -> Result<Connection, Failure> {
         tracing::debug!(%addr, "connecting");
-        let config = transport::client(self.client.clone(), &self.config, &self.hostname, addr);
+        let local = self.config.bind.first.ip();
+        let route = path::route(local, addr).map_err(|err| target.unreachable(local, &err))?;
+        let (tls, way) = (self.client.clone(), (addr, route));
+        let config = transport::client(tls, &self.config, &self.hostname, way);
         // It outlives the dial, whose span ends with it.
         let span = tracing::debug_span!(parent: None, "quic", host = &*self.hostname, to = %addr);
         let connecting = span
             .in_scope(|| self.quinn.connect_with(config, addr, name))
             .map_err(|err| Failure::other(format!("cannot connect to {target}: {err}")))?;
-        match timeout_at(until, connecting).await {
+        let connected = tokio::select! {
+            connected = timeout_at(until, connecting) => connected,
+            failure = self.unreachable(target, addr) => return Err(failure),
+        };
+        match connected {
             Ok(Ok(conn)) => Ok(conn),
             Ok(Err(reason)) => Err(target.lost(&reason)),
             Err(_) => Err(target.no_answer(self.config.dial_timeout)),
         }
+    }
+
+    /// Waits until the system refuses to send to `addr` because of the route.
+    async fn unreachable(&self, target: Target<'_>, addr: SocketAddr) -> Failure {
+        let local = self.config.bind.first.ip();
+        let (refusals, since) = target.refusals;
+        let no_route = || path::route(local, addr).err();
+        let err = refusals.judged(addr, since, no_route).await;
+        target.unreachable(local, &err)
     }
 }
 

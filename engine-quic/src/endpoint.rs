@@ -14,7 +14,9 @@ use crate::clogged::Clogged;
 use crate::config::Prepared;
 use crate::incoming::accept_loop;
 use crate::leaving::Leaving;
+use crate::path;
 use crate::pool::Pool;
+use crate::refusals::Refusals;
 use crate::reset;
 use crate::socket::Families;
 use crate::tasks::{OwnedTasks, Tasks};
@@ -37,6 +39,8 @@ pub(crate) struct Inner {
     pub(crate) client: Arc<QuicClientConfig>,
     pub(crate) server: ServerConfig,
     pub(crate) families: Families,
+    /// What its socket could not send.
+    pub(crate) refusals: Arc<Refusals>,
     pub(crate) pool: Arc<Pool>,
     pub(crate) clogged: Clogged,
     pub(crate) leaving: Arc<Leaving>,
@@ -60,17 +64,21 @@ impl Endpoint {
         let (socket, families) = config
             .bind
             .socket(config.tuning.socket_buffer, &prepared.stats)?;
-        let (tasks, clogged) = (Tasks::new(), Clogged::default());
         let unmade = |err| Failure::other(format!("cannot start an endpoint: {err}"));
+        let port = socket.local_addr().map_err(unmade)?.port();
+        if let Some(place) = prepared.advertised.ip() {
+            path::loopback_is_up(config.bind.first.ip(), (place, port).into())?;
+        }
+        let (tasks, clogged) = (Tasks::new(), Clogged::default());
+        let refusals = Arc::new(Refusals::default());
         let server = transport::server(tls.server);
         let quinn = quinn::Endpoint::new(
             reset::endpoint_config(tls.reset_key, tls.random),
             Some(server.clone()),
             socket,
-            OwnedTasks::runtime(&tasks),
+            OwnedTasks::runtime(&tasks, &refusals),
         )
         .map_err(unmade)?;
-        let port = quinn.local_addr().map_err(unmade)?.port();
         let inner = Arc::new(Inner {
             network: prepared.network.clone(),
             hostname: hostname.into(),
@@ -82,6 +90,7 @@ impl Endpoint {
             pool: Pool::new(tasks.clone(), clogged.clone(), config.pool_idle),
             quinn,
             families,
+            refusals,
             leaving: Leaving::new(tasks.clone(), clogged.clone()),
             clogged,
             tasks,

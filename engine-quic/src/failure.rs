@@ -5,26 +5,29 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
 
 use quinn::{ConnectionError, ReadError, VarInt, WriteError};
 use virtnet_core::{Addr, Cause, Failure};
 
 use crate::handshake::DialError;
 use crate::hostdata::Place;
+use crate::refusals::Refusals;
 use crate::transport::{CloseCode, StreamCode};
 
 /// TLS alerts are QUIC error codes from here on (RFC 9001).
 const ALERTS: u64 = 0x100;
 
 /// Whom a dial tried to reach, and where.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(crate) struct Target<'a> {
     pub(crate) dst: &'a Addr,
     pub(crate) place: &'a Place,
     /// The address that was tried, once there is one.
     pub(crate) addr: Option<SocketAddr>,
+    /// What the system refused to send, and since when that matters.
+    pub(crate) refusals: (&'a Refusals, Instant),
 }
 
 impl fmt::Display for Target<'_> {
@@ -41,8 +44,24 @@ impl Target<'_> {
     /// Nothing came back in time.
     pub(crate) fn no_answer(&self, within: Duration) -> Failure {
         let host = self.dst.host();
-        let text = format!("no answer from host {host:?} at {self} within {within:?}");
+        let mut text = format!("no answer from host {host:?} at {self} within {within:?}");
+        let (refusals, since) = self.refusals;
+        let addr = self.addr.or_else(|| self.place.addr());
+        if let Some(err) = addr.and_then(|addr| refusals.since(addr, since)) {
+            text += &format!(": this machine refused to send there: {err}");
+        }
         Failure::wrap(Cause::TimedOut, text)
+    }
+
+    /// The system does not send there, from a socket that is bound to `local`.
+    pub(crate) fn unreachable(&self, local: IpAddr, err: &io::Error) -> Failure {
+        let host = self.dst.host();
+        let from = match local.is_unspecified() {
+            true => String::new(),
+            false => format!(" from {local}"),
+        };
+        let text = format!("cannot reach host {host:?} at {self}{from}: {err}");
+        Failure::wrap(Cause::HostUnreachable, text)
     }
 
     /// The QUIC connection could not be made, or was lost before the dial was

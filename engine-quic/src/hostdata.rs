@@ -23,6 +23,15 @@ enum RealHost {
     Name(String),
 }
 
+impl RealHost {
+    fn ip(&self) -> Option<IpAddr> {
+        match self {
+            RealHost::Ip(ip) => Some(*ip),
+            RealHost::Name(_) => None,
+        }
+    }
+}
+
 /// Where an endpoint is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -55,6 +64,11 @@ impl Place {
         let (host, port) = split(hostdata).map_err(corrupt)?;
         let port = port.ok_or("the port is missing").map_err(corrupt)?;
         Ok(Place { host, port })
+    }
+
+    /// The address, where no name is to be resolved first.
+    pub(crate) fn addr(&self) -> Option<SocketAddr> {
+        Some(SocketAddr::new(self.host.ip()?, self.port))
     }
 
     /// The addresses to try, in order. Waits for the DNS where it is asked.
@@ -130,6 +144,11 @@ impl Advertised {
                 port: None,
             }),
         }
+    }
+
+    /// The IP address, where it is none that the DNS knows.
+    pub(crate) fn ip(&self) -> Option<IpAddr> {
+        self.host.ip()
     }
 
     /// The hostdata of an endpoint that is bound to `port`.

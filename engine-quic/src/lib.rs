@@ -85,6 +85,7 @@ mod limits;
 mod path;
 mod pool;
 mod qlog;
+mod refusals;
 mod reset;
 mod secret;
 mod slots;
@@ -96,6 +97,7 @@ mod tasks;
 mod tls;
 mod transport;
 mod tuning;
+mod udp;
 
 pub use config::{Prepared, QuicConfig};
 pub use engine::QuicEngine;

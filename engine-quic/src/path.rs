@@ -1,4 +1,4 @@
-//! The way to a peer: how large its datagrams may be.
+//! The way to a peer: whether there is one, and how large its datagrams may be.
 //!
 //! Owns what the kernel is asked, and how QUIC searches from there. Never sends a
 //! datagram: QUIC does, and finds out by itself when the way gets narrower.
@@ -10,13 +10,14 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use quinn::MtuDiscoveryConfig;
+use virtnet_core::{Cause, Failure};
 
 /// What every path takes, and where the search begins (RFC 9000, section 14).
 pub(crate) const SMALLEST: u16 = 1200;
 
 /// What the kernel says of the way to a peer.
 #[derive(Debug, Clone, Copy)]
-struct Route {
+pub(crate) struct Route {
     /// The size of the packets that it would send, headers included: what the
     /// interface takes, or less where it has learned so.
     size: u32,
@@ -26,11 +27,7 @@ struct Route {
 
 /// How QUIC is to search for the largest datagrams that get to `peer`, none of
 /// them over `most` bytes.
-pub(crate) fn search(peer: SocketAddr, most: u16) -> MtuDiscoveryConfig {
-    steps(peer, route(peer).ok(), most)
-}
-
-fn steps(peer: SocketAddr, route: Option<Route>, most: u16) -> MtuDiscoveryConfig {
+pub(crate) fn steps(peer: SocketAddr, route: Option<Route>, most: u16) -> MtuDiscoveryConfig {
     let headers = match peer.ip().to_canonical() {
         IpAddr::V4(_) => 20 + 8,
         IpAddr::V6(_) => 40 + 8,
@@ -55,8 +52,15 @@ fn steps(peer: SocketAddr, route: Option<Route>, most: u16) -> MtuDiscoveryConfi
     search
 }
 
+/// The way to `peer` from a socket that is bound to `local`; `None` where the kernel
+/// does not say more than that there may be one.
+///
+/// # Errors
+///
+/// What the kernel says to who sends there: that there is no way, or that it is
+/// closed.
 #[cfg(target_os = "linux")]
-fn route(peer: SocketAddr) -> io::Result<Route> {
+pub(crate) fn route(local: IpAddr, peer: SocketAddr) -> io::Result<Option<Route>> {
     use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 
     use rustix::net::sockopt;
@@ -65,20 +69,92 @@ fn route(peer: SocketAddr) -> io::Result<Route> {
         IpAddr::V4(ip) => ((ip, peer.port()).into(), Ipv4Addr::UNSPECIFIED.into()),
         IpAddr::V6(_) => (peer, IpAddr::from(Ipv6Addr::UNSPECIFIED)),
     };
+    let from = match local.to_canonical() {
+        local if local.is_ipv4() == peer.is_ipv4() => local,
+        _ => any,
+    };
+    // A socket that can't be had says nothing of the way.
+    let Ok(socket) = UdpSocket::bind((from, 0)) else {
+        return Ok(None);
+    };
     // Nothing is sent: connecting looks up the route.
-    let socket = UdpSocket::bind((any, 0))?;
-    socket.connect(peer)?;
+    match socket.connect(peer) {
+        Ok(()) => {}
+        Err(err) if is_refusal(&err) => return Err(err),
+        Err(_) => return Ok(None),
+    }
     let size = match peer {
         SocketAddr::V4(_) => sockopt::ip_mtu(&socket),
         SocketAddr::V6(_) => sockopt::ipv6_mtu(&socket),
-    }?;
-    let stays_here = peer.ip().is_loopback() || socket.local_addr()?.ip() == peer.ip();
-    Ok(Route { size, stays_here })
+    };
+    let stays_here = |socket: UdpSocket| {
+        let local = socket.local_addr().ok()?.ip();
+        Some(peer.ip().is_loopback() || local == peer.ip())
+    };
+    let route = |size| {
+        let stays_here = stays_here(socket)?;
+        Some(Route { size, stays_here })
+    };
+    Ok(size.ok().and_then(route))
 }
 
+/// Whether it is about the destination: no route, or one that is `unreachable`,
+/// `prohibit` or `blackhole`, or none from the address that the socket has.
+#[cfg(target_os = "linux")]
+fn is_refusal(err: &io::Error) -> bool {
+    use rustix::io::Errno;
+
+    matches!(
+        Errno::from_io_error(err),
+        Some(
+            Errno::NETUNREACH
+                | Errno::HOSTUNREACH
+                | Errno::NETDOWN
+                | Errno::ACCESS
+                | Errno::PERM
+                | Errno::INVAL
+                | Errno::ADDRNOTAVAIL
+        )
+    )
+}
+
+/// Not known here.
 #[cfg(not(target_os = "linux"))]
-fn route(_: SocketAddr) -> io::Result<Route> {
-    Err(io::ErrorKind::Unsupported.into())
+pub(crate) fn route(_: IpAddr, _: SocketAddr) -> io::Result<Option<Route>> {
+    Ok(None)
+}
+
+/// Whether a datagram was refused because it is larger than the way to its
+/// destination takes.
+#[cfg(target_os = "linux")]
+pub(crate) fn is_too_large(err: &io::Error) -> bool {
+    rustix::io::Errno::from_io_error(err) == Some(rustix::io::Errno::MSGSIZE)
+}
+
+/// Not known here.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn is_too_large(_: &io::Error) -> bool {
+    false
+}
+
+/// Where a host is announced at `place`, an address of the loopback interface, that
+/// the interface is up: sandboxes may have it down.
+///
+/// # Errors
+///
+/// When nothing can be sent there.
+pub(crate) fn loopback_is_up(local: IpAddr, place: SocketAddr) -> Result<(), Failure> {
+    if !place.ip().to_canonical().is_loopback() {
+        return Ok(());
+    }
+    route(local, place).map(drop).map_err(|err| {
+        let why = match err.kind() {
+            io::ErrorKind::NetworkUnreachable => "the loopback interface is down: ",
+            _ => "",
+        };
+        let text = format!("nobody can reach a host at {place}: {why}{err}");
+        Failure::wrap(Cause::HostUnreachable, text)
+    })
 }
 
 #[cfg(test)]

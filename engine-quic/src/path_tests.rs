@@ -190,7 +190,20 @@ async fn a_path_that_gets_narrower_carries_on() {
 #[test]
 fn the_kernel_knows_what_is_here() {
     for peer in ["127.0.0.1:1", "127.1.2.3:1", "[::ffff:127.0.0.1]:1"] {
-        let route = super::route(peer.parse().unwrap()).unwrap();
-        assert!(route.stays_here && route.size >= 1_500, "{peer}: {route:?}");
+        let (any, here) = ("0.0.0.0".parse().unwrap(), "127.0.0.1".parse().unwrap());
+        for local in [any, here] {
+            let route = super::route(local, peer.parse().unwrap()).unwrap();
+            let route = route.expect("it is known");
+            assert!(route.stays_here && route.size >= 1_500, "{peer}: {route:?}");
+        }
     }
+}
+
+/// For documentation only (RFC 5737): no way leads there from the loopback address,
+/// whatever routes the machine has.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_kernel_knows_where_it_would_not_send() {
+    let local = "127.0.0.1".parse().unwrap();
+    super::route(local, "192.0.2.1:9".parse().unwrap()).unwrap_err();
 }

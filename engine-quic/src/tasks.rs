@@ -17,7 +17,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use crate::refusals::Refusals;
 use crate::split::Split;
+use crate::udp::Udp;
 
 /// The tasks of one endpoint, in groups that end one after the other.
 #[derive(Debug, Clone)]
@@ -123,11 +125,18 @@ impl Tasks {
 
 /// What QUIC runs on: tokio, with its tasks among the others of the endpoint.
 #[derive(Debug)]
-pub(crate) struct OwnedTasks(pub(crate) Tasks);
+pub(crate) struct OwnedTasks {
+    tasks: Tasks,
+    /// Of the endpoint's socket.
+    refusals: Arc<Refusals>,
+}
 
 impl OwnedTasks {
-    pub(crate) fn runtime(tasks: &Tasks) -> Arc<dyn Runtime> {
-        Arc::new(OwnedTasks(tasks.clone()))
+    pub(crate) fn runtime(tasks: &Tasks, refusals: &Arc<Refusals>) -> Arc<dyn Runtime> {
+        Arc::new(OwnedTasks {
+            tasks: tasks.clone(),
+            refusals: Arc::clone(refusals),
+        })
     }
 }
 
@@ -142,13 +151,14 @@ impl Runtime for OwnedTasks {
             driving,
             kill,
             ..
-        } = &self.0;
+        } = &self.tasks;
         let task = task.with_cancellation_token_owned(kill.clone());
         driving.spawn_on(task, handle);
     }
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        Ok(Arc::new(Split::new(TokioRuntime.wrap_udp_socket(socket)?)))
+        let udp = Udp::new(socket, Arc::clone(&self.refusals))?;
+        Ok(Arc::new(Split::new(Arc::new(udp))))
     }
 
     fn now(&self) -> Instant {

@@ -10,7 +10,8 @@ use std::time::Duration;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{ClientConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt};
 
-use crate::{QuicConfig, path};
+use crate::QuicConfig;
+use crate::path::{self, Route};
 
 /// How many streams a peer may have open at first. Each allowed stream costs
 /// memory at once, so the limit grows with use ([`crate::slots`]).
@@ -29,13 +30,13 @@ const MAX_INCOMING: usize = 256;
 const INCOMING_BUFFER: u64 = 16 << 10;
 const INCOMING_BUFFERS: u64 = 1 << 20;
 
-fn transport(config: &QuicConfig, peer: SocketAddr) -> TransportConfig {
+fn transport(config: &QuicConfig, peer: SocketAddr, route: Option<Route>) -> TransportConfig {
     let tuning = &config.tuning;
     // QUIC starts its clock again with the first packet that it sends after the
     // last that it heard, and a keep-alive is one.
     let silence = config.idle_timeout - config.keep_alive;
     let idle = u32::try_from(silence.as_millis()).unwrap_or(u32::MAX);
-    let search = path::search(peer, tuning.largest_datagram);
+    let search = path::steps(peer, route, tuning.largest_datagram);
     let mut transport = TransportConfig::default();
     transport
         .max_concurrent_bidi_streams(VarInt::from_u32(0))
@@ -52,14 +53,15 @@ fn transport(config: &QuicConfig, peer: SocketAddr) -> TransportConfig {
     transport
 }
 
-/// For a connection that `host`, of this side, opens to `peer`; only it opens streams on it.
+/// For a connection that `host`, of this side, opens to `peer` over `route`; only it opens
+/// streams on it.
 pub(crate) fn client(
     tls: Arc<QuicClientConfig>,
     config: &QuicConfig,
     host: &str,
-    peer: SocketAddr,
+    (peer, route): (SocketAddr, Option<Route>),
 ) -> ClientConfig {
-    let mut transport = transport(config, peer);
+    let mut transport = transport(config, peer, route);
     config.qlog.record(&mut transport, (host, "dials", peer));
     let mut client = ClientConfig::new(tls);
     client.transport_config(Arc::new(transport));
@@ -84,7 +86,9 @@ pub(crate) fn server_to(
     host: &str,
     peer: SocketAddr,
 ) -> ServerConfig {
-    let mut transport = transport(config, peer);
+    // A peer that is heard but can't be answered is for QUIC to give up.
+    let route = path::route(config.bind.first.ip(), peer).ok().flatten();
+    let mut transport = transport(config, peer, route);
     transport
         .max_concurrent_bidi_streams(VarInt::from_u32(FIRST_STREAMS))
         .receive_window(receive_window(FIRST_WINDOWS, config.tuning.stream_window));

@@ -110,3 +110,53 @@ async fn a_host_that_is_back_on_its_port_is_found_at_once() {
     here.close().await.unwrap();
     there.close().await.unwrap();
 }
+
+/// So it is by all that had dialed it, however many there are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_is_back_on_its_port_is_found_by_all_its_peers() {
+    const PEERS: usize = 100;
+    // Far more than it takes, and no time for a connection that is lost to be noticed.
+    const BOUND: Duration = Duration::from_secs(10);
+    const NEVER: Duration = Duration::from_secs(60);
+    let net = Net::new("net");
+    let place = UdpSocket::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let patient = || net.config().idle_timeout(NEVER).keep_alive(NEVER / 4);
+    let (here, _) = net.join_with(patient().dial_timeout(BOUND));
+    let peer = Process::start(&net, patient().bind(place), "α").await;
+    let mut peers = Vec::new();
+    for at in 0..PEERS {
+        let host = here.new_host(&format!("β{at}")).await.unwrap();
+        drop(connect(&host, &peer.listener).await);
+        peers.push(host);
+    }
+    drop(peer.kill());
+    eventually("the port is free", || UdpSocket::bind(place).is_ok()).await;
+    let (there, _) = net.join_with(patient().bind(place));
+    let alpha = there.new_host("α").await.unwrap();
+    let listener = alpha.listen(":1").unwrap();
+    let began = Instant::now();
+    let mut dials = tokio::task::JoinSet::new();
+    for host in peers {
+        dials.spawn(async move { host.dial("α:1").await.map(drop) });
+    }
+    let accepting = async {
+        loop {
+            drop(listener.accept().await.unwrap());
+        }
+    };
+    let dialed = tokio::select! {
+        dialed = dials.join_all() => dialed,
+        () = accepting => unreachable!("it goes on"),
+    };
+    figure(
+        "host back on its port, 100 peers",
+        format!("all there after {:.1?}", began.elapsed()),
+    );
+    let failed: Vec<_> = dialed.into_iter().filter_map(Result::err).collect();
+    assert!(failed.is_empty(), "{} failed: {}", failed.len(), failed[0]);
+    here.close().await.unwrap();
+    there.close().await.unwrap();
+}

@@ -1,0 +1,230 @@
+//! A host's UDP socket, as QUIC uses it.
+//!
+//! Owns the calls that send and receive, and what becomes of a datagram that the
+//! system refuses to send: to QUIC it is lost, and why is remembered
+//! ([`Refusals`]). Never looks into a datagram.
+
+use std::fmt;
+use std::future::Future;
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::task::{Context, Poll, ready};
+
+use quinn::udp::{RecvMeta, Transmit, UdpSocketState};
+use quinn::{AsyncUdpSocket, UdpPoller};
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+
+use crate::path;
+use crate::refusals::Refusals;
+
+/// A UDP socket that keeps what the system can do, whatever one destination does.
+///
+/// `UdpSocketState` takes EINVAL for an old kernel or a driver that cannot cut
+/// datagrams apart, and does without, to all destinations, as long as it lives. A
+/// blackhole route says EINVAL too. So what sends is made anew where it is the route
+/// that is refused.
+pub(crate) struct Udp {
+    io: UdpSocket,
+    local: IpAddr,
+    /// Never sends, so it shows what the system can do.
+    receiving: UdpSocketState,
+    sending: RwLock<UdpSocketState>,
+    refusals: Arc<Refusals>,
+}
+
+impl Udp {
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub(crate) fn new(socket: std::net::UdpSocket, refusals: Arc<Refusals>) -> io::Result<Udp> {
+        Ok(Udp {
+            local: socket.local_addr()?.ip(),
+            receiving: UdpSocketState::new((&socket).into())?,
+            sending: RwLock::new(UdpSocketState::new((&socket).into())?),
+            io: UdpSocket::from_std(socket)?,
+            refusals,
+        })
+    }
+
+    fn sending(&self) -> RwLockReadGuard<'_, UdpSocketState> {
+        self.sending.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The system did not take a datagram.
+    fn refused(&self, to: SocketAddr, err: &io::Error) {
+        if path::is_too_large(err) {
+            // That is how QUIC finds out what is not.
+            return;
+        }
+        if err.kind() == io::ErrorKind::InvalidInput && path::route(self.local, to).is_err() {
+            // Without it, sending goes on as on an old kernel.
+            if let Ok(anew) = UdpSocketState::new((&self.io).into()) {
+                *self.sending.write().unwrap_or_else(PoisonError::into_inner) = anew;
+            }
+        }
+        self.refusals.remember(to, err);
+    }
+}
+
+impl AsyncUdpSocket for Udp {
+    fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
+        Box::pin(Poller {
+            socket: self,
+            waiting: None,
+        })
+    }
+
+    fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        let sent = self.io.try_io(Interest::WRITABLE, || {
+            self.sending().try_send((&self.io).into(), transmit)
+        });
+        match sent {
+            Err(err) if err.kind() != io::ErrorKind::WouldBlock => {
+                self.refused(transmit.destination, &err);
+                Ok(())
+            }
+            sent => sent,
+        }
+    }
+
+    fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.io.poll_recv_ready(cx))?;
+            let received = self.io.try_io(Interest::READABLE, || {
+                self.receiving.recv((&self.io).into(), bufs, meta)
+            });
+            // An error is of a datagram that was sent, or there is nothing any more.
+            if let Ok(received) = received {
+                return Poll::Ready(Ok(received));
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.io.local_addr()
+    }
+
+    fn max_transmit_segments(&self) -> usize {
+        self.sending().max_gso_segments()
+    }
+
+    fn max_receive_segments(&self) -> usize {
+        self.receiving.gro_segments()
+    }
+
+    fn may_fragment(&self) -> bool {
+        self.receiving.may_fragment()
+    }
+}
+
+impl fmt::Debug for Udp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.io.fmt(f)
+    }
+}
+
+/// Waits for room to send, for one of those who send.
+struct Poller {
+    socket: Arc<Udp>,
+    waiting: Option<Writable>,
+}
+
+type Writable = Pin<Box<dyn Future<Output = io::Result<()>> + Send + Sync>>;
+
+impl UdpPoller for Poller {
+    fn poll_writable(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Poller { socket, waiting } = &mut *self;
+        let writable = waiting.get_or_insert_with(|| {
+            let socket = Arc::clone(socket);
+            Box::pin(async move { socket.io.writable().await })
+        });
+        let room = ready!(writable.as_mut().poll(cx));
+        *waiting = None;
+        Poll::Ready(room)
+    }
+}
+
+impl fmt::Debug for Poller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.socket.fmt(f)
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    /// For documentation only (RFC 5737); nothing leaves for it from the loopback
+    /// address.
+    const ELSEWHERE: &str = "192.0.2.1:9";
+
+    fn loopback() -> std::net::UdpSocket {
+        std::net::UdpSocket::bind("127.0.0.1:0").unwrap()
+    }
+
+    fn datagram(destination: SocketAddr) -> Transmit<'static> {
+        Transmit {
+            destination,
+            ecn: None,
+            contents: b"datagram",
+            segment_size: None,
+            src_ip: None,
+        }
+    }
+
+    async fn send(udp: &Arc<Udp>, destination: SocketAddr) {
+        let mut poller = Arc::clone(udp).create_io_poller();
+        while let Err(err) = udp.try_send(&datagram(destination)) {
+            assert_eq!(err.kind(), io::ErrorKind::WouldBlock);
+            let writable = std::future::poll_fn(|cx| poller.as_mut().poll_writable(cx));
+            writable.await.unwrap();
+        }
+    }
+
+    /// From there to elsewhere there is no way, which the kernel says as it does of a
+    /// blackhole route.
+    #[tokio::test]
+    async fn a_route_that_is_refused_ends_no_offload() {
+        let to = ELSEWHERE.parse().unwrap();
+        let plain = loopback();
+        let state = UdpSocketState::new((&plain).into()).unwrap();
+        let segments = state.max_gso_segments();
+        let err = state
+            .try_send((&plain).into(), &datagram(to))
+            .expect_err("nothing can be sent");
+        let spoiled = state.max_gso_segments() < segments;
+        println!(
+            "{err}: {segments} segments, then {}",
+            state.max_gso_segments()
+        );
+        // A machine without routes says that there is none, which spoils nothing.
+        assert_eq!(
+            spoiled,
+            err.kind() == io::ErrorKind::InvalidInput && segments > 1
+        );
+
+        let (refusals, began) = (Arc::new(Refusals::default()), Instant::now());
+        let udp = Arc::new(Udp::new(loopback(), Arc::clone(&refusals)).unwrap());
+        for _ in 0..3 {
+            send(&udp, to).await;
+            assert_eq!(udp.max_transmit_segments(), segments);
+        }
+        let remembered = refusals.since(to, began).expect("it was refused");
+        assert_eq!(remembered.raw_os_error(), err.raw_os_error());
+        // It goes on sending to those that it reaches.
+        let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        send(&udp, peer.local_addr().unwrap()).await;
+        let mut got = [0; 16];
+        assert_eq!(peer.recv(&mut got).await.unwrap(), b"datagram".len());
+    }
+}
