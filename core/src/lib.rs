@@ -58,6 +58,7 @@ mod close;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod conn;
+mod dialing;
 mod dials;
 mod down;
 mod engine;
@@ -65,6 +66,7 @@ mod error;
 mod half;
 mod host;
 mod hosts;
+mod idle;
 mod incoming;
 mod limits;
 mod listener;
