@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::{Cause, Conn, OpError, SubNetwork};
 
 /// The outcome of a dial that failed, by its cause, in the order of [`Cause`].
-const FAILED: [(Cause, &str); 17] = [
+const FAILED: [(Cause, &str); 18] = [
     (Cause::NetworkDown, "network_down"),
     (Cause::HostDown, "host_down"),
     (Cause::SocketDown, "socket_down"),
@@ -22,6 +22,7 @@ const FAILED: [(Cause, &str); 17] = [
     (Cause::BrokenPipe, "broken_pipe"),
     (Cause::ConnectionCut, "connection_cut"),
     (Cause::TimedOut, "timed_out"),
+    (Cause::Unreachable, "unreachable"),
     (Cause::InvalidAddr, "invalid_addr"),
     (Cause::NoFreePort, "no_free_port"),
     (Cause::PermissionDenied, "permission_denied"),

@@ -7,7 +7,7 @@ mod common;
 use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
 
 use common::{Net, connect};
-use virtnet_core::{Host, Registry, SubNetwork};
+use virtnet_core::{Cause, Host, Registry, SubNetwork};
 
 const ANY_V6: SocketAddr = SocketAddr::new(std::net::IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
 
@@ -38,7 +38,12 @@ async fn by_a_dns_name() {
     // A name that is none anywhere (RFC 6761).
     let registry = net.hub.registry();
     registry.announce("γ", "nobody.invalid:1").await.unwrap();
-    let err = beta.dial("γ:1").await.unwrap_err().to_string();
+    let err = beta.dial("γ:1").await.unwrap_err();
+    assert_eq!(
+        (err.cause(), err.is_unreachable()),
+        (Cause::Unreachable, true)
+    );
+    let err = err.to_string();
     let text = "dial net β:1->γ:1: cannot reach host \"γ\" at nobody.invalid:1: \
                 the name cannot be resolved: ";
     assert!(err.starts_with(text), "{err}");
