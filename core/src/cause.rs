@@ -53,10 +53,10 @@ pub enum Cause {
     /// No answer came within the bound.
     #[error("timed out")]
     TimedOut,
-    /// There is no way to where the host is: this machine's network, or its name
-    /// servers, say so.
-    #[error("host unreachable")]
-    Unreachable,
+    /// This machine would not send to where the host is: it has no route there, or its
+    /// own firewall refuses; or the name of the machine there is known to no name server.
+    #[error("host is unreachable")]
+    HostUnreachable,
     /// An address or a name that cannot be one.
     #[error("invalid address")]
     InvalidAddr,
@@ -82,7 +82,7 @@ impl Cause {
         use io::ErrorKind as Kind;
         match self {
             Cause::NetworkDown => Kind::NetworkDown,
-            Cause::HostDown | Cause::Unreachable => Kind::HostUnreachable,
+            Cause::HostDown | Cause::HostUnreachable => Kind::HostUnreachable,
             Cause::SocketDown => Kind::NotConnected,
             Cause::AddrInUse => Kind::AddrInUse,
             Cause::AddrNotLocal | Cause::NoFreePort => Kind::AddrNotAvailable,
@@ -107,7 +107,7 @@ impl Cause {
     /// Which of these causes it is depends on where the hosts are and on when they are
     /// dialed: [`TimedOut`](Cause::TimedOut) where nobody answers,
     /// [`ConnectionCut`](Cause::ConnectionCut) where what is there knows nothing of
-    /// the connection, [`Unreachable`](Cause::Unreachable) where its machine or the
+    /// the connection, [`HostUnreachable`](Cause::HostUnreachable) where its machine or the
     /// name of that is gone, and [`NoSuchHost`](Cause::NoSuchHost) once its name is
     /// free. A host that is there and refuses, a registry that is down, and what went
     /// down on this side are none of them.
@@ -121,7 +121,7 @@ impl Cause {
     pub fn is_unreachable(self) -> bool {
         matches!(
             self,
-            Cause::TimedOut | Cause::ConnectionCut | Cause::Unreachable | Cause::NoSuchHost
+            Cause::TimedOut | Cause::ConnectionCut | Cause::HostUnreachable | Cause::NoSuchHost
         )
     }
 }
@@ -255,73 +255,5 @@ impl From<crate::AddrError> for Failure {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn texts_and_kinds() {
-        use io::ErrorKind as Kind;
-        for (cause, text, kind) in [
-            (Cause::NetworkDown, "network is down", Kind::NetworkDown),
-            (Cause::HostDown, "host is down", Kind::HostUnreachable),
-            (Cause::SocketDown, "socket is down", Kind::NotConnected),
-            (Cause::AddrInUse, "address already in use", Kind::AddrInUse),
-            (
-                Cause::AddrNotLocal,
-                "cannot listen on requested address",
-                Kind::AddrNotAvailable,
-            ),
-            (
-                Cause::ConnectionRefused,
-                "connection refused",
-                Kind::ConnectionRefused,
-            ),
-            (
-                Cause::RegistryDown,
-                "registry is down",
-                Kind::NetworkUnreachable,
-            ),
-            (Cause::NoSuchHost, "no such host", Kind::NotFound),
-            (
-                Cause::HostAlreadyRegistered,
-                "host already registered",
-                Kind::AlreadyExists,
-            ),
-            (Cause::BrokenPipe, "broken pipe", Kind::BrokenPipe),
-            (
-                Cause::ConnectionCut,
-                "connection cut",
-                Kind::ConnectionReset,
-            ),
-            (Cause::TimedOut, "timed out", Kind::TimedOut),
-            (
-                Cause::Unreachable,
-                "host unreachable",
-                Kind::HostUnreachable,
-            ),
-            (Cause::InvalidAddr, "invalid address", Kind::InvalidInput),
-            (Cause::NoFreePort, "no free port", Kind::AddrNotAvailable),
-            (
-                Cause::PermissionDenied,
-                "permission denied",
-                Kind::PermissionDenied,
-            ),
-            (Cause::Protocol, "protocol violation", Kind::InvalidData),
-            (Cause::Other, "other error", Kind::Other),
-        ] {
-            assert_eq!(cause.to_string(), text);
-            assert_eq!(cause.kind(), kind, "{text}");
-            let unreachable = [
-                "no such host",
-                "connection cut",
-                "timed out",
-                "host unreachable",
-            ];
-            assert_eq!(
-                cause.is_unreachable(),
-                unreachable.contains(&text),
-                "{text}"
-            );
-        }
-    }
-}
+#[path = "cause_tests.rs"]
+mod tests;

@@ -22,7 +22,7 @@ const FAILED: [(Cause, &str); 18] = [
     (Cause::BrokenPipe, "broken_pipe"),
     (Cause::ConnectionCut, "connection_cut"),
     (Cause::TimedOut, "timed_out"),
-    (Cause::Unreachable, "unreachable"),
+    (Cause::HostUnreachable, "host_unreachable"),
     (Cause::InvalidAddr, "invalid_addr"),
     (Cause::NoFreePort, "no_free_port"),
     (Cause::PermissionDenied, "permission_denied"),

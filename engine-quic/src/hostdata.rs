@@ -67,7 +67,7 @@ impl Place {
             // As for a machine that is gone, whose name often goes with it: that of a
             // container does as soon as it ends.
             Failure::wrap(
-                Cause::Unreachable,
+                Cause::HostUnreachable,
                 format!("cannot reach host {hostname:?} at {self}: {problem}"),
             )
         };

@@ -41,7 +41,7 @@ async fn by_a_dns_name() {
     let err = beta.dial("γ:1").await.unwrap_err();
     assert_eq!(
         (err.cause(), err.is_unreachable()),
-        (Cause::Unreachable, true)
+        (Cause::HostUnreachable, true)
     );
     let err = err.to_string();
     let text = "dial net β:1->γ:1: cannot reach host \"γ\" at nobody.invalid:1: \

@@ -11,7 +11,7 @@ use crate::{Two, within};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_keep_their_bounds() {
-    let net = Two::join("codec").await;
+    let net = Two::join().await;
     let listener = net.alpha.listen(":1").unwrap();
     let (dialed, accepted) = tokio::join!(net.beta.dial("α:1"), listener.accept());
     let mut one = Framed::new(dialed.unwrap(), LengthDelimitedCodec::new());
