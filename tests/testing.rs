@@ -3,6 +3,9 @@
 //! Owns the README's first program, which is run as it stands there, and what is promised
 //! of networks that tests make. Never sets a variable of this process.
 
+// Two tests that are the same are what is tested.
+#![allow(clippy::duplicate_mod)]
+
 /// The program of README.md, as a test of its own file would have it.
 #[path = "testing/first.rs"]
 mod first;
