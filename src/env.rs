@@ -1,8 +1,7 @@
 //! The environment: which variable is which setting.
 //!
-//! Owns the variables' names, [`Config::from_env`] and [`join`]. Never gives a
-//! setting a meaning of its own: whatever a variable can say, a method of
-//! [`Config`] can say as well.
+//! Owns [`Config::from_env`] and [`join`]. Never gives a setting a meaning of its own: whatever
+//! a variable can say, a method of [`Config`] can say as well.
 
 use std::env;
 use std::ffi::OsString;
@@ -13,30 +12,21 @@ use virtnet_core::SubNetwork;
 
 use crate::config::{DEFAULT_NETWORK, Proof};
 use crate::setting::{Setting, SettingError};
+use crate::vars::{
+    ADVERTISE, BIND, CA, CERT, KEY, KEYLOG, LEASE, NETWORK, QLOG, REGISTRY, REGISTRY_CA,
+    REGISTRY_CERT, REGISTRY_KEY, SECRET, SECRET_FILE, SECRET_INIT_FILE,
+};
 use crate::{Config, JoinError};
-
-const NETWORK: &str = "VIRTNET_NETWORK";
-const REGISTRY: &str = "VIRTNET_REGISTRY";
-const SECRET: &str = "VIRTNET_SECRET";
-const SECRET_FILE: &str = "VIRTNET_SECRET_FILE";
-const SECRET_INIT_FILE: &str = "VIRTNET_SECRET_INIT_FILE";
-const BIND: &str = "VIRTNET_BIND";
-const ADVERTISE: &str = "VIRTNET_ADVERTISE";
-const CA: &str = "VIRTNET_CA";
-const CERT: &str = "VIRTNET_CERT";
-const KEY: &str = "VIRTNET_KEY";
-const REGISTRY_CA: &str = "VIRTNET_REGISTRY_CA";
-const REGISTRY_CERT: &str = "VIRTNET_REGISTRY_CERT";
-const REGISTRY_KEY: &str = "VIRTNET_REGISTRY_KEY";
-const LEASE: &str = "VIRTNET_LEASE";
-const KEYLOG: &str = "VIRTNET_KEYLOG";
-const QLOG: &str = "VIRTNET_QLOG";
 
 /// Joins the network that the environment names: [`Config::from_env`] and
 /// [`Config::join`] in one.
 ///
 /// With nothing set this is the network [`DEFAULT_NETWORK`] within this process,
-/// so a test runs anywhere as it is, and across machines with two variables.
+/// and across machines with two variables.
+///
+/// For nodes, and for all that is started to meet others. Two tests that join so are on
+/// one network, and in each other's way: for those there is
+/// [`testing::join`](crate::testing::join).
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -84,14 +74,18 @@ impl Config {
     /// | `VIRTNET_QLOG` | [`qlog`](Config::qlog) |
     ///
     /// A variable that is empty counts as not set. There is one proof of
-    /// membership: a secret, or a file with one, or all three files of a PKI.
+    /// membership: a secret, or a file with one, or all three files of a PKI. Names that begin
+    /// with `VIRTNET_` are virtnet's: any other is taken for a mistake
+    /// ([`check_vars`](Config::check_vars)). Those for your own programs begin otherwise,
+    /// or with `VIRTNET_TEST_`.
     ///
     /// # Errors
     ///
-    /// A [`SettingError`] that names the variable, for one that is not UTF-8, a
+    /// A [`SettingError`] that names the variable, for one that is no setting's or is not UTF-8, a
     /// secret that is none, a lease that is no number, what is neither yes nor no,
     /// and for several proofs, or a part of one.
     pub fn from_env() -> Result<Config, SettingError> {
+        Config::check_vars(env::vars_os())?;
         Config::from_vars(env::var_os)
     }
 
@@ -108,7 +102,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// As of [`from_env`](Config::from_env).
+    /// As of [`from_env`](Config::from_env), but for names that `lookup` is not asked for.
     pub fn from_vars(
         lookup: impl Fn(&'static str) -> Option<OsString>,
     ) -> Result<Config, SettingError> {

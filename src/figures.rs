@@ -31,7 +31,7 @@ pub fn describe() {
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let stats = virtnet::quic::Stats::default();
 /// let counted = stats.clone();
-/// let config = virtnet::Config::new("figures");
+/// let config = virtnet::testing::config()?;
 /// let net = config.tune(move |quic| quic.stats(counted.clone())).join().await?;
 /// virtnet::figures::describe();
 /// virtnet::figures::record(&net, Some(&stats));

@@ -4,6 +4,7 @@
 //! Never reads the environment and never opens a socket: it puts registry and
 //! engine together.
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -19,21 +20,38 @@ use crate::route::local_ip_towards;
 use crate::setting::{Setting, SettingError};
 
 /// Why a network could not be joined, or looked at.
-#[derive(Debug, thiserror::Error)]
+///
+/// It reads as what it holds, which is also its source.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum JoinError {
     /// A setting is missing or can't be used.
-    #[error(transparent)]
+    #[error("{0}")]
     Setting(#[from] SettingError),
     /// The registry can't be reached, or refused.
-    #[error(transparent)]
+    #[error("{0}")]
     Registry(#[from] RegistryError),
     /// The engine can't work as it was set up.
-    #[error(transparent)]
-    Engine(Failure),
+    #[error("{0}")]
+    Engine(#[source] Failure),
     /// Hosts were [waited for](Config::wait_for_hosts) in vain.
-    #[error(transparent)]
-    Wait(OpError),
+    #[error("{0}")]
+    Wait(#[source] OpError),
+}
+
+impl fmt::Debug for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !f.alternate() {
+            return virtnet_core::report(self, f);
+        }
+        let (variant, inner): (_, &dyn fmt::Debug) = match self {
+            JoinError::Setting(err) => ("Setting", err),
+            JoinError::Registry(err) => ("Registry", err),
+            JoinError::Engine(failure) => ("Engine", failure),
+            JoinError::Wait(err) => ("Wait", err),
+        };
+        f.debug_tuple(variant).field(inner).finish()
+    }
 }
 
 impl From<JoinError> for io::Error {
@@ -124,7 +142,7 @@ impl Config {
             Some(Proof::SecretInitFile(path)) => Some(secret(path, Secret::from_file_or_new)?),
             Some(Proof::PkiFiles(name, [authorities, chain, key])) => {
                 let identity = Identity::pki_files(authorities, chain, key);
-                Some(identity.map_err(|err| SettingError::new(name, None, err))?)
+                Some(identity.map_err(|err| SettingError::new(*name, None, err))?)
             }
         })
     }

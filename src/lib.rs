@@ -11,12 +11,13 @@
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use tokio::io::{AsyncReadExt, AsyncWriteExt};
 //!
-//! let subnet = virtnet::join().await?;
+//! let subnet = virtnet::testing::join().await?; // a network of this test's own
 //! let (alpha, beta) = (subnet.new_host("α").await?, subnet.new_host("β").await?);
 //! let listener = beta.listen("β:1")?;
 //!
-//! let (dialed, accepted) = tokio::join!(alpha.dial("β:1"), listener.accept());
-//! let (mut dialed, (mut accepted, peer)) = (dialed?, accepted?);
+//! // As soon as one fails, the other is not waited for.
+//! let (mut dialed, (mut accepted, peer)) =
+//!     tokio::try_join!(alpha.dial("β:1"), listener.accept())?;
 //! assert_eq!(peer, "α:1");
 //! assert_eq!(accepted.local_addr(), &"β:2");
 //!
@@ -36,8 +37,8 @@
 //!
 //! # The tour
 //!
-//! 1. **Join** a network: from the environment with [`join()`], or with a
-//!    [`Config`]. What comes of it is a [`SubNetwork`], this process's part of
+//! 1. **Join** a network: a test one of its own with [`testing::join`], what is to meet others
+//!    the one that the environment names with [`join()`], or with a [`Config`]. What comes of it is a [`SubNetwork`], this process's part of
 //!    the network. It is to be [closed](SubNetwork::close) at the end, which
 //!    delivers what was written and frees the names.
 //! 2. **Make hosts** with [`SubNetwork::new_host`]. A name exists once in the
@@ -95,7 +96,7 @@
 //! [`SubNetwork::wait_for_hosts`], or from outside of the network with
 //! [`Config::wait_for_hosts`]. A process that is started again after it was killed
 //! waits for its name with [`SubNetwork::new_host_within`]. Tests that run side by
-//! side share one Redis by naming their networks differently.
+//! side share one Redis as they are, by [`testing`]; CI jobs by different `VIRTNET_NETWORK`s.
 //!
 //! With `docker-compose.yml`, in the project's root, all of that runs in containers
 //! of one machine; members there make the secret together
@@ -130,17 +131,24 @@
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use virtnet::Cause;
 //!
-//! let subnet = virtnet::Config::new("quicα").join().await?;
+//! let subnet = virtnet::testing::join().await?;
 //! let alpha = subnet.new_host("α").await?;
 //! let err = alpha.dial("α:1").await.unwrap_err();
 //! assert_eq!(err.cause(), Cause::ConnectionRefused);
-//! assert_eq!(err.to_string(), "dial quicα α:1->α:1: connection refused");
+//! let network = subnet.network();
+//! assert_eq!(err.to_string(), format!("dial {network} α:1->α:1: connection refused"));
 //! // As an io::Error it has the kind that TCP's would have, and can be had back.
 //! let err = std::io::Error::from(err);
 //! assert_eq!(err.kind(), std::io::ErrorKind::ConnectionRefused);
 //! assert_eq!(virtnet::OpError::of(&err).unwrap().src().unwrap(), &"α:1");
+//! # subnet.close().await?;
 //! # Ok(()) }
 //! ```
+//!
+//! That a host was killed or cut off shows in different causes, by where it was and when it is
+//! dialed. [`OpError::is_unreachable`] holds for all of them, in one process as between containers.
+//! Sources can be downcast: beneath an [`OpError`] there is the [`RegistryError`] that
+//! it is made of, and beneath that its [`Cause`], or what led to it.
 //!
 //! # Watching
 //!
@@ -188,6 +196,8 @@ mod look;
 mod registries;
 mod route;
 mod setting;
+pub mod testing;
+mod vars;
 
 pub use config::{Config, DEFAULT_NETWORK, DEFAULT_REGISTRY};
 pub use env::join;
@@ -197,9 +207,9 @@ pub use setting::SettingError;
 
 pub use virtnet_core::{
     Abort, Accept, Addr, AddrError, BACKLOG, ByteStream, Cause, Conn, Dials, Engine, Failure, Host,
-    Incoming, Limits, Listener, MAX_NAME, Notifier, Op, OpError, Open, OwnedReadHalf,
+    Incoming, Limits, Listener, Lost, MAX_NAME, Notifier, Op, OpError, Open, OwnedReadHalf,
     OwnedWriteHalf, ReadHalf, Refused, Registry, RegistryError, ReuniteError, SocketInfo,
-    SocketState, SubNetwork, ToAddr, WriteHalf,
+    SocketState, SubNetwork, ToAddr, WriteHalf, check_hostname, check_network, report,
 };
 #[doc(inline)]
 pub use virtnet_core::{adapt, memory, pipe};

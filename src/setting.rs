@@ -3,6 +3,7 @@
 //! Owns [`SettingError`] and how a value is shown in it. Never knows what the
 //! settings mean.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 
@@ -47,9 +48,8 @@ type Problem = Box<dyn StdError + Send + Sync>;
 /// );
 /// # }
 /// ```
-#[derive(Debug)]
 pub struct SettingError {
-    name: &'static str,
+    name: Cow<'static, str>,
     shown: Option<String>,
     problem: Problem,
 }
@@ -57,12 +57,12 @@ pub struct SettingError {
 impl SettingError {
     /// `shown` is the value, for what is no secret.
     pub(crate) fn new(
-        name: &'static str,
+        name: impl Into<Cow<'static, str>>,
         shown: Option<&str>,
         problem: impl Into<Problem>,
     ) -> SettingError {
         SettingError {
-            name,
+            name: name.into(),
             shown: shown.map(clipped),
             problem: problem.into(),
         }
@@ -70,13 +70,13 @@ impl SettingError {
 
     /// The environment variable, or the method of [`Config`](crate::Config).
     pub fn name(&self) -> &str {
-        self.name
+        &self.name
     }
 }
 
 impl fmt::Display for SettingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name)?;
+        f.write_str(&self.name)?;
         if let Some(shown) = &self.shown {
             write!(f, " {shown:?}")?;
         }
@@ -84,10 +84,22 @@ impl fmt::Display for SettingError {
     }
 }
 
+impl fmt::Debug for SettingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !f.alternate() {
+            return virtnet_core::report(self, f);
+        }
+        f.debug_struct("SettingError")
+            .field("name", &self.name)
+            .field("shown", &self.shown)
+            .field("problem", &self.problem)
+            .finish()
+    }
+}
+
 impl StdError for SettingError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        // The problem itself is shown; what lies beneath it is not.
-        self.problem.source()
+        Some(&*self.problem)
     }
 }
 

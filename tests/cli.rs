@@ -242,3 +242,25 @@ fn bad_usage_has_an_exit_code_of_its_own() {
         );
     }
 }
+
+#[test]
+fn a_misspelt_variable_is_refused_by_what_would_have_read_it() {
+    for args in [
+        &["hosts"][..],
+        &["demo"],
+        &["name", "α"],
+        &["wait", "α", "--timeout", "0"],
+    ] {
+        let ended = run(command(args).env("VIRTNET_REGISTY", "redis://127.0.0.1:1"));
+        assert_ne!(ended.code, Some(0));
+        let said = "virtnet: VIRTNET_REGISTY: there is no such setting: is it VIRTNET_REGISTRY?";
+        assert_eq!(ended.stderr, [said]);
+    }
+    // What is not, or is for others.
+    let others = [
+        ("VIRTNET_REGISTY", ""),
+        ("VIRTNET_TEST_X", "x"),
+        ("VIRTNET_PORT", "tcp://x"),
+    ];
+    run(command(&["name", "α"]).envs(others)).success();
+}

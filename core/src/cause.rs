@@ -8,6 +8,8 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use crate::report;
+
 type BoxedError = Box<dyn StdError + Send + Sync>;
 
 /// Why an operation failed: the vocabulary that a test matches on.
@@ -52,7 +54,7 @@ pub enum Cause {
     #[error("timed out")]
     TimedOut,
     /// This machine would not send to where the host is: it has no route there, or its
-    /// own firewall refuses.
+    /// own firewall refuses; or the name of the machine there is known to no name server.
     #[error("host is unreachable")]
     HostUnreachable,
     /// An address or a name that cannot be one.
@@ -97,6 +99,31 @@ impl Cause {
             Cause::Other => Kind::Other,
         }
     }
+
+    /// Whether it says that the other host cannot be reached: it was killed, cut off, or was
+    /// never there. What a test of a killed node matches on, as it holds wherever
+    /// the node was.
+    ///
+    /// Which of these causes it is depends on where the hosts are and on when they are
+    /// dialed: [`TimedOut`](Cause::TimedOut) where nobody answers,
+    /// [`ConnectionCut`](Cause::ConnectionCut) where what is there knows nothing of
+    /// the connection, [`HostUnreachable`](Cause::HostUnreachable) where its machine or the
+    /// name of that is gone, and [`NoSuchHost`](Cause::NoSuchHost) once its name is
+    /// free. A host that is there and refuses, a registry that is down, and what went
+    /// down on this side are none of them.
+    ///
+    /// ```
+    /// use virtnet_core::Cause;
+    ///
+    /// assert!(Cause::TimedOut.is_unreachable());
+    /// assert!(!Cause::ConnectionRefused.is_unreachable());
+    /// ```
+    pub fn is_unreachable(self) -> bool {
+        matches!(
+            self,
+            Cause::TimedOut | Cause::ConnectionCut | Cause::HostUnreachable | Cause::NoSuchHost
+        )
+    }
 }
 
 /// A cause, and what led to it: what engines, registries and notifiers report.
@@ -115,7 +142,7 @@ impl Cause {
 /// assert_eq!(down.to_string(), "network is down");
 /// assert_eq!(std::error::Error::source(&down).unwrap().to_string(), "the cable was cut");
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Failure {
     cause: Cause,
     detail: Detail,
@@ -139,6 +166,24 @@ impl Failure {
     pub fn because(cause: Cause, detail: impl Into<BoxedError>) -> Failure {
         let detail = Detail::Beneath(detail.into().into());
         Failure { cause, detail }
+    }
+
+    /// The same for a sentence that says more, beneath which the [`Cause`] itself
+    /// is found.
+    ///
+    /// ```
+    /// use std::error::Error;
+    /// use virtnet_core::{Cause, Failure};
+    ///
+    /// let taken = Failure::explain(Cause::HostAlreadyRegistered, "process 4711 holds it");
+    /// assert_eq!(taken.to_string(), "host already registered");
+    /// let beneath = taken.source().unwrap();
+    /// assert_eq!(beneath.to_string(), "process 4711 holds it");
+    /// let cause = beneath.source().unwrap().downcast_ref();
+    /// assert_eq!(cause, Some(&Cause::HostAlreadyRegistered));
+    /// ```
+    pub fn explain(cause: Cause, sentence: impl Into<String>) -> Failure {
+        Failure::because(cause, Explained(sentence.into(), cause))
     }
 
     /// A failure that no cause of the vocabulary names.
@@ -169,16 +214,32 @@ impl fmt::Display for Failure {
     }
 }
 
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !f.alternate() {
+            return report(self, f);
+        }
+        f.debug_struct("Failure")
+            .field("cause", &self.cause)
+            .field("detail", &self.detail)
+            .finish()
+    }
+}
+
+/// What is shown is also the source: it is there to be downcast.
 impl StdError for Failure {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &self.detail {
-            Detail::None => None,
-            // What is shown must not appear a second time in the chain.
-            Detail::Shown(detail) => detail.source(),
-            Detail::Beneath(detail) => Some(&**detail),
+            Detail::None => Some(&self.cause),
+            Detail::Shown(detail) | Detail::Beneath(detail) => Some(&**detail),
         }
     }
 }
+
+/// A sentence beneath a cause.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Explained(String, #[source] Cause);
 
 impl From<Cause> for Failure {
     fn from(cause: Cause) -> Failure {
@@ -194,62 +255,5 @@ impl From<crate::AddrError> for Failure {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn texts_and_kinds() {
-        use io::ErrorKind as Kind;
-        for (cause, text, kind) in [
-            (Cause::NetworkDown, "network is down", Kind::NetworkDown),
-            (Cause::HostDown, "host is down", Kind::HostUnreachable),
-            (Cause::SocketDown, "socket is down", Kind::NotConnected),
-            (Cause::AddrInUse, "address already in use", Kind::AddrInUse),
-            (
-                Cause::AddrNotLocal,
-                "cannot listen on requested address",
-                Kind::AddrNotAvailable,
-            ),
-            (
-                Cause::ConnectionRefused,
-                "connection refused",
-                Kind::ConnectionRefused,
-            ),
-            (
-                Cause::RegistryDown,
-                "registry is down",
-                Kind::NetworkUnreachable,
-            ),
-            (Cause::NoSuchHost, "no such host", Kind::NotFound),
-            (
-                Cause::HostAlreadyRegistered,
-                "host already registered",
-                Kind::AlreadyExists,
-            ),
-            (Cause::BrokenPipe, "broken pipe", Kind::BrokenPipe),
-            (
-                Cause::ConnectionCut,
-                "connection cut",
-                Kind::ConnectionReset,
-            ),
-            (Cause::TimedOut, "timed out", Kind::TimedOut),
-            (
-                Cause::HostUnreachable,
-                "host is unreachable",
-                Kind::HostUnreachable,
-            ),
-            (Cause::InvalidAddr, "invalid address", Kind::InvalidInput),
-            (Cause::NoFreePort, "no free port", Kind::AddrNotAvailable),
-            (
-                Cause::PermissionDenied,
-                "permission denied",
-                Kind::PermissionDenied,
-            ),
-            (Cause::Protocol, "protocol violation", Kind::InvalidData),
-            (Cause::Other, "other error", Kind::Other),
-        ] {
-            assert_eq!(cause.to_string(), text);
-            assert_eq!(cause.kind(), kind, "{text}");
-        }
-    }
-}
+#[path = "cause_tests.rs"]
+mod tests;

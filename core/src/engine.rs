@@ -40,6 +40,10 @@ pub trait Engine: Send + Sync + 'static {
     /// `dst_hostdata` says, and lets the other side know that the peer is
     /// `src`.
     ///
+    /// Both are always addresses of the engine's own network, whose subnetwork is all
+    /// that calls it: [`Addr::network`] of both is the name that the subnetwork was
+    /// made with, and an address of another network is refused before.
+    ///
     /// Returns the stream and the address that accepted. It must not succeed
     /// before the other side's [`Accept`](crate::Accept) gave that address,
     /// and the other side must not be acknowledged when the returned future

@@ -9,13 +9,15 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use crate::{Addr, Cause, Failure};
+use crate::{Addr, Cause, Failure, report};
 
 /// An operation of a registry that failed: which registry, what it was asked,
 /// and why.
 ///
 /// It reads `registry "redis://10.0.0.9:6379": query "γ": no such host`.
-#[derive(Debug, Clone)]
+///
+/// Its source is what led to it, and where nothing did its [`Cause`].
+#[derive(Clone)]
 pub struct RegistryError {
     registry: String,
     op: &'static str,
@@ -77,6 +79,20 @@ impl fmt::Display for RegistryError {
             write!(f, " {arg:?}")?;
         }
         write!(f, ": {}", self.failure)
+    }
+}
+
+impl fmt::Debug for RegistryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !f.alternate() {
+            return report(self, f);
+        }
+        f.debug_struct("RegistryError")
+            .field("registry", &self.registry)
+            .field("op", &self.op)
+            .field("args", &self.args)
+            .field("failure", &self.failure)
+            .finish()
     }
 }
 
@@ -144,10 +160,10 @@ impl fmt::Display for Op {
 ///
 /// It becomes an [`io::Error`] by `?` or `into()`, and is found again with
 /// [`OpError::of`].
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct OpError(Box<Inner>);
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Inner {
     op: Op,
     network: Arc<str>,
@@ -206,6 +222,13 @@ impl OpError {
         &self.0.failure
     }
 
+    /// Whether the other host cannot be reached ([`Cause::is_unreachable`]): what holds
+    /// of every dial to a host that was killed, and of every read and write on a
+    /// connection to it, wherever it was.
+    pub fn is_unreachable(&self) -> bool {
+        self.cause().is_unreachable()
+    }
+
     /// The operation's error that an [`io::Error`] was made from, if it was.
     ///
     /// ```
@@ -250,6 +273,21 @@ impl fmt::Display for OpError {
             (None, None) => {}
         }
         write!(f, ": {failure}")
+    }
+}
+
+impl fmt::Debug for OpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !f.alternate() {
+            return report(self, f);
+        }
+        f.debug_struct("OpError")
+            .field("op", &self.0.op)
+            .field("network", &self.0.network)
+            .field("src", &self.0.src)
+            .field("addr", &self.0.addr)
+            .field("failure", &self.0.failure)
+            .finish()
     }
 }
 

@@ -17,9 +17,8 @@
 //! assert_eq!(err.to_string(), "dial pipet α:1->β:1: connection refused");
 //!
 //! let listener = beta.listen("β:1")?;
-//! let (dialed, accepted) = tokio::join!(alpha.dial("β:1"), listener.accept());
-//! let (conn, peer) = accepted?;
-//! assert_eq!(dialed?.peer_addr(), &"β:2");
+//! let (dialed, (conn, peer)) = tokio::try_join!(alpha.dial("β:1"), listener.accept())?;
+//! assert_eq!(dialed.peer_addr(), &"β:2");
 //! assert_eq!(conn.local_addr(), &"β:2");
 //! assert_eq!(peer, "α:1");
 //! # Ok(()) }
@@ -43,6 +42,13 @@
 //! Every operation reports an [`OpError`]: what failed, on which network,
 //! between which addresses, and a [`Cause`] to match on. Reading and writing
 //! wrap it in an [`io::Error`](std::io::Error).
+//!
+//! The text of an error, its `Display`, is one line and says all by itself. Its source
+//! is what that text was made from: of an [`OpError`] the [`RegistryError`] where
+//! a registry reported it, of that the [`Cause`] or what led to it. So sources are there to be
+//! downcast, and a printer that adds them to the text says some things twice.
+//! `Debug`, which Rust shows where `main` or a test returns an error, is the text and
+//! each source that says more ([`report`]).
 //!
 //! # Closing
 //!
@@ -79,6 +85,7 @@ mod ops;
 pub mod pipe;
 mod ports;
 mod registry;
+mod report;
 mod socket;
 mod split;
 mod subnet;
@@ -99,6 +106,7 @@ pub use name::{AddrError, MAX_NAME, check_hostname, check_network};
 pub use notifier::{Accept, Notifier};
 pub use open::Open;
 pub use registry::{Lost, Registry};
+pub use report::report;
 pub use socket::{SocketInfo, SocketState};
 pub use split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
 pub use subnet::SubNetwork;

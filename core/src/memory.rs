@@ -73,14 +73,28 @@ impl MemoryRegistry {
         &self,
         name: &'static str,
         args: &[&str],
-        op: impl FnOnce(&mut HashMap<String, Name>) -> Result<T, Cause>,
+        op: impl FnOnce(&mut HashMap<String, Name>) -> Result<T, Failure>,
     ) -> Result<T, RegistryError> {
         let fail = |why: Failure| RegistryError::new("memory:", name, args, why);
         let closed = lock(&self.closed);
         if *closed {
-            return Err(fail(Failure::because(Cause::RegistryDown, "it was closed")));
+            return Err(fail(Failure::explain(Cause::RegistryDown, "it was closed")));
         }
-        op(&mut lock(&self.hub.0).by_name).map_err(|cause| fail(cause.into()))
+        op(&mut lock(&self.hub.0).by_name).map_err(fail)
+    }
+
+    /// Why a name can't be had, with the way out: as a rule two tests meet here that
+    /// should not.
+    fn taken(&self, name: &Name) -> Failure {
+        let whose = match name.owner == self.id {
+            true => "this subnetwork",
+            false => "another subnetwork of this process",
+        };
+        let what = format!(
+            "{whose} holds it; tests that run side by side need a network each, \
+             as virtnet::testing::join() makes them"
+        );
+        Failure::explain(Cause::HostAlreadyRegistered, what)
     }
 
     fn free(&self) {
@@ -96,7 +110,7 @@ impl Registry for MemoryRegistry {
     async fn announce(&self, hostname: &str, hostdata: &str) -> Result<(), RegistryError> {
         self.with("announce", &[hostname, hostdata], |names| {
             match names.entry(hostname.to_owned()) {
-                Entry::Occupied(_) => Err(Cause::HostAlreadyRegistered),
+                Entry::Occupied(held) => Err(self.taken(held.get())),
                 Entry::Vacant(vacant) => {
                     vacant.insert(Name {
                         owner: self.id,

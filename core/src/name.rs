@@ -104,7 +104,7 @@ pub(crate) enum Problem {
 /// let err = virtnet_core::Addr::parse("n", "α:65536").unwrap_err();
 /// assert_eq!(err.to_string(), r#"invalid address "α:65536": the port does not fit 16 bits"#);
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct AddrError {
     noun: Noun,
     input: String,
@@ -138,6 +138,19 @@ impl fmt::Display for AddrError {
             Noun::Network => "network name",
         };
         write!(f, "invalid {noun} {:?}: {}", self.input, self.problem)
+    }
+}
+
+impl fmt::Debug for AddrError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !f.alternate() {
+            return crate::report(self, f);
+        }
+        f.debug_struct("AddrError")
+            .field("noun", &self.noun)
+            .field("input", &self.input)
+            .field("problem", &self.problem)
+            .finish()
     }
 }
 

@@ -30,7 +30,7 @@ impl SubNetwork {
     /// let subnet = PipeNetwork::new("pipet")?.subnetwork();
     /// let host = subnet.new_host("α").await?;
     /// let listener = host.listen("")?;
-    /// let (dialed, accepted) = tokio::join!(host.dial("α:1"), listener.accept());
+    /// let (dialed, accepted) = tokio::try_join!(host.dial("α:1"), listener.accept())?;
     /// let open = subnet.open();
     /// assert_eq!((open.hosts, open.listeners, open.connections, open.pending), (1, 1, 2, 0));
     /// # drop((dialed, accepted));

@@ -53,13 +53,18 @@ pub(crate) fn borrow(shared: &Shared) -> (ReadHalf<'_>, WriteHalf<'_>) {
 }
 
 /// Two halves that are not of one connection; both are given back.
-#[derive(Debug)]
 pub struct ReuniteError(pub OwnedReadHalf, pub OwnedWriteHalf);
 
 impl fmt::Display for ReuniteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ReuniteError(reader, writer) = self;
         write!(f, "halves of two connections: {reader:?} and {writer:?}")
+    }
+}
+
+impl fmt::Debug for ReuniteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        crate::report(self, f)
     }
 }
 

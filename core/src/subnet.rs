@@ -188,9 +188,9 @@ impl SubNetwork {
     /// let (was, is) = (network.subnetwork(), network.subnetwork());
     /// let _host = was.new_host("β").await?;
     /// let within = Duration::from_secs(20);
-    /// let (host, closed) = tokio::join!(is.new_host_within("β", within), was.close());
-    /// assert_eq!(host?.name(), "β");
-    /// # Ok(closed?) }
+    /// let (host, ()) = tokio::try_join!(is.new_host_within("β", within), was.close())?;
+    /// assert_eq!(host.name(), "β");
+    /// # Ok(()) }
     /// ```
     pub async fn new_host_within(
         &self,

@@ -1,10 +1,15 @@
-//! What became of dials, counted: each is counted once, whatever became of it.
+//! What operations report: what became of dials, counted, and what their errors say and
+//! are made of.
 //!
 //! Owns the counts of dials that went out; those of what came in are in `limits.rs`.
 
+use std::error::Error;
+use std::sync::Arc;
+
 use tokio_test::{assert_pending, task};
-use virtnet_core::pipe::PipeNetwork;
-use virtnet_core::{Cause, SubNetwork};
+use virtnet_core::memory::MemoryHub;
+use virtnet_core::pipe::{PipeEngine, PipeNetwork, Switchboard};
+use virtnet_core::{Addr, AddrError, Cause, Failure, OpError, Registry, RegistryError, SubNetwork};
 
 /// The outcomes that there were, and how often.
 fn counted(subnet: &SubNetwork) -> Vec<(&'static str, u64)> {
@@ -47,4 +52,100 @@ async fn every_dial_is_counted_by_its_outcome() {
     assert_eq!(counted(&subnet), expected);
     assert_eq!(subnet.dials().failed(Cause::HostDown), 1);
     subnet.close().await.unwrap();
+}
+
+/// The first of that type among what the error is made of.
+fn find<'a, T: Error + 'static>(err: &'a (dyn Error + 'static)) -> Option<&'a T> {
+    let mut sources = std::iter::successors(err.source(), |&source| source.source());
+    sources.find_map(|source| source.downcast_ref())
+}
+
+/// Errors whose causes a registry reported, or the core itself in its place.
+async fn of_registries() -> Vec<(OpError, Cause)> {
+    let network = PipeNetwork::new("pipet").unwrap();
+    let (one, two) = (network.subnetwork(), network.subnetwork());
+    let alpha = one.new_host("α").await.unwrap();
+    let hub = MemoryHub::new().registry();
+    hub.close().await.unwrap();
+    let closed = SubNetwork::new("pipet", Arc::new(hub), |notifier| {
+        PipeEngine::new(&Switchboard::new(), notifier)
+    });
+    vec![
+        (alpha.dial("γ:1").await.unwrap_err(), Cause::NoSuchHost),
+        (
+            one.new_host("α").await.unwrap_err(),
+            Cause::HostAlreadyRegistered,
+        ),
+        (
+            two.new_host("α").await.unwrap_err(),
+            Cause::HostAlreadyRegistered,
+        ),
+        (
+            closed.unwrap().new_host("α").await.unwrap_err(),
+            Cause::RegistryDown,
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn a_registrys_error_and_its_cause_are_found_beneath_an_operations() {
+    for (err, cause) in of_registries().await {
+        let registry: &RegistryError = err.source().unwrap().downcast_ref().unwrap();
+        assert_eq!((err.cause(), registry.cause()), (cause, cause), "{err:?}");
+        assert!(err.to_string().ends_with(&registry.to_string()), "{err}");
+        assert_eq!(find(registry), Some(&cause), "{err:?}");
+        assert_eq!(err.is_unreachable(), cause == Cause::NoSuchHost);
+    }
+    let subnet = PipeNetwork::new("pipet").unwrap().subnetwork();
+    let alpha = subnet.new_host("α").await.unwrap();
+    let refused = alpha.dial("α:1").await.unwrap_err();
+    assert_eq!(find(&refused), Some(&Cause::ConnectionRefused));
+    let bad = alpha.dial("α").await.unwrap_err();
+    assert!(find::<AddrError>(&bad).is_some(), "{bad:?}");
+    // However deep, and in whatever it was wrapped.
+    let error = RegistryError::new("x", "query", &["α"], Cause::NoSuchHost);
+    let failure = Failure::because(Cause::NetworkDown, Failure::from(error));
+    assert_eq!(find::<RegistryError>(&failure).unwrap().op(), "query");
+    assert_eq!(find(&failure), Some(&Cause::NoSuchHost));
+}
+
+/// As where `main` or a test returns them: what is shown, and nothing twice.
+#[tokio::test]
+async fn debug_reads_as_the_text_with_what_led_to_it() {
+    let shown: Vec<_> = of_registries().await;
+    let shown: Vec<_> = shown.iter().map(|(err, _)| format!("{err:?}")).collect();
+    let registry = |announced: &str| {
+        format!("virtnet \"pipet\": new host \"α\": registry {announced}: host already registered")
+    };
+    assert_eq!(
+        shown[0],
+        "dial pipet α:1->γ:1: registry \"memory:\": query \"γ\": no such host"
+    );
+    assert_eq!(
+        shown[1],
+        registry("\"this subnetwork\": announce \"α\"")
+            + "\n  caused by: this subnetwork has made a host of that name, and closing that \
+               does not free it: names are free when their subnetwork is closed"
+    );
+    assert_eq!(
+        shown[2],
+        registry("\"memory:\": announce \"α\" \"pipe:2\"")
+            + "\n  caused by: another subnetwork of this process holds it; tests that run side \
+               by side need a network each, as virtnet::testing::join() makes them"
+    );
+    assert!(shown[3].ends_with(": registry is down\n  caused by: it was closed"));
+
+    let registry = RegistryError::new("x", "close", &[], Failure::other("no"));
+    assert_eq!(format!("{registry:?}"), "registry \"x\": close: no");
+    let down = Failure::because(Cause::HostDown, registry);
+    let text = "host is down\n  caused by: registry \"x\": close: no";
+    assert_eq!(format!("{down:?}"), text);
+    let bad = Addr::parse("n", "α:65536").unwrap_err();
+    assert_eq!(format!("{bad:?}"), bad.to_string());
+    // The fields are there for whoever asks for them.
+    let fields = format!("{bad:#?} {down:#?}");
+    assert!(
+        fields.starts_with("AddrError {\n") && fields.contains("Failure {\n"),
+        "{fields}"
+    );
 }

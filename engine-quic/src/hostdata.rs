@@ -78,9 +78,12 @@ impl Place {
         families: Families,
     ) -> Result<Vec<SocketAddr>, Failure> {
         let failed = |problem: String| {
-            Failure::other(format!(
-                "cannot reach host {hostname:?} at {self}: {problem}"
-            ))
+            // As for a machine that is gone, whose name often goes with it: that of a
+            // container does as soon as it ends.
+            Failure::wrap(
+                Cause::HostUnreachable,
+                format!("cannot reach host {hostname:?} at {self}: {problem}"),
+            )
         };
         let found: Vec<SocketAddr> = match &self.host {
             RealHost::Ip(ip) => vec![SocketAddr::new(*ip, self.port)],

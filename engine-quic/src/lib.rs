@@ -28,8 +28,8 @@
 //! let (alpha, beta) = (here.new_host("α").await?, there.new_host("β").await?);
 //!
 //! let listener = alpha.listen("α:1")?;
-//! let (dialed, accepted) = tokio::join!(beta.dial("α:1"), listener.accept());
-//! let (mut dialed, (mut accepted, peer)) = (dialed?, accepted?);
+//! let (mut dialed, (mut accepted, peer)) =
+//!     tokio::try_join!(beta.dial("α:1"), listener.accept())?;
 //! assert_eq!(peer, "β:1");
 //! assert_eq!(dialed.peer_addr(), &"α:2");
 //!

@@ -168,7 +168,7 @@ impl fmt::Debug for Secret {
 
 /// A secret that could not be read: where it came from and what is wrong with
 /// it, but not what it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SecretError {
     origin: String,
     problem: Problem,
@@ -194,6 +194,18 @@ impl SecretError {
             origin: origin.to_owned(),
             problem,
         }
+    }
+}
+
+impl fmt::Debug for SecretError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !f.alternate() {
+            return virtnet_core::report(self, f);
+        }
+        f.debug_struct("SecretError")
+            .field("origin", &self.origin)
+            .field("problem", &self.problem)
+            .finish()
     }
 }
 

@@ -42,7 +42,12 @@ async fn by_a_dns_name() {
     // A name that is none anywhere (RFC 6761).
     let registry = net.hub.registry();
     registry.announce("γ", "nobody.invalid:1").await.unwrap();
-    let err = beta.dial("γ:1").await.unwrap_err().to_string();
+    let err = beta.dial("γ:1").await.unwrap_err();
+    assert_eq!(
+        (err.cause(), err.is_unreachable()),
+        (Cause::HostUnreachable, true)
+    );
+    let err = err.to_string();
     let text = "dial net β:1->γ:1: cannot reach host \"γ\" at nobody.invalid:1: \
                 the name cannot be resolved: ";
     assert!(err.starts_with(text), "{err}");

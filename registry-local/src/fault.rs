@@ -10,7 +10,7 @@ use virtnet_core::{Cause, Failure};
 
 /// The file system does not do it. `what` is what was to be done to `path`.
 pub(crate) fn down(what: &str, path: &Path, err: &io::Error) -> Failure {
-    Failure::because(
+    Failure::explain(
         Cause::RegistryDown,
         format!("cannot {what} {path:?}: {err}"),
     )
@@ -22,24 +22,25 @@ pub(crate) fn refused(folder: &Path, what: &str) -> Failure {
 }
 
 pub(crate) fn closed() -> Failure {
-    Failure::because(Cause::RegistryDown, "it was closed")
+    Failure::explain(Cause::RegistryDown, "it was closed")
 }
 
 /// Others are in the way, and stay there.
 pub(crate) fn busy(path: &Path, bound: impl Display) -> Failure {
     let what = format!("{path:?} was kept busy by others for {bound}");
-    Failure::because(Cause::RegistryDown, what)
+    Failure::explain(Cause::RegistryDown, what)
 }
 
 pub(crate) fn taken(pid: Option<u32>) -> Failure {
     match pid {
         Some(pid) => {
-            let who = match pid == std::process::id() {
-                true => "this process".to_owned(),
-                false => format!("process {pid}"),
+            let what = match pid == std::process::id() {
+                true => "this process holds it; tests that run side by side need a network each, \
+                         as virtnet::testing::join() makes them"
+                    .to_owned(),
+                false => format!("process {pid} holds it"),
             };
-            let what = format!("{who} holds it");
-            Failure::because(Cause::HostAlreadyRegistered, what)
+            Failure::explain(Cause::HostAlreadyRegistered, what)
         }
         None => Cause::HostAlreadyRegistered.into(),
     }

@@ -107,6 +107,7 @@ impl Options {
 
     /// The configuration: the environment's, with the options in its place.
     pub(crate) fn config(&self) -> Result<Config, End> {
+        Config::check_vars(std::env::vars_os())?;
         let mut config = Config::from_vars(|name| {
             let shown = self.registry_cert.is_some() || self.registry_key.is_some();
             let hidden = PROOFS.contains(&name) && self.proves()
@@ -188,6 +189,7 @@ impl Options {
     /// The network's name, which can be one.
     pub(crate) fn network(&self) -> Result<String, End> {
         const VARIABLE: &str = "VIRTNET_NETWORK";
+        Config::check_vars(std::env::vars_os())?;
         let (from, network) = match &self.network {
             Some(network) => ("network", network.clone()),
             None if !set(VARIABLE) => ("network", DEFAULT_NETWORK.to_owned()),

@@ -13,7 +13,7 @@ use raft_kv::client::{Client, ClientError};
 use raft_kv::load::value_of;
 use raft_kv::node::Node;
 use raft_kv::peers::Peers;
-use virtnet::{Config, SubNetwork};
+use virtnet::{Config, SubNetwork, testing};
 
 /// Far more than anything here takes, even on a machine that is busy.
 const BOUND: Duration = Duration::from_secs(60);
@@ -25,8 +25,8 @@ struct Member {
 }
 
 impl Member {
-    async fn start(network: &str, name: &str, peers: &Peers) -> Member {
-        let subnet = Config::new(network).join().await.unwrap();
+    async fn start(network: &Config, name: &str, peers: &Peers) -> Member {
+        let subnet = network.clone().join().await.unwrap();
         let node = Node::start(&subnet, name, peers).await.unwrap();
         Member { subnet, node }
     }
@@ -54,7 +54,7 @@ impl Member {
 }
 
 /// The nodes `names` of the cluster α, β, γ, which begins with them.
-async fn cluster(network: &str, names: &[&str]) -> Vec<Member> {
+async fn cluster(network: &Config, names: &[&str]) -> Vec<Member> {
     let peers = peers();
     let mut members = Vec::new();
     for name in names {
@@ -74,8 +74,8 @@ fn peers() -> Peers {
 }
 
 /// A client on a subnetwork of its own.
-async fn client(network: &str) -> (SubNetwork, Client) {
-    let subnet = Config::new(network).join().await.unwrap();
+async fn client(network: &Config) -> (SubNetwork, Client) {
+    let subnet = network.clone().join().await.unwrap();
     let host = subnet.new_host("client").await.unwrap();
     let client = Client::new(host, peers()).within(BOUND);
     (subnet, client)
@@ -101,7 +101,7 @@ async fn take_leader(members: &mut Vec<Member>) -> Member {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_is_cut_off_is_replaced_and_nothing_is_lost() {
-    let network = "a leader is cut off";
+    let network = &testing::config().unwrap();
     let mut members = cluster(network, &["α", "β", "γ"]).await;
     let (subnet, mut client) = client(network).await;
 
@@ -149,7 +149,7 @@ async fn a_leader_that_is_cut_off_is_replaced_and_nothing_is_lost() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_without_a_majority_acknowledges_nothing() {
-    let network = "a leader alone";
+    let network = &testing::config().unwrap();
     let mut members = cluster(network, &["α", "β", "γ"]).await;
     let (subnet, mut client) = client(network).await;
     put_all(&mut client, 1..=1).await;
@@ -176,7 +176,7 @@ async fn a_leader_without_a_majority_acknowledges_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_is_late_gets_a_snapshot() {
-    let network = "a node is late";
+    let network = &testing::config().unwrap();
     let mut members = cluster(network, &["α", "β"]).await;
     let (subnet, mut client) = client(network).await;
 
@@ -198,7 +198,7 @@ async fn a_node_that_is_late_gets_a_snapshot() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_check_finds_what_is_missing() {
-    let network = "something is missing";
+    let network = &testing::config().unwrap();
     let members = cluster(network, &["α", "β", "γ"]).await;
     let (subnet, mut client) = client(network).await;
     put_all(&mut client, 1..=2).await;

@@ -11,11 +11,12 @@ use crate::{Two, within};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_keep_their_bounds() {
-    let net = Two::join("codec").await;
+    let net = Two::join().await;
     let listener = net.alpha.listen(":1").unwrap();
-    let (dialed, accepted) = tokio::join!(net.beta.dial("α:1"), listener.accept());
-    let mut one = Framed::new(dialed.unwrap(), LengthDelimitedCodec::new());
-    let mut two = Framed::new(accepted.unwrap().0, LengthDelimitedCodec::new());
+    let both = async { tokio::try_join!(net.beta.dial("α:1"), listener.accept()) };
+    let (dialed, (accepted, _)) = within(both).await.unwrap();
+    let mut one = Framed::new(dialed, LengthDelimitedCodec::new());
+    let mut two = Framed::new(accepted, LengthDelimitedCodec::new());
 
     // A message that is larger than what a read returns, and one that is nothing.
     let messages = [

@@ -48,7 +48,7 @@ fn serve(listener: Listener, version: Version) -> JoinHandle<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn both_versions_of_http() {
     for version in [Version::HTTP_11, Version::HTTP_2] {
-        let net = Two::join(&format!("hyper: {version:?}")).await;
+        let net = Two::join().await;
         let serving = serve(net.alpha.listen(":80").unwrap(), version);
         let client = Client::builder(TokioExecutor::new())
             .http2_only(version == Version::HTTP_2)
@@ -72,7 +72,7 @@ async fn both_versions_of_http() {
 /// A pool of connections takes hosts for the same that differ in case only.
 #[tokio::test(flavor = "multi_thread")]
 async fn names_that_differ_in_case_only_stay_apart() {
-    let net = Two::join("hyper: names").await;
+    let net = Two::join().await;
     let client: Client<_, Empty<Bytes>> =
         Client::builder(TokioExecutor::new()).build(Connector::new(net.beta.clone()));
     let mut serving = Vec::new();
@@ -92,7 +92,7 @@ async fn names_that_differ_in_case_only_stay_apart() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn why_there_is_no_connection_is_among_the_sources() {
-    let net = Two::join("hyper: refused").await;
+    let net = Two::join().await;
     let client: Client<_, Empty<Bytes>> =
         Client::builder(TokioExecutor::new()).build(Connector::new(net.beta.clone()));
     let err = within(client.get("http://[%CE%B1]:9/".parse().unwrap()))
@@ -103,7 +103,7 @@ async fn why_there_is_no_connection_is_among_the_sources() {
     assert_eq!(why.cause(), Cause::ConnectionRefused);
     assert_eq!(
         why.to_string(),
-        "dial hyper: refused β:1->α:9: connection refused"
+        format!("dial {} β:1->α:9: connection refused", net.subnets[0].network())
     );
     net.close().await;
 }

@@ -15,7 +15,7 @@ use std::future::Future;
 use std::ops::RangeBounds;
 use std::time::Duration;
 
-use virtnet::{Config, Host, SubNetwork};
+use virtnet::{Host, SubNetwork};
 
 /// Far more than anything here takes, even on a machine that is busy.
 const BOUND: Duration = Duration::from_secs(60);
@@ -28,10 +28,11 @@ struct Two {
 }
 
 impl Two {
-    /// Joins the network of that name, which is one test's.
-    async fn join(network: &str) -> Two {
-        let one = Config::new(network).join().await.unwrap();
-        let two = Config::new(network).join().await.unwrap();
+    /// Joins a network of this test's own, twice.
+    async fn join() -> Two {
+        let config = virtnet::testing::config().unwrap();
+        let one = config.clone().join().await.unwrap();
+        let two = config.join().await.unwrap();
         let alpha = one.new_host("α").await.unwrap();
         let beta = two.new_host("β").await.unwrap();
         let subnets = [one, two];

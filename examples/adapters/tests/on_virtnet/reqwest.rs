@@ -30,7 +30,7 @@ fn forward(path: &Path, host: Host, to: &'static str) -> JoinHandle<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn by_way_of_a_unix_socket() {
-    let net = Two::join("reqwest").await;
+    let net = Two::join().await;
     let listener = net.alpha.listen(":80").unwrap();
     let app = app::<Addr>(Slow::default()).into_make_service_with_connect_info::<Addr>();
     let serving = tokio::spawn(axum::serve(listener, app).into_future());

@@ -30,7 +30,7 @@ fn tls(name: &str) -> (TlsAcceptor, TlsConnector) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tls_of_ones_own() {
-    let net = Two::join("rustls").await;
+    let net = Two::join().await;
     let (acceptor, connector) = tls("bank.example");
     let listener = net.alpha.listen(":443").unwrap();
 
@@ -64,7 +64,7 @@ async fn tls_of_ones_own() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_of_ones_own_is_checked() {
-    let net = Two::join("rustls: names").await;
+    let net = Two::join().await;
     let (acceptor, connector) = tls("bank.example");
     let listener = net.alpha.listen(":443").unwrap();
     let serve = async {

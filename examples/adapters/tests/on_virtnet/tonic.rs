@@ -42,7 +42,7 @@ async fn talk(client: &mut ChatClient<Channel>) -> (mpsc::Sender<Line>, Streamin
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_and_streams_both_ways() {
-    let net = Two::join("tonic").await;
+    let net = Two::join().await;
     let incoming = net.alpha.listen(":50051").unwrap().into_incoming();
     let server = Server::builder().add_service(ChatServer::new(Shouter));
     let serving = tokio::spawn(server.serve_with_incoming(incoming));
@@ -69,7 +69,7 @@ async fn calls_and_streams_both_ways() {
 /// Who calls is not what the caller says, but what its certificate does.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_can_go_by_who_calls() {
-    let net = Two::join("tonic: who").await;
+    let net = Two::join().await;
     let only_beta = |request: Request<()>| match request.extensions().get::<Addr>() {
         Some(peer) if peer.host() == "β" => Ok(request),
         Some(peer) => Err(Status::permission_denied(format!("you are {peer}"))),
@@ -100,7 +100,7 @@ async fn a_service_can_go_by_who_calls() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_graceful_shutdown_ends_the_streams_first() {
-    let net = Two::join("tonic: shutdown").await;
+    let net = Two::join().await;
     let incoming = net.alpha.listen(":50051").unwrap().into_incoming();
     let (stop, stopped) = oneshot::channel::<()>();
     let server = Server::builder().add_service(ChatServer::new(Shouter));
@@ -122,7 +122,7 @@ async fn a_graceful_shutdown_ends_the_streams_first() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn why_there_is_no_channel_is_among_the_sources() {
-    let net = Two::join("tonic: refused").await;
+    let net = Two::join().await;
     let connector = Connector::new(net.beta.clone());
     let endpoint = Endpoint::from_static(SERVER);
     let channel = within(endpoint.connect_with_connector(connector)).await;
