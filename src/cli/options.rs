@@ -15,7 +15,7 @@ use super::end::End;
 pub(crate) struct Options {
     /// Say on stderr what happens, and not only what is wrong; -vv for each dial, -vvv
     /// for all there is; RUST_LOG, as virtnet=debug, takes its place
-    #[arg(long, short, global = true, action = clap::ArgAction::Count, help_heading = "Options")]
+    #[arg(long, short, global = true, action = clap::ArgAction::Count, help_heading = None)]
     verbose: u8,
     /// The network's full name [env: VIRTNET_NETWORK] [default: virtnet]
     #[arg(long, global = true, value_name = "NAME")]
