@@ -36,15 +36,25 @@ pub(crate) struct Inner {
 
 impl Inner {
     /// Finds out whether this is a Redis, and whether we may do there what
-    /// announcing, renewing and freeing will.
-    pub(crate) async fn probe(&self, until: Instant) -> Result<(), Failure> {
+    /// announcing, renewing and freeing will. Returns what people should know.
+    pub(crate) async fn probe(&self, until: Instant) -> Result<Option<String>, Failure> {
         let probe = self.owner.probe(&self.keys);
-        match self.link.ask(until, probe).await.map_err(|un| un.failure)? {
-            Value::Int(1) => {}
+        let warning = match self.link.ask(until, probe).await.map_err(|un| un.failure)? {
+            Value::Int(1) => None,
+            Value::Int(2) => Some(self.no_index()),
             other => return Err(self.link.faults().strange(&other)),
-        }
+        };
         let looked_up = self.link.read_anew(until, self.keys.probe()).await;
-        looked_up.map(drop).map_err(|un| un.failure)
+        looked_up.map(|_| warning).map_err(|un| un.failure)
+    }
+
+    /// What is said of a network whose index is something else.
+    pub(crate) fn no_index(&self) -> String {
+        format!(
+            "the key {:?} is no sorted set, so the network's hosts cannot be listed: \
+             delete it, and the next renewals make it anew",
+            self.keys.index()
+        )
     }
 
     pub(crate) async fn announce(
@@ -62,6 +72,7 @@ impl Inner {
             hostname,
             hostdata,
             number: claim.number(),
+            seen: 0,
         };
         let held = self.held_from_now();
         let hold = self.hold(&[holding]);
@@ -75,16 +86,34 @@ impl Inner {
             }
         };
         match self.verdicts(answer, 1)?[..] {
-            [Verdict::Ours] => {
-                claim.keep(hostdata, held);
+            [Verdict::Ours(seen)] => {
+                claim.keep(hostdata, held, seen);
                 tracing::debug!(hostname, hostdata, "announced");
                 memory::changed_here(&[self.keys.host(hostname)]);
                 Ok(())
+            }
+            [Verdict::Others(ref value)] => {
+                claim.forget();
+                Err(self.taken(hostname, value))
             }
             _ => {
                 claim.forget();
                 Err(Cause::HostAlreadyRegistered.into())
             }
+        }
+    }
+
+    /// Why a name cannot be announced: another has it, or what is in its place was
+    /// written by no registry.
+    fn taken(&self, hostname: &str, value: &[u8]) -> Failure {
+        let cause = Cause::HostAlreadyRegistered;
+        if value.is_empty() {
+            let key = self.keys.host(hostname);
+            return Failure::because(cause, format!("the key {key:?} is no string"));
+        }
+        match Entry::of(hostname, value) {
+            Ok(_) => cause.into(),
+            Err(strange) => Failure::because(cause, strange.to_string()),
         }
     }
 
@@ -144,14 +173,20 @@ impl Inner {
     fn renewed(&self, leases: &[Lease], held: Moment, answer: Value) -> Result<(), Failure> {
         let verdicts = self.verdicts(answer, leases.len())?;
         let ours = leases.iter().zip(&verdicts);
-        let ours = ours.filter(|(_, verdict)| matches!(verdict, Verdict::Ours));
-        self.names.renewed(ours.map(|(lease, _)| lease), held);
+        let ours = ours.filter_map(|(lease, verdict)| match verdict {
+            Verdict::Ours(seen) => Some((lease, *seen)),
+            _ => None,
+        });
+        self.names.renewed(ours, held);
         tracing::trace!(names = leases.len(), "renewed");
         for (lease, verdict) in leases.iter().zip(&verdicts) {
-            if let Verdict::Others(value) = verdict {
-                tracing::debug!(hostname = &*lease.hostname, "lost");
-                self.names.lose(lease, taken(&lease.hostname, value));
-            }
+            let reason = match verdict {
+                Verdict::Ours(_) => continue,
+                Verdict::Others(value) => taken(&lease.hostname, value),
+                Verdict::Lapsed => lapsed(&lease.hostname),
+            };
+            tracing::debug!(hostname = &*lease.hostname, "lost");
+            self.names.lose(lease, reason);
         }
         Ok(())
     }
@@ -170,7 +205,8 @@ impl Inner {
     /// What the server says of each of `count` names that were to be held.
     fn verdicts(&self, answer: Value, count: usize) -> Result<Vec<Verdict>, Failure> {
         let verdict = |value: &Value| match value {
-            Value::Int(1) => Some(Verdict::Ours),
+            Value::Int(0) => Some(Verdict::Lapsed),
+            Value::Int(now) => u64::try_from(*now).ok().map(Verdict::Ours),
             Value::BulkString(value) => Some(Verdict::Others(value.clone())),
             _ => None,
         };
@@ -231,15 +267,27 @@ impl<'a> From<&'a Lease> for Holding<'a> {
             hostname: &lease.hostname,
             hostdata: &lease.hostdata,
             number: lease.number,
+            seen: lease.seen,
         }
     }
 }
 
 /// Whose a name is, by the server's word.
 enum Verdict {
-    Ours,
+    /// Ours, at this time by the server's clock.
+    Ours(u64),
     /// Another's, with the value that says so.
     Others(Vec<u8>),
+    /// Nobody's, but another had it since it was last ours.
+    Lapsed,
+}
+
+/// Why a name is lost that nobody has.
+fn lapsed(hostname: &str) -> Failure {
+    let text = format!(
+        "the name was lost: another {hostname:?} was registered while this one's lease was over"
+    );
+    Failure::wrap(Cause::HostAlreadyRegistered, text)
 }
 
 /// Why a name is lost.

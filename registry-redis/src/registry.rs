@@ -192,7 +192,7 @@ impl RedisRegistry {
     }
 
     /// What was found on joining that does no harm yet: a server that may drop
-    /// names when its memory is full. It was also logged.
+    /// names when its memory is full, an index that is none. It was also logged.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
@@ -234,9 +234,10 @@ async fn join(
 ) -> Result<(Arc<Inner>, Vec<String>), Failure> {
     let inner = prepare(target, network, options).await?;
     let until = inner.link.until();
-    inner.probe(until).await?;
-    let warnings = eviction::warning(&inner.link, until).await;
-    Ok((Arc::new(inner), warnings.into_iter().collect()))
+    let no_index = inner.probe(until).await?;
+    let evicts = eviction::warning(&inner.link, until).await;
+    let warnings = [no_index, evicts].into_iter().flatten();
+    Ok((Arc::new(inner), warnings.collect()))
 }
 
 /// All that is needed, before anything is sent.

@@ -143,6 +143,31 @@ async fn a_stopped_process_knows_at_its_first_look_that_its_name_is_lost() {
 }
 
 #[tokio::test]
+async fn a_stopped_process_knows_that_its_name_was_anothers_though_it_is_free_again() {
+    let server = RedisServer::start();
+    let mut holder = Holder::start(&server);
+    signal(holder.child.id(), "STOP");
+    let rival = join(&server, "n").await;
+    eventually("its lease is over", || server.get(KEY).is_none()).await;
+    rival.announce("a", "10.0.0.3:1").await.unwrap();
+    rival.close().await.unwrap();
+    assert_eq!(server.get(KEY), None);
+    let begin = Instant::now();
+    signal(holder.child.id(), "CONT");
+    let said = holder.heard();
+    let took = begin.elapsed();
+    assert!(said.starts_with("lost a "), "{said}");
+    assert!(said.contains("another \"a\" was registered"), "{said}");
+    holder.ask();
+    assert_eq!(holder.heard(), "holds false");
+    assert_eq!(server.get(KEY), None, "it does not take it back");
+    figure(
+        "process paused, name taken and freed again",
+        &format!("lost within {took:.1?} of going on"),
+    );
+}
+
+#[tokio::test]
 async fn a_stopped_process_takes_its_name_back_if_nobody_has_it() {
     let server = RedisServer::start();
     let mut holder = Holder::start(&server);
