@@ -85,8 +85,12 @@
 //!
 //! The index makes listing a network cost what the network is worth, however
 //! many others there are. It is written by the scripts that write the names,
-//! healed by each renewal, and ends with the last lease. Nothing else relies on
-//! it.
+//! and healed by each renewal. It also remembers for an hour whose names were not
+//! freed, and which of them another took: so that a process which was stopped for
+//! longer than its lease learns that its name was another's meanwhile, though it is
+//! free again. Who holds a name does not rest on it: where it is missing, or
+//! something else is in its place, only that is not noticed. A network whose members
+//! all freed their names leaves nothing.
 //!
 //! # Leases
 //!
@@ -94,7 +98,8 @@
 //! [`RedisOptions::renewal`] (5 s), all names of a registry in one round trip.
 //! For each name, in one step on the server: a lease that is ours is extended;
 //! a name that Redis lost is announced again; a name that another holds is left
-//! alone, and reported by [`lost`](virtnet_core::Registry::lost). So
+//! alone, and reported by [`lost`](virtnet_core::Registry::lost), and so is one that
+//! another held since it was last ours. So
 //!
 //! - closing frees names at once, and a process that was killed leaves them
 //!   taken for a lease at the most;
