@@ -4,9 +4,6 @@
 //! the moment that its caller gives, and does not know whether the registry was
 //! closed: whoever calls does.
 
-use std::fmt;
-use std::sync::Arc;
-
 use redis::{Pipeline, Value};
 use tokio::time::Instant;
 use virtnet_core::{Cause, Failure, check_hostname};
@@ -16,15 +13,15 @@ use crate::entry::{Entry, check_hostdata};
 use crate::keys::Keys;
 use crate::link::Link;
 use crate::memory;
-use crate::names::{Announcement, Lease, Names};
+use crate::names::{Lease, Names};
 use crate::script::{Holding, Owner};
 use crate::terms::Terms;
 
 /// Names that one script deals with: bounds how long the server is kept from
 /// serving others, to about a millisecond.
-const PER_SCRIPT: usize = 200;
+pub(crate) const PER_SCRIPT: usize = 200;
 /// Names that are sent at once: bounds the memory of one batch.
-const PER_BATCH: usize = 50 * PER_SCRIPT;
+pub(crate) const PER_BATCH: usize = 50 * PER_SCRIPT;
 
 pub(crate) struct Inner {
     pub(crate) keys: Keys,
@@ -216,49 +213,6 @@ impl Inner {
         };
         verdicts.ok_or_else(|| self.link.faults().strange(&answer))
     }
-
-    /// Frees announcements of ours; those that another took meanwhile, or that
-    /// are gone, count as freed.
-    pub(crate) async fn free(
-        &self,
-        until: Instant,
-        announcements: &[Announcement],
-    ) -> Result<(), NotFreed> {
-        let mut not_freed: Option<NotFreed> = None;
-        for batch in announcements.chunks(PER_BATCH) {
-            let mut pipeline = Pipeline::new();
-            for names in batch.chunks(PER_SCRIPT) {
-                let names: Vec<_> = names
-                    .iter()
-                    .map(|(name, number)| (&**name, *number))
-                    .collect();
-                pipeline.add_command(self.owner.free(&self.keys, &names));
-            }
-            let answers = self.link.run(until, &pipeline).await;
-            for (at, names) in batch.chunks(PER_SCRIPT).enumerate() {
-                let answer = match &answers {
-                    Ok(answers) => self.link.checked(answers[at].clone()).map(|_| ()),
-                    Err(unanswered) => Err(unanswered.failure.clone()),
-                };
-                match answer {
-                    Ok(()) => self.freed(names),
-                    Err(why) => not_freed
-                        .get_or_insert_with(|| NotFreed::new(why))
-                        .hostnames
-                        .extend(names.iter().map(|(name, _)| Arc::clone(name))),
-                }
-            }
-        }
-        not_freed.map_or(Ok(()), Err)
-    }
-
-    fn freed(&self, names: &[Announcement]) {
-        // First, so that nobody sees a name freed and finds it.
-        let keys: Vec<_> = names.iter().map(|(name, _)| self.keys.host(name)).collect();
-        memory::changed_here(&keys);
-        names.iter().for_each(|name| self.names.freed(name));
-        tracing::debug!(names = names.len(), "freed");
-    }
 }
 
 impl<'a> From<&'a Lease> for Holding<'a> {
@@ -300,38 +254,4 @@ fn taken(hostname: &str, value: &[u8]) -> Failure {
         Err(strange) => format!("the name was lost: {strange}"),
     };
     Failure::wrap(Cause::HostAlreadyRegistered, text)
-}
-
-/// Names that are still taken, and the first reason why.
-#[derive(Debug)]
-pub(crate) struct NotFreed {
-    pub(crate) why: Failure,
-    hostnames: Vec<Arc<str>>,
-}
-
-impl NotFreed {
-    fn new(why: Failure) -> NotFreed {
-        let hostnames = Vec::new();
-        NotFreed { why, hostnames }
-    }
-}
-
-impl fmt::Display for NotFreed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const NAMED: usize = 8;
-        write!(f, "{}; not freed:", self.why)?;
-        for hostname in self.hostnames.iter().take(NAMED) {
-            write!(f, " {hostname:?}")?;
-        }
-        match self.hostnames.len().saturating_sub(NAMED) {
-            0 => Ok(()),
-            more => write!(f, " and {more} more"),
-        }
-    }
-}
-
-impl std::error::Error for NotFreed {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.why.source()
-    }
 }

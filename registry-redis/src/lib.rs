@@ -101,8 +101,11 @@
 //! alone, and reported by [`lost`](virtnet_core::Registry::lost), and so is one that
 //! another held since it was last ours. So
 //!
-//! - closing frees names at once, and a process that was killed leaves them
-//!   taken for a lease at the most;
+//! - closing frees names at once, and so does dropping the registry: at the end of a
+//!   program or test that failed, by an error or a panic, its names are free;
+//! - a process that was killed leaves them taken for a lease at the most: also by a
+//!   signal that it has no handler for, such as the `SIGINT` of a `^C`, and by
+//!   `std::process::exit` or `abort`, which drop nothing;
 //! - a Redis that was restarted empty, flushed, or failed over to a replica that
 //!   had not seen the announcement, is healed by the next renewal. That is
 //!   brought forward when a lost connection is replaced, or Redis tells us of
@@ -191,6 +194,7 @@ mod contract;
 mod entry;
 mod eviction;
 mod fault;
+mod freeing;
 #[cfg(test)]
 mod golden_tests;
 mod inner;
@@ -203,6 +207,7 @@ mod lookup;
 mod memory;
 mod names;
 mod options;
+mod parting;
 mod registry;
 mod script;
 mod sentinel;

@@ -93,6 +93,22 @@ impl Link {
         })
     }
 
+    /// A link to the same place that shares no connection with this one, and remembers
+    /// nothing.
+    pub(crate) fn afresh(&self, deadline: Duration) -> Link {
+        Link {
+            locator: Arc::clone(&self.locator),
+            deadline,
+            turn: Mutex::new(None),
+            slot: Arc::new(Slot::new(Memory::new(Duration::ZERO))),
+        }
+    }
+
+    /// How long a call may take.
+    pub(crate) fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
     /// When a call that begins now must have ended.
     pub(crate) fn until(&self) -> Instant {
         Instant::now() + self.deadline

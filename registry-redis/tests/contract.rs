@@ -127,14 +127,16 @@ async fn close_leaves_no_task_and_no_connection() {
 }
 
 #[tokio::test]
-async fn dropped_without_close_the_tasks_end_too_and_names_stay_for_their_lease() {
+async fn dropped_without_close_the_tasks_end_too_and_names_are_free() {
     let server = RedisServer::start();
     let before = tasks();
     let registry = join(&server, "n").await;
     registry.announce("a", ADDR).await.unwrap();
     drop(registry);
+    assert_eq!(server.keys(), [""; 0]);
     eventually("all tasks ended", || tasks() == before).await;
-    assert_eq!(server.keys(), ["virtnet:{n}:a"]);
+    let clients = || server.command(&["CLIENT", "LIST"])[0].lines().count();
+    eventually("the server sees only this connection", || clients() == 1).await;
 }
 
 #[tokio::test]
