@@ -4,6 +4,7 @@
 //! of every text. Never decides whether to try again.
 
 use std::error::Error;
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,15 +18,49 @@ use crate::clip::clipped;
 /// What of a server's answer an error shows, in characters.
 const SHOWN: usize = 200;
 
+/// What a node of a cluster said of a slot that it is giving away, or getting.
+#[derive(Debug)]
+pub(crate) struct OnItsWay(String);
+
+impl fmt::Display for OnItsWay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let OnItsWay(said) = self;
+        write!(
+            f,
+            "{said}; the slot of the network's keys is being moved to another node of the \
+             cluster, and takes no new names until it has arrived"
+        )
+    }
+}
+
+impl Error for OnItsWay {}
+
+impl OnItsWay {
+    /// What was said, if that is why something failed.
+    pub(crate) fn of(failure: &Failure) -> Option<&OnItsWay> {
+        failure.detail()?.downcast_ref()
+    }
+}
+
 /// Turns errors into failures that may be shown to anyone.
 pub(crate) struct Faults {
     password: Option<String>,
+    /// Whether the URL is a cluster's.
+    is_cluster: bool,
 }
 
 impl Faults {
     pub(crate) fn new(password: Option<&str>) -> Faults {
         let password = password.filter(|p| !p.is_empty()).map(str::to_owned);
-        Faults { password }
+        Faults {
+            password,
+            is_cluster: false,
+        }
+    }
+
+    /// The same of a cluster.
+    pub(crate) fn of_cluster(self, is_cluster: bool) -> Faults {
+        Faults { is_cluster, ..self }
     }
 
     pub(crate) fn failure(&self, err: &RedisError) -> Failure {
@@ -46,7 +81,12 @@ impl Faults {
                 Failure::wrap(Cause::Protocol, text)
             }
             ErrorKind::InvalidClientConfig => Failure::wrap(Cause::InvalidAddr, text),
-            ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask) => {
+            _ if self.is_cluster && is_moving(err) => {
+                Failure::because(Cause::RegistryDown, OnItsWay(text))
+            }
+            ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask)
+                if !self.is_cluster =>
+            {
                 let text = format!("{text}; a cluster is reached by a redis+cluster:// URL");
                 Failure::because(Cause::RegistryDown, text)
             }
@@ -152,6 +192,15 @@ pub(crate) fn is_passing(err: &RedisError) -> bool {
                 .iter()
                 .any(|code| words.contains(code))
         })
+}
+
+/// Whether a node of a cluster says that it is giving this slot away, or getting it:
+/// what has all its keys at one of the two is answered, so the connection is good.
+pub(crate) fn is_moving(err: &RedisError) -> bool {
+    matches!(
+        err.kind(),
+        ErrorKind::Server(ServerErrorKind::TryAgain | ServerErrorKind::Ask)
+    )
 }
 
 /// Whether a server says by this alert that it does not let this client in.

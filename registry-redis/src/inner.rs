@@ -10,6 +10,7 @@ use virtnet_core::{Cause, Failure, check_hostname};
 
 use crate::clock::Moment;
 use crate::entry::{Entry, check_hostdata};
+use crate::fault::OnItsWay;
 use crate::keys::Keys;
 use crate::link::Link;
 use crate::memory;
@@ -36,10 +37,16 @@ impl Inner {
     /// announcing, renewing and freeing will. Returns what people should know.
     pub(crate) async fn probe(&self, until: Instant) -> Result<Option<String>, Failure> {
         let probe = self.owner.probe(&self.keys);
-        let warning = match self.link.ask(until, probe).await.map_err(|un| un.failure)? {
-            Value::Int(1) => None,
-            Value::Int(2) => Some(self.no_index()),
-            other => return Err(self.link.faults().strange(&other)),
+        let probed = self.link.ask(until, probe).await.map_err(|un| un.failure);
+        let warning = match probed {
+            Ok(Value::Int(1)) => None,
+            Ok(Value::Int(2)) => Some(self.no_index()),
+            Ok(other) => return Err(self.link.faults().strange(&other)),
+            // What is there can be looked up and renewed, new names have to wait.
+            Err(failure) => match OnItsWay::of(&failure) {
+                Some(on_its_way) => Some(on_its_way.to_string()),
+                None => return Err(failure),
+            },
         };
         let looked_up = self.link.read_anew(until, self.keys.probe()).await;
         looked_up.map(|_| warning).map_err(|un| un.failure)

@@ -38,8 +38,11 @@
 //! one server, and one connection leads to it. When that is lost, or answers
 //! that it is not the place any more (`MOVED`, `READONLY`), the places are asked
 //! again, one shortly after the other, and the first that leads to the right
-//! server wins. A slot that is being moved counts as down until it has arrived.
-//! And as a primary that was replaced does not know it at first, and would take
+//! server wins. While a slot is being moved (`ASK`), what is registered is found and
+//! renewed, a process that joins is warned, and new names are *registry is down*: a
+//! script needs all its keys at one node. For the same reason names are not renewed
+//! any more when one of the process's has gone ahead, until the slot has arrived; Valkey 9 moves a slot in one
+//! step (`CLUSTER MIGRATESLOTS`). And as a primary that was replaced does not know it at first, and would take
 //! writes that will be lost, the sentinels are asked with the first call of each
 //! second whether it still is the one.
 //!
@@ -178,6 +181,7 @@
 //! | query | `GET`, and `CLIENT` unless [`RedisOptions::remember`] is zero |
 //! | list | `ZSCAN`, `MGET`, `PTTL` |
 //! | be warned of eviction | `INFO` |
+//! | look up, in a cluster, while the slot is moved | `ASKING` |
 //!
 //! So this makes a user who may do all of it, for the network `pipet`:
 //!

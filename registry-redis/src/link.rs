@@ -23,7 +23,7 @@ use crate::locate::{self, Locator};
 use crate::memory::Memory;
 use crate::options::RedisOptions;
 use crate::slot::{Numbered, Slot};
-use crate::target::Target;
+use crate::target::{Kind, Node, Target};
 
 pub(crate) struct Link {
     locator: Arc<Locator>,
@@ -48,6 +48,8 @@ struct Attempt {
 pub(crate) struct Answered {
     /// The number of the connection over which the answers came.
     pub(crate) connection: u64,
+    /// The server that gave them.
+    node: Node,
     pub(crate) answers: Vec<Value>,
     /// Whether the server, or the one before it, may have got them before.
     maybe_done: bool,
@@ -73,7 +75,7 @@ impl Link {
         let reading = timeout_at(Instant::now() + deadline, options.tls.read());
         let certificates = reading.await.map_err(|_| fault::late(deadline))??;
         let locator = Locator {
-            faults: Faults::new(target.password()),
+            faults: Faults::new(target.password()).of_cluster(target.kind == Kind::Cluster),
             certificates,
             tcp: locate::tcp_settings(deadline),
             // Pushes need it, and nothing else does.
@@ -130,14 +132,41 @@ impl Link {
     /// Runs one command; the error is the server's, or that there is none.
     pub(crate) async fn ask(&self, until: Instant, cmd: Cmd) -> Result<Value, Unanswered> {
         let mut batch = Pipeline::new();
-        batch.add_command(cmd);
+        batch.add_command(cmd.clone());
         let mut answered = self.run_over(until, &batch).await?;
+        self.answer_ahead(until, &mut answered, &cmd).await?;
         self.answer(answered.answers.pop())
             .map_err(|unanswered| Unanswered {
                 // That it is refused now does not undo what it did then.
                 maybe_done: answered.maybe_done,
                 ..unanswered
             })
+    }
+
+    /// Puts the right answer to the last of the commands in place, if its key has gone
+    /// ahead of its slot to another node of the cluster. Returns whether it had.
+    pub(crate) async fn answer_ahead(
+        &self,
+        until: Instant,
+        answered: &mut Answered,
+        cmd: &Cmd,
+    ) -> Result<bool, Unanswered> {
+        let Some(Value::ServerError(err)) = answered.answers.last() else {
+            return Ok(false);
+        };
+        let ahead = self.locator.ahead(&err.clone().into(), &answered.node);
+        let Some(node) = ahead else {
+            return Ok(false);
+        };
+        let running = timeout_at(until, self.locator.run_ahead(&node, cmd)).await;
+        let answer = running.unwrap_or_else(|_| Err(fault::late(self.deadline)));
+        let answer = answer.map_err(|failure| Unanswered {
+            failure,
+            maybe_done: true,
+        })?;
+        answered.answers.pop();
+        answered.answers.push(answer);
+        Ok(true)
     }
 
     /// One of a batch's answers, if it is not the server's error.
@@ -197,6 +226,7 @@ impl Link {
                 Ok(Ok(answers)) if last || !answers.iter().any(is_passing) => {
                     return Ok(Answered {
                         connection: current.number,
+                        node: current.node,
                         answers,
                         maybe_done,
                     });
@@ -308,9 +338,13 @@ fn fresh(slot: &Slot) -> (u64, AsyncConnectionConfig) {
     (number, config.set_push_sender(hear))
 }
 
+/// Whether another connection is to be tried for this answer's sake.
 fn is_passing(answer: &Value) -> bool {
     match answer {
-        Value::ServerError(err) => fault::is_passing(&err.clone().into()),
+        Value::ServerError(err) => {
+            let err = err.clone().into();
+            fault::is_passing(&err) && !fault::is_moving(&err)
+        }
         _ => false,
     }
 }
