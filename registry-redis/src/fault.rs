@@ -121,6 +121,10 @@ impl Faults {
             return Failure::wrap(Cause::Other, self.shown(&err.to_string()));
         };
         let text = self.shown(&io.to_string());
+        if is_exhausted(io) {
+            let text = format!("no connection can be opened from here: {text}");
+            return Failure::wrap(Cause::Other, text);
+        }
         match io
             .get_ref()
             .and_then(|inner| inner.downcast_ref::<rustls::Error>())
@@ -201,6 +205,14 @@ pub(crate) fn is_moving(err: &RedisError) -> bool {
         err.kind(),
         ErrorKind::Server(ServerErrorKind::TryAgain | ServerErrorKind::Ask)
     )
+}
+
+/// Whether this process, or this machine, has no descriptor left: that is no fault of
+/// the server's.
+fn is_exhausted(err: &io::Error) -> bool {
+    // EMFILE and ENFILE, which have no kind of their own; on Windows WSAEMFILE.
+    let codes: &[i32] = if cfg!(windows) { &[10_024] } else { &[24, 23] };
+    err.raw_os_error().is_some_and(|code| codes.contains(&code))
 }
 
 /// Whether a server says by this alert that it does not let this client in.

@@ -240,7 +240,10 @@ impl Link {
                     self.slot.discard(current.number);
                     continue;
                 }
-                Ok(Err(err)) => self.faults().failure(&err),
+                Ok(Err(err)) => {
+                    let why = timeout_at(until, self.locator.cut_off(&current.node, &err));
+                    why.await.unwrap_or_else(|_| self.faults().failure(&err))
+                }
                 Err(_) => fault::late(self.deadline),
             };
             if !was_hasty {

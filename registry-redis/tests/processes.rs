@@ -12,11 +12,13 @@ use std::time::{Duration, Instant};
 
 use calls::*;
 use support::{RedisServer, signal};
-use virtnet_core::Registry;
+use virtnet_core::{Cause, Registry};
+use virtnet_registry_redis::RedisRegistry;
 
 const ADDR: &str = "10.0.0.2:4433";
 const KEY: &str = "virtnet:{n}:a";
 const URL: &str = "VIRTNET_TEST_HOLDER_URL";
+const STARVE_AT: &str = "VIRTNET_TEST_STARVED_URL";
 const LEAVE_AT: &str = "VIRTNET_TEST_LEAVER_URL";
 const LEASE: Duration = Duration::from_millis(1_500);
 
@@ -77,6 +79,48 @@ async fn leaver_by_panic() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn leaver_by_panic_of_several_threads() {
     fail_with_a_name().await.unwrap();
+}
+
+/// A process that has no descriptor left; as a test of its own it does nothing.
+#[tokio::test]
+async fn starved() {
+    let Ok(url) = std::env::var(STARVE_AT) else {
+        return;
+    };
+    let member = join_url(&url, "n").await;
+    let mut files = Vec::new();
+    while let Ok(file) = std::fs::File::open("/dev/null") {
+        files.push(file);
+    }
+    let joined = RedisRegistry::connect(&url, "n", deadline(2_000)).await;
+    drop(files);
+    let err = joined.unwrap_err();
+    assert_eq!(err.cause(), Cause::Other, "{}", chain(&err));
+    assert!(
+        chain(&err).contains("Too many open files"),
+        "{}",
+        chain(&err)
+    );
+    member.announce("a", ADDR).await.unwrap();
+    join_url(&url, "n").await.close().await.unwrap();
+    member.close().await.unwrap();
+    say("fed");
+}
+
+#[test]
+fn a_process_without_descriptors_says_so() {
+    let server = RedisServer::start();
+    let output = Command::new("sh")
+        .args([
+            "-c",
+            "ulimit -n 64; exec \"$0\" --exact starved --nocapture",
+        ])
+        .arg(std::env::current_exe().unwrap())
+        .env(STARVE_AT, server.url())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("> fed"), "{said}");
 }
 
 /// On a line of its own, whatever the test harness wrote before.
