@@ -301,15 +301,19 @@ async fn a_server_that_lets_no_more_clients_in_is_not_down_but_says_so() {
         .unwrap();
     let member = join(&server, "n").await;
     let admin = ["CONFIG", "SET", "maxclients", "2"];
+    let proxy = Proxy::start(server.port()).await;
     // Set over a connection that ends with it; those that are there stay.
     assert_eq!(server.command(&admin), ["+OK"]);
     let mut options = RedisOptions::default();
     for remember in [5, 0] {
         options.remember = Duration::from_secs(remember);
         // What the server says is lost at times, as something was sent meanwhile.
-        for _ in 0..20 {
+        for is_lost in [false, true] {
+            if is_lost {
+                proxy.cut_at_next_answer();
+            }
             let begin = Instant::now();
-            let joined = RedisRegistry::connect(&server.url(), "n", options.clone()).await;
+            let joined = RedisRegistry::connect(&proxy.url(), "n", options.clone()).await;
             let err = joined.unwrap_err();
             assert_eq!(err.cause(), Cause::Other, "{}", chain(&err));
             let said = chain(&err).contains("max number of clients reached");
@@ -317,6 +321,7 @@ async fn a_server_that_lets_no_more_clients_in_is_not_down_but_says_so() {
             assert!(begin.elapsed() < BOUND_OF_A_CALL);
         }
     }
+    assert_eq!(proxy.cuts(), 2);
     member.announce("a", ADDR).await.unwrap();
     drop(kept);
     let until = Instant::now() + BOUND;
