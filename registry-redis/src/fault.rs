@@ -14,6 +14,7 @@ use rustls::AlertDescription;
 use virtnet_core::{Cause, Failure};
 
 use crate::clip::clipped;
+use crate::tracking;
 
 /// What of a server's answer an error shows, in characters.
 const SHOWN: usize = 200;
@@ -38,6 +39,25 @@ impl Error for OnItsWay {}
 impl OnItsWay {
     /// What was said, if that is why something failed.
     pub(crate) fn of(failure: &Failure) -> Option<&OnItsWay> {
+        failure.detail()?.downcast_ref()
+    }
+}
+
+/// What a server said that knows no pushes.
+#[derive(Debug)]
+pub(crate) struct NoTracking(String);
+
+impl fmt::Display for NoTracking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for NoTracking {}
+
+impl NoTracking {
+    /// What was said, if that is why something failed.
+    pub(crate) fn of(failure: &Failure) -> Option<&NoTracking> {
         failure.detail()?.downcast_ref()
     }
 }
@@ -72,6 +92,9 @@ impl Faults {
             _ => err.to_string(),
         };
         let text = self.shown(&text);
+        if tracking::is_missing(err) {
+            return Failure::wrap(Cause::Other, NoTracking(text));
+        }
         match err.kind() {
             ErrorKind::AuthenticationFailed | ErrorKind::Server(ServerErrorKind::NoPerm) => {
                 Failure::wrap(Cause::PermissionDenied, text)

@@ -147,6 +147,10 @@ impl Inner {
             Value::BulkString(value) => {
                 Entry::of(hostname, &value).map(|entry| entry.hostdata.to_owned())
             }
+            // What stands in for a Redis may answer in this form.
+            Value::SimpleString(value) => {
+                Entry::of(hostname, value.as_bytes()).map(|entry| entry.hostdata.to_owned())
+            }
             other => Err(self.link.faults().strange(&other)),
         }
     }
@@ -212,6 +216,7 @@ impl Inner {
             Value::Int(0) => Some(Verdict::Lapsed),
             Value::Int(now) => u64::try_from(*now).ok().map(Verdict::Ours),
             Value::BulkString(value) => Some(Verdict::Others(value.clone())),
+            Value::SimpleString(value) => Some(Verdict::Others(value.clone().into_bytes())),
             _ => None,
         };
         let verdicts = match &answer {

@@ -219,6 +219,7 @@ mod slot;
 mod target;
 mod terms;
 mod tls;
+mod tracking;
 
 #[cfg(test)]
 mod decoder_tests;

@@ -13,17 +13,18 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{AsyncConnectionConfig, Cmd, Pipeline, ProtocolVersion, PushInfo, Value};
+use redis::{AsyncConnectionConfig, Cmd, Pipeline, PushInfo, Value};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 use virtnet_core::Failure;
 
-use crate::fault::{self, Faults};
+use crate::fault::{self, Faults, NoTracking};
 use crate::locate::{self, Locator};
 use crate::memory::Memory;
 use crate::options::RedisOptions;
 use crate::slot::{Numbered, Slot};
 use crate::target::{Kind, Node, Target};
+use crate::tracking::Tracking;
 
 pub(crate) struct Link {
     locator: Arc<Locator>,
@@ -78,11 +79,7 @@ impl Link {
             faults: Faults::new(target.password()).of_cluster(target.kind == Kind::Cluster),
             certificates,
             tcp: locate::tcp_settings(deadline),
-            // Pushes need it, and nothing else does.
-            protocol: match memory.is_on() {
-                true => ProtocolVersion::RESP3,
-                false => ProtocolVersion::RESP2,
-            },
+            tracking: Tracking::new(memory.is_on()),
             key: key.to_owned(),
             target,
         };
@@ -118,6 +115,11 @@ impl Link {
 
     pub(crate) fn faults(&self) -> &Faults {
         &self.locator.faults
+    }
+
+    /// Whether servers say what changes, and what is said of those that do not.
+    pub(crate) fn tracking(&self) -> &Tracking {
+        &self.locator.tracking
     }
 
     pub(crate) fn memory(&self) -> &Memory {
@@ -317,20 +319,31 @@ impl Link {
 }
 
 async fn connect(locator: &Locator, slot: &Slot) -> Result<Numbered, Failure> {
-    let mut connected = locator.connect(&|| fresh(slot)).await?;
-    if slot.ear.memory.is_on() {
-        let mut tracking = redis::cmd("CLIENT");
-        tracking.arg("TRACKING").arg("ON").arg("OPTIN");
-        locator.checked(tracking.exec_async(&mut connected.connection).await)?;
+    if locator.tracking.is_on() {
+        let tracked = tracked(locator, slot).await;
+        match tracked.as_ref().err().and_then(NoTracking::of) {
+            None => return tracked,
+            Some(said) => locator.tracking.give_up(said.to_string()),
+        }
     }
+    // A connection of its own: the other may have been hung up after the error.
+    locator.connect(&|| fresh(slot, false)).await
+}
+
+/// Connects to a server that pushes what changes.
+async fn tracked(locator: &Locator, slot: &Slot) -> Result<Numbered, Failure> {
+    let mut connected = locator.connect(&|| fresh(slot, true)).await?;
+    let mut tracking = redis::cmd("CLIENT");
+    tracking.arg("TRACKING").arg("ON").arg("OPTIN");
+    locator.checked(tracking.exec_async(&mut connected.connection).await)?;
     Ok(connected)
 }
 
 /// Number and settings for one more connection.
-fn fresh(slot: &Slot) -> (u64, AsyncConnectionConfig) {
+fn fresh(slot: &Slot, is_pushed_to: bool) -> (u64, AsyncConnectionConfig) {
     let number = slot.next_number();
     let config = locate::config();
-    if !slot.ear.memory.is_on() {
+    if !is_pushed_to {
         return (number, config);
     }
     let ear = Arc::clone(&slot.ear);

@@ -18,7 +18,7 @@ use std::time::Duration;
 use redis::io::tcp::TcpSettings;
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
-    ProtocolVersion, RedisConnectionInfo, RedisError, RedisResult, TlsCertificates,
+    RedisConnectionInfo, RedisError, RedisResult, TlsCertificates,
 };
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::default_provider;
@@ -30,6 +30,7 @@ use virtnet_core::{Cause, Failure};
 use crate::fault::Faults;
 use crate::slot::Numbered;
 use crate::target::{Kind, Node, Target};
+use crate::tracking::Tracking;
 
 /// How long a place may take before the next one is asked as well.
 const HEAD_START: Duration = Duration::from_millis(50);
@@ -47,7 +48,8 @@ pub(crate) struct Locator {
     pub(crate) faults: Faults,
     pub(crate) certificates: Option<TlsCertificates>,
     pub(crate) tcp: TcpSettings,
-    pub(crate) protocol: ProtocolVersion,
+    /// Whether servers are asked to push what changes.
+    pub(crate) tracking: Tracking,
     /// A key of the network, by which a cluster's nodes know its slot.
     pub(crate) key: String,
 }
@@ -119,7 +121,8 @@ impl Locator {
     }
 
     pub(crate) async fn open(&self, node: &Node, fresh: &Fresh<'_>) -> Result<Numbered, Failure> {
-        let login = self.target.login.clone().set_protocol(self.protocol);
+        let login = self.target.login.clone();
+        let login = login.set_protocol(self.tracking.protocol());
         let client = self.checked(self.client(node, login))?;
         let (number, config) = fresh();
         let connecting = client.get_multiplexed_async_connection_with_config(&config);

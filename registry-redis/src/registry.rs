@@ -195,7 +195,8 @@ impl RedisRegistry {
     }
 
     /// What was found on joining that does no harm yet: a server that may drop
-    /// names when its memory is full, an index that is none. It was also logged.
+    /// names when its memory is full, an index that is none, a server that cannot
+    /// say what changes. It was also logged.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
@@ -239,7 +240,8 @@ async fn join(
     let until = inner.link.until();
     let no_index = inner.probe(until).await?;
     let evicts = eviction::warning(&inner.link, until).await;
-    let warnings = [no_index, evicts].into_iter().flatten();
+    let untracked = inner.link.tracking().warning();
+    let warnings = [untracked, no_index, evicts].into_iter().flatten();
     Ok((Arc::new(inner), warnings.collect()))
 }
 
