@@ -131,9 +131,8 @@ impl Config {
 
     /// Refuses logs that would not be written.
     fn check_logs(&self) -> Result<(), SettingError> {
-        if self.key_log.value && std::env::var_os("SSLKEYLOGFILE").is_none() {
-            let what = "the environment's SSLKEYLOGFILE is to name the file, and is not set";
-            return Err(SettingError::new(self.key_log.name, None, what));
+        if self.key_log.value {
+            self.check_key_log()?;
         }
         match &self.qlog {
             Some(dir) if !cfg!(feature = "qlog") => {
@@ -143,6 +142,21 @@ impl Config {
             }
             _ => Ok(()),
         }
+    }
+
+    /// What writes the keys is silent when it can't.
+    fn check_key_log(&self) -> Result<(), SettingError> {
+        const VARIABLE: &str = "SSLKEYLOGFILE";
+        let Some(path) = std::env::var_os(VARIABLE) else {
+            let what = format!("the environment's {VARIABLE} is to name the file, and is not set");
+            return Err(SettingError::new(self.key_log.name, None, what));
+        };
+        let mut options = std::fs::OpenOptions::new();
+        let opened = options.append(true).create(true).open(&path);
+        opened.map(drop).map_err(|err| {
+            let what = format!("{VARIABLE} {path:?} can't be written: {err}");
+            SettingError::new(self.key_log.name, None, what)
+        })
     }
 
     fn no_secret(&self) -> SettingError {
