@@ -7,6 +7,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use virtnet_core::{Addr, Cause, Failure, OpError, RegistryError, SubNetwork};
 
@@ -69,6 +70,7 @@ impl Config {
         let url = RegistryUrl::parse(&self.registry)?;
         // All that is known without the registry comes first: a server that is
         // slow to fail must not hide a missing secret.
+        self.check_lease(&url)?;
         self.check_logs()?;
         let given = self.identity()?;
         if given.is_none() && !url.has_secret() {
@@ -113,6 +115,20 @@ impl Config {
         match Addr::new(network, "host", 0) {
             Ok(_) => Ok(network),
             Err(err) => Err(SettingError::new(self.network.name, None, err)),
+        }
+    }
+
+    /// Refuses a lease that `url` would not take, before it is asked.
+    pub(crate) fn check_lease(&self, url: &RegistryUrl) -> Result<(), SettingError> {
+        const SHORTEST: Duration = Duration::from_millis(100);
+        const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+        match self.access.lease {
+            // What is no server has no leases.
+            Some(lease) if url.server().is_some() && !(SHORTEST..=LONGEST).contains(&lease) => {
+                let what = format!("the lease must be from 100 ms to a day, not {lease:?}");
+                Err(SettingError::new("lease", None, what))
+            }
+            _ => Ok(()),
         }
     }
 

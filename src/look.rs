@@ -50,6 +50,7 @@ impl Config {
     /// Dropping the future leaves nothing behind.
     pub async fn hosts(&self) -> Result<Vec<HostInfo>, JoinError> {
         let url = RegistryUrl::parse(&self.registry)?;
+        self.check_lease(&url)?;
         Ok(url.hosts(self.checked_network()?, &self.access).await?)
     }
 
@@ -106,6 +107,7 @@ impl Config {
     ) -> Result<(), JoinError> {
         let network = self.checked_network()?;
         let url = RegistryUrl::parse(&self.registry)?;
+        self.check_lease(&url)?;
         for hostname in hostnames {
             Addr::new(network, hostname.as_ref(), 0)
                 .map_err(|err| SettingError::new("wait_for_hosts", None, err))?;
