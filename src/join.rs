@@ -8,6 +8,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use virtnet_core::{Addr, Cause, Failure, OpError, RegistryError, SubNetwork};
 
@@ -87,6 +88,7 @@ impl Config {
         let url = RegistryUrl::parse(&self.registry)?;
         // All that is known without the registry comes first: a server that is
         // slow to fail must not hide a missing secret.
+        self.check_lease(&url)?;
         self.check_logs()?;
         let given = self.identity()?;
         if given.is_none() && !url.has_secret() {
@@ -134,6 +136,20 @@ impl Config {
         }
     }
 
+    /// Refuses a lease that `url` would not take, before it is asked.
+    pub(crate) fn check_lease(&self, url: &RegistryUrl) -> Result<(), SettingError> {
+        const SHORTEST: Duration = Duration::from_millis(100);
+        const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+        match self.access.lease {
+            // What is no server has no leases.
+            Some(lease) if url.server().is_some() && !(SHORTEST..=LONGEST).contains(&lease) => {
+                let what = format!("the lease must be from 100 ms to a day, not {lease:?}");
+                Err(SettingError::new("lease", None, what))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn identity(&self) -> Result<Option<Identity>, SettingError> {
         Ok(match &self.proof {
             None => None,
@@ -149,9 +165,8 @@ impl Config {
 
     /// Refuses logs that would not be written.
     fn check_logs(&self) -> Result<(), SettingError> {
-        if self.key_log.value && std::env::var_os("SSLKEYLOGFILE").is_none() {
-            let what = "the environment's SSLKEYLOGFILE is to name the file, and is not set";
-            return Err(SettingError::new(self.key_log.name, None, what));
+        if self.key_log.value {
+            self.check_key_log()?;
         }
         match &self.qlog {
             Some(dir) if !cfg!(feature = "qlog") => {
@@ -161,6 +176,21 @@ impl Config {
             }
             _ => Ok(()),
         }
+    }
+
+    /// What writes the keys is silent when it can't.
+    fn check_key_log(&self) -> Result<(), SettingError> {
+        const VARIABLE: &str = "SSLKEYLOGFILE";
+        let Some(path) = std::env::var_os(VARIABLE) else {
+            let what = format!("the environment's {VARIABLE} is to name the file, and is not set");
+            return Err(SettingError::new(self.key_log.name, None, what));
+        };
+        let mut options = std::fs::OpenOptions::new();
+        let opened = options.append(true).create(true).open(&path);
+        opened.map(drop).map_err(|err| {
+            let what = format!("{VARIABLE} {path:?} can't be written: {err}");
+            SettingError::new(self.key_log.name, None, what)
+        })
     }
 
     fn no_secret(&self) -> SettingError {

@@ -12,7 +12,7 @@ use tokio::sync::OnceCell;
 use virtnet_core::{Addr, ByteStream, Cause, Engine, Failure, Registry, RegistryError, SubNetwork};
 
 use crate::registries::{Access, RegistryUrl};
-use crate::setting::SettingError;
+use crate::setting::{SettingError, redacted};
 use crate::{Config, JoinError};
 
 /// One host of a network, as the registry knows it.
@@ -50,7 +50,33 @@ impl Config {
     /// Dropping the future leaves nothing behind.
     pub async fn hosts(&self) -> Result<Vec<HostInfo>, JoinError> {
         let url = RegistryUrl::parse(&self.registry)?;
+        self.check_lease(&url)?;
         Ok(url.hosts(self.checked_network()?, &self.access).await?)
+    }
+
+    /// Where [`hosts`](Config::hosts) looks, for people: the network, and the registry
+    /// without its password; with `local:` also the folder, and the user's number.
+    ///
+    /// ```
+    /// let config = virtnet::Config::new("quicα").registry("redis://:hunter2@10.0.0.9");
+    /// assert_eq!(config.looks_at()?, "network \"quicα\" at redis://***@10.0.0.9");
+    /// # Ok::<(), virtnet::SettingError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// A [`SettingError`] for a network or registry that can be none.
+    pub fn looks_at(&self) -> Result<String, SettingError> {
+        let network = self.checked_network()?;
+        let more = match RegistryUrl::parse(&self.registry)? {
+            RegistryUrl::Memory => " of this process".to_owned(),
+            RegistryUrl::Local(dir) => {
+                format!(", which is {dir:?} for user {}", crate::local::user())
+            }
+            RegistryUrl::Redis(_) => String::new(),
+        };
+        let url = redacted(&self.registry.value);
+        Ok(format!("network {network:?} at {url}{more}"))
     }
 
     /// Waits until all of `hostnames` are announced, at most for `timeout`, as
@@ -81,6 +107,7 @@ impl Config {
     ) -> Result<(), JoinError> {
         let network = self.checked_network()?;
         let url = RegistryUrl::parse(&self.registry)?;
+        self.check_lease(&url)?;
         for hostname in hostnames {
             Addr::new(network, hostname.as_ref(), 0)
                 .map_err(|err| SettingError::new("wait_for_hosts", None, err))?;

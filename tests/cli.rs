@@ -77,6 +77,84 @@ fn every_secret_is_64_digits_and_another_one() {
 }
 
 #[test]
+fn a_secrets_file_is_its_owners_and_never_replaced() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = new_dir();
+    let file = dir.join("secret");
+    let path = file.to_str().unwrap();
+    let keygen = || run(&mut command(&["keygen", "--out", path]));
+    assert_eq!(keygen().success(), "");
+    let secret = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(secret.len(), 65);
+    let mode = |file| std::fs::metadata(file).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&file), 0o600);
+    let again = keygen().failure();
+    assert!(again.starts_with(&format!("--out {path:?}: ")), "{again}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), secret);
+
+    // One that all can read is used, and warned of; one of a group is given on purpose.
+    let registry = format!("local:{}", dir.join("net").to_str().unwrap());
+    let ping = |mode| {
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(mode)).unwrap();
+        let args = ["ping", "β", "-c", "1", "--registry", &registry];
+        run(command(&args).args(["--secret-file", path])).stderr
+    };
+    let unanswered = "virtnet: 1 of 1 were not answered".to_owned();
+    assert_eq!(ping(0o640), [&*unanswered]);
+    let warning = format!(
+        "virtnet: warning: every user can read the file {path:?} with the secret (mode 444)"
+    );
+    assert_eq!(ping(0o444), [warning, unanswered]);
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+/// Where the reader has had enough, as `head` has.
+#[test]
+fn output_that_nobody_reads_is_no_reason_to_say_anything() {
+    for args in [
+        &["man"][..],
+        &["completions", "bash"],
+        &["keygen"],
+        &["name", "α"],
+        &["demo"],
+    ] {
+        // A pipe whose reader is gone.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let ended = command(args).stdout(writer).output().unwrap();
+        let stderr = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(
+            (ended.status.code(), &*stderr),
+            (Some(128 + 13), ""),
+            "{args:?}"
+        );
+    }
+}
+
+/// As where `ulimit -u` says how many processes a user has, and there are as many.
+#[test]
+#[cfg(target_os = "linux")]
+fn without_threads_it_says_in_one_line_that_it_cannot_start() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    // Root has no such limit: for a user who can read nothing of root's.
+    let dir = new_dir();
+    let own = dir.join("virtnet");
+    std::fs::copy(env!("CARGO_BIN_EXE_virtnet"), &own).unwrap();
+    std::fs::set_permissions(&dir, PermissionsExt::from_mode(0o755)).unwrap();
+    let mut demo = std::process::Command::new("prlimit");
+    demo.args(["--nproc=1", own.to_str().unwrap(), "demo"]);
+    let is_root = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(&dir).unwrap()) == 0;
+    if is_root {
+        demo.uid(61_234);
+    }
+    let said = run(&mut demo).failure();
+    assert!(said.starts_with("cannot start: "), "{said}");
+    assert!(said.contains("thread"), "{said}");
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
 fn the_name_for_a_certificate_depends_on_network_and_host() {
     let name = |args: &[&str]| run(&mut command(args)).success();
     let alpha = name(&["name", "α"]);
@@ -105,6 +183,16 @@ fn a_bad_setting_is_named_and_no_secret_is_shown() {
             "VIRTNET_REGISTRY",
             "redis://u:hunter2@h:x",
             "VIRTNET_REGISTRY \"redis://***@h:x\": its port",
+        ),
+        (
+            "VIRTNET_REGISTRY",
+            "redis://u:hun#ter2@h",
+            "a password are written %2F %3F %23 %40",
+        ),
+        (
+            "VIRTNET_REGISTRY",
+            "redis://u:hunter2@h/db",
+            "Invalid database number",
         ),
         (
             "VIRTNET_REGISTRY_KEY",
@@ -141,12 +229,12 @@ fn a_bad_setting_is_named_and_no_secret_is_shown() {
             "VIRTNET_NETWORK: invalid network name \"[\"",
         ),
     ] {
-        let reason = run(member(&nowhere, &dial).env(name, value)).failure();
+        let reason = run(member(&nowhere, &dial).env(name, value)).misuse();
         assert!(reason.contains(said), "{reason}");
         assert!(!reason.contains("hunter2"), "{reason}");
     }
     let server = RedisServer::start();
-    let reason = run(member(&server.url(), &dial).env("VIRTNET_ADVERTISE", "0.0.0.0")).failure();
+    let reason = run(member(&server.url(), &dial).env("VIRTNET_ADVERTISE", "0.0.0.0")).misuse();
     assert!(
         reason.starts_with("VIRTNET_ADVERTISE: ") && reason.contains("\"0.0.0.0\""),
         "{reason}"
@@ -188,7 +276,7 @@ fn options_take_the_place_of_variables_before_and_after_the_subcommand() {
             "--registry-cert and --registry-key go together",
         ),
     ] {
-        let reason = run(member(&server.url(), &["listen", "β:1"]).args(args)).failure();
+        let reason = run(member(&server.url(), &["listen", "β:1"]).args(args)).misuse();
         assert!(reason.contains(said), "{reason}");
     }
     std::fs::remove_dir_all(std::path::Path::new(file).parent().unwrap()).unwrap();
@@ -214,11 +302,23 @@ fn bad_addresses_are_named() {
         (&["listen", "β:70000"], "\"β:70000\": the port does not fit"),
         (&["dial", "--from", "α", "β"], "\"β\": the port is missing"),
         (&["dial", "--from", "", "β:1"], "invalid hostname \"\""),
-        (&["name", "[x]"], "invalid hostname \"[x]\""),
+        (&["dial", "--from", "α:1", "β:1"], "invalid host \"α:1\""),
+        (&["ping", "--from", "α:1", "β:1"], "invalid host \"α:1\""),
+        (&["wait", "α", "β:1"], "invalid host \"β:1\""),
+        (&["name", "β:1"], "invalid host \"β:1\""),
+        (&["name", "[x"], "invalid hostname \"[x\""),
     ] {
-        let reason = run(&mut member(&server.url(), args)).failure();
+        let reason = run(&mut member(&server.url(), args)).misuse();
         assert!(reason.contains(said), "{reason}");
     }
+    // A name that has a colon stands in brackets, as in an address.
+    let name = run(&mut command(&["name", "[a:b]"])).success();
+    assert_eq!(name.trim_end(), virtnet::quic::dns_name("virtnet", "a:b"));
+    let from = run(member(&server.url(), &["ping", "β"]).env("VIRTNET_HOST", "α:1")).misuse();
+    assert!(
+        from.starts_with("VIRTNET_HOST: invalid host \"α:1\""),
+        "{from}"
+    );
     assert_eq!(server.keys(), [""; 0]);
 }
 
@@ -227,7 +327,7 @@ fn bad_usage_has_an_exit_code_of_its_own() {
     for args in [
         &[][..],
         &["dail"],
-        &["dial", "β:1"],
+        &["dial", "--from", "α"],
         &["listen"],
         &["demo", "--json=x"],
         &["wait"],

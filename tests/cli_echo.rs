@@ -75,6 +75,66 @@ fn what_an_ended_echo_has_not_sent_back_is_cut() {
 }
 
 #[test]
+fn an_echo_says_when_its_registry_is_down_and_when_all_is_well_again() {
+    let mut server = RedisServer::start();
+    let url = server.url();
+    let mut echo = echo(&url, &[]);
+    echo.expect_stdout("listening β:1\n");
+    server.kill();
+    // Its lease of a second passes meanwhile.
+    let stopped = "virtnet: warning: hosts stop accepting until their names are renewed \
+                   network=\"virtnet\"";
+    echo.wait_for(stopped);
+    server.restart();
+    run(&mut member(&url, &["wait", "β"])).success();
+    let pinged = run(&mut member(&url, &["ping", "β:1", "-c", "1"]));
+    pinged.success();
+    echo.signal("TERM");
+    let said = echo.end().stderr;
+    let [down, _, back] = &said[..] else {
+        panic!("{said:?}");
+    };
+    let expected = "virtnet: warning: names can't be renewed: registry is down: ";
+    assert!(down.starts_with(expected), "{said:?}");
+    let expected = "virtnet: info: the registry is back: hosts accept again ";
+    assert!(back.starts_with(expected), "{said:?}");
+}
+
+#[test]
+fn more_is_said_when_it_is_asked_for() {
+    let server = RedisServer::start();
+    let ping = |args: &[&str], log: &str| {
+        let args = [&["ping", "β", "-c", "1"], args].concat();
+        let pinged = run(member(&server.url(), &args).env("RUST_LOG", log));
+        let mut lines = pinged.stderr;
+        assert_eq!(lines.pop().unwrap(), "virtnet: 1 of 1 were not answered");
+        assert!(!lines.concat().contains(support::SECRET), "{lines:?}");
+        lines
+    };
+    assert_eq!(ping(&[], ""), [""; 0]);
+    let info = ping(&["-v"], "").concat();
+    assert!(
+        info.contains("virtnet: info: host made network=\"virtnet\" host=\"ping-"),
+        "{info}"
+    );
+    assert!(!info.contains("debug: "), "{info}");
+    let debug = ping(&["-vv"], "").concat();
+    assert!(debug.contains("virtnet: debug: dial{"), "{debug}");
+    assert!(ping(&["-vvv"], "").len() > ping(&["-v"], "").len());
+    let chosen = ping(&[], "virtnet_core=debug");
+    assert!(
+        chosen.iter().any(|line| line.contains(": port taken")),
+        "{chosen:?}"
+    );
+    assert_eq!(ping(&["-vv"], "off"), [""; 0]);
+    let bad = ping(&[], "virtnet=loud");
+    assert!(
+        bad[0].starts_with("virtnet: warning: RUST_LOG: "),
+        "{bad:?}"
+    );
+}
+
+#[test]
 fn a_killed_host_comes_back_when_its_name_is_free() {
     let server = RedisServer::start();
     let url = server.url();

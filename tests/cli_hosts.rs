@@ -37,7 +37,13 @@ fn objects(server: &RedisServer) -> Vec<Value> {
 #[test]
 fn hosts_are_listed_with_address_lease_and_owner() {
     let server = RedisServer::start();
-    assert_eq!(look(&server, &["hosts"]).success(), "");
+    let nobody = look(&server, &["hosts"]);
+    let said = format!(
+        "virtnet: no hosts on network \"virtnet\" at {}",
+        server.url()
+    );
+    assert_eq!(nobody.stderr, [said]);
+    assert_eq!(nobody.success(), "");
     let _listeners = ["β:1", "α:1"].map(|addr| listening(&server, addr, &[]));
 
     let text = look(&server, &["hosts"]).success();
@@ -161,9 +167,9 @@ fn waiting_ends_when_all_are_there() {
     );
     assert!(other.failure().ends_with("there was no \"α\""));
     // What can't be is not waited for.
-    let none = look(&server, &["wait", "[x]"]).failure();
-    assert!(none.contains("invalid hostname \"[x]\""), "{none}");
-    let nowhere = run(&mut command(&["wait", "α", "--registry", "memory:"])).failure();
+    let none = look(&server, &["wait", "[x"]).misuse();
+    assert!(none.contains("invalid hostname \"[x\""), "{none}");
+    let nowhere = run(&mut command(&["wait", "α", "--registry", "memory:"])).misuse();
     assert!(nowhere.contains("no other process reaches"), "{nowhere}");
 }
 
@@ -204,11 +210,15 @@ fn who_lost_its_name_to_another_says_so_and_leaves_it_alone() {
     let key = "virtnet:{virtnet}:β";
     let another = format!("127.0.0.1:1 owner={}#1", "0f".repeat(16));
     server.command(&["SET", key, &another]);
-    let why = listener.end().failure();
-    assert!(
-        why.starts_with("accept virtnet β:1: host is down: "),
-        "{why}"
-    );
+    let ended = listener.end();
+    assert_eq!(ended.code, Some(1));
+    let [_, warning, why] = &ended.stderr[..] else {
+        panic!("{ended:?}");
+    };
+    let said = "virtnet: warning: a host lost its name host=\"β\"";
+    assert!(warning.starts_with(said), "{warning}");
+    let said = "virtnet: accept virtnet β:1: host is down: ";
+    assert!(why.starts_with(said), "{why}");
     assert_eq!(server.get(key), Some(another));
 }
 

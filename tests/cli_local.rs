@@ -183,7 +183,8 @@ fn what_is_wrong_with_the_folder_is_said_with_its_name() {
     let shown = folder.to_str().unwrap();
     fs::create_dir(&folder).unwrap();
     fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
-    for args in [&["listen", "β:1"][..], &["wait", "β"]] {
+    // Also by who would find none there, as the network's own folder is not there yet.
+    for args in [&["listen", "β:1"][..], &["wait", "β"], &["hosts"]] {
         let open = run(&mut on(runtime.path(), args)).failure();
         assert!(open.contains(shown) && open.contains("chmod 700"), "{open}");
     }
@@ -191,10 +192,14 @@ fn what_is_wrong_with_the_folder_is_said_with_its_name() {
     drop(listening(runtime.path(), "β:1"));
     let secret = only(&folder).join("secret");
     fs::write(&secret, "half of it").unwrap();
-    let half = run(&mut on(runtime.path(), &["listen", "β:1"])).failure();
+    let half = run(&mut on(runtime.path(), &["listen", "β:1"])).misuse();
     assert!(half.contains(secret.to_str().unwrap()), "{half}");
     // Who only looks needs none.
-    assert_eq!(run(&mut on(runtime.path(), &["hosts"])).success(), "");
+    let nobody = run(&mut on(runtime.path(), &["hosts"]));
+    let said =
+        format!("virtnet: no hosts on network \"virtnet\" at local:, which is {shown:?} for user ");
+    assert!(nobody.stderr[0].starts_with(&said), "{nobody:?}");
+    assert_eq!(nobody.success(), "");
 
     let nowhere = run(&mut command(&[
         "hosts",
@@ -254,9 +259,13 @@ fn logs_for_debugging_are_written_where_variables_say() {
     };
     let yes = Path::new("yes");
     assert_eq!(
-        ping(&[("VIRTNET_KEYLOG", yes)]).failure(),
+        ping(&[("VIRTNET_KEYLOG", yes)]).misuse(),
         "VIRTNET_KEYLOG: the environment's SSLKEYLOGFILE is to name the file, and is not set"
     );
+    let nowhere = Path::new("/nowhere/keys");
+    let said = ping(&[("VIRTNET_KEYLOG", yes), ("SSLKEYLOGFILE", nowhere)]).misuse();
+    let expected = "VIRTNET_KEYLOG: SSLKEYLOGFILE \"/nowhere/keys\" can't be written: ";
+    assert!(said.starts_with(expected), "{said}");
     ping(&[("SSLKEYLOGFILE", &keys)]).success();
     assert!(!keys.exists(), "it was not asked for");
     ping(&[("VIRTNET_KEYLOG", yes), ("SSLKEYLOGFILE", &keys)]).success();
@@ -268,7 +277,7 @@ fn logs_for_debugging_are_written_where_variables_say() {
         ended.success();
         assert!(fs::metadata(only(&logs)).unwrap().len() > 0);
     } else {
-        let said = ended.failure();
+        let said = ended.misuse();
         assert!(
             said.starts_with(&format!("VIRTNET_QLOG {logs:?}: ")),
             "{said}"

@@ -86,6 +86,36 @@ fn port_zero_takes_the_lowest_free_one_and_the_host_may_come_from_a_variable() {
 }
 
 #[test]
+fn two_dial_at_once_where_a_variable_names_the_host_or_nothing_does() {
+    let server = RedisServer::start();
+    let mut echo = start(&mut member(&server.url(), &["echo", "β:1"]));
+    echo.wait_for_stdout(&["listening β:1"]);
+    let dial = |host: &str| {
+        let mut dialed = member(&server.url(), &["dial", "β:1"]);
+        let mut dialed = start(dialed.env("VIRTNET_HOST", host));
+        dialed.write("hello");
+        dialed.expect_stdout("hello");
+        dialed
+    };
+    let talks = ["α", "α", "", ""].map(dial);
+    let from = talks.map(|mut talk| {
+        talk.close_stdin();
+        let ended = talk.end();
+        let connected = ended.stderr.last().unwrap().strip_prefix("connected ");
+        let from = connected.unwrap().split(':').next().unwrap().to_owned();
+        (from, ended.stderr.len())
+    });
+    assert_eq!(from[0], ("α".to_owned(), 1));
+    // It says so.
+    assert!(from[1].0.starts_with("α-") && from[1].1 == 2, "{from:?}");
+    assert!(from[2].0.starts_with("dial-") && from[3].0.starts_with("dial-"));
+    assert_ne!(from[2].0, from[3].0);
+    // A name that is asked for is that or none.
+    let taken = run(&mut member(&server.url(), &["dial", "--from", "β", "β:1"])).failure();
+    assert!(taken.ends_with("host already registered"), "{taken}");
+}
+
+#[test]
 fn where_nobody_is_the_dial_says_so() {
     let server = RedisServer::start();
     let mut listener = listening(&server);

@@ -73,7 +73,11 @@ impl Files {
             params.distinguished_name.push(DnType::CommonName, who);
             let certificate = params.signed_by(&key, &ca).unwrap();
             std::fs::write(dir.join(format!("{who}.pem")), certificate.pem()).unwrap();
-            std::fs::write(dir.join(format!("{who}.key")), key.serialize_pem()).unwrap();
+            let file = dir.join(format!("{who}.key"));
+            std::fs::write(&file, key.serialize_pem()).unwrap();
+            // One that all can read would be warned of.
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+            std::fs::set_permissions(&file, mode).unwrap();
         }
         Files(dir)
     }
@@ -136,13 +140,39 @@ fn tls_with_an_authority_and_a_client_certificate_of_ones_own() {
     };
     assert_eq!(run(&mut hosts(&ca, &cert)).success(), "");
     assert_eq!(run(hosts(&ca, "/nowhere").args(&two)).success(), "");
-    let missing = run(&mut hosts(&ca, "/nowhere")).failure();
+    let missing = run(&mut hosts(&ca, "/nowhere")).misuse();
     assert!(missing.contains("\"/nowhere\""), "{missing}");
     let stranger = run(command(&["hosts", "--registry", &url]).args(&two)).failure();
     assert!(stranger.contains("certificate"), "{stranger}");
     let plain = format!("redis://127.0.0.1:{}", server.port());
-    let plain = run(command(&["hosts", "--registry", &plain]).args(&all)).failure();
+    let plain = run(command(&["hosts", "--registry", &plain]).args(&all)).misuse();
     assert!(plain.contains("rediss://"), "{plain}");
+}
+
+#[test]
+fn who_is_there_in_place_of_redis_is_named() {
+    let redis = RedisServer::start();
+    let url = format!("rediss://127.0.0.1:{}", redis.port());
+    let plain = run(&mut command(&["hosts", "--registry", &url])).failure();
+    assert!(plain.contains("speaks no TLS here"), "{plain}");
+
+    let web = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = web.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut client in web.incoming().flatten() {
+            use std::io::{Read, Write};
+            let _ = client.read(&mut [0; 1024]);
+            let _ = client.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+        }
+    });
+    for scheme in ["redis", "rediss", "redis+cluster"] {
+        let url = format!("{scheme}://{at}");
+        let web = run(&mut command(&["hosts", "--registry", &url])).failure();
+        assert!(web.contains("this is a web server"), "{web}");
+    }
+    // On joining, too.
+    let web = run(&mut member(&format!("redis://{at}"), &["listen", "β:1"])).failure();
+    assert!(web.contains("this is a web server"), "{web}");
 }
 
 /// One end of a run, which knows the others of its network only.

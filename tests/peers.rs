@@ -178,3 +178,44 @@ async fn a_process_that_is_paused() {
     drop((silent, reader, writer));
     subnet.close().await.unwrap();
 }
+
+/// A program or a test that fails ends like this; its next run must not find the
+/// names taken, for the lease is of 15 s.
+#[test]
+fn what_goes_down_with_its_runtime_frees_its_names() {
+    let server = RedisServer::start();
+    for (threads, ending) in [(0, "drop"), (2, "drop"), (0, "panic"), (2, "panic")] {
+        let mut runtime = match threads {
+            0 => tokio::runtime::Builder::new_current_thread(),
+            _ => tokio::runtime::Builder::new_multi_thread(),
+        };
+        let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
+        let program = async {
+            let subnet = join(&server).await;
+            let (alpha, beta) = (subnet.new_host("α").await?, subnet.new_host("β").await?);
+            let listener = alpha.listen("α:1")?;
+            let conns = tokio::try_join!(beta.dial("α:1"), listener.accept())?;
+            assert_eq!(server.keys().len(), 2);
+            let held = (listener, alpha, beta, subnet, conns);
+            match ending {
+                // By a task that never ends.
+                "drop" => drop(tokio::spawn(async move {
+                    std::future::pending::<()>().await;
+                    drop(held);
+                })),
+                _ => panic!("on purpose"),
+            }
+            Ok::<_, virtnet::OpError>(())
+        };
+        let run = std::panic::AssertUnwindSafe(|| runtime.block_on(program));
+        let ended = std::panic::catch_unwind(run);
+        assert_eq!(ended.is_err(), ending == "panic", "{ended:?}");
+        let begin = Instant::now();
+        drop(runtime);
+        assert_eq!(server.keys(), [""; 0], "{threads} {ending}");
+        figure(
+            &format!("{ending} with {threads} workers"),
+            &format!("names free after {:.1?}", begin.elapsed()),
+        );
+    }
+}

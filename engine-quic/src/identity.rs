@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use virtnet_core::Failure;
 
 use crate::Secret;
+use crate::secret::warn_if_open;
 
 /// Says that a derived key is for QUIC's stateless resets.
 pub(crate) const RESETS: &[u8] = b"virtnet/1 resets";
@@ -79,6 +80,7 @@ impl Identity {
         key: impl AsRef<Path>,
     ) -> Result<Identity, Failure> {
         let (authorities, chain, key) = (authorities.as_ref(), chain.as_ref(), key.as_ref());
+        warn_if_open("private key", key);
         Identity::read_pki([
             (&read_file(authorities)?, &format!("file {authorities:?}")),
             (&read_file(chain)?, &format!("file {chain:?}")),

@@ -63,7 +63,8 @@ impl Secret {
     }
 
     /// Reads a secret, or a rotation of them, from a file; white space around
-    /// it does not count.
+    /// it does not count. A file that all users of the machine can read is warned of
+    /// in the trace.
     ///
     /// # Errors
     ///
@@ -75,6 +76,7 @@ impl Secret {
         fs::File::open(path)
             .and_then(|file| file.take(MAX_FILE).read_to_string(&mut text))
             .map_err(|err| SecretError::new(&origin, Problem::Unreadable(err.to_string())))?;
+        warn_if_open("secret", path);
         Secret::read(text.trim(), &origin)
     }
 
@@ -135,6 +137,22 @@ impl Secret {
         }
         Ok(Secret { keys })
     }
+}
+
+/// Warns of a file with a secret in it that every user can read. Not of its group, to
+/// which files are given on purpose, as by Kubernetes.
+pub(crate) fn warn_if_open(what: &str, path: &Path) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        const OTHERS_READ: u32 = 0o004;
+        let mode = fs::metadata(path).map_or(0, |data| data.permissions().mode() & 0o777);
+        if mode & OTHERS_READ != 0 {
+            tracing::warn!("every user can read the file {path:?} with the {what} (mode {mode:o})");
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = (what, path);
 }
 
 /// Writes the secret to `path`, unless somebody else was faster.

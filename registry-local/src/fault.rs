@@ -8,12 +8,19 @@ use std::path::Path;
 
 use virtnet_core::{Cause, Failure};
 
-/// The file system does not do it. `what` is what was to be done to `path`.
+/// The file system does not do it. `what` is what was to be done to `path`. That no
+/// descriptor is left is this process's fault, or this machine's, and no registry's.
 pub(crate) fn down(what: &str, path: &Path, err: &io::Error) -> Failure {
-    Failure::explain(
-        Cause::RegistryDown,
-        format!("cannot {what} {path:?}: {err}"),
-    )
+    let text = format!("cannot {what} {path:?}: {err}");
+    match is_exhausted(err) {
+        true => Failure::wrap(Cause::Other, text),
+        false => Failure::explain(Cause::RegistryDown, text),
+    }
+}
+
+fn is_exhausted(err: &io::Error) -> bool {
+    // EMFILE and ENFILE, which have no kind of their own.
+    matches!(err.raw_os_error(), Some(24 | 23))
 }
 
 /// A folder that is not to be trusted.
@@ -50,4 +57,24 @@ pub(crate) fn taken(pid: Option<u32>) -> Failure {
 pub(crate) fn damaged(path: &Path) -> Failure {
     let what = format!("{path:?} is locked, and is in no registry's format");
     Failure::wrap(Cause::Protocol, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_without_descriptors_is_no_registry_that_is_down() {
+        let of = |code| down("read", Path::new("/x"), &io::Error::from_raw_os_error(code));
+        for (code, cause) in [
+            (24, Cause::Other),
+            (23, Cause::Other),
+            (2, Cause::RegistryDown),
+        ] {
+            let failure = of(code);
+            assert_eq!(failure.cause(), cause, "{code}");
+            let detail = failure.detail().unwrap().to_string();
+            assert!(detail.starts_with("cannot read \"/x\": "), "{detail}");
+        }
+    }
 }

@@ -26,6 +26,12 @@ pub fn default_dir() -> PathBuf {
     }
 }
 
+/// The number of the user who runs this process, whose networks are looked at where
+/// no folder is named.
+pub fn user() -> String {
+    os::user()
+}
+
 /// A network's folder, whether or not it is there.
 pub(crate) fn network(dir: &Path, network: &str) -> PathBuf {
     // Without a slash at its end, which would have links followed.
@@ -39,6 +45,13 @@ pub(crate) fn prepare(folder: &Path) -> Result<(), Failure> {
         os::private_dir(dir)?;
     }
     os::private_dir(folder)
+}
+
+/// Makes the same sure without making anything. Whether the folder is there.
+pub(crate) fn check(folder: &Path) -> Result<bool, Failure> {
+    let there = folder.parent().map_or(Ok(true), os::check_private)?;
+    // What is not there has nothing in it, and none could be put there by others.
+    Ok(there && os::check_private(folder)?)
 }
 
 pub(crate) fn host(folder: &Path, hostname: &str) -> PathBuf {

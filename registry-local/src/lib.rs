@@ -90,6 +90,6 @@ mod listing;
 mod os;
 mod registry;
 
-pub use folder::default_dir;
+pub use folder::{default_dir, user};
 pub use listing::{Holder, Listing};
 pub use registry::LocalRegistry;

@@ -41,8 +41,7 @@ pub struct Listing {
 pub(crate) fn list(folder: &Path) -> Result<Listing, Failure> {
     let mut listing = Listing::default();
     // What is not there has no hosts, and is not made by looking.
-    if !matches!(folder.try_exists(), Ok(false)) {
-        folder::prepare(folder)?;
+    if folder::check(folder)? {
         read(folder, &mut listing).map_err(|err| down("list", folder, &err))?;
     }
     Ok(listing)

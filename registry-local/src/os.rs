@@ -9,7 +9,7 @@ use std::path::Path;
 use virtnet_core::Failure;
 
 #[cfg(unix)]
-pub(crate) use unix::{draft, file_id, is_own, private_dir, user};
+pub(crate) use unix::{check_private, draft, file_id, is_own, private_dir, user};
 
 #[cfg(unix)]
 mod unix {
@@ -51,12 +51,34 @@ mod unix {
     pub(crate) fn private_dir(folder: &Path) -> Result<(), Failure> {
         match DirBuilder::new().mode(0o700).create(folder) {
             Err(err) if err.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(down("make", folder, &err));
+                Err(down("make", folder, &err))
             }
-            _ => {}
+            _ => check_private(folder).map(drop),
         }
+    }
+
+    /// The same without making it. Whether it is there.
+    pub(crate) fn check_private(folder: &Path) -> Result<bool, Failure> {
         // Not what a link leads to: who made the link decides where that is.
-        let data = fs::symlink_metadata(folder).map_err(|err| down("look at", folder, &err))?;
+        let there = match fs::symlink_metadata(folder) {
+            Ok(data) => check_own(folder, &data).map(|()| true)?,
+            Err(err) if err.kind() == io::ErrorKind::NotFound => false,
+            Err(err) => return Err(down("look at", folder, &err)),
+        };
+        let parent = match folder.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => return Ok(there),
+        };
+        let data = fs::metadata(parent).map_err(|err| down("look at", parent, &err))?;
+        if data.mode() & 0o002 != 0 && data.mode() & 0o1000 == 0 {
+            let what = "is where anybody could put another in its place: its parent is open to all, \
+                        and not sticky as /tmp is";
+            return Err(refused(folder, what));
+        }
+        Ok(there)
+    }
+
+    fn check_own(folder: &Path, data: &Metadata) -> Result<(), Failure> {
         if !data.is_dir() {
             let what = match data.is_symlink() {
                 true => "is a symbolic link",
@@ -76,22 +98,12 @@ mod unix {
             let what = format!("is open to others (mode {mode:o}): make it private with chmod 700");
             return Err(refused(folder, &what));
         }
-        let parent = match folder.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => return Ok(()),
-        };
-        let data = fs::metadata(parent).map_err(|err| down("look at", parent, &err))?;
-        if data.mode() & 0o002 != 0 && data.mode() & 0o1000 == 0 {
-            let what = "is where anybody could put another in its place: its parent is open to all, \
-                        and not sticky as /tmp is";
-            return Err(refused(folder, what));
-        }
         Ok(())
     }
 }
 
 #[cfg(not(unix))]
-pub(crate) use other::{draft, file_id, is_own, private_dir, user};
+pub(crate) use other::{check_private, draft, file_id, is_own, private_dir, user};
 
 /// All of it is stopped by [`private_dir`](other::private_dir).
 #[cfg(not(unix))]
@@ -115,6 +127,10 @@ mod other {
 
     pub(crate) fn draft(_: &Path) -> io::Result<File> {
         Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(crate) fn check_private(folder: &Path) -> Result<bool, Failure> {
+        private_dir(folder).map(|()| false)
     }
 
     pub(crate) fn private_dir(_: &Path) -> Result<(), Failure> {

@@ -3,12 +3,13 @@
 //! Owns how the nodes' pointers are followed. Never keeps a map of the slots:
 //! one network has one, and whoever has it says so.
 
-use redis::{RedisError, RedisResult, Value};
+use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
 use virtnet_core::{Cause, Failure};
 
-use crate::locate::{Fresh, Locator};
+use crate::fault;
+use crate::locate::{Fresh, Locator, config};
 use crate::slot::Numbered;
-use crate::target::Node;
+use crate::target::{Kind, Node};
 
 /// How often a cluster may point elsewhere in a row. More than one move at a
 /// time is rare; a circle is a cluster that has not made up its mind.
@@ -29,16 +30,39 @@ impl Locator {
             let answer: RedisResult<Value> = get.query_async(&mut found.connection).await;
             match answer {
                 Ok(_) => return Ok(found),
-                Err(err) => node = moved(&err, &node).ok_or_else(|| self.faults.failure(&err))?,
+                // The slot is on its way from here, and this key is not here, as it never
+                // is anywhere. But the slot is this node's until all of it has left.
+                Err(err) if fault::is_moving(&err) => return Ok(found),
+                Err(err) => {
+                    node = place(&err, &node).ok_or_else(|| self.faults.failure(&err))?;
+                }
             }
         }
         let text = format!("the nodes of the cluster have sent us on {MOST_MOVES} times");
         Err(Failure::because(Cause::RegistryDown, text))
     }
+
+    /// Where a key is for now, if a node says by this error that it has gone ahead of
+    /// its slot. Others than this key are not to be looked for there.
+    pub(crate) fn ahead(&self, err: &RedisError, from: &Node) -> Option<Node> {
+        let is_ask = err.kind() == ErrorKind::Server(ServerErrorKind::Ask);
+        let is_ours = self.target.kind == Kind::Cluster && is_ask;
+        is_ours.then(|| place(err, from))?
+    }
+
+    /// Runs one command at a node that does not have the slot yet.
+    pub(crate) async fn run_ahead(&self, node: &Node, cmd: &Cmd) -> Result<Value, Failure> {
+        let mut found = self.open(node, &|| (0, config())).await?;
+        let mut batch = Pipeline::new();
+        batch.cmd("ASKING").ignore().add_command(cmd.clone());
+        let answer = batch.query_async(&mut found.connection).await;
+        let (answer,) = self.checked(answer)?;
+        Ok(answer)
+    }
 }
 
 /// Where a node of a cluster points to.
-fn moved(err: &RedisError, from: &Node) -> Option<Node> {
+fn place(err: &RedisError, from: &Node) -> Option<Node> {
     let (place, _slot) = err.redirect_node()?;
     let (host, port) = place.rsplit_once(':')?;
     let host = host.trim_matches(['[', ']']);

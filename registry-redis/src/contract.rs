@@ -103,9 +103,8 @@ impl Registry for RedisRegistry {
         let until = self.inner.link.until();
         self.closed.send_replace(true);
         if let Some(keeper) = self.take_keeper() {
-            keeper.abort();
             // Its end is only this: that it was aborted.
-            let _ = timeout_at(until, keeper).await;
+            let _ = timeout_at(until, keeper.end()).await;
         }
         // An announcement that is still being sent would come after what frees
         // its name. A call ends when its task is next run; one that is held and

@@ -4,6 +4,7 @@
 //! of every text. Never decides whether to try again.
 
 use std::error::Error;
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,19 +14,73 @@ use rustls::AlertDescription;
 use virtnet_core::{Cause, Failure};
 
 use crate::clip::clipped;
+use crate::tracking;
 
 /// What of a server's answer an error shows, in characters.
 const SHOWN: usize = 200;
 
+/// What a node of a cluster said of a slot that it is giving away, or getting.
+#[derive(Debug)]
+pub(crate) struct OnItsWay(String);
+
+impl fmt::Display for OnItsWay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let OnItsWay(said) = self;
+        write!(
+            f,
+            "{said}; the slot of the network's keys is being moved to another node of the \
+             cluster, and takes no new names until it has arrived"
+        )
+    }
+}
+
+impl Error for OnItsWay {}
+
+impl OnItsWay {
+    /// What was said, if that is why something failed.
+    pub(crate) fn of(failure: &Failure) -> Option<&OnItsWay> {
+        failure.detail()?.downcast_ref()
+    }
+}
+
+/// What a server said that knows no pushes.
+#[derive(Debug)]
+pub(crate) struct NoTracking(String);
+
+impl fmt::Display for NoTracking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for NoTracking {}
+
+impl NoTracking {
+    /// What was said, if that is why something failed.
+    pub(crate) fn of(failure: &Failure) -> Option<&NoTracking> {
+        failure.detail()?.downcast_ref()
+    }
+}
+
 /// Turns errors into failures that may be shown to anyone.
 pub(crate) struct Faults {
     password: Option<String>,
+    /// Whether the URL is a cluster's.
+    is_cluster: bool,
 }
 
 impl Faults {
     pub(crate) fn new(password: Option<&str>) -> Faults {
         let password = password.filter(|p| !p.is_empty()).map(str::to_owned);
-        Faults { password }
+        Faults {
+            password,
+            is_cluster: false,
+        }
+    }
+
+    /// The same of a cluster.
+    pub(crate) fn of_cluster(self, is_cluster: bool) -> Faults {
+        Faults { is_cluster, ..self }
     }
 
     pub(crate) fn failure(&self, err: &RedisError) -> Failure {
@@ -37,6 +92,9 @@ impl Faults {
             _ => err.to_string(),
         };
         let text = self.shown(&text);
+        if tracking::is_missing(err) {
+            return Failure::wrap(Cause::Other, NoTracking(text));
+        }
         match err.kind() {
             ErrorKind::AuthenticationFailed | ErrorKind::Server(ServerErrorKind::NoPerm) => {
                 Failure::wrap(Cause::PermissionDenied, text)
@@ -46,7 +104,12 @@ impl Faults {
                 Failure::wrap(Cause::Protocol, text)
             }
             ErrorKind::InvalidClientConfig => Failure::wrap(Cause::InvalidAddr, text),
-            ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask) => {
+            _ if self.is_cluster && is_moving(err) => {
+                Failure::because(Cause::RegistryDown, OnItsWay(text))
+            }
+            ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask)
+                if !self.is_cluster =>
+            {
                 let text = format!("{text}; a cluster is reached by a redis+cluster:// URL");
                 Failure::because(Cause::RegistryDown, text)
             }
@@ -81,6 +144,10 @@ impl Faults {
             return Failure::wrap(Cause::Other, self.shown(&err.to_string()));
         };
         let text = self.shown(&io.to_string());
+        if is_exhausted(io) {
+            let text = format!("no connection can be opened from here: {text}");
+            return Failure::wrap(Cause::Other, text);
+        }
         match io
             .get_ref()
             .and_then(|inner| inner.downcast_ref::<rustls::Error>())
@@ -152,6 +219,23 @@ pub(crate) fn is_passing(err: &RedisError) -> bool {
                 .iter()
                 .any(|code| words.contains(code))
         })
+}
+
+/// Whether a node of a cluster says that it is giving this slot away, or getting it:
+/// what has all its keys at one of the two is answered, so the connection is good.
+pub(crate) fn is_moving(err: &RedisError) -> bool {
+    matches!(
+        err.kind(),
+        ErrorKind::Server(ServerErrorKind::TryAgain | ServerErrorKind::Ask)
+    )
+}
+
+/// Whether this process, or this machine, has no descriptor left: that is no fault of
+/// the server's.
+fn is_exhausted(err: &io::Error) -> bool {
+    // EMFILE and ENFILE, which have no kind of their own; on Windows WSAEMFILE.
+    let codes: &[i32] = if cfg!(windows) { &[10_024] } else { &[24, 23] };
+    err.raw_os_error().is_some_and(|code| codes.contains(&code))
 }
 
 /// Whether a server says by this alert that it does not let this client in.

@@ -45,6 +45,7 @@ fn values_are_the_pages() {
         hostname: "α",
         hostdata: entry.hostdata,
         number: 1,
+        seen: 0,
     };
     let owner = Owner::of_token(&token);
     let cmd = owner.hold(&Keys::new("quicα"), &[holding], 15_000);

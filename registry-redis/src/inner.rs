@@ -4,27 +4,25 @@
 //! the moment that its caller gives, and does not know whether the registry was
 //! closed: whoever calls does.
 
-use std::fmt;
-use std::sync::Arc;
-
 use redis::{Pipeline, Value};
 use tokio::time::Instant;
 use virtnet_core::{Cause, Failure, check_hostname};
 
 use crate::clock::Moment;
 use crate::entry::{Entry, check_hostdata};
+use crate::fault::OnItsWay;
 use crate::keys::Keys;
 use crate::link::Link;
 use crate::memory;
-use crate::names::{Announcement, Lease, Names};
+use crate::names::{Lease, Names};
 use crate::script::{Holding, Owner};
 use crate::terms::Terms;
 
 /// Names that one script deals with: bounds how long the server is kept from
 /// serving others, to about a millisecond.
-const PER_SCRIPT: usize = 200;
+pub(crate) const PER_SCRIPT: usize = 200;
 /// Names that are sent at once: bounds the memory of one batch.
-const PER_BATCH: usize = 50 * PER_SCRIPT;
+pub(crate) const PER_BATCH: usize = 50 * PER_SCRIPT;
 
 pub(crate) struct Inner {
     pub(crate) keys: Keys,
@@ -36,15 +34,31 @@ pub(crate) struct Inner {
 
 impl Inner {
     /// Finds out whether this is a Redis, and whether we may do there what
-    /// announcing, renewing and freeing will.
-    pub(crate) async fn probe(&self, until: Instant) -> Result<(), Failure> {
+    /// announcing, renewing and freeing will. Returns what people should know.
+    pub(crate) async fn probe(&self, until: Instant) -> Result<Option<String>, Failure> {
         let probe = self.owner.probe(&self.keys);
-        match self.link.ask(until, probe).await.map_err(|un| un.failure)? {
-            Value::Int(1) => {}
-            other => return Err(self.link.faults().strange(&other)),
-        }
+        let probed = self.link.ask(until, probe).await.map_err(|un| un.failure);
+        let warning = match probed {
+            Ok(Value::Int(1)) => None,
+            Ok(Value::Int(2)) => Some(self.no_index()),
+            Ok(other) => return Err(self.link.faults().strange(&other)),
+            // What is there can be looked up and renewed, new names have to wait.
+            Err(failure) => match OnItsWay::of(&failure) {
+                Some(on_its_way) => Some(on_its_way.to_string()),
+                None => return Err(failure),
+            },
+        };
         let looked_up = self.link.read_anew(until, self.keys.probe()).await;
-        looked_up.map(drop).map_err(|un| un.failure)
+        looked_up.map(|_| warning).map_err(|un| un.failure)
+    }
+
+    /// What is said of a network whose index is something else.
+    pub(crate) fn no_index(&self) -> String {
+        format!(
+            "the key {:?} is no sorted set, so the network's hosts cannot be listed: \
+             delete it, and the next renewals make it anew",
+            self.keys.index()
+        )
     }
 
     pub(crate) async fn announce(
@@ -62,6 +76,7 @@ impl Inner {
             hostname,
             hostdata,
             number: claim.number(),
+            seen: 0,
         };
         let held = self.held_from_now();
         let hold = self.hold(&[holding]);
@@ -75,16 +90,34 @@ impl Inner {
             }
         };
         match self.verdicts(answer, 1)?[..] {
-            [Verdict::Ours] => {
-                claim.keep(hostdata, held);
+            [Verdict::Ours(seen)] => {
+                claim.keep(hostdata, held, seen);
                 tracing::debug!(hostname, hostdata, "announced");
                 memory::changed_here(&[self.keys.host(hostname)]);
                 Ok(())
+            }
+            [Verdict::Others(ref value)] => {
+                claim.forget();
+                Err(self.taken(hostname, value))
             }
             _ => {
                 claim.forget();
                 Err(Cause::HostAlreadyRegistered.into())
             }
+        }
+    }
+
+    /// Why a name cannot be announced: another has it, or what is in its place was
+    /// written by no registry.
+    fn taken(&self, hostname: &str, value: &[u8]) -> Failure {
+        let cause = Cause::HostAlreadyRegistered;
+        if value.is_empty() {
+            let key = self.keys.host(hostname);
+            return Failure::because(cause, format!("the key {key:?} is no string"));
+        }
+        match Entry::of(hostname, value) {
+            Ok(_) => cause.into(),
+            Err(strange) => Failure::because(cause, strange.to_string()),
         }
     }
 
@@ -113,6 +146,10 @@ impl Inner {
             Value::Nil => Err(Cause::NoSuchHost.into()),
             Value::BulkString(value) => {
                 Entry::of(hostname, &value).map(|entry| entry.hostdata.to_owned())
+            }
+            // What stands in for a Redis may answer in this form.
+            Value::SimpleString(value) => {
+                Entry::of(hostname, value.as_bytes()).map(|entry| entry.hostdata.to_owned())
             }
             other => Err(self.link.faults().strange(&other)),
         }
@@ -144,14 +181,20 @@ impl Inner {
     fn renewed(&self, leases: &[Lease], held: Moment, answer: Value) -> Result<(), Failure> {
         let verdicts = self.verdicts(answer, leases.len())?;
         let ours = leases.iter().zip(&verdicts);
-        let ours = ours.filter(|(_, verdict)| matches!(verdict, Verdict::Ours));
-        self.names.renewed(ours.map(|(lease, _)| lease), held);
+        let ours = ours.filter_map(|(lease, verdict)| match verdict {
+            Verdict::Ours(seen) => Some((lease, *seen)),
+            _ => None,
+        });
+        self.names.renewed(ours, held);
         tracing::trace!(names = leases.len(), "renewed");
         for (lease, verdict) in leases.iter().zip(&verdicts) {
-            if let Verdict::Others(value) = verdict {
-                tracing::debug!(hostname = &*lease.hostname, "lost");
-                self.names.lose(lease, taken(&lease.hostname, value));
-            }
+            let reason = match verdict {
+                Verdict::Ours(_) => continue,
+                Verdict::Others(value) => taken(&lease.hostname, value),
+                Verdict::Lapsed => lapsed(&lease.hostname),
+            };
+            tracing::debug!(hostname = &*lease.hostname, "lost");
+            self.names.lose(lease, reason);
         }
         Ok(())
     }
@@ -170,8 +213,10 @@ impl Inner {
     /// What the server says of each of `count` names that were to be held.
     fn verdicts(&self, answer: Value, count: usize) -> Result<Vec<Verdict>, Failure> {
         let verdict = |value: &Value| match value {
-            Value::Int(1) => Some(Verdict::Ours),
+            Value::Int(0) => Some(Verdict::Lapsed),
+            Value::Int(now) => u64::try_from(*now).ok().map(Verdict::Ours),
             Value::BulkString(value) => Some(Verdict::Others(value.clone())),
+            Value::SimpleString(value) => Some(Verdict::Others(value.clone().into_bytes())),
             _ => None,
         };
         let verdicts = match &answer {
@@ -179,49 +224,6 @@ impl Inner {
             _ => None,
         };
         verdicts.ok_or_else(|| self.link.faults().strange(&answer))
-    }
-
-    /// Frees announcements of ours; those that another took meanwhile, or that
-    /// are gone, count as freed.
-    pub(crate) async fn free(
-        &self,
-        until: Instant,
-        announcements: &[Announcement],
-    ) -> Result<(), NotFreed> {
-        let mut not_freed: Option<NotFreed> = None;
-        for batch in announcements.chunks(PER_BATCH) {
-            let mut pipeline = Pipeline::new();
-            for names in batch.chunks(PER_SCRIPT) {
-                let names: Vec<_> = names
-                    .iter()
-                    .map(|(name, number)| (&**name, *number))
-                    .collect();
-                pipeline.add_command(self.owner.free(&self.keys, &names));
-            }
-            let answers = self.link.run(until, &pipeline).await;
-            for (at, names) in batch.chunks(PER_SCRIPT).enumerate() {
-                let answer = match &answers {
-                    Ok(answers) => self.link.checked(answers[at].clone()).map(|_| ()),
-                    Err(unanswered) => Err(unanswered.failure.clone()),
-                };
-                match answer {
-                    Ok(()) => self.freed(names),
-                    Err(why) => not_freed
-                        .get_or_insert_with(|| NotFreed::new(why))
-                        .hostnames
-                        .extend(names.iter().map(|(name, _)| Arc::clone(name))),
-                }
-            }
-        }
-        not_freed.map_or(Ok(()), Err)
-    }
-
-    fn freed(&self, names: &[Announcement]) {
-        // First, so that nobody sees a name freed and finds it.
-        let keys: Vec<_> = names.iter().map(|(name, _)| self.keys.host(name)).collect();
-        memory::changed_here(&keys);
-        names.iter().for_each(|name| self.names.freed(name));
-        tracing::debug!(names = names.len(), "freed");
     }
 }
 
@@ -231,15 +233,27 @@ impl<'a> From<&'a Lease> for Holding<'a> {
             hostname: &lease.hostname,
             hostdata: &lease.hostdata,
             number: lease.number,
+            seen: lease.seen,
         }
     }
 }
 
 /// Whose a name is, by the server's word.
 enum Verdict {
-    Ours,
+    /// Ours, at this time by the server's clock.
+    Ours(u64),
     /// Another's, with the value that says so.
     Others(Vec<u8>),
+    /// Nobody's, but another had it since it was last ours.
+    Lapsed,
+}
+
+/// Why a name is lost that nobody has.
+fn lapsed(hostname: &str) -> Failure {
+    let text = format!(
+        "the name was lost: another {hostname:?} was registered while this one's lease was over"
+    );
+    Failure::wrap(Cause::HostAlreadyRegistered, text)
 }
 
 /// Why a name is lost.
@@ -252,38 +266,4 @@ fn taken(hostname: &str, value: &[u8]) -> Failure {
         Err(strange) => format!("the name was lost: {strange}"),
     };
     Failure::wrap(Cause::HostAlreadyRegistered, text)
-}
-
-/// Names that are still taken, and the first reason why.
-#[derive(Debug)]
-pub(crate) struct NotFreed {
-    pub(crate) why: Failure,
-    hostnames: Vec<Arc<str>>,
-}
-
-impl NotFreed {
-    fn new(why: Failure) -> NotFreed {
-        let hostnames = Vec::new();
-        NotFreed { why, hostnames }
-    }
-}
-
-impl fmt::Display for NotFreed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const NAMED: usize = 8;
-        write!(f, "{}; not freed:", self.why)?;
-        for hostname in self.hostnames.iter().take(NAMED) {
-            write!(f, " {hostname:?}")?;
-        }
-        match self.hostnames.len().saturating_sub(NAMED) {
-            0 => Ok(()),
-            more => write!(f, " and {more} more"),
-        }
-    }
-}
-
-impl std::error::Error for NotFreed {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.why.source()
-    }
 }

@@ -4,9 +4,13 @@
 //! by itself: the registry that started it ends it.
 
 use std::error::Error;
-use std::sync::Arc;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 use virtnet_core::Failure;
 
@@ -19,9 +23,46 @@ use crate::inner::Inner;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// The running task. It can be ended from outside of its runtime, which may be going
+/// down and polls nothing any more.
+pub(crate) struct Keeper {
+    work: Arc<Work>,
+    task: JoinHandle<()>,
+}
+
+/// Locked while it is polled; `None` once it was ended.
+type Work = Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>;
+
+impl Keeper {
+    /// Starts it on the current runtime.
+    pub(crate) fn start(inner: Arc<Inner>) -> Keeper {
+        let work: Arc<Work> = Arc::new(Mutex::new(Some(Box::pin(keep(inner)))));
+        let polled = Arc::clone(&work);
+        let task = tokio::spawn(poll_fn(move |cx| match &mut *locked(&polled) {
+            Some(work) => work.as_mut().poll(cx),
+            None => Poll::Ready(()),
+        }));
+        Keeper { work, task }
+    }
+
+    /// Ends it, here and now: what it had not sent yet is never sent. Its task ends
+    /// when it is next run.
+    pub(crate) fn end(self) -> JoinHandle<()> {
+        let work = locked(&self.work).take();
+        drop(work);
+        self.task.abort();
+        self.task
+    }
+}
+
+fn locked(work: &Work) -> MutexGuard<'_, Option<Pin<Box<dyn Future<Output = ()> + Send>>>> {
+    // What panicked is only dropped.
+    work.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Keeps names as long as they are ours, and frees those that were given up.
 /// Neither waits for the other.
-pub(crate) async fn keep(inner: Arc<Inner>) {
+async fn keep(inner: Arc<Inner>) {
     tokio::join!(renew(&inner), free(&inner));
 }
 

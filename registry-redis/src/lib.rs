@@ -38,8 +38,11 @@
 //! one server, and one connection leads to it. When that is lost, or answers
 //! that it is not the place any more (`MOVED`, `READONLY`), the places are asked
 //! again, one shortly after the other, and the first that leads to the right
-//! server wins. A slot that is being moved counts as down until it has arrived.
-//! And as a primary that was replaced does not know it at first, and would take
+//! server wins. While a slot is being moved (`ASK`), what is registered is found and
+//! renewed, a process that joins is warned, and new names are *registry is down*: a
+//! script needs all its keys at one node. For the same reason names are not renewed
+//! any more when one of the process's has gone ahead, until the slot has arrived; Valkey 9 moves a slot in one
+//! step (`CLUSTER MIGRATESLOTS`). And as a primary that was replaced does not know it at first, and would take
 //! writes that will be lost, the sentinels are asked with the first call of each
 //! second whether it still is the one.
 //!
@@ -85,8 +88,12 @@
 //!
 //! The index makes listing a network cost what the network is worth, however
 //! many others there are. It is written by the scripts that write the names,
-//! healed by each renewal, and ends with the last lease. Nothing else relies on
-//! it.
+//! and healed by each renewal. It also remembers for an hour whose names were not
+//! freed, and which of them another took: so that a process which was stopped for
+//! longer than its lease learns that its name was another's meanwhile, though it is
+//! free again. Who holds a name does not rest on it: where it is missing, or
+//! something else is in its place, only that is not noticed. A network whose members
+//! all freed their names leaves nothing.
 //!
 //! # Leases
 //!
@@ -94,10 +101,14 @@
 //! [`RedisOptions::renewal`] (5 s), all names of a registry in one round trip.
 //! For each name, in one step on the server: a lease that is ours is extended;
 //! a name that Redis lost is announced again; a name that another holds is left
-//! alone, and reported by [`lost`](virtnet_core::Registry::lost). So
+//! alone, and reported by [`lost`](virtnet_core::Registry::lost), and so is one that
+//! another held since it was last ours. So
 //!
-//! - closing frees names at once, and a process that was killed leaves them
-//!   taken for a lease at the most;
+//! - closing frees names at once, and so does dropping the registry: at the end of a
+//!   program or test that failed, by an error or a panic, its names are free;
+//! - a process that was killed leaves them taken for a lease at the most: also by a
+//!   signal that it has no handler for, such as the `SIGINT` of a `^C`, and by
+//!   `std::process::exit` or `abort`, which drop nothing;
 //! - a Redis that was restarted empty, flushed, or failed over to a replica that
 //!   had not seen the announcement, is healed by the next renewal. That is
 //!   brought forward when a lost connection is replaced, or Redis tells us of
@@ -170,6 +181,7 @@
 //! | query | `GET`, and `CLIENT` unless [`RedisOptions::remember`] is zero |
 //! | list | `ZSCAN`, `MGET`, `PTTL` |
 //! | be warned of eviction | `INFO` |
+//! | look up, in a cluster, while the slot is moved | `ASKING` |
 //!
 //! So this makes a user who may do all of it, for the network `pipet`:
 //!
@@ -186,6 +198,7 @@ mod contract;
 mod entry;
 mod eviction;
 mod fault;
+mod freeing;
 #[cfg(test)]
 mod golden_tests;
 mod inner;
@@ -198,13 +211,16 @@ mod lookup;
 mod memory;
 mod names;
 mod options;
+mod parting;
 mod registry;
 mod script;
 mod sentinel;
 mod slot;
+mod stranger;
 mod target;
 mod terms;
 mod tls;
+mod tracking;
 
 #[cfg(test)]
 mod decoder_tests;

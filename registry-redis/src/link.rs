@@ -13,17 +13,18 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{AsyncConnectionConfig, Cmd, Pipeline, ProtocolVersion, PushInfo, Value};
+use redis::{AsyncConnectionConfig, Cmd, Pipeline, PushInfo, Value};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 use virtnet_core::Failure;
 
-use crate::fault::{self, Faults};
+use crate::fault::{self, Faults, NoTracking};
 use crate::locate::{self, Locator};
 use crate::memory::Memory;
 use crate::options::RedisOptions;
 use crate::slot::{Numbered, Slot};
-use crate::target::Target;
+use crate::target::{Kind, Node, Target};
+use crate::tracking::Tracking;
 
 pub(crate) struct Link {
     locator: Arc<Locator>,
@@ -48,6 +49,8 @@ struct Attempt {
 pub(crate) struct Answered {
     /// The number of the connection over which the answers came.
     pub(crate) connection: u64,
+    /// The server that gave them.
+    node: Node,
     pub(crate) answers: Vec<Value>,
     /// Whether the server, or the one before it, may have got them before.
     maybe_done: bool,
@@ -73,14 +76,10 @@ impl Link {
         let reading = timeout_at(Instant::now() + deadline, options.tls.read());
         let certificates = reading.await.map_err(|_| fault::late(deadline))??;
         let locator = Locator {
-            faults: Faults::new(target.password()),
+            faults: Faults::new(target.password()).of_cluster(target.kind == Kind::Cluster),
             certificates,
             tcp: locate::tcp_settings(deadline),
-            // Pushes need it, and nothing else does.
-            protocol: match memory.is_on() {
-                true => ProtocolVersion::RESP3,
-                false => ProtocolVersion::RESP2,
-            },
+            tracking: Tracking::new(memory.is_on()),
             key: key.to_owned(),
             target,
         };
@@ -93,6 +92,22 @@ impl Link {
         })
     }
 
+    /// A link to the same place that shares no connection with this one, and remembers
+    /// nothing.
+    pub(crate) fn afresh(&self, deadline: Duration) -> Link {
+        Link {
+            locator: Arc::clone(&self.locator),
+            deadline,
+            turn: Mutex::new(None),
+            slot: Arc::new(Slot::new(Memory::new(Duration::ZERO))),
+        }
+    }
+
+    /// How long a call may take.
+    pub(crate) fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
     /// When a call that begins now must have ended.
     pub(crate) fn until(&self) -> Instant {
         Instant::now() + self.deadline
@@ -100,6 +115,11 @@ impl Link {
 
     pub(crate) fn faults(&self) -> &Faults {
         &self.locator.faults
+    }
+
+    /// Whether servers say what changes, and what is said of those that do not.
+    pub(crate) fn tracking(&self) -> &Tracking {
+        &self.locator.tracking
     }
 
     pub(crate) fn memory(&self) -> &Memory {
@@ -114,14 +134,41 @@ impl Link {
     /// Runs one command; the error is the server's, or that there is none.
     pub(crate) async fn ask(&self, until: Instant, cmd: Cmd) -> Result<Value, Unanswered> {
         let mut batch = Pipeline::new();
-        batch.add_command(cmd);
+        batch.add_command(cmd.clone());
         let mut answered = self.run_over(until, &batch).await?;
+        self.answer_ahead(until, &mut answered, &cmd).await?;
         self.answer(answered.answers.pop())
             .map_err(|unanswered| Unanswered {
                 // That it is refused now does not undo what it did then.
                 maybe_done: answered.maybe_done,
                 ..unanswered
             })
+    }
+
+    /// Puts the right answer to the last of the commands in place, if its key has gone
+    /// ahead of its slot to another node of the cluster. Returns whether it had.
+    pub(crate) async fn answer_ahead(
+        &self,
+        until: Instant,
+        answered: &mut Answered,
+        cmd: &Cmd,
+    ) -> Result<bool, Unanswered> {
+        let Some(Value::ServerError(err)) = answered.answers.last() else {
+            return Ok(false);
+        };
+        let ahead = self.locator.ahead(&err.clone().into(), &answered.node);
+        let Some(node) = ahead else {
+            return Ok(false);
+        };
+        let running = timeout_at(until, self.locator.run_ahead(&node, cmd)).await;
+        let answer = running.unwrap_or_else(|_| Err(fault::late(self.deadline)));
+        let answer = answer.map_err(|failure| Unanswered {
+            failure,
+            maybe_done: true,
+        })?;
+        answered.answers.pop();
+        answered.answers.push(answer);
+        Ok(true)
     }
 
     /// One of a batch's answers, if it is not the server's error.
@@ -181,6 +228,7 @@ impl Link {
                 Ok(Ok(answers)) if last || !answers.iter().any(is_passing) => {
                     return Ok(Answered {
                         connection: current.number,
+                        node: current.node,
                         answers,
                         maybe_done,
                     });
@@ -194,7 +242,10 @@ impl Link {
                     self.slot.discard(current.number);
                     continue;
                 }
-                Ok(Err(err)) => self.faults().failure(&err),
+                Ok(Err(err)) => {
+                    let why = timeout_at(until, self.locator.cut_off(&current.node, &err));
+                    why.await.unwrap_or_else(|_| self.faults().failure(&err))
+                }
                 Err(_) => fault::late(self.deadline),
             };
             if !was_hasty {
@@ -268,20 +319,31 @@ impl Link {
 }
 
 async fn connect(locator: &Locator, slot: &Slot) -> Result<Numbered, Failure> {
-    let mut connected = locator.connect(&|| fresh(slot)).await?;
-    if slot.ear.memory.is_on() {
-        let mut tracking = redis::cmd("CLIENT");
-        tracking.arg("TRACKING").arg("ON").arg("OPTIN");
-        locator.checked(tracking.exec_async(&mut connected.connection).await)?;
+    if locator.tracking.is_on() {
+        let tracked = tracked(locator, slot).await;
+        match tracked.as_ref().err().and_then(NoTracking::of) {
+            None => return tracked,
+            Some(said) => locator.tracking.give_up(said.to_string()),
+        }
     }
+    // A connection of its own: the other may have been hung up after the error.
+    locator.connect(&|| fresh(slot, false)).await
+}
+
+/// Connects to a server that pushes what changes.
+async fn tracked(locator: &Locator, slot: &Slot) -> Result<Numbered, Failure> {
+    let mut connected = locator.connect(&|| fresh(slot, true)).await?;
+    let mut tracking = redis::cmd("CLIENT");
+    tracking.arg("TRACKING").arg("ON").arg("OPTIN");
+    locator.checked(tracking.exec_async(&mut connected.connection).await)?;
     Ok(connected)
 }
 
 /// Number and settings for one more connection.
-fn fresh(slot: &Slot) -> (u64, AsyncConnectionConfig) {
+fn fresh(slot: &Slot, is_pushed_to: bool) -> (u64, AsyncConnectionConfig) {
     let number = slot.next_number();
     let config = locate::config();
-    if !slot.ear.memory.is_on() {
+    if !is_pushed_to {
         return (number, config);
     }
     let ear = Arc::clone(&slot.ear);
@@ -292,9 +354,13 @@ fn fresh(slot: &Slot) -> (u64, AsyncConnectionConfig) {
     (number, config.set_push_sender(hear))
 }
 
+/// Whether another connection is to be tried for this answer's sake.
 fn is_passing(answer: &Value) -> bool {
     match answer {
-        Value::ServerError(err) => fault::is_passing(&err.clone().into()),
+        Value::ServerError(err) => {
+            let err = err.clone().into();
+            fault::is_passing(&err) && !fault::is_moving(&err)
+        }
         _ => false,
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use redis::{FromRedisValue, Pipeline, Value};
 use tokio::time::Instant;
-use virtnet_core::{Failure, check_hostname};
+use virtnet_core::{Cause, Failure, check_hostname};
 
 use crate::clip::clipped_bytes;
 use crate::entry::Entry;
@@ -66,7 +66,13 @@ impl Inner {
         let mut scan = redis::cmd("ZSCAN");
         scan.arg(self.keys.index()).arg(cursor);
         scan.arg("COUNT").arg(PAGE);
-        let answer = self.link.ask(until, scan).await.map_err(|un| un.failure)?;
+        let answer = self.link.ask(until, scan).await.map_err(|un| un.failure);
+        let answer = answer.map_err(|failure| match failure.cause() {
+            Cause::Protocol => {
+                Failure::wrap(Cause::Protocol, format!("{}: {failure}", self.no_index()))
+            }
+            _ => failure,
+        })?;
         let (cursor, pairs): (String, Vec<Vec<u8>>) = self.typed(answer)?;
         // Each name is followed by its score. What can't be a name was not
         // written by a registry, and has no key that could be read.

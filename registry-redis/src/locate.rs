@@ -18,19 +18,26 @@ use std::time::Duration;
 use redis::io::tcp::TcpSettings;
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
-    ProtocolVersion, RedisConnectionInfo, RedisResult, TlsCertificates,
+    RedisConnectionInfo, RedisError, RedisResult, TlsCertificates,
 };
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::default_provider;
-use tokio::time::sleep;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
 use virtnet_core::{Cause, Failure};
 
 use crate::fault::Faults;
 use crate::slot::Numbered;
 use crate::target::{Kind, Node, Target};
+use crate::tracking::Tracking;
 
 /// How long a place may take before the next one is asked as well.
 const HEAD_START: Duration = Duration::from_millis(50);
+
+/// How long a server may take to say why it lets nobody in, and how much it may say.
+const FAREWELL: Duration = Duration::from_millis(300);
+const LONGEST_FAREWELL: u64 = 1_024;
 
 /// Makes number and settings for a connection. Each has its own, as what is
 /// pushed on one that is not taken must not be heard as another's.
@@ -41,7 +48,8 @@ pub(crate) struct Locator {
     pub(crate) faults: Faults,
     pub(crate) certificates: Option<TlsCertificates>,
     pub(crate) tcp: TcpSettings,
-    pub(crate) protocol: ProtocolVersion,
+    /// Whether servers are asked to push what changes.
+    pub(crate) tracking: Tracking,
     /// A key of the network, by which a cluster's nodes know its slot.
     pub(crate) key: String,
 }
@@ -113,16 +121,35 @@ impl Locator {
     }
 
     pub(crate) async fn open(&self, node: &Node, fresh: &Fresh<'_>) -> Result<Numbered, Failure> {
-        let login = self.target.login.clone().set_protocol(self.protocol);
+        let login = self.target.login.clone();
+        let login = login.set_protocol(self.tracking.protocol());
         let client = self.checked(self.client(node, login))?;
         let (number, config) = fresh();
         let connecting = client.get_multiplexed_async_connection_with_config(&config);
-        let connection = self.checked(connecting.await)?;
+        let connection = match connecting.await {
+            Ok(connection) => connection,
+            Err(err) => return Err(self.cut_off(node, &err).await),
+        };
         Ok(Numbered {
             number,
             node: node.clone(),
             connection,
         })
+    }
+
+    /// Why a connection was cut. A server that lets nobody else in says why and hangs
+    /// up, before it reads anything: so what it said is lost when something was sent
+    /// meanwhile, and another connection is made that sends nothing.
+    pub(crate) async fn cut_off(&self, node: &Node, err: &RedisError) -> Failure {
+        let was_let_in = !err.is_connection_dropped() || err.is_connection_refusal();
+        // Where TLS is spoken it says nothing.
+        if !was_let_in && !self.target.tls {
+            let said = timeout(FAREWELL, farewell(node)).await;
+            if let Ok(Some(said)) = said {
+                return self.faults.failure(&said);
+            }
+        }
+        self.faults.failure(err)
     }
 
     pub(crate) fn client(
@@ -157,7 +184,18 @@ impl Locator {
     }
 }
 
-/// No timeouts but our callers', which span everything.
+/// What a server says to one who says nothing, if that is an error.
+async fn farewell((host, port): &Node) -> Option<RedisError> {
+    let mut stream = TcpStream::connect((&**host, *port)).await.ok()?;
+    let mut said = Vec::new();
+    let mut most = (&mut stream).take(LONGEST_FAREWELL);
+    // What came before it failed counts.
+    let _ = most.read_to_end(&mut said).await;
+    let said = redis::parse_redis_value(&said).ok()?;
+    said.extract_error().err()
+}
+
+/// No timeouts but our callers' which span everything.
 pub(crate) fn config() -> AsyncConnectionConfig {
     AsyncConnectionConfig::new()
         .set_connection_timeout(None)

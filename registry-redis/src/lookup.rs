@@ -30,7 +30,7 @@ impl Link {
         tracing::debug!("asking Redis");
         let mut get = redis::cmd("GET");
         get.arg(key);
-        if !self.memory().is_on() {
+        if !self.tracking().is_on() {
             return self.ask(until, get).await;
         }
         let ask = self.memory().ask(key);
@@ -40,15 +40,20 @@ impl Link {
         let mut caching = redis::cmd("CLIENT");
         caching.arg("CACHING").arg("YES");
         let mut batch = Pipeline::new();
-        batch.add_command(caching).add_command(get);
+        batch.add_command(caching).add_command(get.clone());
+        let mut answered = self.run_over(until, &batch).await?;
+        // Nobody tells us of its changes there.
+        let is_ahead = self.answer_ahead(until, &mut answered, &get).await?;
         let Answered {
             connection,
             mut answers,
             ..
-        } = self.run_over(until, &batch).await?;
+        } = answered;
         let value = self.answer(answers.pop())?;
         self.answer(answers.pop())?;
-        if let Value::BulkString(value) = &value {
+        if let Value::BulkString(value) = &value
+            && !is_ahead
+        {
             ask.answered(connection, value);
         }
         Ok(value)

@@ -57,6 +57,7 @@ struct Claimed {
 struct Held {
     hostdata: Arc<str>,
     until: Moment,
+    seen: u64,
 }
 
 /// An announced name, with what it takes to announce it again.
@@ -65,6 +66,8 @@ pub(crate) struct Lease {
     pub(crate) hostname: Arc<str>,
     pub(crate) number: u64,
     pub(crate) hostdata: Arc<str>,
+    /// When the server last said that it is ours, by its clock in milliseconds.
+    pub(crate) seen: u64,
 }
 
 impl Names {
@@ -120,23 +123,31 @@ impl Names {
     pub(crate) fn leases(&self) -> Vec<Lease> {
         let table = self.table();
         let lease = |(hostname, claimed): (&Arc<str>, &Claimed)| {
+            let held = claimed.held.as_ref()?;
             Some(Lease {
                 hostname: Arc::clone(hostname),
                 number: claimed.number,
-                hostdata: Arc::clone(&claimed.held.as_ref()?.hostdata),
+                hostdata: Arc::clone(&held.hostdata),
+                seen: held.seen,
             })
         };
         table.claimed.iter().filter_map(lease).collect()
     }
 
-    /// The server renewed the leases: they are held until then.
-    pub(crate) fn renewed<'a>(&self, leases: impl Iterator<Item = &'a Lease>, until: Moment) {
+    /// The server renewed the leases, each at the time that it said: they are held
+    /// until then.
+    pub(crate) fn renewed<'a>(
+        &self,
+        leases: impl Iterator<Item = (&'a Lease, u64)>,
+        until: Moment,
+    ) {
         let mut table = self.table();
-        for lease in leases {
+        for (lease, seen) in leases {
             let claimed = table.claimed.get_mut(&lease.hostname);
             let claimed = claimed.filter(|claimed| claimed.number == lease.number);
             if let Some(held) = claimed.and_then(|claimed| claimed.held.as_mut()) {
                 held.until = held.until.max(until);
+                held.seen = seen;
             }
         }
     }
@@ -236,13 +247,18 @@ impl Claim<'_> {
         self.number
     }
 
-    /// The server confirmed the announcement: the name is held until then.
-    pub(crate) fn keep(mut self, hostdata: &str, until: Moment) {
+    /// The server confirmed the announcement, at the time that it said: the name is
+    /// held until then.
+    pub(crate) fn keep(mut self, hostdata: &str, until: Moment, seen: u64) {
         self.settled = true;
         let mut table = self.names.table();
         if let Some(claimed) = table.claimed.get_mut(&self.hostname) {
             let hostdata = Arc::from(hostdata);
-            claimed.held = Some(Held { hostdata, until });
+            claimed.held = Some(Held {
+                hostdata,
+                until,
+                seen,
+            });
         }
         // An earlier announcement of the name that arrives after this one is
         // refused by the server, so there is nothing left to free.

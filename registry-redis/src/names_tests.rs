@@ -16,7 +16,7 @@ fn name(hostname: &str, number: u64) -> Announcement {
 }
 
 fn keep(names: &Names, hostname: &str, until: Moment) {
-    names.claim(hostname).unwrap().keep("x:1", until);
+    names.claim(hostname).unwrap().keep("x:1", until, 7);
 }
 
 fn lease(hostname: &str, number: u64) -> Lease {
@@ -24,6 +24,7 @@ fn lease(hostname: &str, number: u64) -> Lease {
         hostname: hostname.into(),
         number,
         hostdata: "x:1".into(),
+        seen: 7,
     }
 }
 
@@ -32,7 +33,7 @@ fn a_name_is_claimed_once() {
     let (names, now) = (Names::default(), Moment::now());
     let claim = names.claim("a").unwrap();
     assert!(names.claim("a").is_none());
-    claim.keep("x:1", now);
+    claim.keep("x:1", now, 7);
     assert!(names.claim("a").is_none());
     assert!(names.claim("b").is_some());
 }
@@ -58,7 +59,7 @@ fn freeing_an_earlier_announcement_leaves_the_claim() {
     assert_eq!(names.all(), [name("a", 2)]);
     names.freed(&name("a", 1));
     assert_eq!(names.abandoned(), []);
-    claim.keep("x:1", Moment::now());
+    claim.keep("x:1", Moment::now(), 7);
     assert_eq!(names.all(), [name("a", 2)]);
 }
 
@@ -79,15 +80,16 @@ fn a_name_is_held_from_its_announcement_to_its_moment() {
     let claim = names.claim("a").unwrap();
     assert!(!names.holds("a", now), "it is not confirmed");
     assert_eq!(names.leases(), []);
-    claim.keep("x:1", now.plus(SPAN));
+    claim.keep("x:1", now.plus(SPAN), 7);
     assert!(names.holds("a", now));
     assert!(!names.holds("a", now.plus(SPAN)));
     // A renewal's moment counts; one that was overtaken does not take it back.
     let leases = names.leases();
     assert_eq!(leases, [lease("a", 1)]);
-    names.renewed(leases.iter(), now.plus(2 * SPAN));
-    names.renewed(leases.iter(), now.plus(SPAN));
+    names.renewed(leases.iter().map(|lease| (lease, 8)), now.plus(2 * SPAN));
+    names.renewed(leases.iter().map(|lease| (lease, 9)), now.plus(SPAN));
     assert!(names.holds("a", now.plus(SPAN)));
+    assert_eq!(names.leases()[0].seen, 9);
     names.clear();
     assert!(!names.holds("a", now));
 }
@@ -97,7 +99,7 @@ fn what_is_said_of_an_earlier_announcement_does_not_concern_the_later() {
     let (names, now) = (Names::default(), Moment::now());
     drop(names.claim("a").unwrap());
     keep(&names, "a", now);
-    names.renewed([lease("a", 1)].iter(), now.plus(SPAN));
+    names.renewed([(&lease("a", 1), 8)].into_iter(), now.plus(SPAN));
     assert!(!names.holds("a", now));
     names.lose(&lease("a", 1), Failure::other("no"));
     assert_eq!(names.leases(), [lease("a", 2)]);

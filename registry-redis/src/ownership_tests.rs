@@ -11,6 +11,11 @@ const KEY: &str = "virtnet:{n}:a";
 const INDEX: &str = "virtnet:{n}::hosts";
 const LEASE: u64 = 60_000;
 
+/// Whether an answer says that the name is held: it is the server's time.
+fn is_ours(answer: &Value) -> bool {
+    matches!(answer, Value::Int(now) if *now > 1)
+}
+
 struct Server {
     server: RedisServer,
     connection: redis::Connection,
@@ -35,14 +40,20 @@ impl Server {
     /// Whether `owner` got the name `a`, or holds it now for another lease.
     fn holds(&mut self, owner: &Owner, hostdata: &str, number: u64) -> bool {
         let held = self.hold(owner, &[("a", hostdata, number)]);
-        held == [Value::Int(1)]
+        is_ours(&held[0])
     }
 
     fn hold(&mut self, owner: &Owner, names: &[(&str, &str, u64)]) -> Vec<Value> {
+        self.hold_since(owner, names, 0)
+    }
+
+    /// Renews what was held at the time `seen`; 0 announces it.
+    fn hold_since(&mut self, owner: &Owner, names: &[(&str, &str, u64)], seen: u64) -> Vec<Value> {
         let holding = |&(hostname, hostdata, number)| Holding {
             hostname,
             hostdata,
             number,
+            seen,
         };
         let names: Vec<_> = names.iter().map(holding).collect();
         let cmd = owner.hold(&self.keys, &names, LEASE);
@@ -117,7 +128,7 @@ fn one_command_extends_takes_and_refuses_each_by_itself() {
 
     let names = ["mine", "theirs", "list", "gone"].map(|name| (name, "x:1", 1));
     let answers = at.hold(&one, &names);
-    assert_eq!((&answers[0], &answers[3]), (&Value::Int(1), &Value::Int(1)));
+    assert!(is_ours(&answers[0]) && is_ours(&answers[3]));
     assert!(matches!(&answers[1], Value::BulkString(held) if held.starts_with(b"y:1 owner=")));
     assert_eq!(answers[2], Value::BulkString(vec![]));
     assert!(
@@ -140,10 +151,10 @@ fn the_index_holds_what_is_leased_and_ends_with_it() {
     assert!(at.left(INDEX) > LEASE - 10_000);
     // A lease that ended long ago, and one that lasts longer than ours.
     at.server.command(&["ZADD", INDEX, "1", "old"]);
-    at.server.command(&["PEXPIRE", INDEX, "90000"]);
+    at.server.command(&["PEXPIRE", INDEX, "9000000"]);
     at.holds(&owner, "x:1", 1);
     assert_eq!(at.indexed(), ["a"]);
-    assert!(at.left(INDEX) > LEASE, "it is not cut short");
+    assert!(at.left(INDEX) > 8_000_000, "it is not cut short");
     // Something else in its place costs no lease.
     at.server.command(&["SET", INDEX, "by hand"]);
     assert!(at.holds(&owner, "x:1", 1));
@@ -151,6 +162,86 @@ fn the_index_holds_what_is_leased_and_ends_with_it() {
     assert!(at.holds(&owner, "x:1", 1));
     assert!(at.frees(&owner, 1));
     assert_eq!(at.server.keys(), [""; 0]);
+}
+
+/// Something else in place of the index: no script stops at it.
+#[test]
+fn whatever_is_in_place_of_the_index_names_are_held_and_freed() {
+    let mut at = Server::start();
+    let (one, other) = (Owner::random().unwrap(), Owner::random().unwrap());
+    for index in [&["SET", INDEX, "by hand"][..], &["RPUSH", INDEX, "by hand"]] {
+        at.server.command(index);
+        let names = ["a", "b", "c"].map(|name| (name, "x:1", 1));
+        let held = at.hold(&one, &names);
+        assert!(held.iter().all(is_ours), "{held:?}");
+        // To be renewed, of which one was lost.
+        at.server.command(&["DEL", KEY]);
+        let held = at.hold_since(&one, &names, 1);
+        assert!(held.iter().all(is_ours), "{held:?}");
+        assert_eq!(at.hold(&other, &[("b", "y:1", 1)]).len(), 1);
+        // One of them is no string any more: it is left alone.
+        at.server.command(&["DEL", "virtnet:{n}:b"]);
+        at.server.command(&["RPUSH", "virtnet:{n}:b", "by hand"]);
+        let free = one.free(&at.keys, &[("a", 1), ("b", 1), ("c", 1)]);
+        assert_eq!(at.run::<i64>(free), 2, "all that is ours, past the first");
+        let probe = one.probe(&at.keys);
+        assert_eq!(at.run::<i64>(probe), 2, "it says so");
+        let mut left = at.server.command(&["KEYS", "*"]);
+        left.sort();
+        assert_eq!(left, [INDEX, "virtnet:{n}:b"]);
+        at.server.command(&["DEL", INDEX, "virtnet:{n}:b"]);
+    }
+}
+
+/// A rival took the name and freed it again, while its holder was away.
+#[test]
+fn who_had_no_name_for_a_while_is_told_so_though_nobody_has_it() {
+    let mut at = Server::start();
+    let owner = || Owner::random().unwrap();
+    let (one, rival, third) = (owner(), owner(), owner());
+    let at_time = |answers: Vec<Value>| match answers[..] {
+        [Value::Int(now)] if now > 1 => now as u64,
+        ref other => panic!("{other:?}"),
+    };
+    let a = |hostdata| [("a", hostdata, 1)];
+    let lapse = |at: &mut Server| {
+        at.server.command(&["DEL", KEY]);
+        // The server's clock counts milliseconds.
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    };
+    let seen = at_time(at.hold(&one, &a("x:1")));
+    lapse(&mut at);
+    // Nobody had it: it is ours again.
+    let seen = at_time(at.hold_since(&one, &a("x:1"), seen));
+    lapse(&mut at);
+    let rivals = at_time(at.hold(&rival, &a("y:1")));
+    let rivals = at_time(at.hold_since(&rival, &a("y:1"), rivals));
+    assert!(at.frees(&rival, 1));
+    assert_eq!(at.hold_since(&one, &a("x:1"), seen), [Value::Int(0)]);
+    assert_eq!(at.server.get(KEY), None, "it is not taken back");
+    // Not even after somebody else had it as well, and was killed.
+    lapse(&mut at);
+    let thirds = at_time(at.hold(&third, &a("z:1")));
+    lapse(&mut at);
+    assert_eq!(at.hold_since(&one, &a("x:1"), seen), [Value::Int(0)]);
+    assert_eq!(at.hold_since(&rival, &a("y:1"), rivals), [Value::Int(0)]);
+    // The last to have had it may take it back, and who was told may announce it.
+    at_time(at.hold_since(&third, &a("z:1"), thirds));
+    assert!(at.frees(&third, 1));
+    let seen = at_time(at.hold(&one, &[("a", "x:2", 2)]));
+    lapse(&mut at);
+    at_time(at.hold_since(&one, &[("a", "x:2", 2)], seen));
+    assert!(at.frees(&one, 2));
+    // What is left ends by itself, an hour after it was written.
+    assert_eq!(at.indexed(), [":a"]);
+    assert!(at.left(INDEX) <= LEASE + 3_600_000);
+    at.server.command(&["ZADD", INDEX, "1", ":a"]);
+    assert!(at.holds(&one, "x:1", 3) && at.frees(&one, 3));
+    assert_eq!(at.server.command(&["KEYS", "*"]), [""; 0]);
+    // A server that forgot everything has forgotten that, too.
+    let seen = at_time(at.hold(&one, &a("x:1")));
+    at.server.command(&["FLUSHALL"]);
+    at_time(at.hold_since(&one, &a("x:1"), seen));
 }
 
 #[test]
@@ -175,6 +266,7 @@ fn a_replica_has_no_say() {
         hostname: "a",
         hostdata: "x:1",
         number: 1,
+        seen: 0,
     };
     for cmd in [
         one.hold(&at.keys, &[holding], LEASE),

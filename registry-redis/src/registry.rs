@@ -9,19 +9,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use virtnet_core::{Failure, RegistryError, check_network};
 
 use crate::eviction;
 use crate::fault;
 use crate::inner::Inner;
-use crate::keeper;
+use crate::keeper::Keeper;
 use crate::keys::Keys;
 use crate::link::Link;
 use crate::listing::Listing;
 use crate::names::Names;
 use crate::options::RedisOptions;
+use crate::parting;
 use crate::script::Owner;
+use crate::stranger::Place;
 use crate::target::{self, Target};
 use crate::terms::Terms;
 
@@ -30,7 +31,10 @@ use crate::terms::Terms;
 /// The crate's documentation says what it writes there and what it promises.
 ///
 /// Dropping it without [`close`](virtnet_core::Registry::close) ends its task
-/// and its connection; the names that it announced stay taken for a lease.
+/// and its connection, and frees the names that it announced, over a connection of
+/// its own: so also where the runtime goes down, as at the end of a program that
+/// failed. The drop waits for that, for no longer than the deadline and 1.1 seconds; what
+/// was not freed by then is logged, and stays taken for its lease.
 pub struct RedisRegistry {
     /// The URL without its password.
     shown: String,
@@ -40,7 +44,7 @@ pub struct RedisRegistry {
     /// Whether it was closed. Each call under way holds a receiver, by which
     /// it is ended, and by which closing knows that it has.
     pub(crate) closed: watch::Sender<bool>,
-    keeper: Mutex<Option<JoinHandle<()>>>,
+    keeper: Mutex<Option<Keeper>>,
 }
 
 impl RedisRegistry {
@@ -102,13 +106,15 @@ impl RedisRegistry {
         let target =
             Target::parse(url).map_err(|failure| failed(&target::redacted(url), failure))?;
         let shown = target.shown.clone();
-        let (inner, warnings) = join(target, network, options)
+        let (place, deadline) = (Place::of(&target), options.bound());
+        let joining = join(target, network, options);
+        let (inner, warnings) = Place::ask(place, deadline, joining)
             .await
             .map_err(|failure| failed(&shown, failure))?;
         for warning in &warnings {
             tracing::warn!(registry = shown, network, "{warning}");
         }
-        let keeper = tokio::spawn(keeper::keep(Arc::clone(&inner)));
+        let keeper = Keeper::start(Arc::clone(&inner));
         Ok(RedisRegistry {
             shown,
             network: network.to_owned(),
@@ -184,15 +190,18 @@ impl RedisRegistry {
         let target =
             Target::parse(url).map_err(|failure| failed(&target::redacted(url), failure))?;
         let shown = target.shown.clone();
+        let (place, deadline) = (Place::of(&target), options.bound());
         let listing = async {
             let inner = prepare(target, network, options).await?;
             inner.listing(inner.link.until()).await
         };
-        listing.await.map_err(|failure| failed(&shown, failure))
+        let listing = Place::ask(place, deadline, listing).await;
+        listing.map_err(|failure| failed(&shown, failure))
     }
 
     /// What was found on joining that does no harm yet: a server that may drop
-    /// names when its memory is full. It was also logged.
+    /// names when its memory is full, an index that is none, a server that cannot
+    /// say what changes. It was also logged.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
@@ -220,7 +229,7 @@ impl RedisRegistry {
         RegistryError::new(&*self.shown, op, args, failure)
     }
 
-    pub(crate) fn take_keeper(&self) -> Option<JoinHandle<()>> {
+    pub(crate) fn take_keeper(&self) -> Option<Keeper> {
         let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
         keeper.take()
     }
@@ -234,9 +243,11 @@ async fn join(
 ) -> Result<(Arc<Inner>, Vec<String>), Failure> {
     let inner = prepare(target, network, options).await?;
     let until = inner.link.until();
-    inner.probe(until).await?;
-    let warnings = eviction::warning(&inner.link, until).await;
-    Ok((Arc::new(inner), warnings.into_iter().collect()))
+    let no_index = inner.probe(until).await?;
+    let evicts = eviction::warning(&inner.link, until).await;
+    let untracked = inner.link.tracking().warning();
+    let warnings = [untracked, no_index, evicts].into_iter().flatten();
+    Ok((Arc::new(inner), warnings.collect()))
 }
 
 /// All that is needed, before anything is sent.
@@ -258,8 +269,9 @@ async fn prepare(target: Target, network: &str, options: RedisOptions) -> Result
 impl Drop for RedisRegistry {
     fn drop(&mut self) {
         if let Some(keeper) = self.take_keeper() {
-            keeper.abort();
+            drop(keeper.end());
         }
+        parting::free_all(&self.inner);
     }
 }
 

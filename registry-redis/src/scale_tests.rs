@@ -123,6 +123,7 @@ async fn populate(server: &RedisServer, networks: usize, hosts: usize) {
         hostname,
         hostdata: ADDR,
         number: 1,
+        seen: 0,
     };
     let names: Vec<_> = names.iter().map(|name| holding(name)).collect();
     for first in (0..networks).step_by(100) {

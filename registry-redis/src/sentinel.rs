@@ -60,7 +60,7 @@ impl Locator {
         // A sentinel that was cut off names one that was demoted meanwhile.
         // Asked in this way as it needs no rights.
         let mut hello = redis::cmd("HELLO");
-        hello.arg(match self.protocol {
+        hello.arg(match self.tracking.protocol() {
             ProtocolVersion::RESP3 => 3,
             _ => 2,
         });

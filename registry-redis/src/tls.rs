@@ -39,7 +39,8 @@ impl TlsFiles {
         let client_tls = match &self.identity {
             Some((certificate, key)) => Some(ClientTlsConfig {
                 client_cert: read(certificate, "client certificate", certificates)?,
-                client_key: read(key, "client key", private_key)?,
+                client_key: read(key, "client key", private_key)
+                    .inspect(|_| warn_if_open("client key", key))?,
             }),
             None => None,
         };
@@ -48,6 +49,21 @@ impl TlsFiles {
             root_cert: root_cert.transpose()?,
         }))
     }
+}
+
+/// Warns of a file with a secret in it that every user can read, not only its group.
+fn warn_if_open(what: &str, path: &Path) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        const OTHERS_READ: u32 = 0o004;
+        let mode = std::fs::metadata(path).map_or(0, |data| data.permissions().mode() & 0o777);
+        if mode & OTHERS_READ != 0 {
+            tracing::warn!("every user can read the file {path:?} with the {what} (mode {mode:o})");
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = (what, path);
 }
 
 /// Reads a file and checks that it holds what it should.

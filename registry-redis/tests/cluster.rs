@@ -210,6 +210,73 @@ async fn a_promotion_that_lost_the_announcement_leaves_one_holder() {
     contender.close().await.unwrap();
 }
 
+/// What is known goes on, and nobody is kept out; new names have to wait.
+#[tokio::test]
+async fn a_slot_that_is_on_its_way_is_used_where_its_keys_are() {
+    let cluster = Cluster::pair().await;
+    let (from, to) = (&cluster.nodes[0], &cluster.nodes[1]);
+    let host = join_short(&cluster.url()).await;
+    for name in ["a", "b"] {
+        host.announce(name, ADDR).await.unwrap();
+    }
+    let [from_id, to_id] = [from, to].map(|node| node.command(&["CLUSTER", "MYID"]).remove(0));
+    let slot = from.command(&["CLUSTER", "KEYSLOT", KEY]).remove(0)[1..].to_owned();
+    let set = |node: &RedisServer, how: &[&str]| {
+        let command = [&["CLUSTER", "SETSLOT", &slot][..], how].concat();
+        assert_eq!(node.command(&command), ["+OK"]);
+    };
+    set(to, &["IMPORTING", &from_id]);
+    set(from, &["MIGRATING", &to_id]);
+
+    // Marked only: everything is still there.
+    for url in [cluster.url(), at(from), at(to)] {
+        let member = join_short(&url).await;
+        let warnings = member.warnings().join(" ");
+        assert!(
+            warnings.contains("being moved to another node"),
+            "{warnings}"
+        );
+        assert_eq!(member.query("a").await.unwrap(), ADDR);
+        assert_eq!(member.hosts().await.unwrap().len(), 2);
+        let err = member.query("z").await.unwrap_err();
+        assert_eq!(err.cause(), Cause::NoSuchHost, "{}", chain(&err));
+        let err = member.announce("z", ELSEWHERE).await.unwrap_err();
+        assert_eq!(err.cause(), Cause::RegistryDown);
+        assert!(
+            chain(&err).contains("being moved to another node"),
+            "{}",
+            chain(&err)
+        );
+        let _ = member.close().await;
+    }
+    // What is held is renewed.
+    let left = || from.command(&["PTTL", KEY])[0][1..].parse::<i64>().unwrap();
+    let before = left();
+    agreed("it is renewed", || left() > before).await;
+    assert!(host.holds("a") && host.holds("b"));
+    // One key has gone ahead.
+    let port = to.port().to_string();
+    let gone = from.command(&["MIGRATE", "127.0.0.1", &port, KEY, "0", "5000"]);
+    assert_eq!(gone, ["+OK"]);
+    let member = join_short(&cluster.url()).await;
+    for name in ["a", "b"] {
+        assert_eq!(member.query(name).await.unwrap(), ADDR, "{name}");
+    }
+    // And all the others, and the slot.
+    for key in from.command(&["CLUSTER", "GETKEYSINSLOT", &slot, "100"]) {
+        from.command(&["MIGRATE", "127.0.0.1", &port, &key, "0", "5000"]);
+    }
+    set(to, &["NODE", &to_id]);
+    set(from, &["NODE", &to_id]);
+    announce(&member, "z").await;
+    assert_eq!(member.query("a").await.unwrap(), ADDR);
+    assert!(host.holds("a") && host.holds("b"));
+    for registry in [host, member] {
+        registry.close().await.unwrap();
+    }
+    assert_eq!(to.keys(), [""; 0]);
+}
+
 fn role(node: &RedisServer) -> String {
     node.command(&["ROLE"]).remove(0)
 }

@@ -127,14 +127,16 @@ async fn close_leaves_no_task_and_no_connection() {
 }
 
 #[tokio::test]
-async fn dropped_without_close_the_tasks_end_too_and_names_stay_for_their_lease() {
+async fn dropped_without_close_the_tasks_end_too_and_names_are_free() {
     let server = RedisServer::start();
     let before = tasks();
     let registry = join(&server, "n").await;
     registry.announce("a", ADDR).await.unwrap();
     drop(registry);
+    assert_eq!(server.keys(), [""; 0]);
     eventually("all tasks ended", || tasks() == before).await;
-    assert_eq!(server.keys(), ["virtnet:{n}:a"]);
+    let clients = || server.command(&["CLIENT", "LIST"])[0].lines().count();
+    eventually("the server sees only this connection", || clients() == 1).await;
 }
 
 #[tokio::test]
@@ -240,9 +242,13 @@ async fn values_that_no_registry_wrote_are_errors_that_name_them() {
     let err = neighbour.query("list").await.unwrap_err();
     assert_eq!(err.cause(), Cause::Protocol);
     assert!(err.to_string().contains("WRONGTYPE"), "{err}");
-    for name in ["odd", "list"] {
+    for (name, why) in [
+        ("odd", "\"10.0.0.2:4433 by hand\""),
+        ("list", "the key \"virtnet:{n}:list\" is no string"),
+    ] {
         let err = neighbour.announce(name, ADDR).await.unwrap_err();
         assert_eq!(err.cause(), Cause::HostAlreadyRegistered);
+        assert!(chain(&err).contains(why), "{}", chain(&err));
     }
     // One bad value does not hide the others.
     server.command(&["ZADD", "virtnet:{n}::hosts", "9e15", "%zz"]);
@@ -280,4 +286,27 @@ async fn hosts_are_listed_whoever_announced_them() {
         registry.close().await.unwrap();
     }
     assert_eq!(server.keys(), [""; 0]);
+}
+
+#[tokio::test]
+async fn something_else_in_place_of_the_index_keeps_nobody_out_and_is_named() {
+    let server = RedisServer::start();
+    let index = "virtnet:{n}::hosts";
+    server.command(&["SET", index, "by hand"]);
+    let registry = join(&server, "n").await;
+    let warnings = registry.warnings();
+    let names_it = |text: &str| text.contains(index) && text.contains("is no sorted set");
+    assert!(
+        matches!(warnings, [warning] if names_it(warning)),
+        "{warnings:?}"
+    );
+    for name in ["a", "b"] {
+        registry.announce(name, ADDR).await.unwrap();
+    }
+    assert_eq!(registry.query("a").await.unwrap(), ADDR);
+    let err = registry.listing().await.unwrap_err();
+    assert_eq!(err.cause(), Cause::Protocol);
+    assert!(names_it(&chain(&err)), "{}", chain(&err));
+    registry.close().await.unwrap();
+    assert_eq!(server.command(&["KEYS", "*"]), [index]);
 }

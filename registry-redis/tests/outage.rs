@@ -292,3 +292,47 @@ async fn many_calls_at_once_share_one_connection_and_one_bound() {
     registry.close().await.unwrap();
     assert_eq!(server.keys(), [""; 0]);
 }
+
+#[tokio::test]
+async fn a_server_that_lets_no_more_clients_in_is_not_down_but_says_so() {
+    let server = RedisServer::start();
+    let kept = TcpStream::connect(("127.0.0.1", server.port()))
+        .await
+        .unwrap();
+    let member = join(&server, "n").await;
+    let admin = ["CONFIG", "SET", "maxclients", "2"];
+    let proxy = Proxy::start(server.port()).await;
+    // Set over a connection that ends with it; those that are there stay.
+    assert_eq!(server.command(&admin), ["+OK"]);
+    let mut options = RedisOptions::default();
+    for remember in [5, 0] {
+        options.remember = Duration::from_secs(remember);
+        // What the server says is lost at times, as something was sent meanwhile.
+        for is_lost in [false, true] {
+            if is_lost {
+                proxy.cut_at_next_answer();
+            }
+            let begin = Instant::now();
+            let joined = RedisRegistry::connect(&proxy.url(), "n", options.clone()).await;
+            let err = joined.unwrap_err();
+            assert_eq!(err.cause(), Cause::Other, "{}", chain(&err));
+            let said = chain(&err).contains("max number of clients reached");
+            assert!(said, "{}", chain(&err));
+            assert!(begin.elapsed() < BOUND_OF_A_CALL);
+        }
+    }
+    assert_eq!(proxy.cuts(), 2);
+    member.announce("a", ADDR).await.unwrap();
+    drop(kept);
+    let until = Instant::now() + BOUND;
+    let joined = loop {
+        match RedisRegistry::connect(&server.url(), "n", options.clone()).await {
+            Ok(joined) => break joined,
+            Err(err) => assert!(Instant::now() < until, "{}", chain(&err)),
+        }
+    };
+    // A third connection, for what the test asks, is one too many until then.
+    for registry in [joined, member] {
+        registry.close().await.unwrap();
+    }
+}

@@ -7,19 +7,44 @@ use std::error::Error;
 use std::io::{self, Write};
 
 use serde_json::Value;
+use virtnet::{AddrError, Cause, JoinError, SettingError};
 
 /// Why the command ends before it is done.
 #[derive(Debug)]
 pub(crate) enum End {
     /// Says why, in one line.
     Failed(String),
+    /// The same, where it was asked for what can't be: an address, a setting.
+    Misused(String),
     /// The number of the signal that asked for it.
     Signal(i32),
 }
 
-impl<E: Error> From<E> for End {
+impl End {
+    /// As SIGPIPE ends a process; Rust's have it ignored.
+    const NOBODY_READS: End = End::Signal(13);
+}
+
+impl<E: Error + 'static> From<E> for End {
     fn from(err: E) -> End {
-        End::Failed(one_line(&err))
+        let line = one_line(&err);
+        match is_misuse(&err) {
+            true => End::Misused(line),
+            false => End::Failed(line),
+        }
+    }
+}
+
+/// Whether an error is of what was asked for, and not of what came of it.
+fn is_misuse(err: &(dyn Error + 'static)) -> bool {
+    if err.is::<AddrError>() || err.is::<SettingError>() {
+        return true;
+    }
+    match err.downcast_ref::<JoinError>() {
+        Some(JoinError::Setting(_)) => true,
+        // A URL that only the registry can read all of.
+        Some(JoinError::Registry(err)) => err.cause() == Cause::InvalidAddr,
+        _ => false,
     }
 }
 
@@ -43,7 +68,16 @@ pub(crate) fn print(line: &str) -> Result<(), End> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{line}")
         .and_then(|()| stdout.flush())
-        .map_err(|err| stdout_failed(&err))
+        .map_err(|err| not_printed(&err))
+}
+
+/// What is printed is for whoever reads: one who has had enough, as `head` has, is told
+/// nothing, and the process ends as by the signal for it.
+pub(crate) fn not_printed(err: &io::Error) -> End {
+    match err.kind() {
+        io::ErrorKind::BrokenPipe => End::NOBODY_READS,
+        _ => stdout_failed(err),
+    }
 }
 
 /// Writes an object as a line to stdout: keys in the order given.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 use virtnet::HostInfo;
 
-use super::end::{End, print, print_json};
+use super::end::{End, print, print_json, say};
 use super::options::Options;
 use super::session::Signals;
 
@@ -21,6 +21,10 @@ type Row = [String; 4];
 pub(crate) async fn hosts(options: Options, json: bool, signals: &mut Signals) -> Result<(), End> {
     let config = options.shared_config()?;
     let hosts = signals.or(config.hosts()).await??;
+    if hosts.is_empty() {
+        // Whoever expected some looked elsewhere.
+        say(&format!("virtnet: no hosts on {}", config.looks_at()?));
+    }
     if json {
         return hosts.iter().try_for_each(print_object);
     }

@@ -5,23 +5,21 @@
 
 use std::io::{self, Write};
 
-use clap::{Command, CommandFactory};
+use clap::Command;
 use clap_complete::Shell;
 
-use super::Cli;
-use super::end::{End, stdout_failed};
+use super::end::{End, not_printed};
 
 /// Writes what `shell` is to evaluate.
 pub(crate) fn completions(shell: Shell) -> Result<(), End> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "virtnet", &mut script);
+    clap_complete::generate(shell, &mut super::command(), "virtnet", &mut script);
     write(&script)
 }
 
 /// Writes the page of the command, and then that of each subcommand.
 pub(crate) fn man() -> Result<(), End> {
-    let mut command = Cli::command();
-    command.build();
+    let command = super::command();
     let mut pages = Vec::new();
     render(&command, &mut pages)?;
     let subcommands = command.get_subcommands();
@@ -40,5 +38,5 @@ fn write(bytes: &[u8]) -> Result<(), End> {
     stdout
         .write_all(bytes)
         .and_then(|()| stdout.flush())
-        .map_err(|err| stdout_failed(&err))
+        .map_err(|err| not_printed(&err))
 }

@@ -1,8 +1,8 @@
 //! The subcommands: what there is, and how each ends.
 //!
 //! Owns the arguments and the exit codes: 0 for success, 1 for a failure with
-//! one line on stderr, 2 for bad usage, 128 and the signal's number for a
-//! signal. Each subcommand has a file of its own.
+//! one line on stderr, 2 for what can't be asked for, 128 and the signal's number
+//! for a signal. Each subcommand has a file of its own.
 
 mod copy;
 mod demo;
@@ -10,7 +10,9 @@ mod echo;
 mod end;
 mod events;
 mod hosts;
+mod keygen;
 mod manual;
+mod name;
 mod options;
 mod ping;
 mod progress;
@@ -20,9 +22,10 @@ mod trace;
 mod transfer;
 mod wait;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use end::{End, say};
 use options::{Options, seconds};
@@ -40,8 +43,11 @@ Try it:
 Exit codes:
   0    it is done
   1    it failed: one line on stderr says what and why
-  2    bad usage
-  130  ended by SIGINT, 143 by SIGTERM: what was written is delivered, names are free
+  2    it can't be asked for: bad usage, or an address or a setting that can be none,
+       in an option or a variable; one line says which
+  129  ended by SIGHUP, 130 by SIGINT, 143 by SIGTERM: names are free, and a copy that
+       was not over is cut, so that its peer fails, too
+  141  nobody reads its output any more, as after `| head -1`: nothing is said
 
 Completions: `source <(virtnet completions bash)`. Manual: `virtnet man | man -l -`.";
 
@@ -71,7 +77,11 @@ enum Command {
     },
     /// Print a new secret for the members of a network, which with local: they
     /// need not be given
-    Keygen,
+    Keygen {
+        /// Write it to a new file that only its owner can read, in place of stdout
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
     /// Create the host of ADDRESS, accept one connection there, and join it to
     /// stdin and stdout
     ///
@@ -100,9 +110,10 @@ enum Command {
     ///
     /// It ends as `virtnet listen` does.
     Dial {
-        /// The host to dial from, which is created
-        #[arg(long, value_name = "HOST", env = "VIRTNET_HOST")]
-        from: String,
+        /// The host to dial from, which is created [env: VIRTNET_HOST, or a name that
+        /// begins so while that is taken] [default: a name that is random]
+        #[arg(long, value_name = "HOST")]
+        from: Option<String>,
         /// Where to connect to, as β:1
         address: String,
         #[command(flatten)]
@@ -155,6 +166,63 @@ enum Command {
     },
 }
 
+/// The options that a subcommand has no use for; of all others, none.
+fn unused(subcommand: &str) -> &'static [&'static str] {
+    // In groups: for all, to see the registry, to be a member.
+    const ALL: [&str; 14] = [
+        "network",
+        "verbose",
+        "registry",
+        "registry_ca",
+        "registry_cert",
+        "registry_key",
+        "lease",
+        "secret_file",
+        "secret_init_file",
+        "bind",
+        "advertise",
+        "ca",
+        "cert",
+        "key",
+    ];
+    match subcommand {
+        "keygen" | "completions" | "man" => &ALL,
+        "name" => &ALL[1..],
+        "hosts" | "wait" => &ALL[6..],
+        _ => &[],
+    }
+}
+
+/// The whole command, with each subcommand's help as it is to be: without the options
+/// that it takes, as all do, and does not use.
+pub(crate) fn command() -> clap::Command {
+    let mut command = Cli::command();
+    // From here on each has the options of all.
+    command.build();
+    let names = command
+        .get_subcommands()
+        .map(|sub| sub.get_name().to_owned());
+    for name in names.collect::<Vec<_>>() {
+        let hidden = unused(&name);
+        command = command.mut_subcommand(name, |sub| {
+            sub.mut_args(|arg| match hidden.contains(&arg.get_id().as_str()) {
+                true => arg.hide(true),
+                false => arg,
+            })
+        });
+    }
+    command
+}
+
+impl Cli {
+    /// Reads the process's arguments. Bad usage ends it here, with what is wrong and exit
+    /// code 2.
+    pub(crate) fn read() -> Cli {
+        let matches = command().get_matches();
+        Cli::from_arg_matches(&matches).unwrap_or_else(|err| err.exit())
+    }
+}
+
 /// How the name of the own host is got.
 #[derive(Debug, Args)]
 struct Name {
@@ -176,6 +244,10 @@ pub(crate) async fn run(cli: Cli) -> i32 {
             say(&format!("virtnet: {line}"));
             1
         }
+        Err(End::Misused(line)) => {
+            say(&format!("virtnet: {line}"));
+            2
+        }
         Err(End::Signal(number)) => 128 + number,
     }
 }
@@ -185,7 +257,7 @@ async fn dispatch(cli: Cli, signals: &mut Signals) -> Result<(), End> {
     trace::start(options.verbose());
     match cli.command {
         Command::Demo { json } => demo::demo(options, json, signals).await,
-        Command::Keygen => end::print(&virtnet::quic::Secret::random().reveal()),
+        Command::Keygen { out } => keygen::keygen(out.as_deref()),
         Command::Listen { address, name } => {
             transfer::listen(options, address, name.within, signals).await
         }
@@ -194,7 +266,7 @@ async fn dispatch(cli: Cli, signals: &mut Signals) -> Result<(), End> {
             from,
             address,
             name,
-        } => transfer::dial(options, (from, name.within), address, signals).await,
+        } => transfer::dial(options, (from.as_deref(), name.within), address, signals).await,
         Command::Hosts { json } => hosts::hosts(options, json, signals).await,
         Command::Wait { hosts, timeout } => wait::wait(options, hosts, timeout, signals).await,
         Command::Ping(ping) => ping::ping(options, ping, signals).await,
@@ -202,7 +274,7 @@ async fn dispatch(cli: Cli, signals: &mut Signals) -> Result<(), End> {
         Command::Man => manual::man(),
         Command::Name { host } => {
             let network = options.network()?;
-            let addr = virtnet::Addr::new(network, host, 0)?;
+            let addr = name::host(&network, &host)?;
             end::print(&virtnet::quic::dns_name(addr.network(), addr.host()))
         }
     }

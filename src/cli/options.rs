@@ -15,7 +15,7 @@ use super::end::End;
 pub(crate) struct Options {
     /// Say on stderr what happens, and not only what is wrong; -vv for each dial, -vvv
     /// for all there is; RUST_LOG, as virtnet=debug, takes its place
-    #[arg(long, short, global = true, action = clap::ArgAction::Count, help_heading = "Options")]
+    #[arg(long, short, global = true, action = clap::ArgAction::Count, help_heading = None)]
     verbose: u8,
     /// The network's full name [env: VIRTNET_NETWORK] [default: virtnet]
     #[arg(long, global = true, value_name = "NAME")]
@@ -140,11 +140,11 @@ impl Options {
             (None, Some(path), _) if given == 0 => Ok(config.secret_init_file(path)),
             (None, None, [Some(ca), Some(cert), Some(key)]) => Ok(config.pki_files(ca, cert, key)),
             (None, None, _) if given == 0 => Ok(config),
-            (None, None, _) => Err(failed("--ca, --cert and --key go together")),
-            (Some(_), ..) => Err(failed(
+            (None, None, _) => Err(misused("--ca, --cert and --key go together")),
+            (Some(_), ..) => Err(misused(
                 "--secret-file does not go together with --ca, --cert, --key",
             )),
-            (None, Some(_), _) => Err(failed(
+            (None, Some(_), _) => Err(misused(
                 "--secret-init-file does not go together with --ca, --cert, --key",
             )),
         }
@@ -161,7 +161,7 @@ impl Options {
         match (&self.registry_cert, &self.registry_key) {
             (None, None) => Ok(config),
             (Some(certificate), Some(key)) => Ok(config.registry_cert(certificate, key)),
-            _ => Err(failed("--registry-cert and --registry-key go together")),
+            _ => Err(misused("--registry-cert and --registry-key go together")),
         }
     }
 
@@ -173,7 +173,7 @@ impl Options {
             None => std::env::var_os(VARIABLE).is_some_and(|url| url == "memory:"),
         };
         if in_process {
-            return Err(failed(
+            return Err(misused(
                 "no other process reaches memory: give another registry with --registry or in \
                  VIRTNET_REGISTRY, as redis://127.0.0.1, or none for local:",
             ));
@@ -195,12 +195,12 @@ impl Options {
             None if !set(VARIABLE) => ("network", DEFAULT_NETWORK.to_owned()),
             None => match std::env::var(VARIABLE) {
                 Ok(network) => (VARIABLE, network),
-                Err(err) => return Err(End::Failed(format!("{VARIABLE}: {err}"))),
+                Err(err) => return Err(End::Misused(format!("{VARIABLE}: {err}"))),
             },
         };
         match Addr::new(&*network, "host", 0) {
             Ok(_) => Ok(network),
-            Err(err) => Err(End::Failed(format!("{from}: {err}"))),
+            Err(err) => Err(End::Misused(format!("{from}: {err}"))),
         }
     }
 
@@ -229,6 +229,6 @@ impl Options {
     }
 }
 
-fn failed(line: &str) -> End {
-    End::Failed(line.to_owned())
+fn misused(line: &str) -> End {
+    End::Misused(line.to_owned())
 }

@@ -13,6 +13,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use virtnet::{Addr, Cause, Host, OpError};
 
 use super::end::{End, one_line, print, print_json};
+use super::name::{self, OwnName};
 use super::options::{Options, seconds};
 use super::session::{Signals, with_subnetworks};
 
@@ -20,8 +21,9 @@ use super::session::{Signals, with_subnetworks};
 pub(crate) struct Ping {
     /// The host, as β; or where one sends back what it is sent, as β:1
     target: String,
-    /// The host to dial from, which is created; by default one whose name is random
-    #[arg(long, value_name = "HOST", env = "VIRTNET_HOST")]
+    /// The host to dial from, which is created [env: VIRTNET_HOST, or a name that
+    /// begins so while that is taken] [default: a name that is random]
+    #[arg(long, value_name = "HOST")]
     from: Option<String>,
     /// How many dials; 0 for until SIGTERM or SIGINT
     #[arg(long, short, value_name = "NUMBER", default_value_t = 5)]
@@ -52,15 +54,13 @@ struct Answer {
 pub(crate) async fn ping(options: Options, ping: Ping, signals: &mut Signals) -> Result<(), End> {
     let network = options.network()?;
     let to = target(&network, &ping.target)?;
-    // Nobody else has a name by chance that has 48 random bits.
-    let random = || format!("ping-{}", &virtnet::quic::Secret::random().reveal()[..12]);
-    let from = Addr::new(network, ping.from.clone().unwrap_or_else(random), 0)?;
+    let from = OwnName::read(&network, ping.from.as_deref(), "ping")?;
     let mut tally = Tally::default();
     let pinged = with_subnetworks(
         vec![options.shared_config()?],
         signals,
         async |subnets, _| {
-            let host = subnets[0].new_host(from.host()).await?;
+            let host = from.host(&subnets[0], Duration::ZERO).await?;
             let mut ticks = interval(ping.interval.max(Duration::from_micros(1)));
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             while ping.count == 0 || tally.sent < ping.count {
@@ -90,14 +90,10 @@ pub(crate) async fn ping(options: Options, ping: Ping, signals: &mut Signals) ->
 
 /// `β` is port 0, on which nothing listens: it is refused by the host that is there.
 fn target(network: &str, target: &str) -> Result<Addr, End> {
-    let host = target
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'));
-    Ok(match host {
-        Some(host) => Addr::new(network, host, 0)?,
-        None if target.contains(':') => Addr::parse(network, target)?,
-        None => Addr::new(network, target, 0)?,
-    })
+    match target.contains(':') && !target.ends_with(']') {
+        true => Ok(Addr::parse(network, target)?),
+        false => name::host(network, target),
+    }
 }
 
 impl Ping {

@@ -126,6 +126,9 @@ pub(crate) async fn with_subnetworks(
         (Err(End::Failed(line)), Err(End::Failed(closing))) => {
             Err(End::Failed(format!("{line}; {closing}")))
         }
+        (Err(End::Misused(line)), Err(End::Failed(closing))) => {
+            Err(End::Misused(format!("{line}; {closing}")))
+        }
         (Err(End::Signal(number)), Err(End::Failed(closing))) => {
             say(&format!("virtnet: {closing}"));
             Err(End::Signal(number))

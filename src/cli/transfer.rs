@@ -16,6 +16,7 @@ use virtnet::{Addr, Cause, Config, Conn, OpError, ReadHalf, WriteHalf};
 
 use super::copy::Copy;
 use super::end::{End, say, stdout_failed};
+use super::name::OwnName;
 use super::options::Options;
 use super::progress::Progress;
 use super::session::{Signals, with_subnetworks};
@@ -51,16 +52,16 @@ pub(crate) async fn listen(
 
 pub(crate) async fn dial(
     options: Options,
-    (from, within): (String, Duration),
+    (from, within): (Option<&str>, Duration),
     address: String,
     signals: &mut Signals,
 ) -> Result<(), End> {
     // Both are checked before anything is joined.
     let network = options.network()?;
-    let from = Addr::new(&*network, from, 0)?;
+    let from = OwnName::read(&network, from, "dial")?;
     let to = Addr::parse(network, &address)?;
     with_subnetworks(vec![config(&options)?], signals, async |subnets, _| {
-        let host = subnets[0].new_host_within(from.host(), within).await?;
+        let host = from.host(&subnets[0], within).await?;
         let conn = host.dial(&to).await?;
         say(&format!(
             "connected {}->{}",

@@ -8,6 +8,7 @@ use std::time::Duration;
 use virtnet::Addr;
 
 use super::end::End;
+use super::name;
 use super::options::Options;
 use super::session::Signals;
 
@@ -18,9 +19,9 @@ pub(crate) async fn wait(
     signals: &mut Signals,
 ) -> Result<(), End> {
     let network = options.network()?;
-    for host in &hosts {
-        Addr::new(&*network, &**host, 0)?;
-    }
+    let addrs = hosts.iter().map(|host| name::host(&network, host));
+    let addrs = addrs.collect::<Result<Vec<_>, _>>()?;
+    let hosts: Vec<_> = addrs.iter().map(Addr::host).collect();
     let config = options.shared_config()?;
     signals.or(config.wait_for_hosts(&hosts, timeout)).await??;
     Ok(())

@@ -131,6 +131,13 @@ mod tests {
             ("ftp://me:hunter2@h", "ftp://***@h", "unknown scheme"),
             ("redis://me:hunter2@", "redis://***@", "has no host"),
             ("redis://h:x", "redis://h:x", "port"),
+            ("redis://u:hun#ter2@h", "redis://***@h", "%23"),
+            ("redis://:hun/ter2@h:1/0", "redis://***@h:1/0", "%2F"),
+            (
+                "rediss+cluster://u:hun?ter2@h",
+                "rediss+cluster://***@h",
+                "%3F",
+            ),
             ("redis:h", "redis:h", "form redis://"),
             ("redis+unix://h", "redis+unix://h", "unknown scheme"),
             (

@@ -39,8 +39,14 @@ impl Server {
     /// Reads host and port; the error says what is wrong, without the input.
     pub(super) fn parse(url: &str) -> Result<Server, &'static str> {
         const FORM: &str = "a URL has the form redis://user:password@host:port/db";
+        // It ends at the password's first '/', '?' or '#'.
+        const CUT: &str = "there is a '@' after the host; the characters / ? # @ of a password \
+                           are written %2F %3F %23 %40";
         let (scheme, rest) = url.split_once("://").ok_or(FORM)?;
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+        let (authority, after) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        if after.contains('@') {
+            return Err(CUT);
+        }
         let places = authority
             .rsplit_once('@')
             .map_or(authority, |(_, places)| places);

@@ -55,6 +55,7 @@ pub fn command(args: &[&str]) -> Command {
             command.env_remove(name);
         }
     }
+    command.env_remove("RUST_LOG");
     command
 }
 
@@ -290,7 +291,18 @@ impl Ended {
     /// is one of this kind, says why.
     #[track_caller]
     pub fn failure(self) -> String {
-        assert_eq!(self.code, Some(1), "{self:?}");
+        self.reason(1)
+    }
+
+    /// The same with exit code 2, for what can't be asked for.
+    #[track_caller]
+    pub fn misuse(self) -> String {
+        self.reason(2)
+    }
+
+    #[track_caller]
+    fn reason(self, code: i32) -> String {
+        assert_eq!(self.code, Some(code), "{self:?}");
         let mut reasons = self
             .stderr
             .iter()

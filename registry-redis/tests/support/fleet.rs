@@ -89,7 +89,32 @@ pub struct Cluster {
 impl Cluster {
     pub async fn start() -> Cluster {
         const SLOTS: [(&str, &str); 3] = [("0", "5460"), ("5461", "10922"), ("10923", "16383")];
-        let buses: Vec<_> = (0..6).map(|_| free_port().to_string()).collect();
+        let cluster = Cluster::met(6, &SLOTS).await;
+        let nodes = &cluster.nodes;
+        for (primary, replica) in nodes[..3].iter().zip(&nodes[3..]) {
+            let id = primary.command(&["CLUSTER", "MYID"]).remove(0);
+            agreed("each knows whom to follow", || {
+                replica.command(&["CLUSTER", "REPLICATE", &id]) == ["+OK"]
+            })
+            .await;
+        }
+        agreed("the cluster works", || {
+            cluster.all("cluster_state:ok") && nodes[3..].iter().all(is_linked)
+        })
+        .await;
+        cluster
+    }
+
+    /// Two servers that share the slots, the second one nearly none, and no replicas.
+    pub async fn pair() -> Cluster {
+        let cluster = Cluster::met(2, &[("0", "16382"), ("16383", "16383")]).await;
+        agreed("the cluster works", || cluster.all("cluster_state:ok")).await;
+        cluster
+    }
+
+    /// Nodes that know each other, of which the first ones have these slots.
+    async fn met(count: usize, slots: &[(&str, &str)]) -> Cluster {
+        let buses: Vec<_> = (0..count).map(|_| free_port().to_string()).collect();
         let start = |bus: &String| {
             RedisServer::start_with(&[
                 "--cluster-enabled",
@@ -101,7 +126,7 @@ impl Cluster {
             ])
         };
         let nodes: Vec<_> = buses.iter().map(start).collect();
-        for (node, (first, last)) in nodes.iter().zip(SLOTS) {
+        for (node, (first, last)) in nodes.iter().zip(slots) {
             assert_eq!(
                 node.command(&["CLUSTER", "ADDSLOTSRANGE", first, last]),
                 ["+OK"]
@@ -117,23 +142,16 @@ impl Cluster {
             let meet = ["CLUSTER", "MEET", "127.0.0.1", &port, bus];
             assert_eq!(nodes[0].command(&meet), ["+OK"]);
         }
-        let all = |line: &str| {
-            let is_so = |node: &RedisServer| info(node, "CLUSTER").contains(line);
-            nodes.iter().all(is_so)
-        };
-        agreed("all know all", || all("cluster_known_nodes:6")).await;
-        for (primary, replica) in nodes[..3].iter().zip(&nodes[3..]) {
-            let id = primary.command(&["CLUSTER", "MYID"]).remove(0);
-            agreed("each knows whom to follow", || {
-                replica.command(&["CLUSTER", "REPLICATE", &id]) == ["+OK"]
-            })
-            .await;
-        }
-        agreed("the cluster works", || {
-            all("cluster_state:ok") && nodes[3..].iter().all(is_linked)
-        })
-        .await;
-        Cluster { nodes }
+        let cluster = Cluster { nodes };
+        let known = format!("cluster_known_nodes:{count}");
+        agreed("all know all", || cluster.all(&known)).await;
+        cluster
+    }
+
+    /// Whether all nodes say this of the cluster.
+    fn all(&self, line: &str) -> bool {
+        let is_so = |node: &RedisServer| info(node, "CLUSTER").contains(line);
+        self.nodes.iter().all(is_so)
     }
 
     /// `redis+cluster://` with all nodes.

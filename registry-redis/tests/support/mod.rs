@@ -139,20 +139,34 @@ impl RedisServer {
         (value != "(nil)").then_some(value)
     }
 
-    /// All keys, sorted, but the index of a network of which a host is there.
+    /// All keys, sorted, but indexes that name no host but those that are there, and
+    /// what is remembered of others.
     pub fn keys(&self) -> Vec<String> {
         let mut keys = self.command(&["KEYS", "*"]);
         keys.sort();
         let all = keys.clone();
-        let is_of = |network: &str, key: &str| {
-            let name = key.strip_prefix(network);
-            name.is_some_and(|name| name != INDEX)
-        };
-        keys.retain(|key| {
-            let network = key.strip_suffix(INDEX);
-            !network.is_some_and(|network| all.iter().any(|key| is_of(network, key)))
+        keys.retain(|key| match key.strip_suffix(INDEX) {
+            Some(network) => !self.is_right(key, network, &all),
+            None => true,
         });
         keys
+    }
+
+    /// Whether each name that an index shows as leased has its key.
+    fn is_right(&self, index: &str, network: &str, keys: &[String]) -> bool {
+        let time = self.command(&["TIME"]);
+        let now: f64 = time[0].parse().expect("seconds");
+        let lines = self.command(&["ZRANGE", index, "0", "-1", "WITHSCORES"]);
+        if lines[0].starts_with('-') {
+            return keys
+                .iter()
+                .any(|key| key.starts_with(network) && key != index);
+        }
+        lines.chunks(2).all(|line| {
+            let ends = line[1].parse::<f64>().expect("a time") / 1_000.0;
+            let is_name = !line[0].starts_with([':', '%']);
+            !is_name || ends <= now || keys.contains(&format!("{network}{}", line[0]))
+        })
     }
 }
 
@@ -187,6 +201,11 @@ pub fn new_dir() -> PathBuf {
     dir
 }
 
+/// The server's program: Debian's, or another that is to be tried in its place.
+fn program() -> std::ffi::OsString {
+    std::env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into())
+}
+
 /// Starts a server; `None` when it ended instead, as on a taken port.
 fn launch(port: u16, dir: &Path, args: &[String]) -> Option<Child> {
     let dir = dir.to_str().expect("a temporary path is UTF-8");
@@ -195,7 +214,7 @@ fn launch(port: u16, dir: &Path, args: &[String]) -> Option<Child> {
             .replace("{port}", &port.to_string())
     };
     let port_text = port.to_string();
-    let mut command = Command::new("redis-server");
+    let mut command = Command::new(program());
     // A file that a sentinel keeps its state in.
     let conf = Path::new(dir).join(SENTINEL_CONF);
     if conf.exists() {

@@ -1,0 +1,105 @@
+//! Freeing: the names that are given back, in batches.
+//!
+//! Owns what is said of those that could not be freed. Never decides which names
+//! that are, nor waits past the moment that its caller gives.
+
+use std::fmt;
+use std::sync::Arc;
+
+use redis::Pipeline;
+use tokio::time::Instant;
+use virtnet_core::Failure;
+
+use crate::inner::{Inner, PER_BATCH, PER_SCRIPT};
+use crate::link::Link;
+use crate::memory;
+use crate::names::Announcement;
+
+impl Inner {
+    /// Frees announcements of ours; those that another took meanwhile, or that
+    /// are gone, count as freed.
+    pub(crate) async fn free(
+        &self,
+        until: Instant,
+        announcements: &[Announcement],
+    ) -> Result<(), NotFreed> {
+        self.free_over(&self.link, until, announcements).await
+    }
+
+    /// The same, over another link to the same place.
+    pub(crate) async fn free_over(
+        &self,
+        link: &Link,
+        until: Instant,
+        announcements: &[Announcement],
+    ) -> Result<(), NotFreed> {
+        let mut not_freed: Option<NotFreed> = None;
+        for batch in announcements.chunks(PER_BATCH) {
+            let mut pipeline = Pipeline::new();
+            for names in batch.chunks(PER_SCRIPT) {
+                let names: Vec<_> = names
+                    .iter()
+                    .map(|(name, number)| (&**name, *number))
+                    .collect();
+                pipeline.add_command(self.owner.free(&self.keys, &names));
+            }
+            let answers = link.run(until, &pipeline).await;
+            for (at, names) in batch.chunks(PER_SCRIPT).enumerate() {
+                let answer = match &answers {
+                    Ok(answers) => link.checked(answers[at].clone()).map(|_| ()),
+                    Err(unanswered) => Err(unanswered.failure.clone()),
+                };
+                match answer {
+                    Ok(()) => self.freed(names),
+                    Err(why) => not_freed
+                        .get_or_insert_with(|| NotFreed::new(why))
+                        .hostnames
+                        .extend(names.iter().map(|(name, _)| Arc::clone(name))),
+                }
+            }
+        }
+        not_freed.map_or(Ok(()), Err)
+    }
+
+    fn freed(&self, names: &[Announcement]) {
+        // First, so that nobody sees a name freed and finds it.
+        let keys: Vec<_> = names.iter().map(|(name, _)| self.keys.host(name)).collect();
+        memory::changed_here(&keys);
+        names.iter().for_each(|name| self.names.freed(name));
+        tracing::debug!(names = names.len(), "freed");
+    }
+}
+
+/// Names that are still taken, and the first reason why.
+#[derive(Debug)]
+pub(crate) struct NotFreed {
+    pub(crate) why: Failure,
+    hostnames: Vec<Arc<str>>,
+}
+
+impl NotFreed {
+    fn new(why: Failure) -> NotFreed {
+        let hostnames = Vec::new();
+        NotFreed { why, hostnames }
+    }
+}
+
+impl fmt::Display for NotFreed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const NAMED: usize = 8;
+        write!(f, "{}; not freed:", self.why)?;
+        for hostname in self.hostnames.iter().take(NAMED) {
+            write!(f, " {hostname:?}")?;
+        }
+        match self.hostnames.len().saturating_sub(NAMED) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
+
+impl std::error::Error for NotFreed {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.why.source()
+    }
+}

@@ -1,0 +1,69 @@
+//! Parting: freeing the names of a registry value that is dropped and was not closed,
+//! as when a program ends by an error or a panic.
+//!
+//! Owns the thread that does it, and the bound on waiting for it. Never relies on the
+//! runtime of the registry, which may be going down: the connection is a new one, on
+//! a runtime of the thread's own. Never fails: nobody is left who could be told, and
+//! what is not freed ends with its lease.
+
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime;
+use tokio::time::Instant;
+
+use crate::inner::Inner;
+use crate::names::Announcement;
+
+/// How long a drop waits for the names to be freed, at the most.
+const BOUND: Duration = Duration::from_secs(1);
+/// What a thread takes to start, and to tell that it is done.
+const SLACK: Duration = Duration::from_millis(100);
+
+/// Frees all that the server may hold for us; the keeper has ended. Waits for it, as
+/// the process may end right afterwards.
+pub(crate) fn free_all(inner: &Arc<Inner>) {
+    let names = inner.names.all();
+    if names.is_empty() {
+        return;
+    }
+    // What was not sent yet must not be sent after the names were freed.
+    inner.link.hang_up();
+    let bound = inner.link.deadline().min(BOUND);
+    let (tell, done) = mpsc::channel();
+    let (count, shared) = (names.len(), Arc::clone(inner));
+    let freeing = thread::Builder::new()
+        .name("virtnet-parting".to_owned())
+        .spawn(move || {
+            // Whoever waits may have given up.
+            let _ = tell.send(free(&shared, &names, bound));
+        });
+    let why = match freeing {
+        Ok(_) => match done.recv_timeout(bound + SLACK) {
+            Ok(Ok(())) => return,
+            Ok(Err(why)) => why,
+            Err(_) => format!("not within {bound:?}"),
+        },
+        Err(err) => err.to_string(),
+    };
+    let network = inner.keys.network();
+    tracing::warn!(
+        network,
+        names = count,
+        why,
+        "names of a registry that was dropped stay taken for their lease"
+    );
+}
+
+fn free(inner: &Inner, names: &[Announcement], bound: Duration) -> Result<(), String> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|err| err.to_string())?;
+    let freed = runtime.block_on(async {
+        let link = inner.link.afresh(bound);
+        inner.free_over(&link, Instant::now() + bound, names).await
+    });
+    // Not waiting for a look-up of the server's name that takes too long.
+    runtime.shutdown_background();
+    freed.map_err(|not_freed| not_freed.to_string())
+}
