@@ -48,6 +48,9 @@ fuzz=$!
 echo "== tests"
 cargo test --workspace --all-features --no-fail-fast "$@"
 
+echo "== other servers in Redis' place"
+tests/other-redis.sh
+
 # What moves a gigabyte is tested as it is used: optimised.
 echo "== a gigabyte between two processes"
 cargo test --release --test cli_bulk -- --nocapture

@@ -231,6 +231,8 @@ mod ownership_tests;
 #[cfg(test)]
 mod scale_tests;
 #[cfg(test)]
+mod server_tests;
+#[cfg(test)]
 #[path = "../tests/support/mod.rs"]
 mod support;
 

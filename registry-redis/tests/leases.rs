@@ -130,6 +130,21 @@ async fn a_server_that_forgot_everything_is_told_again() {
     }
 }
 
+/// Of another database, or of nothing: it is heard of all the same, and costs a renewal.
+#[tokio::test]
+async fn a_flush_that_is_not_ours_costs_nothing_but_a_renewal() {
+    let server = RedisServer::start();
+    let registry = join_with(&server.url(), "n", terms(60_000, 30_000, 2_000)).await;
+    registry.announce("a", ADDR).await.unwrap();
+    let value = server.get(KEY);
+    server.commands(&[&["PEXPIRE", KEY, "30000"], &["SELECT", "5"], &["FLUSHDB"]]);
+    eventually("it is renewed", || left(&server, KEY) > 40_000).await;
+    assert!(registry.holds("a"));
+    assert_eq!(server.get(KEY), value);
+    assert_eq!(registry.query("a").await.unwrap(), ADDR);
+    registry.close().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_name_that_another_took_is_lost_and_left_alone() {
     let server = RedisServer::start();
