@@ -3,10 +3,10 @@
 //!
 //! Owns what is reached by whom, through which firewall, at which address. What
 //! the page says of packet sizes is in `routed/sizes.rs`, of outages in
-//! `routed/outage.rs`, of NAT in `routed/nat.rs`, what else it quotes in
-//! `routed/words.rs`, and a router that loses packets in `routed/rough.rs`. Never
-//! touches the network of the machine: all of it is in namespaces, which go with
-//! the test.
+//! `routed/outage.rs`, of NAT in `routed/nat.rs`, of what a machine itself does not send
+//! in `routed/unreachable.rs`, what else it quotes in `routed/words.rs`, and a router
+//! that loses packets in `routed/rough.rs`. Never touches the network of the machine:
+//! all of it is in namespaces, which go with the test.
 
 // Of what the feature builds; and namespaces are Linux's.
 #![cfg(all(feature = "cli", target_os = "linux"))]
@@ -27,6 +27,8 @@ mod rough;
 mod sizes;
 #[path = "routed/talk.rs"]
 mod talk;
+#[path = "routed/unreachable.rs"]
+mod unreachable;
 #[path = "routed/words.rs"]
 mod words;
 #[path = "routed/world.rs"]

@@ -36,6 +36,8 @@ need() {
 need redis-server redis-server redis redis redis
 need kill procps procps-ng procps coreutils
 need script bsdutils util-linux-script util-linux util-linux
+# Looks at certificates as peers of other stacks do.
+need openssl openssl openssl openssl openssl
 
 # Ten million inputs for each decoder, beside the tests, which mostly wait. In a folder
 # of its own, as one that is being built in is not to be had. libFuzzer is C++.

@@ -110,4 +110,47 @@ mod tests {
             "5upshqqyq5onqgzikdcpl4pg5o7gqjowafiufewgtkwinxusvg4a"
         );
     }
+
+    /// Peers of other stacks verify as OpenSSL does: strictly (Python, since 3.13), and
+    /// while a secret is replaced, with two authorities of one name, in either order.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn openssl_verifies_what_either_of_two_authorities_minted() {
+        use std::process::Command;
+
+        use rustls::crypto::ring::default_provider;
+
+        let dir = tempfile::tempdir().unwrap();
+        let openssl = |args: &[&str]| {
+            let mut command = Command::new("openssl");
+            let done = command.args(args).current_dir(dir.path()).output();
+            done.expect("openssl is installed")
+        };
+        let pem = |name: &str, certificate: &[u8]| {
+            std::fs::write(dir.path().join("der"), certificate).unwrap();
+            let made = openssl(&["x509", "-inform", "DER", "-in", "der", "-out", name]);
+            assert!(made.status.success(), "{made:?}");
+            std::fs::read_to_string(dir.path().join(name)).unwrap()
+        };
+        let random = default_provider().secure_random;
+        let name = crate::dns_name("net", "α");
+        let [new, old] = [[7; 32], [8; 32]].map(|key| Authority::derive(&key, "net").unwrap());
+        for (by, authority) in [("new", &new), ("old", &old)] {
+            let leaf = authority.mint(&name, random).unwrap();
+            pem(by, &leaf.chain[0]);
+        }
+        let authorities = [&new, &old].map(|authority| pem("authority", &authority.certificate));
+        for (order, authorities) in [
+            ("new,old", authorities.concat()),
+            ("old,new", [&*authorities[1], &authorities[0]].concat()),
+        ] {
+            std::fs::write(dir.path().join("trusted"), authorities).unwrap();
+            for by in ["new", "old"] {
+                let mut args = vec!["verify", "-x509_strict", "-purpose", "sslserver"];
+                args.extend(["-verify_hostname", &name, "-CAfile", "trusted", by]);
+                let done = openssl(&args);
+                assert!(done.status.success(), "{order}, by {by}: {done:?}");
+            }
+        }
+    }
 }

@@ -89,8 +89,12 @@ fn inputs() -> Inputs {
 
 const INPUTS: [&str; 4] = ["secret", "network", "acceptor", "dialer"];
 const IDENTITY: [&str; 4] = ["alpn", "dns-name-", "authority-", "reset-"];
-const FRAMES: [&str; 5] = ["hello", "waiting", "accepted", "refused-", "confirm"];
+const FRAMES: [&str; 6] = [
+    "hello", "waiting", "accepted", "refused-", "reply-", "confirm",
+];
 const CODES: [&str; 4] = ["stream-", "close-", "streams-", "windows-"];
+/// Those that only a peer sees: tests/protocol.rs looks at them.
+const SEEN: [&str; 1] = ["connection-"];
 const PLACES: [&str; 1] = ["hostdata-"];
 
 #[test]
@@ -101,6 +105,7 @@ fn each_vector_belongs_to_a_test() {
         &FRAMES,
         &CODES,
         &PLACES,
+        &SEEN,
         &[REGISTRY],
     ]
     .concat();
@@ -128,6 +133,21 @@ fn identity() {
     assert_eq!(seed[..], page.take("authority-seed"));
     let certificate = page.take("authority-certificate");
     assert_eq!(*authority.certificate, certificate[..]);
+    // RFC 5280, sections 4.2.1.1 and 4.2.1.2: the authority's, and a host's which names it.
+    let identifier = page.take("authority-key-identifier");
+    let has = |certificate: &[u8], extension: &[u8]| {
+        let extension = [extension, &identifier].concat();
+        certificate
+            .windows(extension.len())
+            .any(|part| part == extension)
+    };
+    assert!(has(&certificate, b"\x06\x03\x55\x1d\x0e\x04\x16\x04\x14"));
+    let random = rustls::crypto::ring::default_provider().secure_random;
+    let leaf = authority.mint(&name, random).unwrap();
+    assert!(has(
+        &leaf.chain[0],
+        b"\x06\x03\x55\x1d\x23\x04\x18\x30\x16\x80\x14"
+    ));
     // What others match a host's certificate with.
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from(certificate)).unwrap();
@@ -199,6 +219,14 @@ fn frames() {
         assert_eq!(reply.encode(), frame, "{name}");
         assert_eq!(Reply::decode(&frame), Ok(Some(reply)), "{name}");
     }
+    for name in ["reply-unknown", "reply-port-0"] {
+        Reply::decode(&page.take(name)).unwrap_err();
+    }
+    let waiting = Reply::Waiting.encode();
+    assert_eq!(
+        page.take("reply-waiting-twice"),
+        [&*waiting, &*waiting].concat()
+    );
     assert_eq!(page.take("confirm"), [CONFIRM]);
     page.end();
 }

@@ -256,6 +256,15 @@ mod tests {
         [root.pem(), leaf.pem(), key.serialize_pem()]
     }
 
+    /// It needs two labels after its star, and hosts' names have one.
+    #[test]
+    fn a_wildcard_matches_no_host() {
+        let [root, leaf, key] = files(&["*.virtnet".to_owned()]);
+        let identity = Identity::pki(root.as_bytes(), leaf.as_bytes(), key.as_bytes()).unwrap();
+        let wild = Trust::new(&identity, "net".into()).unwrap();
+        assert!(wild.host("α").is_err());
+    }
+
     #[test]
     fn given_certificates_must_hold_the_name() {
         let files = || files(&[dns_name("net", "α"), dns_name("net", "γ")]);

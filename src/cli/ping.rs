@@ -44,6 +44,9 @@ pub(crate) struct Ping {
     json: bool,
 }
 
+/// How much longer than that it waits, as a dial that ends just then says why.
+const REASON: Duration = Duration::from_millis(100);
+
 /// How long the parts of an answered one took.
 struct Answer {
     dial: Duration,
@@ -66,7 +69,7 @@ pub(crate) async fn ping(options: Options, ping: Ping, signals: &mut Signals) ->
             while ping.count == 0 || tally.sent < ping.count {
                 ticks.tick().await;
                 tally.sent += 1;
-                let answer = match timeout(ping.timeout, ping.once(&host, &to)).await {
+                let answer = match timeout(ping.timeout + REASON, ping.once(&host, &to)).await {
                     Ok(answer) => answer,
                     Err(_) => Err(format!("no answer within {:?}", ping.timeout)),
                 };

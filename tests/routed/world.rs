@@ -152,6 +152,11 @@ impl World {
         format!("{}-{}", self.name, at as u8)
     }
 
+    /// Runs a command on a machine.
+    pub(crate) fn has(&self, at: At, command: &str) {
+        run(&format!("ip netns exec {} {command}", self.namespace(at)));
+    }
+
     /// Runs a command in the router.
     pub(crate) fn route(&self, command: &str) {
         run(&format!("ip netns exec {} {command}", self.router()));

@@ -194,6 +194,12 @@ pub(crate) fn table() -> Vec<(&'static str, Vec<u8>, Then, Heard)> {
             Heard::Reset(3),
         ),
         (
+            "more than its turn, where nobody listens",
+            [&hello("net", ("γ", 9), ("α", 7))[..], &[9]].concat(),
+            Waits,
+            Heard::Reset(3),
+        ),
+        (
             "another Confirm",
             good.clone(),
             Confirms(&[9]),
@@ -222,7 +228,7 @@ pub(crate) fn expected() -> StatsSnapshot {
     stats.wrong_host = 1;
     stats.wrong_network = 1;
     stats.no_first_frame = 2;
-    stats.out_of_turn = 3;
+    stats.out_of_turn = 4;
     stats.not_confirmed = 1;
     stats
 }
