@@ -88,6 +88,7 @@ mod registry;
 mod report;
 mod socket;
 mod split;
+mod stream;
 mod subnet;
 mod sync;
 mod to_addr;
