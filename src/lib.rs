@@ -206,7 +206,7 @@ pub use look::HostInfo;
 pub use setting::SettingError;
 
 pub use virtnet_core::{
-    Accept, Addr, AddrError, BACKLOG, ByteStream, Cause, Conn, Dials, Engine, Failure, Host,
+    Abort, Accept, Addr, AddrError, BACKLOG, ByteStream, Cause, Conn, Dials, Engine, Failure, Host,
     Incoming, Limits, Listener, Lost, MAX_NAME, Notifier, Op, OpError, Open, OwnedReadHalf,
     OwnedWriteHalf, ReadHalf, Refused, Registry, RegistryError, ReuniteError, SocketInfo,
     SocketState, SubNetwork, ToAddr, WriteHalf, check_hostname, check_network, report,

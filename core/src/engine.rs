@@ -1,10 +1,15 @@
 //! The engine's contract: what carries connections between hosts.
 //!
-//! Owns the trait, and [`ByteStream`], what an engine hands in and out. Never
-//! knows of ports being free or taken: the subnetwork above decides that.
+//! Owns the trait, and [`ByteStream`], what an engine hands in and out, with the
+//! means to cut it. Never knows of ports being free or taken: the subnetwork above
+//! decides that.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 
 use crate::{Addr, Failure, Registry};
 
@@ -16,7 +21,8 @@ use crate::{Addr, Failure, Registry};
 ///
 /// All methods may be called from many tasks at once. Dropping a returned
 /// future cancels the call and leaves nothing behind: no half-made host, and
-/// no connection that the other side would be handed.
+/// no connection that the other side would be handed. A connection that has come about on
+/// one side only is cut: reset with an error at whoever has an end of it, never ended.
 #[async_trait]
 pub trait Engine: Send + Sync + 'static {
     /// Creates the resources of a host and announces it to `registry`, with
@@ -55,6 +61,37 @@ pub trait Engine: Send + Sync + 'static {
         dst_hostdata: &str,
     ) -> Result<(ByteStream, Addr), Failure>;
 
+    /// How long a whole dial may take until the other side gives a sign of life: the
+    /// look-up in the registry, [`vnet_dial`](Engine::vnet_dial), a second look-up and a
+    /// second try where the first answer was out of date.
+    ///
+    /// Provided: none, so a dial takes as long as its parts do.
+    fn dial_bound(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Does what [`vnet_dial`](Engine::vnet_dial) does, and waits for a sign of life of the
+    /// other side until `by`: what is left of the
+    /// [bound](Engine::dial_bound). Another side that has given one, and waits for an
+    /// accept, may take longer.
+    ///
+    /// It is called in place of `vnet_dial` by dials that have a bound. Provided: calls
+    /// `vnet_dial`, which is right for an engine without a bound.
+    ///
+    /// # Errors
+    ///
+    /// As of [`vnet_dial`](Engine::vnet_dial).
+    async fn vnet_dial_by(
+        &self,
+        src: &Addr,
+        dst: &Addr,
+        dst_hostdata: &str,
+        by: Instant,
+    ) -> Result<(ByteStream, Addr), Failure> {
+        let _ = by;
+        self.vnet_dial(src, dst, dst_hostdata).await
+    }
+
     /// Releases everything: hosts, transport connections, tasks.
     ///
     /// What the subnetwork was running on the engine has been cancelled
@@ -69,6 +106,20 @@ pub trait Engine: Send + Sync + 'static {
     async fn close(&self) -> Result<(), Failure>;
 }
 
+/// Cuts a connection that would end cleanly if its halves were just dropped.
+pub trait Abort: Send + Sync + 'static {
+    /// From here on dropping the halves of the connection *cuts* it: what was not
+    /// sent is thrown away, and the peer's reads and writes report
+    /// [`ConnectionReset`](std::io::ErrorKind::ConnectionReset), never end-of-file.
+    ///
+    /// A writer that was dropped before, and has not delivered all yet, is cut, too.
+    /// One that was shut down or dropped, and has delivered its end, has ended cleanly.
+    ///
+    /// It is called at any time, on any thread, also more than once, and never blocks.
+    /// The halves that are left are dropped right after it.
+    fn abort(&self);
+}
+
 /// The two directions of a connection, as an engine carries them.
 ///
 /// What the core relies on:
@@ -80,24 +131,69 @@ pub trait Engine: Send + Sync + 'static {
 /// - *writer*: takes bytes with backpressure. `poll_shutdown` ends the stream;
 ///   dropping the writer does the same, and what was written before is
 ///   delivered in the background. Neither blocks.
-/// - Both are dropped on any thread, also outside of the runtime, and wake by
+/// - *abort*: an [`Abort`], after which dropping them cuts the connection.
+/// - Halves are dropped on any thread, also outside of the runtime, and wake by
 ///   scheduling: a waker must not be run to its end within a poll.
 /// - Error kinds: `BrokenPipe` where the peer does not read any more,
 ///   `TimedOut` or `ConnectionReset` for a cut.
-pub struct ByteStream {
+///
+/// Nobody has it as long as it is no connection: dropping it cuts it, where it has an
+/// abort. So a connection that was taken and never handed to anybody ends in an error
+/// at the peer, whose data was not read.
+pub struct ByteStream(Option<Parts>);
+
+/// What a stream is made of.
+pub(crate) struct Parts {
     pub(crate) reader: Box<dyn AsyncRead + Send + Unpin>,
     pub(crate) writer: Box<dyn AsyncWrite + Send + Unpin>,
+    pub(crate) abort: Option<Arc<dyn Abort>>,
 }
 
 impl ByteStream {
-    /// Joins the two directions of a connection.
+    /// Joins the two directions of a connection that `abort` cuts.
+    pub fn with_abort(
+        reader: impl AsyncRead + Send + Unpin + 'static,
+        writer: impl AsyncWrite + Send + Unpin + 'static,
+        abort: Arc<dyn Abort>,
+    ) -> ByteStream {
+        ByteStream(Some(Parts {
+            reader: Box::new(reader),
+            writer: Box::new(writer),
+            abort: Some(abort),
+        }))
+    }
+
+    /// Joins two directions that can end, and can't be cut from this side.
+    ///
+    /// It is for tests, and for a stand-in of an engine. Over an engine that makes its
+    /// connections of it, who aborts one, or has never handed it out, looks to its peer
+    /// like who closed it: that is against the contract, and the conformance suite says so.
     pub fn new(
         reader: impl AsyncRead + Send + Unpin + 'static,
         writer: impl AsyncWrite + Send + Unpin + 'static,
     ) -> ByteStream {
-        ByteStream {
+        ByteStream(Some(Parts {
             reader: Box::new(reader),
             writer: Box::new(writer),
+            abort: None,
+        }))
+    }
+
+    /// What it is made of, for the connection that somebody has.
+    pub(crate) fn into_parts(mut self) -> Parts {
+        self.0.take().expect("only this and the drop take it")
+    }
+}
+
+impl Drop for ByteStream {
+    fn drop(&mut self) {
+        if let Some(abort) = self
+            .0
+            .take()
+            .as_ref()
+            .and_then(|parts| parts.abort.as_ref())
+        {
+            abort.abort();
         }
     }
 }

@@ -5,15 +5,21 @@
 //! task.
 
 use std::collections::HashMap;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
 
 use async_trait::async_trait;
-use tokio::io::duplex;
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 
 use crate::memory::MemoryHub;
 use crate::name::{Noun, check_name};
 use crate::sync::lock;
-use crate::{Addr, AddrError, ByteStream, Cause, Engine, Failure, Notifier, Registry, SubNetwork};
+use crate::{
+    Abort, Addr, AddrError, ByteStream, Cause, Engine, Failure, Notifier, Registry, SubNetwork,
+};
 
 /// How many bytes one direction of a pipe takes before its writer waits.
 pub const PIPE_CAPACITY: usize = 64 * 1024;
@@ -181,8 +187,101 @@ impl Drop for PipeEngine {
 fn pipes() -> (ByteStream, ByteStream) {
     let (writer_a, reader_b) = duplex(PIPE_CAPACITY);
     let (writer_b, reader_a) = duplex(PIPE_CAPACITY);
-    (
-        ByteStream::new(reader_a, writer_a),
-        ByteStream::new(reader_b, writer_b),
-    )
+    let cut = Arc::new(Cut::default());
+    let end = |reader, writer| {
+        let [reader, writer] = [reader, writer].map(|pipe| Direction {
+            pipe,
+            cut: Arc::clone(&cut),
+        });
+        ByteStream::with_abort(reader, writer, Arc::clone(&cut) as Arc<dyn Abort>)
+    };
+    (end(reader_a, writer_a), end(reader_b, writer_b))
+}
+
+/// Whether a connection was cut, by either end. Who cut it drops its halves next, which
+/// wakes the other.
+#[derive(Default)]
+struct Cut(AtomicBool);
+
+impl Abort for Cut {
+    fn abort(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// One end of one direction.
+struct Direction {
+    pipe: DuplexStream,
+    cut: Arc<Cut>,
+}
+
+impl Direction {
+    /// The pipe, unless it was cut.
+    fn pipe(&mut self) -> io::Result<Pin<&mut DuplexStream>> {
+        self.check()?;
+        Ok(Pin::new(&mut self.pipe))
+    }
+
+    fn check(&self) -> io::Result<()> {
+        match self.cut.0.load(Ordering::Acquire) {
+            true => Err(io::ErrorKind::ConnectionReset.into()),
+            false => Ok(()),
+        }
+    }
+
+    /// What a write came to: the other half may have been cut and dropped in between.
+    fn wrote<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        match written {
+            Poll::Ready(Err(err)) => Poll::Ready(Err(self.check().err().unwrap_or(err))),
+            written => written,
+        }
+    }
+}
+
+impl AsyncRead for Direction {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(self.pipe()?.poll_read(cx, buf))?;
+        if buf.filled().len() == before {
+            // The other half may have been cut and dropped in between.
+            self.check()?;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Direction {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = self.pipe()?.poll_write(cx, buf);
+        self.wrote(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = self.pipe()?.poll_write_vectored(cx, bufs);
+        self.wrote(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.pipe.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.pipe()?.poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.pipe()?.poll_shutdown(cx)
+    }
 }

@@ -134,6 +134,11 @@ macro_rules! close {
             pub fn close(&self) {
                 self.0.go_down(Cause::SocketDown.into());
             }
+
+            /// Cuts the whole connection, as [`Conn::abort`] does.
+            pub fn abort(&self) {
+                self.0.abort();
+            }
         }
     )*};
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::close::{close, watch_names};
+use crate::close::{End, close, watch_names};
 use crate::dials::Outcomes;
 use crate::down::Down;
 use crate::error::Op;
@@ -18,7 +18,6 @@ use crate::hosts::{Arrival, Shared};
 use crate::name::{Noun, check_name, clipped};
 use crate::ops::Ops;
 use crate::socket::Sockets;
-use crate::sync::lock;
 use crate::{
     Addr, AddrError, Cause, Engine, Failure, Limits, Notifier, OpError, Refused, Registry,
 };
@@ -30,7 +29,8 @@ const TRY: Duration = Duration::from_millis(100);
 ///
 /// Clones are the same subnetwork. It lives until [`close`](SubNetwork::close),
 /// or until the last clone and everything made from it is dropped; it then
-/// closes in the background, as long as its runtime runs.
+/// closes in the background, as long as its runtime runs. When the runtime that it was
+/// made on ends, all of it is down, whoever still holds a handle.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -113,10 +113,15 @@ impl SubNetwork {
         let engine: Arc<dyn Engine> = Arc::new(make_engine(notifier));
         drop(shared.engine.set(Arc::clone(&engine)));
         // Holds what it closes, but not the subnetwork, which may be dropped.
-        let subnet = Arc::downgrade(&shared);
+        let end = End {
+            subnet: Arc::downgrade(&shared),
+            ops,
+            closed: done,
+        };
         tokio::spawn(async move {
-            let reason = watch_names(&*registry, subnet, &mut held).await;
-            done.send_replace(Some(close(reason, &ops, engine, registry).await));
+            let reason = watch_names(&*registry, &end.subnet, &mut held).await;
+            let closed = close(reason, &end.ops, engine, registry).await;
+            end.tell(closed);
         });
         Ok(SubNetwork { shared })
     }
@@ -263,52 +268,6 @@ impl SubNetwork {
         let missing: Vec<&str> = hostnames.iter().map(AsRef::as_ref).collect();
         let waited = self.shared.wait_for_hosts(missing, timeout).await;
         waited.map_err(|why| OpError::new(Op::WaitForHosts, self.network(), None, None, why))
-    }
-
-    /// Asks the subnetwork to close by itself when its last open host closes.
-    ///
-    /// # Panics
-    ///
-    /// Without an open host: it would never close, or should have already.
-    pub fn auto_close(&self) {
-        let open = {
-            let mut hosts = lock(&self.shared.hosts);
-            hosts.auto_close |= hosts.open > 0;
-            hosts.open > 0
-        };
-        // One that is down already has nothing left to ask for.
-        if open || self.shared.down.get().is_some() {
-            return;
-        }
-        panic!("auto_close of {:?} without an open host", self.network());
-    }
-
-    /// Closes it: every blocked and later operation on it, its hosts, listeners
-    /// and connections reports [`Cause::NetworkDown`]; then the engine delivers
-    /// what was written and closes, then the registry frees the names.
-    ///
-    /// Whoever closes later, or after the network went down by itself, waits
-    /// for the same close and gets the same result.
-    ///
-    /// # Errors
-    ///
-    /// All that went wrong, added up: what took the network down, if it was not
-    /// a close, then what the engine's and the registry's close reported. That is
-    /// also what was written to connections that were dropped since, and never
-    /// reached a peer that was cut off: nobody else has been told. A test that cuts
-    /// hosts off expects it, with the cause [`Cause::ConnectionCut`].
-    ///
-    /// # Cancel safety
-    ///
-    /// The close goes on in the background when the future is dropped.
-    pub async fn close(&self) -> Result<(), OpError> {
-        self.shared.go_down(None);
-        let mut closed = self.shared.closed.clone();
-        let result = match closed.wait_for(Option::is_some).await {
-            Ok(result) => result.clone().unwrap_or(Ok(())),
-            Err(_) => Err(Failure::other("the runtime ended before the close did")),
-        };
-        result.map_err(|why| OpError::new(Op::Close, self.network(), None, None, why))
     }
 }
 

@@ -125,8 +125,7 @@ impl Taken for Accept {
 pub(crate) enum Met<A> {
     /// Both sides hold their end.
     Connected(A),
-    /// The dialer holds its end, but nobody waits for the other any more:
-    /// close it as if it had been accepted and closed.
+    /// The dialer holds its end, but nobody waits for the other any more: cut it.
     Orphaned,
     /// It is refused. Whether that was written, and is to be delivered: a peer
     /// that does not listen is to be counted, too.
@@ -261,8 +260,8 @@ where
         biased;
         confirmed = &mut confirmed => (Some(taken), confirmed),
         () = taken.cancelled() => {
-            // The port is free at once. The dialer may hold its end by now,
-            // and is then to see it closed, not cut.
+            // The port is free at once. The dialer may hold its end by now, and is to
+            // see it cut then; until it says so, its dial is not to fail for that.
             drop(taken);
             (None, confirmed.await)
         }

@@ -3,7 +3,6 @@
 //! Owns the accept loop, its bounds, and what is checked of a first frame.
 //! Never decides whether a port is listened on: the notifier does.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use quinn::{Connection, Incoming};
@@ -173,7 +172,6 @@ async fn meet(peer: Arc<Peer>, mut stream: Unsettled, unopened: OwnedSemaphorePe
     let counters = &host.stats.0;
     let mut slot = None;
     let _will_end = host.tasks.will_end();
-    let accepted = AtomicBool::new(false);
     let met = {
         let (reader, writer) = stream.halves();
         let check = |hello: &Hello| {
@@ -182,10 +180,8 @@ async fn meet(peer: Arc<Peer>, mut stream: Unsettled, unopened: OwnedSemaphorePe
             slot = Some(peer.slots.take(hello.src.port()));
             Ok(())
         };
-        let accepted = &accepted;
         let decide = |hello: Hello| async move {
             let decided = host.notifier.vnet_accept(&hello.src, &hello.dst).await;
-            accepted.store(decided.is_ok(), Ordering::Relaxed);
             decided.map_err(|failure| Refusal::of(&failure))
         };
         let bound = host.config.handshake_timeout;
@@ -198,6 +194,7 @@ async fn meet(peer: Arc<Peer>, mut stream: Unsettled, unopened: OwnedSemaphorePe
             let accept: Accept = accept;
             accept.ack(stream.settle(held(slot), host));
         }
+        // Nobody gets it: dropping it cuts it.
         Some(Met::Orphaned) => drop(stream.settle(held(slot), host)),
         Some(Met::Refused(refusal, told)) => {
             counters.refused(refusal);
@@ -233,9 +230,8 @@ async fn meet(peer: Arc<Peer>, mut stream: Unsettled, unopened: OwnedSemaphorePe
             tracing::debug!("the dialer gave up");
             stream.reset(StreamCode::Abandoned);
         }
-        // The host closes. A dialer that may hold its end by now is to see it
-        // closed, not cut; to another, dropping the stream says it.
-        None if accepted.into_inner() => stream.hang_up(held(slot), host),
+        // The host closes. Dropping the stream says so, also to a dialer that may hold
+        // its end by now: nobody here ever got the other.
         None => {}
     }
 }
@@ -243,7 +239,7 @@ async fn meet(peer: Arc<Peer>, mut stream: Unsettled, unopened: OwnedSemaphorePe
 /// Delivers a refusal, if it was written.
 fn refused(stream: Unsettled, told: bool, held: Held, host: &Inner) {
     match told {
-        true => drop(stream.settle(held, host)),
+        true => stream.end(held, host),
         false => stream.reset(StreamCode::Abandoned),
     }
 }

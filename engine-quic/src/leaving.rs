@@ -17,7 +17,7 @@ use tokio::time::sleep;
 use tokio_util::future::FutureExt;
 
 use crate::clogged::Clogged;
-use crate::stream::Held;
+use crate::stream::{Fate, Held};
 use crate::tasks::Tasks;
 use crate::transport::StreamCode;
 
@@ -50,6 +50,8 @@ pub(crate) struct Leaver {
     pub(crate) wrote: bool,
     /// The loss of the peer would be news.
     pub(crate) owed: bool,
+    /// It may be aborted, before or while it is delivered.
+    pub(crate) fate: Arc<Fate>,
 }
 
 impl Leaving {
@@ -66,8 +68,11 @@ impl Leaving {
     ///
     /// The delivery ends by itself: with the last acknowledgement, when the peer
     /// stops reading, or when the peer is silent for so long that QUIC gives it up.
+    /// What was aborted is cut instead.
     pub(crate) fn add(self: &Arc<Leaving>, mut leaver: Leaver) {
-        let _ = leaver.send.finish();
+        if !leaver.fate.is_aborted() {
+            let _ = leaver.send.finish();
+        }
         if self.is_gone(&mut leaver) {
             return;
         }
@@ -76,12 +81,29 @@ impl Leaving {
         }
     }
 
+    /// Cuts the stream of that fate, which is aborted, if it is here.
+    pub(crate) fn abort(&self, fate: &Fate) {
+        let mut streams = self.lock();
+        let Some(streams) = &mut *streams else {
+            return;
+        };
+        let is_it = |leaver: &Leaver| std::ptr::eq(&*leaver.fate, fate);
+        let found = streams.iter().position(is_it);
+        if let Some(mut leaver) = found.and_then(|at| streams.remove(at)) {
+            self.is_gone(&mut leaver);
+        }
+    }
+
     /// Puts it among the others; gives it back once the host closes.
-    fn keep_open(&self, leaver: Leaver) -> Option<Leaver> {
+    fn keep_open(&self, mut leaver: Leaver) -> Option<Leaver> {
         let mut streams = self.lock();
         let Some(streams) = &mut *streams else {
             return Some(leaver);
         };
+        // An abort looks for it under this lock.
+        if leaver.fate.is_aborted() && self.is_gone(&mut leaver) {
+            return None;
+        }
         let first = streams.is_empty();
         self.look(streams, AT_ONCE);
         streams.push_back(leaver);
@@ -149,6 +171,10 @@ impl Leaving {
 
     /// Whether there is nothing left to do for it.
     fn is_gone(&self, leaver: &mut Leaver) -> bool {
+        if leaver.fate.is_aborted() {
+            self.give_up(&mut leaver.send, StreamCode::Aborted.into(), &leaver.held);
+            return true;
+        }
         let mut cx = Context::from_waker(Waker::noop());
         match pin!(leaver.send.stopped()).poll(&mut cx) {
             Poll::Ready(stopped) => self.settle(leaver, stopped),

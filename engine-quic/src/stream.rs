@@ -5,13 +5,13 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 
-use quinn::{Connection, ConnectionError, ReadError, RecvStream, SendStream, WriteError};
+use quinn::{Connection, ConnectionError, ReadError, RecvStream, SendStream, VarInt, WriteError};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use virtnet_core::ByteStream;
+use virtnet_core::{Abort, ByteStream};
 
 use crate::endpoint::Inner;
 use crate::leaving::{Leaver, Leaving};
@@ -48,30 +48,40 @@ impl Unsettled {
         self.code = code;
     }
 
-    /// Ends a stream cleanly whose dialer may not have confirmed yet.
-    pub(crate) fn hang_up(mut self, held: Held, host: &Inner) {
-        let _ = self.halves().0.stop(StreamCode::Closing.into());
-        drop(self.settle(held, host));
+    /// Ends the stream cleanly, and has what was written delivered: a refusal.
+    pub(crate) fn end(self, held: Held, host: &Inner) {
+        drop(self.into_halves(held, host));
     }
 
-    /// From here on dropping ends the stream cleanly.
-    pub(crate) fn settle(mut self, held: Held, host: &Inner) -> ByteStream {
+    /// A connection's stream: from here on it is the core that ends or cuts it.
+    pub(crate) fn settle(self, held: Held, host: &Inner) -> ByteStream {
+        let (reader, writer) = self.into_halves(held, host);
+        let fate = Arc::clone(&reader.fate);
+        ByteStream::with_abort(reader, writer, fate)
+    }
+
+    fn into_halves(mut self, held: Held, host: &Inner) -> (Reader, Writer) {
         let (recv, send) = self.halves.take().expect("only settling takes them");
         let held = Arc::new(held);
-        let told = Arc::new(AtomicBool::new(false));
+        let fate = Arc::new(Fate {
+            told: AtomicBool::new(false),
+            aborted: AtomicBool::new(false),
+            leaving: Arc::downgrade(&host.leaving),
+        });
         let reader = Reader {
             recv,
             ended: None,
             held: Arc::clone(&held),
-            told: Arc::clone(&told),
+            fate: Arc::clone(&fate),
         };
         let writer = Writer {
             open: Some((send, held)),
             wrote: false,
-            told,
+            cut: false,
+            fate,
             leaving: Arc::clone(&host.leaving),
         };
-        ByteStream::new(reader, writer)
+        (reader, writer)
     }
 }
 
@@ -104,6 +114,35 @@ impl Held {
     }
 }
 
+/// What the halves of a connection, and what is left of them, know of each other.
+pub(crate) struct Fate {
+    /// Either half has reported an error: the loss of the peer is no news.
+    told: AtomicBool,
+    /// Dropping a half cuts it.
+    aborted: AtomicBool,
+    /// Where the writer is once it was dropped.
+    leaving: Weak<Leaving>,
+}
+
+impl Fate {
+    fn tell(&self) {
+        self.told.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_aborted(&self) -> bool {
+        self.aborted.load(Ordering::Acquire)
+    }
+}
+
+impl Abort for Fate {
+    fn abort(&self) {
+        self.aborted.store(true, Ordering::Release);
+        if let Some(leaving) = self.leaving.upgrade() {
+            leaving.abort(self);
+        }
+    }
+}
+
 /// The reading half.
 struct Reader {
     recv: RecvStream,
@@ -111,7 +150,7 @@ struct Reader {
     /// from then on.
     ended: Option<Result<(), io::ErrorKind>>,
     held: Arc<Held>,
-    told: Arc<AtomicBool>,
+    fate: Arc<Fate>,
 }
 
 impl AsyncRead for Reader {
@@ -134,7 +173,7 @@ impl AsyncRead for Reader {
             Err(err) => {
                 let kind = read_kind(&err);
                 self.ended = Some(Err(kind));
-                self.told.store(true, Ordering::Relaxed);
+                self.fate.tell();
                 Poll::Ready(Err(kind.into()))
             }
         }
@@ -143,7 +182,11 @@ impl AsyncRead for Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        // QUIC's stream tells the peer to stop when it is dropped.
+        if self.fate.is_aborted() {
+            // An error only says that it has ended already.
+            let _ = self.recv.stop(StreamCode::Aborted.into());
+        }
+        // Else QUIC's stream tells the peer to stop when it is dropped.
         if let (None, Held::Accepted(slot)) = (&self.ended, &*self.held) {
             slot.leave();
         }
@@ -156,8 +199,9 @@ struct Writer {
     open: Option<(SendStream, Arc<Held>)>,
     /// There is, or was, something to deliver.
     wrote: bool,
-    /// Either half has reported an error: the loss of the peer is no news.
-    told: Arc<AtomicBool>,
+    /// The peer has cut the connection. QUIC's stream reports it only once.
+    cut: bool,
+    fate: Arc<Fate>,
     leaving: Arc<Leaving>,
 }
 
@@ -176,12 +220,16 @@ impl AsyncWrite for Writer {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
+        if self.cut {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
         let written = ready!(Pin::new(self.send()).poll_write(cx, buf));
         match &written {
             Ok(_) => self.wrote = true,
-            Err(_) => self.told.store(true, Ordering::Relaxed),
+            Err(_) => self.fate.tell(),
         }
         if let Err(WriteError::Stopped(code)) = written {
+            self.cut = is_cut(code);
             // Says that this direction is over, which gives the peer its
             // stream's slot back.
             let Writer { open, leaving, .. } = &mut *self;
@@ -230,17 +278,24 @@ impl AsyncWrite for Writer {
 }
 
 impl Drop for Writer {
-    /// Ends the stream, and has what was written delivered.
+    /// Ends the stream, and has what was written delivered, unless it was aborted.
     fn drop(&mut self) {
         if let Some((send, held)) = self.open.take() {
             self.leaving.add(Leaver {
                 send,
                 held,
                 wrote: self.wrote,
-                owed: self.wrote && !self.told.load(Ordering::Relaxed),
+                owed: self.wrote && !self.fate.told.load(Ordering::Relaxed),
+                fate: Arc::clone(&self.fate),
             });
         }
     }
+}
+
+/// Whether a peer that stops reading with this code has cut the connection, and not
+/// closed it.
+fn is_cut(code: VarInt) -> bool {
+    code != VarInt::from_u32(0)
 }
 
 fn read_kind(err: &ReadError) -> io::ErrorKind {
@@ -257,6 +312,7 @@ fn write_kind(err: &WriteError) -> io::ErrorKind {
         WriteError::ConnectionLost(ConnectionError::ApplicationClosed(_)) => {
             io::ErrorKind::BrokenPipe
         }
+        WriteError::Stopped(code) if is_cut(*code) => io::ErrorKind::ConnectionReset,
         WriteError::Stopped(_) | WriteError::ClosedStream => io::ErrorKind::BrokenPipe,
         _ => io::ErrorKind::ConnectionReset,
     }

@@ -119,6 +119,8 @@ pub(crate) enum StreamCode {
     Closing = 4,
     /// What was written could not be delivered before the host went down.
     Undelivered = 5,
+    /// The connection was cut on purpose, or nobody ever got it.
+    Aborted = 6,
 }
 
 /// The numbers that go with a connection that is closed.

@@ -8,6 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::io::AsyncReadExt;
 
 use crate::error::Op;
 use crate::{Addr, Cause, Conn, Host, Listener, OpError, SubNetwork};
@@ -159,4 +160,15 @@ pub(super) fn assert_error(
     assert_eq!(written(err.src()).as_deref(), src, "{err}");
     assert_eq!(written(err.addr()).as_deref(), addr, "{err}");
     assert_eq!(err.cause(), cause, "{err}");
+}
+
+/// Reads to where `conn` was cut: there must be no end-of-file before.
+pub(super) async fn assert_cut(conn: &mut Conn) {
+    let mut read = Vec::new();
+    let err = conn.read_to_end(&mut read).await;
+    let err = err.expect_err("a cut, not an end");
+    let why = OpError::of(&err).expect("it is an operation's");
+    assert_eq!(why.cause(), Cause::ConnectionCut, "{err}");
+    // It stays what it is.
+    conn.read_u8().await.expect_err("still a cut");
 }

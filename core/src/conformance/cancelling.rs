@@ -1,10 +1,14 @@
 //! Checks of dropped futures: whatever is dropped, whenever, nothing stays.
 
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
-use super::bed::{Bed, Pair, connect, drop_after, eventually, poll_times};
-use crate::Cause;
+use super::bed::{Bed, Pair, assert_cut, connect, drop_after, eventually, poll_times};
+use crate::{Cause, Conn, Listener, OpError, SocketInfo, SocketState};
 
 /// At how many polls a future is dropped: beyond what any engine needs.
 const POLLS: usize = 12;
@@ -58,19 +62,108 @@ pub async fn accept_dropped_at_every_poll(bed: &dyn Bed) {
         eventually("the dial waits", || listener.pending() == 1).await;
         let dropped = drop_after(polls, listener.accept()).await.is_none();
         eventually("α's port is free", || pair.alpha.sockets().len() == 1).await;
-        if dropped && listener.pending() == 1 {
+        let returned = !dropped || listener.pending() == 1;
+        if dropped && returned {
             listener.accept().await.unwrap();
         }
-        // Refused, or connected to an end that is closed by now.
-        if let Ok(mut conn) = dial.await.unwrap() {
-            let end = conn.read(&mut [0]).await;
-            assert!(matches!(end, Ok(0)) || end.is_err());
+        // Refused, or connected to an end that was closed, or that nobody ever got.
+        match dial.await.unwrap() {
+            Ok(mut conn) if returned => assert_eq!(conn.read(&mut [0]).await.unwrap(), 0),
+            Ok(mut conn) => assert_cut(&mut conn).await,
+            Err(err) => assert_eq!(err.cause(), Cause::ConnectionRefused),
         }
         eventually("β's port is free", || pair.beta.sockets().is_empty()).await;
         let (_dialed, accepted) = connect(&pair.beta, &listener).await;
         assert_eq!(accepted.local_addr(), &"α:2", "no port was lost");
     }
     pair.close().await;
+}
+
+/// A connection that was taken and that no caller of accept got is cut: the dialer
+/// never takes it for one that was read to its end and closed.
+pub async fn what_nobody_got_is_cut(bed: &dyn Bed) {
+    for gone in [
+        Gone::Accept,
+        Gone::Incoming,
+        Gone::Listener,
+        Gone::Host,
+        Gone::SubNetwork,
+    ] {
+        // Once it has come and waits for its caller, and while it is on its way.
+        for arrived in [true, false] {
+            while !nobody_gets_it(bed, gone, arrived).await {}
+        }
+    }
+}
+
+/// One of these; false where the accept was too fast.
+async fn nobody_gets_it(bed: &dyn Bed, gone: Gone, arrived: bool) -> bool {
+    let pair = Pair::new(bed).await;
+    let listener = pair.alpha.listen(":1").unwrap();
+    let beta = pair.beta.clone();
+    let dial = tokio::spawn(async move {
+        let mut conn = beta.dial("α:1").await?;
+        // Nobody will read it.
+        drop(conn.write_all(b"unread").await);
+        Ok::<_, OpError>(conn)
+    });
+    eventually("the dial waits", || listener.pending() == 1).await;
+    let (mut accept, listener) = accepting(listener, gone);
+    if poll_times(1, &mut accept).await.is_some() {
+        // On another thread all of it happened within that poll.
+        pair.close().await;
+        return false;
+    }
+    let is_there = |socket: &SocketInfo| matches!(socket.state, SocketState::Connected(_));
+    if arrived {
+        let it_has = || pair.alpha.sockets().iter().any(is_there);
+        eventually("it has come", it_has).await;
+    }
+    match gone {
+        Gone::Accept | Gone::Incoming => {}
+        Gone::Listener => listener.iter().for_each(|listener| listener.close()),
+        Gone::Host => pair.alpha.close(),
+        Gone::SubNetwork => pair.subnet_a.close().await.unwrap(),
+    }
+    match gone {
+        Gone::Accept | Gone::Incoming => drop(accept),
+        _ => drop(accept.await.expect_err("nothing is handed out any more")),
+    }
+    match dial.await.unwrap() {
+        Ok(mut conn) => assert_cut(&mut conn).await,
+        Err(err) if arrived => panic!("{gone:?}: the dial had succeeded: {err}"),
+        // Whose subnetwork is gone has given its name up.
+        Err(err) if err.cause() == Cause::NoSuchHost && matches!(gone, Gone::SubNetwork) => {}
+        Err(err) => assert_eq!(err.cause(), Cause::ConnectionRefused, "{gone:?}"),
+    }
+    eventually("β's port is free", || pair.beta.sockets().is_empty()).await;
+    pair.close().await;
+    true
+}
+
+type Accepting = Pin<Box<dyn Future<Output = Result<Conn, OpError>> + Send>>;
+
+/// An accept, and the listener, which a stream of connections keeps to itself.
+fn accepting(listener: Listener, gone: Gone) -> (Accepting, Option<Arc<Listener>>) {
+    if let Gone::Incoming = gone {
+        let mut incoming = listener.into_incoming();
+        let next = async move { incoming.next().await.expect("one comes") };
+        return (Box::pin(next), None);
+    }
+    let listener = Arc::new(listener);
+    let accepts = Arc::clone(&listener);
+    let accept = async move { accepts.accept().await.map(|(conn, _)| conn) };
+    (Box::pin(accept), Some(listener))
+}
+
+/// What goes between an accept that has taken a dial and its caller.
+#[derive(Debug, Clone, Copy)]
+enum Gone {
+    Accept,
+    Incoming,
+    Listener,
+    Host,
+    SubNetwork,
 }
 
 /// A new host that is dropped leaves no name, here or in the registry.

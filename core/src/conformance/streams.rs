@@ -3,7 +3,7 @@
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::bed::{Bed, Pair, connected, drop_after};
+use super::bed::{Bed, Pair, assert_cut, connected, drop_after, eventually};
 use crate::{Cause, OpError};
 
 /// A recognisable sequence of bytes: any loss, repeat or swap shows.
@@ -161,5 +161,85 @@ pub async fn after_shutdown(bed: &dyn Bed) {
     let err = dialed.write_all(b"x").await.unwrap_err();
     assert_eq!(err.kind(), std::io::ErrorKind::BrokenPipe);
     assert_eq!(OpError::of(&err).unwrap().cause(), Cause::BrokenPipe);
+    pair.close().await;
+}
+
+/// An aborted connection is cut, whatever was written and whoever aborted it; it never
+/// ends. The own end is down, and its port free, at once.
+pub async fn aborting_cuts(bed: &dyn Bed) {
+    let pair = Pair::new(bed).await;
+    // More than is on the way at a time: most of it was never sent.
+    let data = pattern(8 << 20);
+    for (written, halves) in [(0, false), (4, false), (4, true), (data.len(), false)] {
+        for dialer_aborts in [true, false] {
+            let (dialed, accepted, listener) = connected(&pair).await;
+            let ours = if dialer_aborts {
+                &pair.beta
+            } else {
+                &pair.alpha
+            };
+            let (mut own, mut other) = match dialer_aborts {
+                true => (dialed, accepted),
+                false => (accepted, dialed),
+            };
+            let port = own.local_addr().clone();
+            // What does not fit is not waited for.
+            let mut rest = &data[..written];
+            while !rest.is_empty()
+                && let Some(some) = drop_after(1, own.write(rest)).await
+            {
+                rest = &rest[some.unwrap()..];
+            }
+            // The other end waits to write when the cut comes.
+            while let Some(some) = drop_after(1, other.write(&data)).await {
+                some.unwrap();
+            }
+            match halves {
+                true => {
+                    let (mut reader, mut writer) = own.into_split();
+                    reader.abort();
+                    for err in [
+                        writer.write_all(b"x").await.unwrap_err(),
+                        reader.read_u8().await.unwrap_err(),
+                    ] {
+                        assert_eq!(OpError::of(&err).unwrap().cause(), Cause::SocketDown);
+                    }
+                }
+                false => {
+                    own.abort();
+                    own.abort();
+                    let err = own.read_u8().await.unwrap_err();
+                    assert_eq!(OpError::of(&err).unwrap().cause(), Cause::SocketDown);
+                }
+            }
+            let open = ours.sockets();
+            assert!(open.iter().all(|socket| socket.local != port), "{open:?}");
+            let err = other.write_all(&data).await.unwrap_err();
+            assert_eq!(OpError::of(&err).unwrap().cause(), Cause::ConnectionCut);
+            assert_cut(&mut other).await;
+            drop((other, listener));
+            eventually("all ports are free", || {
+                pair.alpha.sockets().is_empty() && pair.beta.sockets().is_empty()
+            })
+            .await;
+        }
+    }
+    pair.close().await;
+}
+
+/// A write half that was dropped, and not delivered yet, is cut with the rest.
+pub async fn aborting_cuts_what_was_dropped(bed: &dyn Bed) {
+    let pair = Pair::new(bed).await;
+    let (dialed, mut accepted, _listener) = connected(&pair).await;
+    let (reader, mut writer) = dialed.into_split();
+    let data = pattern(64 << 10);
+    while let Some(some) = drop_after(1, writer.write(&data)).await {
+        some.unwrap();
+        tokio::task::yield_now().await;
+    }
+    drop(writer);
+    reader.abort();
+    // The cut may take a moment, in which something is read; never all and the end.
+    assert_cut(&mut accepted).await;
     pair.close().await;
 }
