@@ -133,3 +133,27 @@ async fn two_joins_in_one_process_are_one_network() {
     one.close().await.unwrap();
     assert!(Config::new("two joins").hosts().await.unwrap().is_empty());
 }
+
+/// As `main` or a test shows what it returns, and with what it was made of.
+#[tokio::test]
+async fn why_a_network_was_not_joined_reads_as_its_text() {
+    let secret = |text: &str| text.parse::<Secret>().unwrap_err();
+    let short = secret("ab");
+    assert_eq!(format!("{short:?}"), short.to_string());
+    let setting = Config::new("net").registry("ftp://h").join().await;
+    let err = setting.unwrap_err();
+    assert_eq!(format!("{err:?}"), err.to_string());
+    assert!(format!("{err:#?}").starts_with("Setting(\n"), "{err:#?}");
+
+    let err = redis().secret(Secret::random()).join().await.unwrap_err();
+    let registry: &RegistryError = std::error::Error::source(&err)
+        .unwrap()
+        .downcast_ref()
+        .unwrap();
+    assert_eq!(registry.cause(), Cause::RegistryDown);
+    let (said, beneath) = (err.to_string(), "Connection refused (os error 111)");
+    assert_eq!(
+        format!("{err:?}"),
+        format!("{said}\n  caused by: {beneath}")
+    );
+}

@@ -68,6 +68,9 @@
 //! | β dials `α:1` again, α accepts | `β:2` – `α:3` |
 //! | α listens on `:0` | `α:4` |
 //!
+//! The other end of a connection frees its port when its program has dropped it, too, which
+//! takes a moment: [`Host::idle`] waits for that, before a test expects the next exact address.
+//!
 //! # Between processes
 //!
 //! With [`Config::registry`] `local:`, or `VIRTNET_REGISTRY=local:`, one user's

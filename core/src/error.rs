@@ -46,6 +46,14 @@ impl RegistryError {
         }
     }
 
+    /// A host of the own subnetwork has the name: the registry need not be asked.
+    pub(crate) fn taken_here(hostname: &str) -> RegistryError {
+        let why = "this subnetwork has made a host of that name, and closing that does not free \
+                   it: names are free when their subnetwork is closed";
+        let why = Failure::explain(Cause::HostAlreadyRegistered, why);
+        RegistryError::new("this subnetwork", "announce", &[hostname], why)
+    }
+
     /// The registry's name, as shown to people.
     pub fn registry(&self) -> &str {
         &self.registry

@@ -244,7 +244,7 @@ impl<'a> Arrival<'a> {
         subnet.down.check()?;
         let (count, most) = (hosts.by_name.len(), subnet.limits.hosts);
         match hosts.by_name.entry(Arc::from(home.host())) {
-            Entry::Occupied(_) => Err(taken(home.host())),
+            Entry::Occupied(_) => Err(RegistryError::taken_here(home.host()).into()),
             Entry::Vacant(_) if count >= most => Err(Failure::other(format!(
                 "this subnetwork has had {most} hosts, which is its limit"
             ))),
@@ -277,14 +277,6 @@ impl<'a> Arrival<'a> {
         self.completed = true;
         Ok(())
     }
-}
-
-/// Says that a host of this subnetwork has the name: the registry need not be asked.
-fn taken(hostname: &str) -> Failure {
-    let why = "this subnetwork has made a host of that name, and closing that does not free it: \
-               names are free when their subnetwork is closed";
-    let why = Failure::explain(Cause::HostAlreadyRegistered, why);
-    RegistryError::new("this subnetwork", "announce", &[hostname], why).into()
 }
 
 /// Says who was waited for in vain.

@@ -1,3 +1,7 @@
+//! The first program of README.md, word for word.
+//!
+//! Owns nothing else.
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[tokio::test]

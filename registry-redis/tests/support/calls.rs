@@ -86,12 +86,15 @@ pub fn tasks() -> usize {
     Handle::current().metrics().num_alive_tasks()
 }
 
-/// An error with all that lies beneath it.
+/// An error with all that lies beneath it and says more.
 pub fn chain(err: &dyn Error) -> String {
     let mut text = err.to_string();
     let mut next = err.source();
     while let Some(source) = next {
-        text += &format!(" <- {source}");
+        let said = source.to_string();
+        if !text.contains(&said) {
+            text += &format!(" <- {said}");
+        }
         next = source.source();
     }
     text

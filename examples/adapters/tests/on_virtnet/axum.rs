@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use virtnet::adapt::{Connector, authority_addr, uri_authority};
 use virtnet::{Addr, Cause, Host};
 
-use crate::{Two, until_free, within};
+use crate::{BOUND, Two, until_free, within};
 
 pub(crate) type HttpClient = Client<Connector, Empty<Bytes>>;
 
@@ -44,7 +44,7 @@ async fn a_service_sees_who_asks() {
     let client = client(&net.beta);
     assert_eq!(get(&client, "http://[%CE%B1]/who").await, "β:1");
     // As soon as the client has let go of that connection, its port is free again.
-    until_free(&net.beta, ..).await;
+    net.beta.idle(BOUND).await.unwrap();
     assert_eq!(get(&client, "http://[%CE%B1]:80/who").await, "β:1");
 
     // Nothing is left to serve; only whoever started it can end it.
@@ -90,7 +90,7 @@ async fn a_graceful_shutdown_answers_what_was_asked() {
     within(slow.asked.acquire()).await.unwrap().forget();
     drop(stop);
     // The listener is gone before the answer is there.
-    until_free(&net.alpha, 80..=80).await;
+    until_free(&net.alpha, 80).await;
     let err = within(net.beta.dial("α:80")).await.unwrap_err();
     assert_eq!(err.cause(), Cause::ConnectionRefused);
     assert!(!serving.is_finished());

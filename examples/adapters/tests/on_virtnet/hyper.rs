@@ -103,7 +103,10 @@ async fn why_there_is_no_connection_is_among_the_sources() {
     assert_eq!(why.cause(), Cause::ConnectionRefused);
     assert_eq!(
         why.to_string(),
-        format!("dial {} β:1->α:9: connection refused", net.subnets[0].network())
+        format!(
+            "dial {} β:1->α:9: connection refused",
+            net.subnets[0].network()
+        )
     );
     net.close().await;
 }

@@ -12,7 +12,6 @@ mod rustls;
 mod tonic;
 
 use std::future::Future;
-use std::ops::RangeBounds;
 use std::time::Duration;
 
 use virtnet::{Host, SubNetwork};
@@ -55,12 +54,12 @@ async fn within<T>(work: impl Future<Output = T>) -> T {
     done.expect("it hangs")
 }
 
-/// Waits until nothing on `host` holds any of the `ports`.
-async fn until_free(host: &Host, ports: impl RangeBounds<u16>) {
+/// Waits until nothing on `host` holds that port; [`Host::idle`] waits for all of its
+/// connections, of which here some stay.
+async fn until_free(host: &Host, port: u16) {
     let taken = || {
-        host.sockets()
-            .iter()
-            .any(|socket| ports.contains(&socket.local.port()))
+        let mut open = host.sockets().into_iter();
+        open.any(|socket| socket.local.port() == port)
     };
     within(async {
         while taken() {
