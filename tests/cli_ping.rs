@@ -179,6 +179,52 @@ fn shells_and_manuals_know_every_subcommand() {
     assert!(!help.contains('\x1b') && !man.contains('\x1b'));
 }
 
+/// Where the reader has had enough, as `head` has.
+#[test]
+fn output_that_nobody_reads_is_no_reason_to_say_anything() {
+    for args in [
+        &["man"][..],
+        &["completions", "bash"],
+        &["keygen"],
+        &["name", "α"],
+        &["demo"],
+    ] {
+        // A pipe whose reader is gone.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let ended = command(args).stdout(writer).output().unwrap();
+        let stderr = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(
+            (ended.status.code(), &*stderr),
+            (Some(128 + 13), ""),
+            "{args:?}"
+        );
+    }
+}
+
+/// As where `ulimit -u` says how many processes a user has, and there are as many.
+#[test]
+#[cfg(target_os = "linux")]
+fn without_threads_it_says_in_one_line_that_it_cannot_start() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    // Root has no such limit: for a user who can read nothing of root's.
+    let dir = redis::new_dir();
+    let own = dir.join("virtnet");
+    std::fs::copy(env!("CARGO_BIN_EXE_virtnet"), &own).unwrap();
+    std::fs::set_permissions(&dir, PermissionsExt::from_mode(0o755)).unwrap();
+    let mut demo = std::process::Command::new("prlimit");
+    demo.args(["--nproc=1", own.to_str().unwrap(), "demo"]);
+    let is_root = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(&dir).unwrap()) == 0;
+    if is_root {
+        demo.uid(61_234);
+    }
+    let said = run(&mut demo).failure();
+    assert!(said.starts_with("cannot start: "), "{said}");
+    assert!(said.contains("thread"), "{said}");
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
 /// What was shown on a terminal while much was copied; `to` is where stdout goes.
 #[cfg(target_os = "linux")]
 fn watched(server: &RedisServer, to: &str) -> String {

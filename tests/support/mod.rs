@@ -311,16 +311,10 @@ impl Ended {
             .next_back()
             .unwrap_or_else(|| panic!("it does not say why: {self:?}"));
         assert_eq!(reasons.next(), None, "{self:?}");
-        let progress = |line: &&String| {
-            ["listening ", "connected "]
-                .iter()
-                .any(|p| line.starts_with(p))
-        };
-        assert_eq!(
-            self.stderr.iter().filter(|line| !progress(line)).count(),
-            1,
-            "{self:?}"
-        );
+        let starts = ["listening ", "connected "];
+        let progress = |line: &&String| starts.iter().any(|start| line.starts_with(start));
+        let others = self.stderr.iter().filter(|line| !progress(line)).count();
+        assert_eq!(others, 1, "{self:?}");
         reason["virtnet: ".len()..].to_owned()
     }
 }
