@@ -194,6 +194,7 @@
 mod clip;
 mod clock;
 mod cluster;
+mod connecting;
 mod contract;
 mod entry;
 mod eviction;
