@@ -118,11 +118,6 @@ impl Link {
         &self.locator.faults
     }
 
-    /// Whether servers say what changes, and what is said of those that do not.
-    pub(crate) fn tracking(&self) -> &Tracking {
-        &self.locator.tracking
-    }
-
     pub(crate) fn memory(&self) -> &Memory {
         &self.slot.ear.memory
     }
