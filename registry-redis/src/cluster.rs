@@ -1,12 +1,17 @@
 //! Clusters: from any node to the one that has the network's keys.
 //!
-//! Owns how the nodes' pointers are followed. Never keeps a map of the slots:
+//! Owns how the nodes' pointers are followed, and what a slot on its way means. Never keeps a map of the slots:
 //! one network has one, and whoever has it says so.
 
+use std::error::Error;
+use std::fmt;
+
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
+use tokio::time::{Instant, timeout_at};
 use virtnet_core::{Cause, Failure};
 
 use crate::fault;
+use crate::link::{Answered, Link, Unanswered};
 use crate::locate::{Fresh, Locator, config};
 use crate::slot::Numbered;
 use crate::target::{Kind, Node};
@@ -32,7 +37,7 @@ impl Locator {
                 Ok(_) => return Ok(found),
                 // The slot is on its way from here, and this key is not here, as it never
                 // is anywhere. But the slot is this node's until all of it has left.
-                Err(err) if fault::is_moving(&err) => return Ok(found),
+                Err(err) if is_moving(&err) => return Ok(found),
                 Err(err) => {
                     node = place(&err, &node).ok_or_else(|| self.faults.failure(&err))?;
                 }
@@ -58,6 +63,67 @@ impl Locator {
         let answer = batch.query_async(&mut found.connection).await;
         let (answer,) = self.checked(answer)?;
         Ok(answer)
+    }
+}
+
+impl Link {
+    /// Puts the right answer to the last of the commands in place, if its key has gone
+    /// ahead of its slot to another node of the cluster. Returns whether it had.
+    pub(crate) async fn answer_ahead(
+        &self,
+        until: Instant,
+        answered: &mut Answered,
+        cmd: &Cmd,
+    ) -> Result<bool, Unanswered> {
+        let Some(Value::ServerError(err)) = answered.answers.last() else {
+            return Ok(false);
+        };
+        let ahead = self.locator.ahead(&err.clone().into(), &answered.node);
+        let Some(node) = ahead else {
+            return Ok(false);
+        };
+        let running = timeout_at(until, self.locator.run_ahead(&node, cmd)).await;
+        let answer = running.unwrap_or_else(|_| Err(fault::late(self.deadline())));
+        let answer = answer.map_err(|failure| Unanswered {
+            failure,
+            maybe_done: true,
+        })?;
+        answered.answers.pop();
+        answered.answers.push(answer);
+        Ok(true)
+    }
+}
+
+/// Whether a node of a cluster says that it is giving this slot away, or getting it:
+/// what has all its keys at one of the two is answered, so the connection is good.
+pub(crate) fn is_moving(err: &RedisError) -> bool {
+    matches!(
+        err.kind(),
+        ErrorKind::Server(ServerErrorKind::TryAgain | ServerErrorKind::Ask)
+    )
+}
+
+/// What a node of a cluster said of a slot that it is giving away, or getting.
+#[derive(Debug)]
+pub(crate) struct OnItsWay(pub(crate) String);
+
+impl fmt::Display for OnItsWay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let OnItsWay(said) = self;
+        write!(
+            f,
+            "{said}; the slot of the network's keys is being moved to another node of the \
+             cluster, and takes no new names until it has arrived"
+        )
+    }
+}
+
+impl Error for OnItsWay {}
+
+impl OnItsWay {
+    /// What was said, if that is why something failed.
+    pub(crate) fn of(failure: &Failure) -> Option<&OnItsWay> {
+        failure.detail()?.downcast_ref()
     }
 }
 

@@ -4,7 +4,6 @@
 //! of every text. Never decides whether to try again.
 
 use std::error::Error;
-use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,53 +13,11 @@ use rustls::AlertDescription;
 use virtnet_core::{Cause, Failure};
 
 use crate::clip::clipped;
-use crate::tracking;
+use crate::cluster::{self, OnItsWay};
+use crate::tracking::{self, NoTracking};
 
 /// What of a server's answer an error shows, in characters.
 const SHOWN: usize = 200;
-
-/// What a node of a cluster said of a slot that it is giving away, or getting.
-#[derive(Debug)]
-pub(crate) struct OnItsWay(String);
-
-impl fmt::Display for OnItsWay {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let OnItsWay(said) = self;
-        write!(
-            f,
-            "{said}; the slot of the network's keys is being moved to another node of the \
-             cluster, and takes no new names until it has arrived"
-        )
-    }
-}
-
-impl Error for OnItsWay {}
-
-impl OnItsWay {
-    /// What was said, if that is why something failed.
-    pub(crate) fn of(failure: &Failure) -> Option<&OnItsWay> {
-        failure.detail()?.downcast_ref()
-    }
-}
-
-/// What a server said that knows no pushes.
-#[derive(Debug)]
-pub(crate) struct NoTracking(String);
-
-impl fmt::Display for NoTracking {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Error for NoTracking {}
-
-impl NoTracking {
-    /// What was said, if that is why something failed.
-    pub(crate) fn of(failure: &Failure) -> Option<&NoTracking> {
-        failure.detail()?.downcast_ref()
-    }
-}
 
 /// Turns errors into failures that may be shown to anyone.
 pub(crate) struct Faults {
@@ -104,7 +61,7 @@ impl Faults {
                 Failure::wrap(Cause::Protocol, text)
             }
             ErrorKind::InvalidClientConfig => Failure::wrap(Cause::InvalidAddr, text),
-            _ if self.is_cluster && is_moving(err) => {
+            _ if self.is_cluster && cluster::is_moving(err) => {
                 Failure::because(Cause::RegistryDown, OnItsWay(text))
             }
             ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask)
@@ -219,15 +176,6 @@ pub(crate) fn is_passing(err: &RedisError) -> bool {
                 .iter()
                 .any(|code| words.contains(code))
         })
-}
-
-/// Whether a node of a cluster says that it is giving this slot away, or getting it:
-/// what has all its keys at one of the two is answered, so the connection is good.
-pub(crate) fn is_moving(err: &RedisError) -> bool {
-    matches!(
-        err.kind(),
-        ErrorKind::Server(ServerErrorKind::TryAgain | ServerErrorKind::Ask)
-    )
 }
 
 /// Whether this process, or this machine, has no descriptor left: that is no fault of

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use virtnet_core::{Cause, Failure, check_hostname};
 
 use crate::clock::Moment;
+use crate::cluster::OnItsWay;
 use crate::entry::{Entry, check_hostdata};
-use crate::fault::OnItsWay;
 use crate::keys::Keys;
 use crate::link::Link;
 use crate::memory;

@@ -36,7 +36,11 @@ type Work = Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>;
 impl Keeper {
     /// Starts it on the current runtime.
     pub(crate) fn start(inner: Arc<Inner>) -> Keeper {
-        let work: Arc<Work> = Arc::new(Mutex::new(Some(Box::pin(keep(inner)))));
+        Keeper::run(keep(inner))
+    }
+
+    fn run(work: impl Future<Output = ()> + Send + 'static) -> Keeper {
+        let work: Arc<Work> = Arc::new(Mutex::new(Some(Box::pin(work))));
         let polled = Arc::clone(&work);
         let task = tokio::spawn(poll_fn(move |cx| match &mut *locked(&polled) {
             Some(work) => work.as_mut().poll(cx),
@@ -135,5 +139,27 @@ async fn free(inner: &Inner) {
                 pause = LONGEST_PAUSE.min(pause * 2);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the client library was not asked for any more when it comes to write it,
+    /// it does not write: so names that are freed after an end stay free.
+    #[tokio::test]
+    async fn an_end_drops_what_is_under_way_whether_or_not_its_runtime_runs() {
+        let under_way = Arc::new(());
+        let held = Arc::clone(&under_way);
+        let keeper = Keeper::run(async move {
+            std::future::pending::<()>().await;
+            drop(held);
+        });
+        tokio::task::yield_now().await;
+        assert_eq!(Arc::strong_count(&under_way), 2);
+        let task = keeper.end();
+        assert_eq!(Arc::strong_count(&under_way), 1);
+        assert!(task.await.is_err_and(|err| err.is_cancelled()));
     }
 }

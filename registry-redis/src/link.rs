@@ -8,17 +8,18 @@
 //! bound. Here a call that finds no connection makes one, within the time it has; if
 //! that ends first, the next call goes on with what it began.
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{AsyncConnectionConfig, Cmd, Pipeline, PushInfo, Value};
+use redis::{Cmd, Pipeline, Value};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 use virtnet_core::Failure;
 
-use crate::fault::{self, Faults, NoTracking};
+use crate::cluster;
+use crate::connecting::connect;
+use crate::fault::{self, Faults};
 use crate::locate::{self, Locator};
 use crate::memory::Memory;
 use crate::options::RedisOptions;
@@ -27,7 +28,7 @@ use crate::target::{Kind, Node, Target};
 use crate::tracking::Tracking;
 
 pub(crate) struct Link {
-    locator: Arc<Locator>,
+    pub(crate) locator: Arc<Locator>,
     deadline: Duration,
     /// The right to connect, and how far that got: one attempt at a time, so that
     /// a returning server is not met by as many connections as there are calls.
@@ -50,7 +51,7 @@ pub(crate) struct Answered {
     /// The number of the connection over which the answers came.
     pub(crate) connection: u64,
     /// The server that gave them.
-    node: Node,
+    pub(crate) node: Node,
     pub(crate) answers: Vec<Value>,
     /// Whether the server, or the one before it, may have got them before.
     maybe_done: bool,
@@ -117,11 +118,6 @@ impl Link {
         &self.locator.faults
     }
 
-    /// Whether servers say what changes, and what is said of those that do not.
-    pub(crate) fn tracking(&self) -> &Tracking {
-        &self.locator.tracking
-    }
-
     pub(crate) fn memory(&self) -> &Memory {
         &self.slot.ear.memory
     }
@@ -143,32 +139,6 @@ impl Link {
                 maybe_done: answered.maybe_done,
                 ..unanswered
             })
-    }
-
-    /// Puts the right answer to the last of the commands in place, if its key has gone
-    /// ahead of its slot to another node of the cluster. Returns whether it had.
-    pub(crate) async fn answer_ahead(
-        &self,
-        until: Instant,
-        answered: &mut Answered,
-        cmd: &Cmd,
-    ) -> Result<bool, Unanswered> {
-        let Some(Value::ServerError(err)) = answered.answers.last() else {
-            return Ok(false);
-        };
-        let ahead = self.locator.ahead(&err.clone().into(), &answered.node);
-        let Some(node) = ahead else {
-            return Ok(false);
-        };
-        let running = timeout_at(until, self.locator.run_ahead(&node, cmd)).await;
-        let answer = running.unwrap_or_else(|_| Err(fault::late(self.deadline)));
-        let answer = answer.map_err(|failure| Unanswered {
-            failure,
-            maybe_done: true,
-        })?;
-        answered.answers.pop();
-        answered.answers.push(answer);
-        Ok(true)
     }
 
     /// One of a batch's answers, if it is not the server's error.
@@ -318,48 +288,12 @@ impl Link {
     }
 }
 
-async fn connect(locator: &Locator, slot: &Slot) -> Result<Numbered, Failure> {
-    if locator.tracking.is_on() {
-        let tracked = tracked(locator, slot).await;
-        match tracked.as_ref().err().and_then(NoTracking::of) {
-            None => return tracked,
-            Some(said) => locator.tracking.give_up(said.to_string()),
-        }
-    }
-    // A connection of its own: the other may have been hung up after the error.
-    locator.connect(&|| fresh(slot, false)).await
-}
-
-/// Connects to a server that pushes what changes.
-async fn tracked(locator: &Locator, slot: &Slot) -> Result<Numbered, Failure> {
-    let mut connected = locator.connect(&|| fresh(slot, true)).await?;
-    let mut tracking = redis::cmd("CLIENT");
-    tracking.arg("TRACKING").arg("ON").arg("OPTIN");
-    locator.checked(tracking.exec_async(&mut connected.connection).await)?;
-    Ok(connected)
-}
-
-/// Number and settings for one more connection.
-fn fresh(slot: &Slot, is_pushed_to: bool) -> (u64, AsyncConnectionConfig) {
-    let number = slot.next_number();
-    let config = locate::config();
-    if !is_pushed_to {
-        return (number, config);
-    }
-    let ear = Arc::clone(&slot.ear);
-    let hear = move |push: PushInfo| {
-        ear.heard(number, &push);
-        Ok::<_, Infallible>(())
-    };
-    (number, config.set_push_sender(hear))
-}
-
 /// Whether another connection is to be tried for this answer's sake.
 fn is_passing(answer: &Value) -> bool {
     match answer {
         Value::ServerError(err) => {
             let err = err.clone().into();
-            fault::is_passing(&err) && !fault::is_moving(&err)
+            fault::is_passing(&err) && !cluster::is_moving(&err)
         }
         _ => false,
     }

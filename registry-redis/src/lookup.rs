@@ -30,7 +30,7 @@ impl Link {
         tracing::debug!("asking Redis");
         let mut get = redis::cmd("GET");
         get.arg(key);
-        if !self.tracking().is_on() {
+        if !self.locator.tracking.is_on() {
             return self.ask(until, get).await;
         }
         let ask = self.memory().ask(key);

@@ -44,8 +44,8 @@ pub struct RedisOptions {
     /// For how long the answer to a query may be remembered, five seconds by
     /// default. Redis tells us when a name changes, so that an answer is good
     /// until then; this bounds how old one can be when the path to it silently
-    /// went dead. Zero switches the memory off, for servers or proxies that do
-    /// not speak RESP3: each query is then a round trip.
+    /// went dead. Zero switches the memory off: each query is then a round trip. So it
+    /// is anyway with servers or proxies that have no client tracking, or do not speak RESP3.
     pub remember: Duration,
     pub(crate) tls: TlsFiles,
 }

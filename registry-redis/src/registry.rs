@@ -245,7 +245,7 @@ async fn join(
     let until = inner.link.until();
     let no_index = inner.probe(until).await?;
     let evicts = eviction::warning(&inner.link, until).await;
-    let untracked = inner.link.tracking().warning();
+    let untracked = inner.link.locator.tracking.warning();
     let warnings = [untracked, no_index, evicts].into_iter().flatten();
     Ok((Arc::new(inner), warnings.collect()))
 }

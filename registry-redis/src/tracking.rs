@@ -3,9 +3,12 @@
 //! Owns how one is recognised that cannot. Pushes are an optimisation: without them
 //! each look-up is a question. Never asks for them itself.
 
+use std::error::Error;
+use std::fmt;
 use std::sync::OnceLock;
 
 use redis::{ErrorKind, ProtocolVersion, RedisError, ServerErrorKind};
+use virtnet_core::Failure;
 
 /// Whether pushes are wanted, and whether a server was met that has none.
 pub(crate) struct Tracking {
@@ -48,6 +51,25 @@ impl Tracking {
             true => ProtocolVersion::RESP3,
             false => ProtocolVersion::RESP2,
         }
+    }
+}
+
+/// What a server said that knows no pushes.
+#[derive(Debug)]
+pub(crate) struct NoTracking(pub(crate) String);
+
+impl fmt::Display for NoTracking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for NoTracking {}
+
+impl NoTracking {
+    /// What was said, if that is why something failed.
+    pub(crate) fn of(failure: &Failure) -> Option<&NoTracking> {
+        failure.detail()?.downcast_ref()
     }
 }
 

@@ -99,39 +99,6 @@ async fn a_memory_switched_off_asks_each_time() {
     registry.close().await.unwrap();
 }
 
-/// Some proxies, and what stands in for Redis in test suites.
-#[tokio::test]
-async fn a_server_that_cannot_push_is_asked_each_time_and_warned_of_once() {
-    for missing in ["CLIENT", "HELLO"] {
-        let server = RedisServer::start_with(&["--rename-command", missing, ""]);
-        let (host, dialer) = (join(&server, "n").await, join(&server, "n").await);
-        let warnings = dialer.warnings();
-        let is_told = matches!(warnings, [one] if one.contains("each look-up asks it")
-            && one.contains("command") && one.contains(missing));
-        assert!(is_told, "{missing}: {warnings:?}");
-        for place in [ADDR, ELSEWHERE] {
-            let host = join(&server, "n").await;
-            host.announce("a", place).await.unwrap();
-            for _ in 0..3 {
-                assert_eq!(dialer.query("a").await.unwrap(), place);
-            }
-            assert_eq!(dialer.requery("a", place).await.unwrap(), None);
-            host.close().await.unwrap();
-            assert!(no_such_host(&dialer.query("a").await));
-        }
-        host.announce("b", ADDR).await.unwrap();
-        assert_eq!(dialer.hosts().await.unwrap().len(), 1);
-        let before = server.command(&["INFO", "commandstats"]).remove(0);
-        assert!(!before.contains("cmdstat_client|caching"), "{before}");
-        for registry in [host, dialer] {
-            registry.close().await.unwrap();
-        }
-        assert_eq!(server.keys(), [""; 0]);
-    }
-    let server = RedisServer::start();
-    assert!(join(&server, "n").await.warnings().is_empty());
-}
-
 #[tokio::test]
 async fn a_host_that_moved_is_followed_at_once() {
     const ROUNDS: u32 = 500;

@@ -287,26 +287,3 @@ async fn hosts_are_listed_whoever_announced_them() {
     }
     assert_eq!(server.keys(), [""; 0]);
 }
-
-#[tokio::test]
-async fn something_else_in_place_of_the_index_keeps_nobody_out_and_is_named() {
-    let server = RedisServer::start();
-    let index = "virtnet:{n}::hosts";
-    server.command(&["SET", index, "by hand"]);
-    let registry = join(&server, "n").await;
-    let warnings = registry.warnings();
-    let names_it = |text: &str| text.contains(index) && text.contains("is no sorted set");
-    assert!(
-        matches!(warnings, [warning] if names_it(warning)),
-        "{warnings:?}"
-    );
-    for name in ["a", "b"] {
-        registry.announce(name, ADDR).await.unwrap();
-    }
-    assert_eq!(registry.query("a").await.unwrap(), ADDR);
-    let err = registry.listing().await.unwrap_err();
-    assert_eq!(err.cause(), Cause::Protocol);
-    assert!(names_it(&chain(&err)), "{}", chain(&err));
-    registry.close().await.unwrap();
-    assert_eq!(server.command(&["KEYS", "*"]), [index]);
-}

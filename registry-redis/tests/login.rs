@@ -1,15 +1,21 @@
-//! Servers that want to know who comes: passwords, rights, databases, TLS.
+//! Servers that want to know who comes: passwords, rights, databases, TLS; that let
+//! nobody else in; that lack what is asked for.
 
 #[path = "support/calls.rs"]
 mod calls;
+#[path = "support/proxy.rs"]
+mod proxy;
 mod support;
 
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use calls::*;
+use proxy::Proxy;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use support::{RedisServer, new_dir};
+use tokio::net::TcpStream;
 use virtnet_core::{Cause, Registry, RegistryError};
 use virtnet_registry_redis::{RedisOptions, RedisRegistry};
 
@@ -188,4 +194,82 @@ async fn tls_case(case: &str, url: &str) {
         }
         other => panic!("no such case: {other}"),
     }
+}
+
+#[tokio::test]
+async fn a_server_that_lets_no_more_clients_in_is_not_down_but_says_so() {
+    let server = RedisServer::start();
+    let kept = TcpStream::connect(("127.0.0.1", server.port()))
+        .await
+        .unwrap();
+    let member = join(&server, "n").await;
+    let admin = ["CONFIG", "SET", "maxclients", "2"];
+    let proxy = Proxy::start(server.port()).await;
+    // Set over a connection that ends with it; those that are there stay.
+    assert_eq!(server.command(&admin), ["+OK"]);
+    let mut options = RedisOptions::default();
+    for remember in [5, 0] {
+        options.remember = Duration::from_secs(remember);
+        // What the server says is lost at times, as something was sent meanwhile.
+        for is_lost in [false, true] {
+            if is_lost {
+                proxy.cut_at_next_answer();
+            }
+            let begin = Instant::now();
+            let joined = RedisRegistry::connect(&proxy.url(), "n", options.clone()).await;
+            let err = joined.unwrap_err();
+            assert_eq!(err.cause(), Cause::Other, "{}", chain(&err));
+            let said = chain(&err).contains("max number of clients reached");
+            assert!(said, "{}", chain(&err));
+            assert!(begin.elapsed() < BOUND);
+        }
+    }
+    assert_eq!(proxy.cuts(), 2);
+    member.announce("a", ADDR).await.unwrap();
+    drop(kept);
+    let until = Instant::now() + BOUND;
+    let joined = loop {
+        match RedisRegistry::connect(&server.url(), "n", options.clone()).await {
+            Ok(joined) => break joined,
+            Err(err) => assert!(Instant::now() < until, "{}", chain(&err)),
+        }
+    };
+    // A third connection, for what the test asks, is one too many until then.
+    for registry in [joined, member] {
+        registry.close().await.unwrap();
+    }
+}
+
+/// Some proxies, and what stands in for Redis in test suites.
+#[tokio::test]
+async fn a_server_that_cannot_push_is_asked_each_time_and_warned_of_once() {
+    for missing in ["CLIENT", "HELLO"] {
+        let server = RedisServer::start_with(&["--rename-command", missing, ""]);
+        let (host, dialer) = (join(&server, "n").await, join(&server, "n").await);
+        let warnings = dialer.warnings();
+        let is_told = matches!(warnings, [one] if one.contains("each look-up asks it")
+            && one.contains("command") && one.contains(missing));
+        assert!(is_told, "{missing}: {warnings:?}");
+        for place in [ADDR, "10.0.0.3:4433"] {
+            let host = join(&server, "n").await;
+            host.announce("a", place).await.unwrap();
+            for _ in 0..3 {
+                assert_eq!(dialer.query("a").await.unwrap(), place);
+            }
+            assert_eq!(dialer.requery("a", place).await.unwrap(), None);
+            host.close().await.unwrap();
+            let err = dialer.query("a").await.unwrap_err();
+            assert_eq!(err.cause(), Cause::NoSuchHost);
+        }
+        host.announce("b", ADDR).await.unwrap();
+        assert_eq!(dialer.hosts().await.unwrap().len(), 1);
+        let before = server.command(&["INFO", "commandstats"]).remove(0);
+        assert!(!before.contains("cmdstat_client|caching"), "{before}");
+        for registry in [host, dialer] {
+            registry.close().await.unwrap();
+        }
+        assert_eq!(server.keys(), [""; 0]);
+    }
+    let server = RedisServer::start();
+    assert!(join(&server, "n").await.warnings().is_empty());
 }
