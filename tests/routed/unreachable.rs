@@ -49,7 +49,7 @@ fn a_dial_that_has_no_route_fails_at_once() {
 fn a_route_that_is_closed_and_opened_again() {
     let world = World::new();
     let mut echo = start(&mut world.virtnet(CloudA, &["echo", "β:1"]));
-    echo.expect_stdout("listening β:1\n".to_owned());
+    echo.expect_stdout("listening β:1\n");
     let mut member = Member::start(&world, CloudB, "α");
     let ends = |(_, said): Done| said.unwrap();
     assert_eq!(ends(member.dial("β:1")), "α:1->β:2");
