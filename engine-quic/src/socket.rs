@@ -89,6 +89,11 @@ impl Bind {
         Err(Failure::other(format!("cannot bind {self}: {problem}")))
     }
 
+    /// Whether it could not be bound as its loopback address is not there.
+    fn lacks_loopback(&self, err: &io::Error) -> bool {
+        err.kind() == io::ErrorKind::AddrNotAvailable && self.first.ip().is_loopback()
+    }
+
     /// Binds the lowest port that is free, and asks for buffers of `buffer` bytes.
     pub(crate) fn socket(
         &self,
@@ -108,6 +113,10 @@ impl Bind {
                 }
                 Err(err) if err.kind() == io::ErrorKind::AddrInUse && self.is_range() => {}
                 Err(err) if self.is_range() => return Err(failed(&format!("port {port}: {err}"))),
+                Err(err) if self.lacks_loopback(&err) => {
+                    let why = "the loopback interface is down, or without this version of IP";
+                    return Err(failed(&format!("{why}: {err}")));
+                }
                 Err(err) => return Err(failed(&err)),
             }
         }

@@ -49,7 +49,7 @@ fn a_dial_that_has_no_route_fails_at_once() {
 fn a_route_that_is_closed_and_opened_again() {
     let world = World::new();
     let mut echo = start(&mut world.virtnet(CloudA, &["echo", "β:1"]));
-    echo.expect_stdout("listening β:1\n".to_owned());
+    echo.expect_stdout("listening β:1\n");
     let mut member = Member::start(&world, CloudB, "α");
     let ends = |(_, said): Done| said.unwrap();
     assert_eq!(ends(member.dial("β:1")), "α:1->β:2");
@@ -92,7 +92,7 @@ fn a_firewall_of_ones_own_is_named_when_nothing_came_back() {
 fn a_loopback_interface_that_is_down_is_named_by_the_first_host() {
     let folder = tempfile::tempdir().unwrap();
     let registry = format!("local:{}", folder.path().join("names").display());
-    let alone = |args: &[&str]| {
+    let alone = |bind: &str, args: &[&str]| {
         let member = member(&registry, args);
         let mut there = Command::new("unshare");
         there.arg("-n").arg(member.get_program()).args(args);
@@ -101,9 +101,14 @@ fn a_loopback_interface_that_is_down_is_named_by_the_first_host() {
                 .get_envs()
                 .filter_map(|(name, value)| Some((name, value?))),
         );
-        run(there.env("VIRTNET_BIND", "127.0.0.1:20000")).failure()
+        run(there.env("VIRTNET_BIND", bind)).failure()
     };
-    page::tells(&alone(&["listen", "β:1"]));
-    let demo = alone(&["demo", "--registry", &registry]);
-    assert!(demo.contains("the loopback interface is down"), "{demo}");
+    page::tells(&alone("127.0.0.1:20000", &["listen", "β:1"]));
+    for (bind, args) in [
+        ("127.0.0.1:0", &["demo", "--registry", &*registry][..]),
+        ("[::1]:0", &["listen", "β:1"]),
+    ] {
+        let said = alone(bind, args);
+        assert!(said.contains("the loopback interface is down"), "{said}");
+    }
 }
