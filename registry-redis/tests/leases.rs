@@ -2,6 +2,8 @@
 
 #[path = "support/calls.rs"]
 mod calls;
+#[path = "leases/moving.rs"]
+mod moving;
 #[path = "support/proxy.rs"]
 mod proxy;
 mod support;
