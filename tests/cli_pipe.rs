@@ -12,6 +12,7 @@ mod support;
 #[path = "../registry-redis/tests/support/mod.rs"]
 mod redis;
 
+use std::io::Write;
 use std::process::Stdio;
 
 use redis::RedisServer;
@@ -218,10 +219,22 @@ fn a_stdin_that_cannot_be_read_cuts_the_copy_at_the_peer() {
     let server = RedisServer::start();
     let mut listener = listening(&server);
     listener.close_stdin();
-    // A folder can be opened, and not be read.
+    // Its stdin is a TCP connection, whose other end resets it: what is dropped with
+    // something unread does.
+    let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut stdin = std::net::TcpStream::connect(tcp.local_addr().unwrap()).unwrap();
+    let (mut other, _) = tcp.accept().unwrap();
+    stdin.write_all(b"unread").unwrap();
+    other.peek(&mut [0]).unwrap();
     let mut dial = member(&server.url(), &["dial", "--from", "α", "β:1"]);
-    dial.stdin(std::fs::File::open("/").unwrap());
-    let dialed = dial.output().unwrap();
+    dial.stdin(std::os::fd::OwnedFd::from(stdin));
+    let dialer = dial.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let dialer = dialer.spawn().unwrap();
+    drop(dial);
+    other.write_all(b"the first half").unwrap();
+    listener.expect_stdout("the first half");
+    drop(other);
+    let dialed = dialer.wait_with_output().unwrap();
     let stderr = String::from_utf8(dialed.stderr).unwrap();
     assert_eq!(dialed.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("virtnet: cannot read stdin: "), "{stderr}");

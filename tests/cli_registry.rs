@@ -147,6 +147,9 @@ fn tls_with_an_authority_and_a_client_certificate_of_ones_own() {
     let plain = format!("redis://127.0.0.1:{}", server.port());
     let plain = run(command(&["hosts", "--registry", &plain]).args(&all)).misuse();
     assert!(plain.contains("rediss://"), "{plain}");
+    let plain = format!("redis://127.0.0.1:{}", server.port());
+    let plain = run(&mut command(&["hosts", "--registry", &plain])).failure();
+    assert!(plain.contains("speaks TLS here: use rediss://"), "{plain}");
 }
 
 #[test]

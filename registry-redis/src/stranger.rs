@@ -19,8 +19,8 @@ use crate::target::{Node, Target};
 const BOUND: Duration = Duration::from_millis(300);
 const READ: u64 = 64;
 
-/// What all servers answer to: Redis by a word, web servers by calling it bad, servers of
-/// TLS by an alert.
+/// What most servers answer to: Redis by a word, web servers by calling it bad, some
+/// servers of TLS by an alert.
 const GREETING: &[u8] = b"PING\r\n\r\n";
 
 /// The first place that a URL names, and whether TLS is asked for.
@@ -67,10 +67,18 @@ impl Place {
     }
 
     async fn stranger(&self) -> Option<Failure> {
-        let (host, port) = &self.node;
-        let heard = timeout(BOUND, greet(host, *port)).await.ok()?.ok()?;
-        let who = name(&heard, self.tls)?;
-        Some(Failure::wrap(Cause::Protocol, who))
+        for greeting in [GREETING, &client_hello()] {
+            // Who hangs up without a word may be waiting for other words.
+            let heard = timeout(BOUND, greet(&self.node, greeting)).await;
+            let heard = heard.unwrap_or(Ok(Vec::new())).unwrap_or_default();
+            if let Some(who) = name(&heard, self.tls) {
+                return Some(Failure::wrap(Cause::Protocol, who));
+            }
+            if self.tls || !heard.is_empty() {
+                break;
+            }
+        }
+        None
     }
 }
 
@@ -91,9 +99,20 @@ fn may_be_a_strangers(failure: &Failure) -> bool {
     }
 }
 
-async fn greet(host: &str, port: u16) -> io::Result<Vec<u8>> {
-    let mut stream = TcpStream::connect((host, port)).await?;
-    stream.write_all(GREETING).await?;
+/// The shortest greeting that a server of TLS takes for one: to its random bytes, of which
+/// there are none, and its one cipher suite it has an answer, or an alert.
+fn client_hello() -> [u8; 50] {
+    let mut hello = [0; 50];
+    // A record of a handshake, the handshake's first message, its version.
+    hello[..11].copy_from_slice(&[22, 3, 1, 0, 45, 1, 0, 0, 41, 3, 3]);
+    // No session, one suite (ECDHE-RSA with AES-128-GCM), no compression.
+    hello[43..].copy_from_slice(&[0, 0, 2, 0xc0, 0x2f, 1, 0]);
+    hello
+}
+
+async fn greet((host, port): &Node, greeting: &[u8]) -> io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect((&**host, *port)).await?;
+    stream.write_all(greeting).await?;
     let mut heard = Vec::new();
     stream.take(READ).read_buf(&mut heard).await?;
     Ok(heard)
@@ -101,13 +120,14 @@ async fn greet(host: &str, port: u16) -> io::Result<Vec<u8>> {
 
 /// Who says this, unless it is what was asked for.
 fn name(heard: &[u8], tls: bool) -> Option<&'static str> {
-    /// The first bytes of an alert.
+    /// The first bytes of an alert, and of the answer to a greeting.
     const ALERT: &[u8] = &[21, 3];
+    const HELLO: &[u8] = &[22, 3];
     match heard {
         _ if heard.starts_with(b"HTTP/") || heard.starts_with(b"<") => {
             Some("this is a web server: it answers in HTTP, not as a Redis server does")
         }
-        _ if !tls && heard.starts_with(ALERT) => {
+        _ if !tls && (heard.starts_with(ALERT) || heard.starts_with(HELLO)) => {
             Some("the server speaks TLS here: use rediss:// in place of redis://")
         }
         [b'+' | b'-', ..] if tls => Some(

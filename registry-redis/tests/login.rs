@@ -168,9 +168,10 @@ async fn tls_is_spoken_and_verified() {
         );
         println!("{case}: {output}");
     }
-    // A TLS server hangs up on those who do not speak it.
+    // A TLS server hangs up on those who do not speak it: it is not down.
     let err = refused(&format!("redis://127.0.0.1:{}", server.port())).await;
-    assert_eq!(err.cause(), Cause::RegistryDown);
+    assert_eq!(err.cause(), Cause::Protocol);
+    assert!(err.to_string().contains("use rediss://"), "{err}");
     for dir in [dir, other] {
         std::fs::remove_dir_all(dir).unwrap();
     }

@@ -21,7 +21,7 @@ impl Copy {
     }
 
     /// All of it was moved: the connection is closed in order.
-    pub(crate) fn is_whole(mut self) {
+    pub(crate) fn end_whole(mut self) {
         self.whole = true;
     }
 }

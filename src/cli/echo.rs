@@ -63,6 +63,6 @@ async fn send_back(conn: Conn) -> io::Result<u64> {
     let (reader, mut writer) = copy.split();
     let mut reader = BufReader::with_capacity(BUFFER, reader);
     let bytes = tokio::io::copy_buf(&mut reader, &mut writer).await?;
-    copy.is_whole();
+    copy.end_whole();
     Ok(bytes)
 }

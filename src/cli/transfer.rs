@@ -99,7 +99,7 @@ async fn transfer(conn: Conn) -> Result<(), End> {
     let mut copy = Copy::of(conn);
     let (reader, writer) = copy.split();
     both(reader, writer).await?;
-    copy.is_whole();
+    copy.end_whole();
     Ok(())
 }
 
