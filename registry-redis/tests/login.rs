@@ -52,6 +52,10 @@ async fn a_wrong_password_is_not_a_server_that_is_down() {
     let registry = join_url(&with_login(&server, ":hunter2"), "n").await;
     registry.announce("a", ADDR).await.unwrap();
     assert!(!format!("{registry:?}").contains("hunter2"));
+    // A drop frees its names with the password, too.
+    drop(registry);
+    let registry = join_url(&with_login(&server, ":hunter2"), "n").await;
+    registry.announce("a", ADDR).await.unwrap();
     registry.close().await.unwrap();
     // A server that asks for no password takes any.
     let open = RedisServer::start();

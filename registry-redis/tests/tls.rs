@@ -109,11 +109,16 @@ fn url(host: &str, server: &RedisServer) -> String {
 }
 
 async fn works(url: &str, options: RedisOptions) {
-    let joined = RedisRegistry::connect(url, "n", options).await;
-    let registry = joined.unwrap_or_else(|err| panic!("{}", chain(&err)));
-    registry.announce("a", ADDR).await.unwrap();
-    assert_eq!(registry.query("a").await.unwrap(), ADDR);
-    registry.close().await.unwrap();
+    // The first time it is only dropped, which frees the name, too.
+    for is_closed in [false, true] {
+        let joined = RedisRegistry::connect(url, "n", options.clone()).await;
+        let registry = joined.unwrap_or_else(|err| panic!("{}", chain(&err)));
+        registry.announce("a", ADDR).await.unwrap();
+        assert_eq!(registry.query("a").await.unwrap(), ADDR);
+        if is_closed {
+            registry.close().await.unwrap();
+        }
+    }
 }
 
 async fn refused(url: &str, options: RedisOptions) -> RegistryError {
