@@ -1,8 +1,12 @@
 #!/usr/bin/env bash
-# Runs every test of the workspace; installs what they need and is missing.
-# Never skips: what cannot be installed is an error that says so.
+# Runs every test of the workspace; installs what they need and is missing, and asks
+# nothing. Never skips: what cannot be installed is an error that says so. A stage that
+# fails hides no other: all are run, and what became of each is said at the end.
+#
+# Arguments are for `cargo test` of the first stage. SOAK_SEED is the seed of the last.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. tests/stages.sh
 
 # Installs a program that is missing: its name, then the package that has it for
 # each package manager known here.
@@ -10,17 +14,18 @@ need() {
     local program=$1 debian=$2 fedora=$3 alpine=$4 brew=$5 sudo
     type -P "$program" >/dev/null && return
     echo "tests/run.sh: $program is missing, installing it" >&2
-    sudo=$([ "$(id -u)" = 0 ] || type -P sudo || true)
+    # Where a password would be asked for, it is an error.
+    sudo=$([ "$(id -u)" = 0 ] || echo "$(type -P sudo || true) -n")
+    [ "$sudo" != " -n" ] || sudo=
     if type -P apt-get >/dev/null; then
-        $sudo apt-get update -q >&2
-        $sudo env DEBIAN_FRONTEND=noninteractive \
-            apt-get install -qy --no-install-recommends "$debian" >&2
+        $sudo apt-get update -q >&2 && $sudo env DEBIAN_FRONTEND=noninteractive \
+            apt-get install -qy --no-install-recommends "$debian" >&2 || true
     elif type -P dnf >/dev/null; then
-        $sudo dnf install -qy "$fedora" >&2
+        $sudo dnf install -qy "$fedora" >&2 || true
     elif type -P apk >/dev/null; then
-        $sudo apk add -q "$alpine" >&2
+        $sudo apk add -q "$alpine" >&2 || true
     elif type -P brew >/dev/null; then
-        brew install -q "$brew" >&2
+        NONINTERACTIVE=1 brew install -q "$brew" >&2 || true
     fi
     hash -r
     type -P "$program" >/dev/null || {
@@ -32,81 +37,82 @@ need() {
 
 # The tests start redis-server processes of their own, on free ports (Redis 6.2 or
 # later), stop and continue processes with kill, and have script for a terminal.
-need redis-server redis-server redis redis redis
-need kill procps procps-ng procps coreutils
-need script bsdutils util-linux-script util-linux util-linux
+workspace() {
+    need redis-server redis-server redis redis redis
+    need kill procps procps-ng procps coreutils
+    need script bsdutils util-linux-script util-linux util-linux
+    cargo test --workspace --all-features --no-fail-fast "$@"
+}
 
-# Ten million inputs for each decoder, beside the tests, which mostly wait. In a folder
-# of its own, as one that is being built in is not to be had. libFuzzer is C++.
-need "${CXX:-c++}" g++ gcc-c++ g++ gcc
-said=$(mktemp)
-trap 'rm -f "$said"; kill "$fuzz" 2>/dev/null || true' EXIT
-CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}/fuzz nice -n 19 fuzz/run.sh >"$said" 2>&1 &
-fuzz=$!
-
-echo "== tests"
-cargo test --workspace --all-features --no-fail-fast "$@"
+# Ten million inputs for each decoder. In a folder of its own, as one that is being
+# built in is not to be had. libFuzzer is C++.
+fuzzed() {
+    CARGO_TARGET_DIR=$CARGO_TARGET_DIR/fuzz fuzz/run.sh
+}
 
 echo "== other servers in Redis' place"
 tests/other-redis.sh
 
 # What moves a gigabyte is tested as it is used: optimised.
-echo "== a gigabyte between two processes"
-cargo test --release --test cli_bulk -- --nocapture
+gigabyte() {
+    cargo test --release --test cli_bulk -- --nocapture
+}
 
 # Clouds of network namespaces, with a router and its firewall between them. They
 # need root, which the compiler does not.
-if [ "$(uname)" = Linux ]; then
-    echo "== clouds, firewalls, packet sizes"
+clouds() {
     need ip iproute2 iproute iproute2 iproute2mac
     need iptables iptables iptables iptables iptables
     need sysctl procps procps-ng procps procps
-    rootly=()
-    [ "$(id -u)" = 0 ] || rootly=(--config "target.'cfg(unix)'.runner = 'sudo -E'")
+    local rootly=()
+    [ "$(id -u)" = 0 ] || rootly=(--config "target.'cfg(unix)'.runner = 'sudo -n -E'")
     cargo ${rootly[@]+"${rootly[@]}"} test --workspace --all-features --test routed -- \
         --ignored --nocapture
-fi
+}
 
 # The environment of docker-compose.yml, whole and broken.
-echo "== containers"
-docker info >/dev/null 2>&1 || {
-    echo "tests/run.sh: no Docker engine answers, and the tests of docker-compose.yml need one" >&2
-    exit 1
+containers() {
+    docker info >/dev/null 2>&1 || {
+        echo "tests/run.sh: no Docker engine answers, and the tests of docker-compose.yml need one" >&2
+        exit 1
+    }
+    tests/base-images.sh
+    local compose=(docker-compose)
+    docker compose version >/dev/null 2>&1 && compose=(docker compose)
+    "${compose[@]}" version >/dev/null 2>&1 || {
+        echo "tests/run.sh: there is neither docker compose nor docker-compose" >&2
+        exit 1
+    }
+    "${compose[@]}" build
+    cargo test --workspace --all-features --test compose -- --ignored --nocapture --test-threads 4
 }
-tests/base-images.sh
-compose=(docker-compose)
-docker compose version >/dev/null 2>&1 && compose=(docker compose)
-"${compose[@]}" version >/dev/null 2>&1 || {
-    echo "tests/run.sh: there is neither docker compose nor docker-compose" >&2
-    exit 1
-}
-"${compose[@]}" build
-cargo test --workspace --all-features --test compose -- --ignored --nocapture --test-threads 4
 
 # As its users run it, but for the folder that it is built in.
-echo "== a project of its own: a replicated store, its leader cut off"
-(
-    export CARGO_TARGET_DIR="$PWD/target"
+replicated_store() {
     cd examples/raft-kv
-    cargo test --locked
-    cargo test --locked --test partition -- --ignored --nocapture
-)
+    cargo test --locked --no-fail-fast -- --include-ignored --nocapture
+}
 
-echo "== a project of its own: services of axum, tonic and others, as they are"
-(
-    export CARGO_TARGET_DIR="$PWD/target"
+services() {
     cd examples/adapters
-    cargo test --locked
-)
-
-echo "== inputs that are looked for by coverage"
-wait "$fuzz" || { cat "$said"; exit 1; }
-cat "$said"
+    cargo test --locked --no-fail-fast
+}
 
 # Ten minutes of it are in README.md; this is a tenth.
-if [ "$(uname)" = Linux ]; then
-    echo "== a minute in which everything goes wrong"
+soak() {
     cargo run --release --example soak -- --seconds 60 --seed "${SOAK_SEED:-7}"
-fi
+}
 
+stage "a compiler for the fuzzer" need "${CXX:-c++}" g++ gcc-c++ g++ gcc
+# Beside the tests, which mostly wait.
+beside "inputs that are looked for by coverage" fuzzed
+stage "tests" workspace "$@"
+stage "a gigabyte between two processes" gigabyte
+[ "$(uname)" != Linux ] || stage "clouds, firewalls, packet sizes" clouds
+stage "containers" containers
+stage "a project of its own: a replicated store, its leader cut off" replicated_store
+stage "a project of its own: services of axum, tonic and others, as they are" services
+arrived
+[ "$(uname)" != Linux ] || stage "a minute in which everything goes wrong" soak
+summed_up
 echo "== all tests passed"
