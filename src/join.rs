@@ -4,9 +4,11 @@
 //! Never reads the environment and never opens a socket: it puts registry and
 //! engine together.
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use virtnet_core::{Addr, Cause, Failure, OpError, RegistryError, SubNetwork};
 
@@ -15,7 +17,7 @@ use crate::bind::Bind;
 use crate::config::Proof;
 use crate::quic::{Identity, QuicConfig, Secret, SecretError};
 use crate::registries::RegistryUrl;
-use crate::route::local_ip_towards;
+use crate::route::{Family, Home, Route};
 use crate::setting::{Setting, SettingError};
 
 /// Why a network could not be joined, or looked at.
@@ -75,7 +77,10 @@ impl Config {
             return Err(self.no_secret().into());
         }
         let bind = self.bound(&url)?;
-        let opened = url.open(network, &self.access).await?;
+        let home = Arc::new(Home::new(self.access.clone()));
+        let mut access = self.access.clone();
+        access.whereabouts = Some(home.clone());
+        let opened = url.open(network, &access).await?;
         let identity = match (given, opened.secret) {
             (Some(given), _) => given,
             (None, Some(shared)) => {
@@ -85,15 +90,18 @@ impl Config {
             (None, None) => return Err(self.no_secret().into()),
         };
 
-        let (bind, advertise) = self.place(bind, &url).await?;
+        let (bind, place) = self.place(bind, &url).await?;
         let mut quic = QuicConfig::new(identity)
             .bind_range(bind.first, bind.last)
             .key_log(self.key_log.value);
         if let Some(dir) = &self.qlog {
             quic = quic.qlog(&dir.value);
         }
-        if let Some(place) = advertise {
-            quic = quic.advertise(place);
+        if let Some(place) = place {
+            quic = quic.advertise(place.to_string());
+            if let Place::Found(route) = place {
+                home.found(route);
+            }
         }
         if let Some(tune) = &self.tune {
             quic = tune(quic);
@@ -177,9 +185,9 @@ impl Config {
         &self,
         bind: Bind,
         url: &RegistryUrl,
-    ) -> Result<(Bind, Option<String>), SettingError> {
+    ) -> Result<(Bind, Option<Place>), SettingError> {
         if let Some(place) = &self.advertise {
-            return Ok((bind, Some(place.value.clone())));
+            return Ok((bind, Some(Place::Set(place.value.clone()))));
         }
         let bound = bind.first;
         if !bound.ip().is_unspecified() {
@@ -188,20 +196,23 @@ impl Config {
         let Some((host, port)) = url.server() else {
             // All members are on this machine.
             let loopback = if bound.is_ipv4() { "127.0.0.1" } else { "::1" };
-            return Ok((bind, Some(loopback.to_owned())));
+            return Ok((bind, Some(Place::Set(loopback.to_owned()))));
         };
         // What is bound to all IPv6 addresses serves IPv4, too.
-        let wanted = |addr: &SocketAddr| bound.is_ipv6() || addr.is_ipv4();
-        let route = local_ip_towards(host, port, wanted).await;
-        let why = match route {
-            Ok(ip) => return Ok((bind, Some(ip.to_string()))),
+        let family = if bound.is_ipv6() {
+            Family::Any
+        } else {
+            Family::V4
+        };
+        let why = match Route::find(host, port, family).await {
+            Ok(route) => return Ok((bind, Some(Place::Found(route)))),
             Err(err) => err,
         };
         if self.bind.is_none()
-            && let Ok(ip) = local_ip_towards(host, port, SocketAddr::is_ipv6).await
+            && let Ok(route) = Route::find(host, port, Family::V6).await
         {
             let bind = Bind::any_port(Ipv6Addr::UNSPECIFIED);
-            return Ok((bind, Some(ip.to_string())));
+            return Ok((bind, Some(Place::Found(route))));
         }
         let what = format!(
             "there is none, and no address of this machine is known by which it reaches \
@@ -217,6 +228,23 @@ impl Config {
                 SettingError::new(place.name, None, failure).into()
             }
             _ => JoinError::Engine(failure),
+        }
+    }
+}
+
+/// What is advertised.
+enum Place {
+    /// What the user or the registry says.
+    Set(String),
+    /// The address by which this machine reaches the registry, as long as it is that.
+    Found(Route),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Set(place) => f.write_str(place),
+            Place::Found(route) => route.ip().fmt(f),
         }
     }
 }

@@ -1,30 +1,143 @@
 //! Routes: which address of this machine others see it by.
 //!
-//! Owns the question to the operating system. Never sends a packet, and never
+//! Owns the question to the operating system, asked when a network is joined and as
+//! long as it is joined, and what is announced by the answer. Never sends a packet, and never
 //! answers with an address that no other machine could reach by its nature,
 //! such as `0.0.0.0`.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::net::lookup_host;
 use tokio::time::timeout;
+
+use crate::redis::Whereabouts;
+use crate::registries::Access;
 
 /// How long the address of the registry may take to be found.
 const LOOKUP: Duration = Duration::from_secs(2);
 
-/// The local address from which `host:port` is reached.
-///
-/// `wanted` says of which family it must be, as the one that is bound to.
-pub(crate) async fn local_ip_towards(
-    host: &str,
+/// Which addresses of the registry count, by what is bound.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Family {
+    V4,
+    V6,
+    Any,
+}
+
+impl Family {
+    fn has(self, addr: &SocketAddr) -> bool {
+        match self {
+            Family::V4 => addr.is_ipv4(),
+            Family::V6 => addr.is_ipv6(),
+            Family::Any => true,
+        }
+    }
+}
+
+/// The way from this machine to `host:port`, and the address that it begins at.
+#[derive(Debug)]
+pub(crate) struct Route {
+    host: String,
     port: u16,
-    wanted: impl Fn(&SocketAddr) -> bool,
-) -> io::Result<IpAddr> {
+    family: Family,
+    ip: IpAddr,
+}
+
+impl Route {
+    /// Finds the local address from which `host:port` is reached.
+    pub(crate) async fn find(host: &str, port: u16, family: Family) -> io::Result<Route> {
+        let ip = local_ip_towards(host, port, family).await?;
+        Ok(Route {
+            host: host.to_owned(),
+            port,
+            family,
+            ip,
+        })
+    }
+
+    pub(crate) fn ip(&self) -> IpAddr {
+        self.ip
+    }
+}
+
+/// Where the hosts of a network are that are announced at the address of a route,
+/// which a machine has no longer once it is in another network.
+pub(crate) struct Home {
+    /// Who is told of it.
+    access: Access,
+    found: OnceLock<Found>,
+}
+
+struct Found {
+    /// With the address that hosts are announced at, and go on being.
+    route: Route,
+    /// The address that counts now. A plain lock: it is held to read or write it.
+    now: Mutex<IpAddr>,
+}
+
+impl Home {
+    /// Hosts whose addresses are not found out, unless they are later.
+    pub(crate) fn new(access: Access) -> Home {
+        let found = OnceLock::new();
+        Home { access, found }
+    }
+
+    /// From now on, hosts are where this route begins; only the first counts.
+    pub(crate) fn found(&self, route: Route) {
+        let now = Mutex::new(route.ip);
+        let _ = self.found.set(Found { route, now });
+    }
+}
+
+impl Found {
+    fn now(&self) -> MutexGuard<'_, IpAddr> {
+        // One address is whole, whoever panicked.
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Whereabouts for Home {
+    async fn look(&self) -> Option<String> {
+        let found = self.found.get()?;
+        let route = &found.route;
+        // No way at all, as of a cable that is out, says nothing of where we will be.
+        let ip = local_ip_towards(&route.host, route.port, route.family).await;
+        let ip = ip.ok()?;
+        if ip.is_loopback() && !route.ip.is_loopback() {
+            return None;
+        }
+        let before = std::mem::replace(&mut *found.now(), ip);
+        (ip != before).then(|| {
+            let what = format!(
+                "this machine's address towards {} was {before} and is {ip} now: hosts are \
+                 announced there, and connections that are open end; VIRTNET_ADVERTISE can \
+                 name what stays",
+                route.host
+            );
+            self.access.warn(&what);
+            what
+        })
+    }
+
+    fn now(&self, hostdata: &str) -> Option<String> {
+        let found = self.found.get()?;
+        let ip = *found.now();
+        let addr: SocketAddr = hostdata.parse().ok()?;
+        let moved = addr.ip() == found.route.ip && addr.ip() != ip;
+        moved.then(|| SocketAddr::new(ip, addr.port()).to_string())
+    }
+}
+
+async fn local_ip_towards(host: &str, port: u16, family: Family) -> io::Result<IpAddr> {
     let mut last = None;
     let addrs = timeout(LOOKUP, lookup_host((host, port))).await;
-    for addr in addrs.map_err(io::Error::from)??.filter(wanted) {
+    let addrs = addrs.map_err(io::Error::from)??;
+    for addr in addrs.filter(|addr| family.has(addr)) {
         match local_ip(addr) {
             Ok(ip) if !ip.is_unspecified() => return Ok(ip),
             Ok(_) => {}
@@ -47,17 +160,66 @@ fn local_ip(towards: SocketAddr) -> io::Result<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[tokio::test]
     async fn loopback_is_reached_from_loopback() {
-        let ip = local_ip_towards("127.0.0.1", 6379, |_| true).await;
-        assert_eq!(ip.unwrap(), Ipv4Addr::LOCALHOST);
+        let route = Route::find("127.0.0.1", 6379, Family::Any).await;
+        assert_eq!(route.unwrap().ip(), Ipv4Addr::LOCALHOST);
     }
 
     #[tokio::test]
     async fn the_family_that_is_bound_to_counts() {
-        let ip = local_ip_towards("127.0.0.1", 6379, SocketAddr::is_ipv6).await;
-        assert!(ip.is_err(), "{ip:?}");
+        let route = Route::find("127.0.0.1", 6379, Family::V6).await;
+        assert!(route.is_err(), "{route:?}");
+    }
+
+    /// A machine that had this address when it joined, and now reaches `host`.
+    fn home(ip: &str, host: &str) -> Home {
+        let home = Home::new(Access::default());
+        home.found(Route {
+            host: host.to_owned(),
+            port: 6379,
+            family: Family::Any,
+            ip: ip.parse().unwrap(),
+        });
+        home
+    }
+
+    #[tokio::test]
+    async fn hosts_are_where_the_route_begins_now() {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let mut moved = home("127.0.0.9", "127.0.0.1");
+        let tell = Arc::clone(&told);
+        moved.access.warned = Some(Arc::new(move |what: &str| {
+            tell.lock().unwrap().push(what.to_owned());
+        }));
+        assert_eq!(moved.now("127.0.0.9:7"), None);
+        let said = moved.look().await.unwrap();
+        assert!(
+            said.contains("127.0.0.1 was 127.0.0.9 and is 127.0.0.1 now"),
+            "{said}"
+        );
+        assert_eq!(moved.look().await, None, "it is said once");
+        assert_eq!(*told.lock().unwrap(), [said]);
+        assert_eq!(moved.now("127.0.0.9:7").as_deref(), Some("127.0.0.1:7"));
+        for elsewhere in ["127.0.0.8:7", "127.0.0.1:7", "alpha:7", "[::1]:7", ""] {
+            assert_eq!(moved.now(elsewhere), None, "{elsewhere}");
+        }
+    }
+
+    #[tokio::test]
+    async fn no_way_or_one_that_leads_nowhere_changes_nothing() {
+        for host in ["no such host.invalid", "127.0.0.1"] {
+            let home = home("10.0.0.9", host);
+            assert_eq!(home.look().await, None, "{host}");
+            assert_eq!(home.now("10.0.0.9:7"), None, "{host}");
+        }
+        // Nothing was found out: it was set.
+        let set = Home::new(Access::default());
+        assert_eq!(set.look().await, None);
+        assert_eq!(set.now("10.0.0.9:7"), None);
     }
 }

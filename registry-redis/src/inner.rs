@@ -4,6 +4,8 @@
 //! the moment that its caller gives, and does not know whether the registry was
 //! closed: whoever calls does.
 
+use std::sync::Arc;
+
 use redis::{Pipeline, Value};
 use tokio::time::Instant;
 use virtnet_core::{Cause, Failure, check_hostname};
@@ -17,6 +19,7 @@ use crate::memory;
 use crate::names::{Lease, Names};
 use crate::script::{Holding, Owner};
 use crate::terms::Terms;
+use crate::whereabouts::Where;
 
 /// Names that one script deals with: bounds how long the server is kept from
 /// serving others, to about a millisecond.
@@ -29,6 +32,7 @@ pub(crate) struct Inner {
     pub(crate) owner: Owner,
     pub(crate) terms: Terms,
     pub(crate) names: Names,
+    pub(crate) place: Where,
     pub(crate) link: Link,
 }
 
@@ -68,13 +72,14 @@ impl Inner {
         hostdata: &str,
     ) -> Result<(), Failure> {
         check_hostname(hostname)?;
-        check_hostdata(hostname, hostdata)?;
+        let now = self.place.now(&Arc::from(hostdata));
+        check_hostdata(hostname, &now)?;
         let Some(claim) = self.names.claim(hostname) else {
             return Err(Cause::HostAlreadyRegistered.into());
         };
         let holding = Holding {
             hostname,
-            hostdata,
+            hostdata: &now,
             number: claim.number(),
             seen: 0,
         };
@@ -92,7 +97,7 @@ impl Inner {
         match self.verdicts(answer, 1)?[..] {
             [Verdict::Ours(seen)] => {
                 claim.keep(hostdata, held, seen);
-                tracing::debug!(hostname, hostdata, "announced");
+                tracing::debug!(hostname, hostdata = &*now, "announced");
                 memory::changed_here(&[self.keys.host(hostname)]);
                 Ok(())
             }
@@ -164,7 +169,15 @@ impl Inner {
             let held = self.held_from_now();
             let mut pipeline = Pipeline::new();
             for leases in batch.chunks(PER_SCRIPT) {
-                let names: Vec<_> = leases.iter().map(Holding::from).collect();
+                let now = leases.iter().map(|lease| self.place.now(&lease.hostdata));
+                let now: Vec<_> = now.collect();
+                let names = leases.iter().zip(&now).map(|(lease, hostdata)| Holding {
+                    hostname: &lease.hostname,
+                    hostdata,
+                    number: lease.number,
+                    seen: lease.seen,
+                });
+                let names: Vec<_> = names.collect();
                 pipeline.add_command(self.hold(&names));
             }
             let answers = self.link.run(self.link.until(), &pipeline).await;
@@ -224,17 +237,6 @@ impl Inner {
             _ => None,
         };
         verdicts.ok_or_else(|| self.link.faults().strange(&answer))
-    }
-}
-
-impl<'a> From<&'a Lease> for Holding<'a> {
-    fn from(lease: &'a Lease) -> Holding<'a> {
-        Holding {
-            hostname: &lease.hostname,
-            hostdata: &lease.hostdata,
-            number: lease.number,
-            seen: lease.seen,
-        }
     }
 }
 

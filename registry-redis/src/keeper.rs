@@ -63,9 +63,10 @@ fn locked(work: &Work) -> MutexGuard<'_, Option<Pin<Box<dyn Future<Output = ()> 
 }
 
 /// Keeps names as long as they are ours, and frees those that were given up.
-/// Neither waits for the other.
+/// Neither waits for the other, nor for finding out where the hosts are.
 async fn keep(inner: Arc<Inner>) {
-    tokio::join!(renew(&inner), free(&inner));
+    let follow = inner.place.follow(inner.keys.network(), &inner.terms);
+    tokio::join!(renew(&inner), free(&inner), follow);
 }
 
 async fn renew(inner: &Inner) {
@@ -80,6 +81,7 @@ async fn renew(inner: &Inner) {
             // a failover. Not at once, so that one that hangs up on each
             // connection is not asked without end.
             () = inner.link.shaken() => sleep(FIRST_PAUSE).await,
+            () = inner.place.moved() => {}
             () = sleep_until(next) => {}
         }
         next = Instant::now() + interval;

@@ -113,6 +113,9 @@
 //!   had not seen the announcement, is healed by the next renewal. That is
 //!   brought forward when a lost connection is replaced, or Redis tells us of
 //!   the flush, which it does where answers are remembered;
+//! - a host that is elsewhere than it was is announced there, under the same owner
+//!   and lease, where somebody was given to be asked
+//!   ([`RedisOptions::with_whereabouts`]), one renewal later at most;
 //! - while Redis is down renewals go on trying, at least once in a second and a
 //!   deadline. Nothing is forgotten meanwhile.
 //!
@@ -228,6 +231,7 @@ mod target;
 mod terms;
 mod tls;
 mod tracking;
+mod whereabouts;
 
 #[cfg(test)]
 mod decoder_tests;
@@ -246,3 +250,4 @@ mod support;
 pub use listing::{HostLease, Listing};
 pub use options::RedisOptions;
 pub use registry::RedisRegistry;
+pub use whereabouts::Whereabouts;

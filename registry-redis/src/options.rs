@@ -2,10 +2,13 @@
 //!
 //! Owns the defaults and limits. Never applies them.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::tls::TlsFiles;
+use crate::whereabouts::Whereabouts;
 
 /// The longest deadline there is. Longer ones make no sense for a test, and
 /// could not be added to a point in time.
@@ -20,7 +23,7 @@ const LONGEST_DEADLINE: Duration = Duration::from_secs(3600);
 /// let mut options = RedisOptions::default();
 /// options.deadline = Duration::from_millis(500);
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct RedisOptions {
     /// How long a call may take, everything included: resolving the server's
@@ -48,6 +51,7 @@ pub struct RedisOptions {
     /// is anyway with servers or proxies that have no client tracking, or do not speak RESP3.
     pub remember: Duration,
     pub(crate) tls: TlsFiles,
+    pub(crate) whereabouts: Option<Arc<dyn Whereabouts>>,
 }
 
 impl Default for RedisOptions {
@@ -58,6 +62,7 @@ impl Default for RedisOptions {
             renewal: Duration::from_secs(5),
             remember: Duration::from_secs(5),
             tls: TlsFiles::default(),
+            whereabouts: None,
         }
     }
 }
@@ -92,6 +97,13 @@ impl RedisOptions {
         self
     }
 
+    /// Asks where this process's hosts are once per renewal, and announces them
+    /// there when that has changed. Without it, hosts stay announced as they were.
+    pub fn with_whereabouts(mut self, asked: Arc<dyn Whereabouts>) -> RedisOptions {
+        self.whereabouts = Some(asked);
+        self
+    }
+
     /// The deadline that counts.
     pub(crate) fn bound(&self) -> Duration {
         self.deadline.min(LONGEST_DEADLINE)
@@ -100,5 +112,18 @@ impl RedisOptions {
     /// For how long answers are remembered.
     pub(crate) fn remembered(&self) -> Duration {
         self.remember.min(LONGEST_DEADLINE)
+    }
+}
+
+impl fmt::Debug for RedisOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisOptions")
+            .field("deadline", &self.deadline)
+            .field("lease", &self.lease)
+            .field("renewal", &self.renewal)
+            .field("remember", &self.remember)
+            .field("tls", &self.tls)
+            .field("whereabouts", &self.whereabouts.is_some())
+            .finish()
     }
 }

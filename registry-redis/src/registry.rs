@@ -24,6 +24,7 @@ use crate::parting;
 use crate::script::Owner;
 use crate::target::{self, Target};
 use crate::terms::Terms;
+use crate::whereabouts::Where;
 
 /// A network's registry on a Redis server, for one subnetwork.
 ///
@@ -257,6 +258,7 @@ async fn prepare(target: Target, network: &str, options: RedisOptions) -> Result
         owner: Owner::random().map_err(no_randomness)?,
         terms,
         names: Names::default(),
+        place: Where::new(options.whereabouts),
         link,
     })
 }

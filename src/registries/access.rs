@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::redis::RedisOptions;
+use crate::redis::{RedisOptions, Whereabouts};
 
 /// What a user has set; nothing, by default.
 #[derive(Clone, Default)]
@@ -17,6 +17,8 @@ pub(crate) struct Access {
     pub(crate) lease: Option<Duration>,
     pub(crate) tune: Option<TuneRedis>,
     pub(crate) warned: Option<Warned>,
+    /// Not set by users: where a network's hosts are, once it is joined.
+    pub(crate) whereabouts: Option<Arc<dyn Whereabouts>>,
 }
 
 pub(crate) type TuneRedis = Arc<dyn Fn(RedisOptions) -> RedisOptions + Send + Sync>;
@@ -39,13 +41,16 @@ impl Access {
         if let Some((certificate, key)) = &self.identity {
             redis = redis.with_client_certificate(certificate, key);
         }
+        if let Some(asked) = &self.whereabouts {
+            redis = redis.with_whereabouts(Arc::clone(asked));
+        }
         match &self.tune {
             Some(tune) => tune(redis),
             None => redis,
         }
     }
 
-    pub(super) fn warn(&self, what: &str) {
+    pub(crate) fn warn(&self, what: &str) {
         if let Some(warned) = &self.warned {
             warned(what);
         }
