@@ -100,3 +100,22 @@ async fn a_lost_announcement_that_another_made_meanwhile_is_lost() {
     other.close().await.unwrap();
     assert_eq!(pair.replica.keys(), [""; 0]);
 }
+
+/// What the tests themselves ask goes through a server that hangs up on everybody, as
+/// sentinels have one do that they give another part.
+#[test]
+fn helpers_outlast_a_server_that_hangs_up() {
+    let server = RedisServer::start();
+    server.command(&["SET", "k", "v"]);
+    std::thread::scope(|scope| {
+        let hang_up = || {
+            for _ in 0..300 {
+                server.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+            }
+        };
+        let hanging_up = scope.spawn(hang_up);
+        while !hanging_up.is_finished() {
+            assert_eq!(server.get("k").as_deref(), Some("v"));
+        }
+    });
+}

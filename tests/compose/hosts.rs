@@ -148,3 +148,38 @@ fn cut_off_and_back() {
     assert_eq!(port, "2");
     within("cut off: reached again after it is back", took, BACK);
 }
+
+/// A host that nobody told where it is reached, by a name that stays.
+const NO_NAME: &str = r#"
+services:
+  alpha: {environment: {VIRTNET_ADVERTISE: "", VIRTNET_LEASE: "3"}}
+"#;
+
+#[test]
+#[ignore = "needs Docker and the images: tests/run.sh builds them and runs it"]
+fn put_back_at_another_address() {
+    let project = Project::new(Some(NO_NAME));
+    project.run(&["up", "-d", "alpha", "gamma"]);
+    let (_, port) = reached(&project);
+    assert_eq!(port, "2");
+    let inspect = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+    let address = || project.inflict(&["inspect", "-f", inspect], "alpha");
+    let before = address();
+
+    // Somebody else gets its address meanwhile, or the next one is given to it.
+    project.cut_off("alpha");
+    project.run(&["up", "-d", "beta"]);
+    project.put_back("alpha");
+    let (before, after) = (before.trim(), address());
+    assert_ne!(before, after.trim());
+    let (took, port) = reached(&project);
+    assert_eq!(port, "2");
+    within("moved: reached at another address", took, BACK);
+    let said = project.logs("alpha");
+    let moved = format!("was {before} and is {} now", after.trim());
+    assert!(said.contains(&moved), "{moved}: {said}");
+    let mut hosts = project.virtnet("gamma", &["hosts"]);
+    hosts.close_stdin();
+    let hosts = hosts.end().success();
+    assert!(hosts.contains(&format!("α\t{}:", after.trim())), "{hosts}");
+}

@@ -60,9 +60,16 @@ impl Line {
     }
 }
 
-async fn status(environment: &Environment) -> String {
+/// What all nodes say of themselves; `None` when nobody could be asked just now, which
+/// happens while all of it changes.
+async fn status(environment: &Environment) -> Option<String> {
     let args = ["status", "--as", "onlooker"];
-    environment.client(&args, "").await.good()
+    let ran = environment.client(&args, "").await;
+    if ran.code != Some(0) {
+        environment.step(&format!("nobody can be asked: {}", ran.stderr.trim()));
+        return None;
+    }
+    Some(ran.stdout)
 }
 
 /// The line of the leader in whose term all of `names` follow, if there is one.
@@ -86,7 +93,7 @@ fn service(name: &str) -> &'static str {
 async fn elected(environment: &Environment, names: &[&str], term: u64) -> Line {
     let what = format!("a leader of {names:?} after term {term}");
     let look = async || {
-        let status = status(environment).await;
+        let status = status(environment).await?;
         let leader = agreed(&status, names).filter(|leader| leader.term > term)?;
         Some((leader, status))
     };
@@ -132,7 +139,7 @@ async fn isolated(environment: &Environment, old: &Line) {
 
     let lapsed = format!("{} unreachable: ", old.name);
     let look = async || {
-        let status = status(environment).await;
+        let status = status(environment).await?;
         let line = status.lines().find(|line| line.starts_with(&lapsed))?;
         line.ends_with("no such host").then(|| line.to_owned())
     };
@@ -146,7 +153,7 @@ async fn caught_up(environment: &Environment, name: &str) {
     let all = NODES.map(|(name, _)| name);
     let leader = elected(environment, &all, 0).await;
     let look = async || {
-        let status = status(environment).await;
+        let status = status(environment).await?;
         let line = status.lines().filter_map(Line::parse);
         let mut line = line.filter(|line| line.name == name);
         line.find(|line| line.term >= leader.term && line.applied >= leader.applied)

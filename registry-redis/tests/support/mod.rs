@@ -7,16 +7,18 @@
 // Each test binary compiles this file for itself, and uses what it needs.
 #![allow(dead_code, unreachable_pub)]
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a server may take to start, and to answer.
 const BOUND: Duration = Duration::from_secs(20);
+/// For how long a server may hang up on everybody, or load, as in a failover.
+const TRANSITION: Duration = Duration::from_secs(10);
 /// How many ports are tried: another process can take one before the server.
 const ATTEMPTS: u32 = 20;
 /// The file that makes a server a sentinel.
@@ -110,25 +112,44 @@ impl RedisServer {
     }
 
     /// The same for several commands on one connection.
+    ///
+    /// A server in transition hangs up on its clients, or says that it is loading:
+    /// the commands are then sent again, for a while. So what was cut may be done
+    /// twice.
     pub fn commands(&self, commands: &[&[&str]]) -> Vec<Vec<String>> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the server is up");
-        stream
-            .set_read_timeout(Some(BOUND))
-            .expect("a bound can be set");
+        let until = Instant::now() + TRANSITION;
+        loop {
+            let passing = match self.try_commands(commands) {
+                Ok(answers) => match answers.iter().flatten().find(|line| is_passing(line)) {
+                    None => return answers,
+                    Some(line) => line.clone(),
+                },
+                // It is there and silent, which is no transition.
+                Err(err) if err.kind() == ErrorKind::WouldBlock => {
+                    panic!("no answer within {BOUND:?}")
+                }
+                Err(err) => err.to_string(),
+            };
+            assert!(Instant::now() < until, "within {TRANSITION:?}: {passing}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// The same, but for trying once more.
+    fn try_commands(&self, commands: &[&[&str]]) -> std::io::Result<Vec<Vec<String>>> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_read_timeout(Some(BOUND))?;
         for args in commands {
             let mut request = format!("*{}\r\n", args.len());
             for arg in *args {
                 request += &format!("${}\r\n{arg}\r\n", arg.len());
             }
-            stream
-                .write_all(request.as_bytes())
-                .expect("the server reads");
+            stream.write_all(request.as_bytes())?;
         }
         let mut reader = BufReader::new(stream);
         let answer = |_| {
             let mut lines = Vec::new();
-            read_answer(&mut reader, &mut lines);
-            lines
+            read_answer(&mut reader, &mut lines).map(|()| lines)
         };
         commands.iter().map(answer).collect()
     }
@@ -255,21 +276,27 @@ fn launch(port: u16, dir: &Path, args: &[String]) -> Option<Child> {
     None
 }
 
-fn read_answer(reader: &mut impl BufRead, lines: &mut Vec<String>) {
+/// Whether an answer says that there will be another one soon.
+fn is_passing(line: &str) -> bool {
+    line.starts_with("-LOADING ") || line.starts_with("-MASTERDOWN ")
+}
+
+fn read_answer(reader: &mut impl BufRead, lines: &mut Vec<String>) -> std::io::Result<()> {
     let mut line = String::new();
-    reader.read_line(&mut line).expect("the server answers");
+    reader.read_line(&mut line)?;
     let line = line.trim_end();
     let count = || line[1..].parse::<i64>().expect("a length");
     match line.as_bytes().first() {
         Some(b'$' | b'*') if count() < 0 => lines.push("(nil)".to_owned()),
         Some(b'$') => {
             let mut bulk = vec![0; count() as usize + 2];
-            reader.read_exact(&mut bulk).expect("the whole value comes");
+            reader.read_exact(&mut bulk)?;
             bulk.truncate(bulk.len() - 2);
             lines.push(String::from_utf8_lossy(&bulk).into_owned());
         }
-        Some(b'*') => (0..count()).for_each(|_| read_answer(reader, lines)),
+        Some(b'*') => return (0..count()).try_for_each(|_| read_answer(reader, lines)),
         Some(_) => lines.push(line.to_owned()),
-        None => panic!("the server hung up"),
+        None => return Err(ErrorKind::UnexpectedEof.into()),
     }
+    Ok(())
 }
