@@ -4,10 +4,11 @@
 //! longer than openraft allows, and never repeats a call: openraft does.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use openraft::error::{InstallSnapshotError, NetworkError, RPCError, RaftError, RemoteError};
+use openraft::error::{InstallSnapshotError, RPCError, RaftError, RemoteError};
 use openraft::error::{Timeout, Unreachable};
-use openraft::network::RPCOption;
+use openraft::network::{Backoff, RPCOption};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, InstallSnapshotRequest, InstallSnapshotResponse,
     VoteRequest, VoteResponse,
@@ -18,6 +19,12 @@ use crate::links::{CallError, Links};
 use crate::peers::NodeId;
 use crate::protocol::{Request, Response};
 use crate::store::Types;
+
+/// How long openraft waits before it calls a node again that it got no answer from: it
+/// doubles from the first to the longest. Short at first, as a connection that was kept
+/// for the next call breaks once when the node that it led to is another one now.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Makes a [`Peer`] for each node that openraft calls.
 pub struct Network {
@@ -58,19 +65,22 @@ pub struct Peer {
 type Called<T, E = RaftError<NodeId>> = Result<T, RPCError<NodeId, BasicNode, E>>;
 
 impl Peer {
+    /// One call, and what openraft is to make of its failure.
+    ///
+    /// Nearly all is *unreachable*, after which openraft waits: after every other
+    /// failure it calls again at once, and would do so as fast as it can for as long as
+    /// a node is there and answers nothing of use. A call that was too late has waited
+    /// already.
     async fn call<T, E: std::error::Error>(
         &self,
         action: RPCTypes,
         request: Request,
         option: RPCOption,
-        expected: impl FnOnce(Response) -> Result<Result<T, E>, String>,
-    ) -> Called<T, E> {
+        expected: impl FnOnce(Response) -> Result<Result<T, RaftError<NodeId, E>>, String>,
+    ) -> Called<T, RaftError<NodeId, E>> {
         let within = option.hard_ttl();
         let response = match self.links.call(&self.addr, &request, within).await {
             Ok(response) => response,
-            // openraft waits a while before it calls a node again that cannot be
-            // dialed, and calls again at once after the other failures.
-            Err(err @ CallError::Dial(_)) => return Err(Unreachable::new(&err).into()),
             Err(CallError::Late { within, .. }) => {
                 let (id, target) = (self.id, self.target);
                 return Err(RPCError::Timeout(Timeout {
@@ -80,12 +90,19 @@ impl Peer {
                     timeout: within,
                 }));
             }
-            Err(err) => return Err(NetworkError::new(&err).into()),
+            Err(
+                err @ (CallError::Dial(_) | CallError::Broken { .. } | CallError::Garbled { .. }),
+            ) => {
+                return Err(Unreachable::new(&err).into());
+            }
         };
         match expected(response) {
             Ok(Ok(answer)) => Ok(answer),
+            // It has stopped for good, and says so each time that it is asked.
+            Ok(Err(RaftError::Fatal(err))) => Err(Unreachable::new(&err).into()),
+            // What openraft itself answers, and knows what to do about.
             Ok(Err(err)) => Err(RemoteError::new(self.target, err).into()),
-            Err(why) => Err(NetworkError::from(AnyError::error(why)).into()),
+            Err(why) => Err(Unreachable::from(AnyError::error(why)).into()),
         }
     }
 }
@@ -116,6 +133,11 @@ impl RaftNetwork<Types> for Peer {
             other => Err(other.unexpected()),
         })
         .await
+    }
+
+    fn backoff(&self) -> Backoff {
+        let doubled = |pause: &Duration| Some(LONGEST_PAUSE.min(*pause * 2));
+        Backoff::new(std::iter::successors(Some(FIRST_PAUSE), doubled))
     }
 
     async fn vote(

@@ -4,16 +4,23 @@
 //! Owns what must hold whichever node leads. Never sleeps: it waits, within a
 //! bound, for what openraft's metrics say, and never judges how long that took.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
+use futures_util::{SinkExt, StreamExt};
 use openraft::ServerState;
-use openraft::error::{CheckIsLeaderError, RaftError};
+use openraft::error::{CheckIsLeaderError, Fatal, RaftError};
 use raft_kv::check::check;
 use raft_kv::client::{Client, ClientError};
 use raft_kv::load::value_of;
 use raft_kv::node::Node;
-use raft_kv::peers::Peers;
-use virtnet::{Config, SubNetwork};
+use raft_kv::peers::{Peers, address};
+use raft_kv::protocol::{self, Response};
+use tokio::task::JoinSet;
+use tokio_util::bytes::Bytes;
+use tokio_util::codec::Framed;
+use virtnet::{Config, Listener, SubNetwork};
 
 /// Far more than anything here takes, even on a machine that is busy.
 const BOUND: Duration = Duration::from_secs(60);
@@ -219,4 +226,83 @@ async fn a_check_finds_what_is_missing() {
         member.stop().await;
     }
     subnet.close().await.unwrap();
+}
+
+/// What a node says that is there and of no use.
+#[derive(Debug, Clone, Copy)]
+enum Useless {
+    HangsUp,
+    Garbles,
+    AnswersSomethingElse,
+    HasStopped,
+}
+
+/// Takes the place of γ, answers as it is told, and counts what it is asked.
+async fn useless(listener: Listener, what: Useless, asked: Arc<AtomicUsize>) {
+    let mut talks = JoinSet::new();
+    while let Ok((conn, _)) = listener.accept().await {
+        let asked = Arc::clone(&asked);
+        talks.spawn(async move {
+            let mut link = Framed::new(conn, protocol::codec());
+            while let Some(Ok(_)) = link.next().await {
+                asked.fetch_add(1, Ordering::Relaxed);
+                let answer = match what {
+                    Useless::HangsUp => return,
+                    Useless::Garbles => Bytes::from_static(&[255; 3]),
+                    Useless::AnswersSomethingElse => protocol::encode(&Response::Done).unwrap(),
+                    Useless::HasStopped => {
+                        let stopped = RaftError::Fatal(Fatal::Stopped);
+                        protocol::encode(&Response::Append(Err(stopped))).unwrap()
+                    }
+                };
+                if link.send(answer).await.is_err() {
+                    return;
+                }
+            }
+        });
+        while talks.try_join_next().is_some() {}
+    }
+}
+
+/// How often such a node is asked in a second of writes.
+async fn asked_within_a_second(what: Useless) -> usize {
+    let network = format!("a node that {what:?}");
+    let taken = Config::new(&*network).join().await.unwrap();
+    let host = taken.new_host("γ").await.unwrap();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let listener = host.listen(&address("")).unwrap();
+    let serving = tokio::spawn(useless(listener, what, Arc::clone(&asked)));
+
+    let members = cluster(&network, &["α", "β"]).await;
+    let (subnet, mut client) = client(&network).await;
+    let (before, began) = (asked.load(Ordering::Relaxed), Instant::now());
+    // There is always something that it lacks.
+    while began.elapsed() < Duration::from_secs(1) {
+        put_all(&mut client, 1..=1).await;
+    }
+    let asked = asked.load(Ordering::Relaxed) - before;
+    println!("{what:?}: asked {asked} times in {:?}", began.elapsed());
+    for member in members {
+        member.stop().await;
+    }
+    taken.close().await.unwrap();
+    serving.await.unwrap();
+    subnet.close().await.unwrap();
+    asked
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_of_no_use_is_not_called_without_end() {
+    let asked = tokio::join!(
+        asked_within_a_second(Useless::HangsUp),
+        asked_within_a_second(Useless::Garbles),
+        asked_within_a_second(Useless::AnswersSomethingElse),
+        asked_within_a_second(Useless::HasStopped),
+    );
+    let (hung_up, garbled, answered, stopped) = asked;
+    // The pauses from the first to the longest. Without any it is a hundred and more
+    // over QUIC, in a debug build, and many thousands over less.
+    for asked in [hung_up, garbled, answered, stopped] {
+        assert!((1..30).contains(&asked), "{asked}");
+    }
 }
