@@ -48,6 +48,12 @@ const DIFFERENCES: &[[&str; 4]] = &[
         "the same",
     ],
     [
+        "… the first write after that",
+        "done",
+        "`BrokenPipe`",
+        "TCP takes it, and fails at a later one; virtnet knows, and says so at once",
+    ],
+    [
         "… read on",
         "`ConnectionReset`",
         "0",

@@ -117,6 +117,13 @@ pub(crate) async fn ending<N: Net>(net: &N, seen: &mut Seen) {
     seen.see("… read after that", rest(&mut here).await);
     seen.see("… shutdown after that", here.shutdown().await);
 
+    // Who has read the end knows that nobody reads any more.
+    let (mut here, there) = net.pair().await;
+    drop(there);
+    seen.see("the peer dropped: read to the end", rest(&mut here).await);
+    let first = only_kind(here.write(b"x").await);
+    seen.see("… the first write after that", first);
+
     unread(net, seen).await;
 }
 

@@ -11,11 +11,12 @@ use hyper::StatusCode;
 use hyper::body::Bytes;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 use virtnet::adapt::{Connector, authority_addr, uri_authority};
 use virtnet::{Addr, Cause, Host};
 
-use crate::{Two, until_free, within};
+use crate::{Two, goes_on, until_free, within};
 
 pub(crate) type HttpClient = Client<Connector, Empty<Bytes>>;
 
@@ -96,6 +97,37 @@ async fn a_graceful_shutdown_answers_what_was_asked() {
 
     slow.answer.add_permits(1);
     assert_eq!(within(asking).await.unwrap(), "at last");
+    within(serving).await.unwrap().unwrap();
+    net.close().await;
+}
+
+/// axum 0.8.9 lets go of who has said nothing, and waits for the rest of a request that
+/// has begun, for ever: hyper's bound on its head does not count then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_graceful_shutdown_waits_for_the_rest_of_a_request() {
+    let net = Two::join("axum: half a request").await;
+    let listener = net.alpha.listen(":80").unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = axum::serve(listener, app::<Addr>(Slow::default()))
+        .with_graceful_shutdown(async { drop(stopped.await) });
+    let mut serving = tokio::spawn(serving.into_future());
+
+    let mut silent = within(net.beta.dial("α:80")).await.unwrap();
+    let mut half = within(net.beta.dial("α:80")).await.unwrap();
+    half.write_all(b"GET /host HTTP/1.1\r\nhost: a\r\n")
+        .await
+        .unwrap();
+    // A request later, what came before it has been read.
+    get(&client(&net.beta), "http://[%CE%B1]/host").await;
+    drop(stop);
+    let mut rest = Vec::new();
+    within(silent.read_to_end(&mut rest)).await.unwrap();
+    assert_eq!(rest, b"");
+    goes_on(&mut serving).await;
+
+    half.write_all(b"\r\n").await.unwrap();
+    within(half.read_to_end(&mut rest)).await.unwrap();
+    assert!(rest.starts_with(b"HTTP/1.1 200"), "{}", rest.escape_ascii());
     within(serving).await.unwrap().unwrap();
     net.close().await;
 }

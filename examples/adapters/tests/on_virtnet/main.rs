@@ -1,7 +1,7 @@
 //! Each kind of service on a virtual network, over QUIC, end to end.
 //!
 //! Owns the network that all of them run on, and what glue they may need. Never
-//! sleeps, and never judges how long something took.
+//! judges how long something took, but for what does not end by itself.
 
 mod axum;
 mod codec;
@@ -52,6 +52,15 @@ impl Two {
 async fn within<T>(work: impl Future<Output = T>) -> T {
     let done = tokio::time::timeout(BOUND, work).await;
     done.expect("it hangs")
+}
+
+/// Sees that something goes on, for longer than it would take to end.
+async fn goes_on(work: impl Future) {
+    let ended = tokio::time::timeout(Duration::from_millis(500), work).await;
+    assert!(
+        ended.is_err(),
+        "it ended by itself: README.md says that it does not"
+    );
 }
 
 /// Waits until nothing on `host` holds any of the `ports`.
