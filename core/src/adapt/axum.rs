@@ -17,7 +17,9 @@ use crate::{Addr, Cause, Conn, Listener};
 /// serving future does nothing until it is dropped, or its graceful shutdown ends
 /// it. A dial that came when no port was free is refused, and logged.
 ///
-/// A graceful shutdown drops the listener, answers what was asked, and ends.
+/// A graceful shutdown drops the listener, answers what was asked, and ends. It waits
+/// without a bound for whoever has begun a request (axum 0.8.9), and not for who has
+/// said nothing. So give it a bound, and close the host after that.
 ///
 /// ```
 /// # use virtnet_core::{Addr, Host};

@@ -17,6 +17,12 @@
 //! takes those needs no feature: codecs, rustls, and hyper by way of hyper-util's
 //! `TokioIo`.
 //!
+//! # How they end
+//!
+//! Whatever serves must be told when to stop waiting for its clients: axum's and
+//! tonic's graceful shutdowns have no bound of their own. The project's
+//! `examples/adapters` shows one, and lists what ends how, by version.
+//!
 //! # Hosts in URIs
 //!
 //! A URI is ASCII, and upper and lower case are one in its host. Virtual hosts are

@@ -12,6 +12,11 @@ use crate::{Addr, Conn};
 ///
 /// The serving future ends when the listener, its host or the network goes down.
 ///
+/// A graceful shutdown (`serve_with_incoming_shutdown`) waits without a bound for a
+/// connection that has said nothing yet, or no more than HTTP/2's preface (tonic
+/// 0.14.9; its keep-alive reaches neither). So give it a bound, and close the host
+/// after that: it ends the connections, and with them the serving future.
+///
 /// ```
 /// # use virtnet_core::Host;
 /// use tonic::{Request, Response, Status, transport::Server};

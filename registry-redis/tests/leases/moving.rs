@@ -1,0 +1,77 @@
+//! Hosts whose machine gets another address while their names are leased.
+//!
+//! Owns what is announced then, and who hears of it. Never finds out an address: who
+//! is asked is told by the test.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use virtnet_core::Registry;
+use virtnet_registry_redis::Whereabouts;
+
+use crate::calls::*;
+use crate::support::RedisServer;
+use crate::{ADDR, KEY};
+
+const MOVED: &str = "10.0.0.7:4433";
+
+/// A machine whose address changes once, and of which then nothing can be found out.
+#[derive(Default)]
+struct Machine {
+    moves: AtomicBool,
+    moved: AtomicBool,
+}
+
+#[async_trait]
+impl Whereabouts for Machine {
+    async fn look(&self) -> Option<String> {
+        if self.moved.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+        let moves = self.moves.load(Ordering::Relaxed);
+        self.moved.store(moves, Ordering::Relaxed);
+        moves.then(|| "it moved".to_owned())
+    }
+
+    fn now(&self, hostdata: &str) -> Option<String> {
+        let elsewhere = self.moved.load(Ordering::Relaxed) && hostdata == ADDR;
+        elsewhere.then(|| MOVED.to_owned())
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_moves_is_announced_elsewhere_and_held_throughout() {
+    let server = RedisServer::start();
+    let machine = Arc::new(Machine::default());
+    let options = terms(3_000, 100, 1_000).with_whereabouts(machine.clone());
+    let registry = join_with(&server.url(), "n", options).await;
+    let dialer = join(&server, "n").await;
+    registry.announce("a", ADDR).await.unwrap();
+    registry.announce("named", "alpha:4433").await.unwrap();
+    let before = server.get(KEY).unwrap();
+    assert_eq!(dialer.query("a").await.unwrap(), ADDR);
+
+    machine.moves.store(true, Ordering::Relaxed);
+    let begin = Instant::now();
+    // Who has looked it up is told: no answer is asked for twice.
+    while dialer.query("a").await.unwrap() != MOVED {
+        assert!(registry.holds("a"));
+        assert!(begin.elapsed() < BOUND, "announced elsewhere");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    figure("a host that moves", &format!("{:?}", begin.elapsed()));
+    assert_eq!(server.get(KEY).unwrap(), before.replace(ADDR, MOVED));
+    assert_eq!(dialer.query("named").await.unwrap(), "alpha:4433");
+
+    // A newcomer is where the others are, at once; and renewals wait for nobody who
+    // does not find out where they are.
+    registry.announce("b", ADDR).await.unwrap();
+    assert_eq!(dialer.query("b").await.unwrap(), MOVED);
+    server.command(&["FLUSHALL"]);
+    eventually("all is there again", || server.keys().len() == 3).await;
+    assert_eq!(server.get(KEY).unwrap(), before.replace(ADDR, MOVED));
+    registry.close().await.unwrap();
+    assert_eq!(server.keys(), [""; 0]);
+}
