@@ -3,10 +3,13 @@
 # nothing. Never skips: what cannot be installed is an error that says so. A stage that
 # fails hides no other: all are run, and what became of each is said at the end.
 #
-# Arguments are for `cargo test` of the first stage. SOAK_SEED is the seed of the last.
+# Arguments are for `cargo test` of the first stage. Variables: SOAK_SEED, the seed of
+# the last; SCHEDULE_SEEDS, how many schedules core's tests try.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tests/stages.sh
+# A tenth of it is cargo test's own default.
+export SCHEDULE_SEEDS=${SCHEDULE_SEEDS:-10000}
 
 # Installs a program that is missing: its name, then the package that has it for
 # each package manager known here.
@@ -36,11 +39,13 @@ need() {
 }
 
 # The tests start redis-server processes of their own, on free ports (Redis 6.2 or
-# later), stop and continue processes with kill, and have script for a terminal.
+# later), stop and continue processes with kill, have script for a terminal, and look at
+# certificates as peers of other stacks do.
 workspace() {
     need redis-server redis-server redis redis redis
     need kill procps procps-ng procps coreutils
     need script bsdutils util-linux-script util-linux util-linux
+    need openssl openssl openssl openssl openssl
     cargo test --workspace --all-features --no-fail-fast "$@"
 }
 
@@ -50,12 +55,16 @@ fuzzed() {
     CARGO_TARGET_DIR=$CARGO_TARGET_DIR/fuzz fuzz/run.sh
 }
 
-echo "== other servers in Redis' place"
-tests/other-redis.sh
+# Of one feature also the lack is tested. Of the whole workspace, as nearly all of that is
+# built already.
+without_qlog() {
+    cargo test --workspace --test qlog
+}
 
-# What moves a gigabyte is tested as it is used: optimised.
+# What moves a gigabyte is tested as it is used: optimised. But not across crates, which
+# takes the linker longer than it saves here.
 gigabyte() {
-    cargo test --release --test cli_bulk -- --nocapture
+    CARGO_PROFILE_RELEASE_LTO=off cargo test --release --test cli_bulk -- --nocapture
 }
 
 # Clouds of network namespaces, with a router and its firewall between them. They
@@ -100,13 +109,16 @@ services() {
 
 # Ten minutes of it are in README.md; this is a tenth.
 soak() {
-    cargo run --release --example soak -- --seconds 60 --seed "${SOAK_SEED:-7}"
+    CARGO_PROFILE_RELEASE_LTO=off \
+        cargo run --release --example soak -- --seconds 60 --seed "${SOAK_SEED:-7}"
 }
 
 stage "a compiler for the fuzzer" need "${CXX:-c++}" g++ gcc-c++ g++ gcc
 # Beside the tests, which mostly wait.
 beside "inputs that are looked for by coverage" fuzzed
 stage "tests" workspace "$@"
+stage "what is not built in" without_qlog
+stage "other servers in Redis' place" tests/other-redis.sh
 stage "a gigabyte between two processes" gigabyte
 [ "$(uname)" != Linux ] || stage "clouds, firewalls, packet sizes" clouds
 stage "containers" containers

@@ -93,3 +93,6 @@ summed_up() {
 CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}
 [ "${CARGO_TARGET_DIR#/}" != "$CARGO_TARGET_DIR" ] || CARGO_TARGET_DIR=$PWD/$CARGO_TARGET_DIR
 export CARGO_TARGET_DIR
+# As in the workspace's own profile: so that what is built for it serves the projects of
+# their own as well, wherever they want the same of it.
+export CARGO_PROFILE_DEV_DEBUG=line-tables-only
