@@ -217,6 +217,7 @@ fn codes_and_limits() {
         ("stream-violation", StreamCode::Violation as u32),
         ("stream-closing", StreamCode::Closing as u32),
         ("stream-undelivered", StreamCode::Undelivered as u32),
+        ("stream-aborted", StreamCode::Aborted as u32),
         ("streams-first", FIRST_STREAMS),
         ("streams-most", MAX_STREAMS),
         ("windows-first", FIRST_WINDOWS),
