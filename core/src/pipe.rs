@@ -282,6 +282,6 @@ impl AsyncWrite for Direction {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.pipe).poll_shutdown(cx)
+        self.pipe()?.poll_shutdown(cx)
     }
 }

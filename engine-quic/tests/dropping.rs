@@ -178,7 +178,8 @@ async fn whatever_is_dropped_at_whichever_await() {
     eventually("the QUIC connection is let go", || tasks() == before.tasks).await;
     assert_eq!(scene.open(), before);
     // What is under way comes and goes, so the least of a quarter counts. Of a stream
-    // that ended quinn keeps 360 bytes for the next one; one that is left takes 7 KiB.
+    // that ended quinn keeps 360 bytes for the next one, until there are enough of them;
+    // one that is left takes 7 KiB.
     let least = |quarter: usize| {
         let rounds = quarter * ROUNDS / 4..(quarter + 1) * ROUNDS / 4;
         memory[rounds].iter().min().copied().unwrap_or_default()
@@ -188,7 +189,7 @@ async fn whatever_is_dropped_at_whichever_await() {
         ROUNDS / 4 * polls.iter().sum::<usize>(),
     );
     assert!(
-        grown < KIB * dropped,
+        grown < 2 * KIB * dropped,
         "{grown} bytes more for {dropped}: {memory:?}"
     );
     assert!(polls.iter().all(|polls| *polls > 1), "{polls:?}");

@@ -66,7 +66,8 @@ impl Model {
                 self.hosts[host].ports.remove(&port);
             }
             State::Arrived(e) if !returned => self.drop_end(e),
-            State::Arrived(_) | State::New | State::Cancelled => {}
+            State::Arrived(e) => self.ends[e].handed = true,
+            State::New | State::Cancelled => {}
         }
         self.unref_listener(listener);
     }

@@ -22,6 +22,8 @@ pub(crate) struct End {
     pub(crate) port: u16,
     pub(crate) peer: Place,
     pub(crate) down: Option<Cause>,
+    /// A dial or an accept returned it: until then it is cut by whatever takes it down.
+    pub(crate) handed: bool,
     /// It was shut down for writing.
     shut: bool,
     pub(crate) rx: usize,
@@ -58,6 +60,7 @@ impl Model {
             port,
             peer,
             down: None,
+            handed: false,
             shut: false,
             rx,
             tx,
@@ -68,12 +71,28 @@ impl Model {
     /// The end goes down: its port is free, its peer sees it.
     pub(crate) fn down_end(&mut self, e: usize, cause: Cause) {
         let End {
-            host, port, rx, tx, ..
+            host,
+            port,
+            handed,
+            rx,
+            tx,
+            ..
         } = self.ends[e];
         if self.ends[e].down.is_none() {
             self.ends[e].down = Some(cause);
             self.hosts[host].ports.remove(&port);
-            self.drop_stream(rx, tx);
+            match handed {
+                true => self.drop_stream(rx, tx),
+                false => self.cut_stream(rx, tx),
+            }
+        }
+    }
+
+    /// Its owner cuts it.
+    pub(crate) fn abort_end(&mut self, e: usize) {
+        if self.ends[e].down.is_none() {
+            self.ends[e].handed = false;
+            self.down_end(e, Cause::SocketDown);
         }
     }
 
@@ -86,6 +105,13 @@ impl Model {
     pub(crate) fn drop_stream(&mut self, rx: usize, tx: usize) {
         self.dirs[rx].unread = true;
         self.dirs[tx].ended = true;
+    }
+
+    /// Nobody ever got it, or who had it cut it.
+    pub(crate) fn cut_stream(&mut self, rx: usize, tx: usize) {
+        for dir in [rx, tx] {
+            self.dirs[dir].cut = true;
+        }
     }
 
     /// The writing half was dropped, and the reading half was not.

@@ -213,7 +213,7 @@ impl Model {
         let token = self.tokens.remove(&id).unwrap();
         let [there, back] = self.made[&id];
         if token.dead || self.hosts[token.host].down.is_some() {
-            self.drop_stream(there, back);
+            self.cut_stream(there, back);
             if !token.dead {
                 self.hosts[token.host].ports.remove(&token.port);
                 let accept = self.accepts.get_mut(&token.accept).unwrap();
@@ -230,7 +230,7 @@ impl Model {
     pub(crate) fn fell(&mut self, id: Id) {
         self.withdraw(id);
         let [there, back] = self.made[&id];
-        self.drop_stream(there, back);
+        self.cut_stream(there, back);
     }
 
     /// What a poll of the dial comes to, when the engine has had its turn.
@@ -258,6 +258,8 @@ impl Model {
         let dial = self.dials.remove(&id).unwrap();
         let [there, back] = self.made[&id];
         let peer = (dial.to.0, dial.peer_port);
-        self.new_end(dial.host, dial.port, peer, back, there)
+        let e = self.new_end(dial.host, dial.port, peer, back, there);
+        self.ends[e].handed = true;
+        e
     }
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use virtnet_core::ByteStream;
+use virtnet_core::{Abort, ByteStream};
 
 /// One direction.
 #[derive(Default)]
@@ -69,7 +69,17 @@ impl Pipe {
 /// One end of a connection: reads from `from`, writes to `to`; each half counts with `live`.
 pub(crate) fn end(from: &Pipe, to: &Pipe, live: &Arc<AtomicUsize>) -> ByteStream {
     let reader = Reader(from.clone(), Counted::new(live));
-    ByteStream::new(reader, Writer(to.clone(), Counted::new(live)))
+    let writer = Writer(to.clone(), Counted::new(live));
+    ByteStream::with_abort(reader, writer, Arc::new(Both([from.clone(), to.clone()])))
+}
+
+/// The two directions of a connection, to be cut.
+struct Both([Pipe; 2]);
+
+impl Abort for Both {
+    fn abort(&self) {
+        self.0.iter().for_each(Pipe::cut);
+    }
 }
 
 struct Reader(Pipe, #[expect(dead_code, reason = "it counts")] Counted);

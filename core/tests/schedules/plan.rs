@@ -144,9 +144,10 @@ impl Sim {
     fn draw_conn_end(&mut self) -> Option<Step> {
         let e = self.end()?;
         let split = matches!(self.ends[e], Handle::Split(..));
-        Some(match self.rng.below(10) {
+        Some(match self.rng.below(11) {
             0..2 => Step::CloseConn(e),
             2..4 => Step::DropConn(e),
+            10 => Step::Abort(e),
             4..7 if !split => Step::Split(e),
             4 => Step::Reunite(e),
             5..7 if self.has_half(e, true) => Step::DropReader(e),

@@ -23,6 +23,7 @@ pub(crate) enum Step {
     Write(usize, usize),
     Shutdown(usize),
     CloseConn(usize),
+    Abort(usize),
     DropConn(usize),
     Split(usize),
     Reunite(usize),
@@ -140,6 +141,16 @@ impl Sim {
                     _ => unreachable!("who closes has a handle"),
                 }
                 self.model.down_end(e, Cause::SocketDown);
+            }
+            Step::Abort(e) => {
+                match &self.ends[e] {
+                    Handle::Whole(conn) => conn.abort(),
+                    Handle::Split(Some(reader), _) => reader.abort(),
+                    Handle::Split(_, Some(writer)) => writer.abort(),
+                    _ => unreachable!("who aborts has a handle"),
+                }
+                self.count("aborted");
+                self.model.abort_end(e);
             }
             Step::DropConn(e) => {
                 self.ops.retain(|op| op.end() != Some(e));
