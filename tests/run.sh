@@ -3,6 +3,7 @@
 # Never skips: what cannot be installed is an error that says so.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+export SCHEDULE_SEEDS=${SCHEDULE_SEEDS:-10000} # of core's tests, which run a tenth by default
 
 # Installs a program that is missing: its name, then the package that has it for
 # each package manager known here.
