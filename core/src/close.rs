@@ -8,7 +8,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::hosts::Shared;
 use crate::ops::Ops;
@@ -17,11 +17,45 @@ use crate::{Engine, Failure, Registry};
 /// What every close of one subnetwork reports.
 pub(crate) type Closed = Result<(), Failure>;
 
+/// What the subnetwork's task ends with: the outcome of the close, or, where its runtime
+/// ended and dropped it, the news that nothing runs any more.
+pub(crate) struct End {
+    pub(crate) subnet: Weak<Shared>,
+    pub(crate) ops: Arc<Ops>,
+    pub(crate) closed: watch::Sender<Option<Closed>>,
+}
+
+impl End {
+    /// Tells all who wait for the close.
+    pub(crate) fn tell(self, closed: Closed) {
+        self.closed.send_replace(Some(closed));
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if self.closed.borrow().is_some() {
+            return;
+        }
+        // Engine and registry lived on that runtime: no call and no stream of theirs would
+        // ever get on, whoever polls it. So everything ends here.
+        let ended = Failure::other(match std::thread::panicking() {
+            true => "its task panicked",
+            false => "its runtime ended before it was closed",
+        });
+        if let Some(subnet) = self.subnet.upgrade() {
+            subnet.go_down(Some(ended.clone()));
+        }
+        self.ops.close();
+        self.closed.send_replace(Some(Err(ended)));
+    }
+}
+
 /// Takes hosts down that lost their names, until all of `subnet` is down and
 /// every stream let go of; returns what took it down, if it was not a close.
 pub(crate) async fn watch_names(
     registry: &dyn Registry,
-    subnet: Weak<Shared>,
+    subnet: &Weak<Shared>,
     held: &mut mpsc::UnboundedReceiver<Failure>,
 ) -> Option<Failure> {
     let mut reason = None;

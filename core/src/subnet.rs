@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::close::{close, watch_names};
+use crate::close::{End, close, watch_names};
 use crate::dials::Outcomes;
 use crate::down::Down;
 use crate::error::Op;
@@ -30,7 +30,8 @@ const TRY: Duration = Duration::from_millis(100);
 ///
 /// Clones are the same subnetwork. It lives until [`close`](SubNetwork::close),
 /// or until the last clone and everything made from it is dropped; it then
-/// closes in the background, as long as its runtime runs.
+/// closes in the background, as long as its runtime runs. When the runtime that it was
+/// made on ends, all of it is down, whoever still holds a handle.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -113,10 +114,15 @@ impl SubNetwork {
         let engine: Arc<dyn Engine> = Arc::new(make_engine(notifier));
         drop(shared.engine.set(Arc::clone(&engine)));
         // Holds what it closes, but not the subnetwork, which may be dropped.
-        let subnet = Arc::downgrade(&shared);
+        let end = End {
+            subnet: Arc::downgrade(&shared),
+            ops,
+            closed: done,
+        };
         tokio::spawn(async move {
-            let reason = watch_names(&*registry, subnet, &mut held).await;
-            done.send_replace(Some(close(reason, &ops, engine, registry).await));
+            let reason = watch_names(&*registry, &end.subnet, &mut held).await;
+            let closed = close(reason, &end.ops, engine, registry).await;
+            end.tell(closed);
         });
         Ok(SubNetwork { shared })
     }
@@ -306,7 +312,7 @@ impl SubNetwork {
         let mut closed = self.shared.closed.clone();
         let result = match closed.wait_for(Option::is_some).await {
             Ok(result) => result.clone().unwrap_or(Ok(())),
-            Err(_) => Err(Failure::other("the runtime ended before the close did")),
+            Err(_) => unreachable!("the task tells how it ended"),
         };
         result.map_err(|why| OpError::new(Op::Close, self.network(), None, None, why))
     }

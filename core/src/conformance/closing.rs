@@ -2,6 +2,8 @@
 
 use std::panic::AssertUnwindSafe;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use super::bed::{Bed, Pair, connected, eventually};
 use super::matrix::{Closed, MATRIX, Order, check_cell};
 use crate::Cause;
@@ -188,4 +190,59 @@ pub async fn a_close_right_after_a_dial(bed: &dyn Bed) {
         }
         pair.close().await;
     }
+}
+
+/// A runtime that ends takes down the subnetworks that were made on it: who is blocked,
+/// or comes later, on whichever runtime, is told so at once.
+pub async fn a_runtime_that_ends(bed: &dyn Bed) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime can be built");
+    let there = bed.subnetwork().await;
+    let beta = there.new_host("β").await.unwrap();
+    let listener = beta.listen(":1").unwrap();
+    let (subnet, alpha) = std::thread::scope(|scope| {
+        let make = async {
+            let subnet = bed.subnetwork().await;
+            let alpha = subnet.new_host("α").await.unwrap();
+            (subnet, alpha)
+        };
+        scope.spawn(|| runtime.block_on(make)).join().unwrap()
+    });
+
+    let (dialed, accepted) = super::bed::connect(&alpha, &listener).await;
+    let (mut reader, mut writer) = dialed.into_split();
+    while let Some(some) = super::bed::drop_after(1, writer.write(&[0; 65536])).await {
+        some.unwrap();
+    }
+    let (listens, dials, makes) = (alpha.listen("").unwrap(), alpha.clone(), subnet.clone());
+    let cause = |err: &std::io::Error| crate::OpError::of(err).unwrap().cause();
+    let mut blocked = tokio::task::JoinSet::new();
+    blocked.spawn(async move { cause(&reader.read_u8().await.unwrap_err()) });
+    blocked.spawn(async move { cause(&writer.write_u8(0).await.unwrap_err()) });
+    blocked.spawn(async move { listens.accept().await.unwrap_err().cause() });
+    blocked.spawn(async move { dials.dial("β:1").await.unwrap_err().cause() });
+    eventually("the dial waits", || listener.pending() == 1).await;
+    runtime.shutdown_background();
+    for cause in blocked.join_all().await {
+        assert_eq!(cause, Cause::NetworkDown);
+    }
+    for late in [
+        makes.new_host("γ").await.map(drop).unwrap_err(),
+        alpha.dial("β:1").await.map(drop).unwrap_err(),
+        alpha.listen("").map(drop).unwrap_err(),
+    ] {
+        assert_eq!(late.cause(), Cause::NetworkDown, "{late}");
+    }
+    let closed = subnet.close().await.unwrap_err();
+    assert!(
+        closed
+            .to_string()
+            .ends_with("its runtime ended before it was closed"),
+        "{closed}"
+    );
+    drop(accepted);
+    there.close().await.unwrap();
 }

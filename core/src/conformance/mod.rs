@@ -59,7 +59,8 @@ macro_rules! conformance {
             closing: the_matrix_with_the_close_first, the_matrix_with_the_operation_blocked,
                 the_matrix_within_one_subnetwork,
                 the_first_close_counts, closing_twice, auto_close, handles_keep_their_subnetwork,
-                a_refused_dial_is_gone, a_close_right_after_a_dial;
+                a_refused_dial_is_gone, a_close_right_after_a_dial,
+                a_runtime_that_ends;
             cancelling: dial_dropped_at_every_poll, accept_dropped_at_every_poll,
                 what_nobody_got_is_cut,
                 new_host_dropped_at_every_poll, close_dropped_at_first_poll,
