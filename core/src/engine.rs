@@ -5,9 +5,11 @@
 //! decides that.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 
 use crate::{Addr, Failure, Registry};
 
@@ -53,6 +55,37 @@ pub trait Engine: Send + Sync + 'static {
         dst: &Addr,
         dst_hostdata: &str,
     ) -> Result<(ByteStream, Addr), Failure>;
+
+    /// How long a whole dial may take until the other side gives a sign of life: the
+    /// look-up in the registry, [`vnet_dial`](Engine::vnet_dial), a second look-up and a
+    /// second try where the first answer was out of date.
+    ///
+    /// Provided: none, so a dial takes as long as its parts do.
+    fn dial_bound(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Does what [`vnet_dial`](Engine::vnet_dial) does, and waits for a sign of life of the
+    /// other side until `by`: what is left of the
+    /// [bound](Engine::dial_bound). Another side that has given one, and waits for an
+    /// accept, may take longer.
+    ///
+    /// It is called in place of `vnet_dial` by dials that have a bound. Provided: calls
+    /// `vnet_dial`, which is right for an engine without a bound.
+    ///
+    /// # Errors
+    ///
+    /// As of [`vnet_dial`](Engine::vnet_dial).
+    async fn vnet_dial_by(
+        &self,
+        src: &Addr,
+        dst: &Addr,
+        dst_hostdata: &str,
+        by: Instant,
+    ) -> Result<(ByteStream, Addr), Failure> {
+        let _ = by;
+        self.vnet_dial(src, dst, dst_hostdata).await
+    }
 
     /// Releases everything: hosts, transport connections, tasks.
     ///

@@ -92,7 +92,9 @@ impl Host {
     /// The own end takes the lowest free port for as long as the dial and then
     /// the connection last. Succeeds once the other side has accepted; how long
     /// that takes is up to it, so bound it with
-    /// [`timeout`](tokio::time::timeout) if need be.
+    /// [`timeout`](tokio::time::timeout) if need be. Where nobody gives a sign of life, it
+    /// fails within the engine's bound (3 s over QUIC, by default), in which it has asked
+    /// the registry once more, and tried again where the host was elsewhere.
     ///
     /// # Errors
     ///

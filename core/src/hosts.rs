@@ -20,7 +20,7 @@ use crate::meeting::Meeting;
 use crate::ops::Ops;
 use crate::socket::Sockets;
 use crate::sync::lock;
-use crate::{Addr, ByteStream, Cause, Engine, Failure, Limits, Lost, Registry};
+use crate::{Addr, Cause, Engine, Failure, Limits, Lost, Registry};
 
 /// How often hosts that are waited for are looked for.
 const LOOK: Duration = Duration::from_millis(50);
@@ -114,28 +114,6 @@ impl Shared {
                 .cloned()
                 .unwrap_or(Cause::NetworkDown.into())
         })
-    }
-
-    /// Looks `dst` up in the registry and has the engine connect `src` to it.
-    pub(crate) async fn dial(&self, src: Addr, dst: Addr) -> Result<(ByteStream, Addr), Failure> {
-        let (engine, registry) = (Arc::clone(self.engine()), Arc::clone(&self.registry));
-        self.run(async move {
-            let hostdata = registry.query(dst.host()).await?;
-            tracing::debug!(hostdata, "host found");
-            let failure = match engine.vnet_dial(&src, &dst, &hostdata).await {
-                Ok(dialed) => return Ok(dialed),
-                Err(failure) => failure,
-            };
-            // An answer that led nowhere may have been out of date.
-            tracing::debug!(%failure, "asking the registry again");
-            match registry.requery(dst.host(), &hostdata).await {
-                Ok(Some(hostdata)) => engine.vnet_dial(&src, &dst, &hostdata).await,
-                // It was: the host is gone.
-                Err(gone) if gone.cause() == Cause::NoSuchHost => Err(gone.into()),
-                Ok(None) | Err(_) => Err(failure),
-            }
-        })
-        .await
     }
 
     /// Waits until all of `missing` are announced.

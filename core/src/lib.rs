@@ -58,6 +58,7 @@ mod close;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod conn;
+mod dialing;
 mod dials;
 mod down;
 mod engine;

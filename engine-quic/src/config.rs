@@ -108,7 +108,9 @@ impl QuicConfig {
         self
     }
 
-    /// How long a dial waits for a sign of life from the other side; default 3 s.
+    /// How long a dial waits for a sign of life from the other side; default 3 s. All of
+    /// it counts: asking the registry, once more where the answer was out of date, and the
+    /// second try then.
     ///
     /// A host whose listener is slow to accept gives its sign of life after
     /// 1 s, so with less than that slow accepts time out.

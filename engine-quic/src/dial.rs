@@ -1,6 +1,6 @@
 //! Dialing: from hostdata to a stream that the other side accepted.
 //!
-//! Owns the order of it, its deadline and its second try. Never decides
+//! Owns the order of it, and its second try on another connection. Never decides
 //! whether the other side can be trusted: TLS does.
 
 use std::net::SocketAddr;
@@ -27,7 +27,8 @@ struct Failed {
 }
 
 impl Inner {
-    /// Connects `src`, the host of this endpoint, to `dst`.
+    /// Connects `src`, the host of this endpoint, to `dst`, which has to give a sign of
+    /// life until `deadline`.
     ///
     /// # Cancel safety
     ///
@@ -38,8 +39,8 @@ impl Inner {
         src: &Addr,
         dst: &Addr,
         hostdata: &str,
+        deadline: Instant,
     ) -> Result<(ByteStream, Addr), Failure> {
-        let deadline = Instant::now() + self.config.dial_timeout;
         let place = Place::parse(dst.host(), hostdata)?;
         let hello = Hello {
             src: src.clone(),

@@ -5,10 +5,12 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use virtnet_core::{Addr, ByteStream, Cause, Engine, Failure, Notifier, Registry};
 
 use crate::Stats;
@@ -142,8 +144,23 @@ impl Engine for QuicEngine {
         dst: &Addr,
         dst_hostdata: &str,
     ) -> Result<(ByteStream, Addr), Failure> {
+        let by = Instant::now() + self.prepared.config.dial_timeout;
+        self.vnet_dial_by(src, dst, dst_hostdata, by).await
+    }
+
+    fn dial_bound(&self) -> Option<Duration> {
+        Some(self.prepared.config.dial_timeout)
+    }
+
+    async fn vnet_dial_by(
+        &self,
+        src: &Addr,
+        dst: &Addr,
+        dst_hostdata: &str,
+        by: Instant,
+    ) -> Result<(ByteStream, Addr), Failure> {
         let host = self.host(src.host())?;
-        host.dial(src, dst, dst_hostdata).await
+        host.dial(src, dst, dst_hostdata, by).await
     }
 
     async fn close(&self) -> Result<(), Failure> {

@@ -1,13 +1,17 @@
-//! Where hosts are reached: by DNS names, over IPv6, over both families.
+//! Where hosts are reached: by DNS names, over IPv6, over both families; and elsewhere
+//! than the registry said at first.
 //!
 //! Owns what `hostdata` cannot show without a network.
 
 mod common;
 
-use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use common::{Net, connect};
-use virtnet_core::{Host, Registry, SubNetwork};
+use common::{Net, connect, figure};
+use virtnet_core::memory::MemoryRegistry;
+use virtnet_core::{Cause, Host, Registry, RegistryError, SubNetwork};
 
 const ANY_V6: SocketAddr = SocketAddr::new(std::net::IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
 
@@ -81,4 +85,87 @@ async fn over_ipv6_and_over_both() {
     );
     v4.close().await.unwrap();
     close([here, there]).await;
+}
+
+/// A registry whose first answer is out of date; a second look says what `now` is, or
+/// never says anything.
+struct OutOfDate {
+    names: MemoryRegistry,
+    first: Option<String>,
+    now: String,
+}
+
+#[async_trait::async_trait]
+impl Registry for OutOfDate {
+    async fn announce(&self, hostname: &str, hostdata: &str) -> Result<(), RegistryError> {
+        self.names.announce(hostname, hostdata).await
+    }
+
+    async fn query(&self, _: &str) -> Result<String, RegistryError> {
+        match &self.first {
+            Some(first) => Ok(first.clone()),
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn requery(&self, _: &str, _: &str) -> Result<Option<String>, RegistryError> {
+        Ok(Some(self.now.clone()))
+    }
+
+    async fn close(&self) -> Result<(), RegistryError> {
+        self.names.close().await
+    }
+}
+
+/// One bound for a whole dial: for the look-up, the try that leads nowhere, the second
+/// look and the second try.
+#[tokio::test]
+async fn a_dial_ends_within_its_bound_whatever_the_registry_says() {
+    const BOUND: Duration = Duration::from_secs(2);
+    let net = Net::new("net");
+    let there = net.join();
+    let alpha = there.new_host("α").await.unwrap();
+    let listener = alpha.listen(":1").unwrap();
+    let silent: Vec<_> = (0..2)
+        .map(|_| UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap())
+        .collect();
+    let silent: Vec<_> = silent
+        .iter()
+        .map(|it| (it, it.local_addr().unwrap()))
+        .collect();
+    let dial = async |name: &str, first: Option<SocketAddr>, now: SocketAddr| {
+        let registry = OutOfDate {
+            names: net.hub.registry(),
+            first: first.map(|first| first.to_string()),
+            now: now.to_string(),
+        };
+        let config = net.config().dial_timeout(BOUND).prepare("net").unwrap();
+        let engine = |notifier| config.start(notifier);
+        let here = SubNetwork::new("net", Arc::new(registry), engine).unwrap();
+        let host = here.new_host(name).await.unwrap();
+        let start = Instant::now();
+        let dialed = host.dial("α:1").await;
+        (dialed.map_err(|err| err.cause()), start.elapsed())
+    };
+    let (nowhere, unsaid, found, accepted) = tokio::join!(
+        dial("β", Some(silent[0].1), silent[1].1),
+        dial("γ", None, silent[0].1),
+        dial("δ", Some(silent[0].1), net.place("α")),
+        listener.accept(),
+    );
+    assert_eq!(nowhere.0.unwrap_err(), Cause::TimedOut);
+    assert_eq!(unsaid.0.unwrap_err(), Cause::RegistryDown);
+    found.0.unwrap();
+    accepted.unwrap();
+    for took in [nowhere.1, unsaid.1, found.1] {
+        assert!(took < BOUND * 7 / 4, "{took:?}");
+    }
+    figure(
+        "a dial whose first answer leads nowhere",
+        format!(
+            "nowhere else either: {:?}; found elsewhere after {:?}",
+            nowhere.1, found.1
+        ),
+    );
+    there.close().await.unwrap();
 }
