@@ -14,8 +14,8 @@ use crate::hosts::Shared;
 use crate::ops::Ops;
 use crate::{Engine, Failure, Registry};
 
-/// What every close of one subnetwork reports.
-pub(crate) type Closed = Result<(), Failure>;
+/// What every close of one subnetwork reports: all that went wrong.
+pub(crate) type Closed = Vec<Failure>;
 
 /// What the subnetwork's task ends with: the outcome of the close, or, where its runtime
 /// ended and dropped it, the news that nothing runs any more.
@@ -47,7 +47,7 @@ impl Drop for End {
             subnet.go_down(Some(ended.clone()));
         }
         self.ops.close();
-        self.closed.send_replace(Some(Err(ended)));
+        self.closed.send_replace(Some(vec![ended]));
     }
 }
 
@@ -96,15 +96,14 @@ pub(crate) async fn close(
     let registry = registry
         .await
         .unwrap_or_else(|died| Err(Failure::other(died)));
-    add_up(
-        [reason, engine.err(), registry.err()]
-            .into_iter()
-            .flatten()
-            .collect(),
-    )
+    [reason, engine.err(), registry.err()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
-fn add_up(mut failures: Vec<Failure>) -> Closed {
+/// All of them as one.
+pub(crate) fn add_up(mut failures: Closed) -> Result<(), Failure> {
     match failures.len() {
         0 => Ok(()),
         1 => Err(failures.remove(0)),

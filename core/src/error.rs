@@ -100,6 +100,8 @@ pub enum Op {
     NewHost,
     /// `SubNetwork::wait_for_hosts`.
     WaitForHosts,
+    /// `Host::idle`.
+    Idle,
     /// `SubNetwork::close`.
     Close,
     /// `Host::listen`.
@@ -119,6 +121,7 @@ impl fmt::Display for Op {
         f.write_str(match self {
             Op::NewHost => "new host",
             Op::WaitForHosts => "wait for hosts",
+            Op::Idle => "wait until idle",
             Op::Close => "close",
             Op::Listen => "listen",
             Op::Accept => "accept",
@@ -187,8 +190,8 @@ impl OpError {
     }
 
     /// Where it went to: the dialed address, the listening address, the remote
-    /// end of a write, the own end of a read; for a new host its name with
-    /// port 0.
+    /// end of a write, the own end of a read; for a host, new or idle, its name
+    /// with port 0.
     pub fn addr(&self) -> Option<&Addr> {
         self.0.addr.as_ref()
     }
@@ -232,7 +235,7 @@ impl fmt::Display for OpError {
             failure,
         } = &*self.0;
         match op {
-            Op::NewHost => {
+            Op::NewHost | Op::Idle => {
                 let host = addr.as_ref().map_or("", Addr::host);
                 return write!(f, "virtnet {network:?}: {op} {host:?}: {failure}");
             }

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::Instrument;
 
@@ -134,6 +135,58 @@ impl Host {
         let span = tracing::debug_span!("dial", network = home.network(), %src, %dst);
         let connect = self.shared.connect(port, dst);
         connect.instrument(span).await.map_err(fail)
+    }
+
+    /// Waits until nothing is open on this host but listeners: no connection, and no dial
+    /// or accept under way; at most for `timeout`. From then on the lowest ports are free
+    /// again, so a test can say which addresses come next.
+    ///
+    /// It is the *other* end that needs waiting for: the own port is free as soon as the
+    /// own end is dropped, the peer's once it has dropped its end, for which it has to hear
+    /// of it first.
+    ///
+    /// # Errors
+    ///
+    /// An [`OpError`] whose cause is [`Cause::TimedOut`], and which says what is open still;
+    /// [`Cause::HostDown`] or [`Cause::NetworkDown`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves nothing behind.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use virtnet_core::pipe::PipeNetwork;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let subnet = PipeNetwork::new("pipet")?.subnetwork();
+    /// let (alpha, beta) = (subnet.new_host("α").await?, subnet.new_host("β").await?);
+    /// let echo = beta.listen("β:1")?;
+    /// tokio::spawn(async move {
+    ///     while let Ok((conn, _)) = echo.accept().await {
+    ///         let (mut reader, mut writer) = conn.into_split();
+    ///         drop(tokio::io::copy(&mut reader, &mut writer).await);
+    ///     }
+    /// });
+    ///
+    /// for _ in 0..2 {
+    ///     let conn = alpha.dial("β:1").await?;
+    ///     assert_eq!(conn.peer_addr(), &"β:2");
+    ///     drop(conn);
+    ///     beta.idle(Duration::from_secs(10)).await?;
+    /// }
+    ///
+    /// let _open = alpha.dial("β:1").await?;
+    /// let busy = alpha.idle(Duration::ZERO).await.unwrap_err();
+    /// assert_eq!(
+    ///     busy.to_string(),
+    ///     r#"virtnet "pipet": wait until idle "α": after 0ns there was still α:1 connected β:2"#,
+    /// );
+    /// # Ok(()) }
+    /// ```
+    pub async fn idle(&self, timeout: Duration) -> Result<(), OpError> {
+        let home = self.shared.home();
+        let idle = self.shared.idle(timeout).await;
+        idle.map_err(|why| OpError::new(Op::Idle, home.network(), None, Some(home), why))
     }
 
     /// Closes the host: its listeners and connections go down with

@@ -66,6 +66,7 @@ mod error;
 mod half;
 mod host;
 mod hosts;
+mod idle;
 mod incoming;
 mod limits;
 mod listener;

@@ -47,8 +47,8 @@ pub trait Registry: Send + Sync + 'static {
     /// registry cannot be reached, or was closed.
     async fn query(&self, hostname: &str) -> Result<String, RegistryError>;
 
-    /// Looks again, past any memory, after `answer` led nowhere: what a query
-    /// for `hostname` answers now, if that is something else.
+    /// Looks again, past any memory, after `answer` led nowhere, or to nothing yet: what a
+    /// query for `hostname` answers now, if that is something else.
     ///
     /// Provided: answers are never out of date.
     ///
@@ -72,7 +72,9 @@ pub trait Registry: Send + Sync + 'static {
     }
 
     /// Waits for the next name that was announced here and is lost for good,
-    /// because another registry value holds it.
+    /// because another registry value holds it, or has held it since, for however short a
+    /// time: that it is free again, or held here again, changes nothing. The host goes down,
+    /// and stays so.
     ///
     /// It is called by one task of the subnetwork, again and again. Provided:
     /// never.

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, Weak};
 use crate::dials::Outcomes;
 use crate::down::Down;
 use crate::hosts::Hold;
+use crate::idle::Table;
 use crate::meeting::Meeting;
-use crate::ports::Ports;
 use crate::sync::lock;
 use crate::{Addr, Cause, Conn, Failure, conn, hosts};
 
@@ -21,9 +21,9 @@ pub(crate) struct Sockets {
     subnet: Arc<hosts::Shared>,
     /// The host's address, with port 0.
     home: Addr,
-    down: Down,
+    pub(crate) down: Down,
     /// A plain lock: held for table operations only.
-    table: Mutex<Ports<Socket>>,
+    pub(crate) table: Mutex<Table>,
 }
 
 impl Sockets {
@@ -74,12 +74,12 @@ impl Sockets {
 
     /// The lowest free port, or 0 if there is none.
     pub(crate) fn lowest_port(&self) -> u16 {
-        lock(&self.table).lowest().unwrap_or(0)
+        lock(&self.table).ports().lowest().unwrap_or(0)
     }
 
     /// What listens on `port`.
     pub(crate) fn listener(&self, port: u16) -> Option<Arc<Meeting>> {
-        match lock(&self.table).get_mut(port)? {
+        match lock(&self.table).get(port)? {
             Socket::Listening(meeting) => meeting.upgrade(),
             _ => None,
         }
@@ -166,7 +166,7 @@ impl Sockets {
             local: self.home.with_port(port),
             state: socket.state(),
         };
-        let mut sockets: Vec<SocketInfo> = table.iter().map(info).collect();
+        let mut sockets: Vec<SocketInfo> = table.ports().iter().map(info).collect();
         sockets.sort_unstable_by_key(|socket| socket.local.port());
         sockets
     }
@@ -206,16 +206,16 @@ impl Port {
     pub(crate) fn become_socket(&self, socket: Socket) -> Result<(), Failure> {
         let mut table = lock(&self.host.table);
         self.host.check()?;
-        if let Some(slot) = table.get_mut(self.addr.port()) {
-            *slot = socket;
-        }
+        table.replace(self.addr.port(), socket);
         Ok(())
     }
 
     /// Frees the port now; the drop then does nothing.
     pub(crate) fn free(&self) {
         if !self.freed.swap(true, Ordering::AcqRel) {
-            lock(&self.host.table).free(self.addr.port());
+            let told = lock(&self.host.table).free(self.addr.port());
+            // Wakes, without a lock held.
+            drop(told);
         }
     }
 }
@@ -243,6 +243,11 @@ pub(crate) enum Socket {
 }
 
 impl Socket {
+    /// It is more than a listener.
+    pub(crate) fn is_busy(&self) -> bool {
+        !matches!(self, Socket::Opening | Socket::Listening(_))
+    }
+
     fn state(&self) -> SocketState {
         match self {
             Socket::Opening | Socket::Listening(_) => SocketState::Listening,
@@ -261,6 +266,13 @@ pub struct SocketInfo {
     pub local: Addr,
     /// What it is.
     pub state: SocketState,
+}
+
+impl SocketInfo {
+    /// It is more than a listener.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.state != SocketState::Listening
+    }
 }
 
 /// What holds a port.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::close::{End, close, watch_names};
+use crate::close::{End, add_up, close, watch_names};
 use crate::dials::Outcomes;
 use crate::down::Down;
 use crate::error::Op;
@@ -301,19 +301,51 @@ impl SubNetwork {
     /// All that went wrong, added up: what took the network down, if it was not
     /// a close, then what the engine's and the registry's close reported. That is
     /// also what was written to connections that were dropped since, and never
-    /// reached a peer that was cut off: nobody else has been told. A test that cuts
-    /// hosts off expects it, with the cause [`Cause::ConnectionCut`].
+    /// reached a peer that was cut off: nobody else has been told. A test that kills
+    /// hosts, or cuts them off, expects it, with the cause [`Cause::ConnectionCut`]:
+    /// [`close_expecting`](SubNetwork::close_expecting).
     ///
     /// # Cancel safety
     ///
     /// The close goes on in the background when the future is dropped.
     pub async fn close(&self) -> Result<(), OpError> {
+        self.close_but(|_| true).await
+    }
+
+    /// Closes it as [`close`](SubNetwork::close) does, where a failure of that cause is
+    /// expected, and none: for a test that killed hosts, or cut them off, and then can't
+    /// deliver what was written to them.
+    ///
+    /// # Errors
+    ///
+    /// As of [`close`](SubNetwork::close): all else that went wrong.
+    ///
+    /// # Cancel safety
+    ///
+    /// The close goes on in the background when the future is dropped.
+    ///
+    /// ```
+    /// # use virtnet_core::{Cause, pipe::PipeNetwork};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let subnet = PipeNetwork::new("pipet")?.subnetwork();
+    /// // β's process is killed …
+    /// subnet.close_expecting(Cause::ConnectionCut).await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn close_expecting(&self, expected: Cause) -> Result<(), OpError> {
+        self.close_but(|failure| failure.cause() != expected).await
+    }
+
+    /// Closes it, and reports those failures that `counts` says count.
+    async fn close_but(&self, counts: impl Fn(&Failure) -> bool) -> Result<(), OpError> {
         self.shared.go_down(None);
         let mut closed = self.shared.closed.clone();
-        let result = match closed.wait_for(Option::is_some).await {
-            Ok(result) => result.clone().unwrap_or(Ok(())),
+        let mut failures = match closed.wait_for(Option::is_some).await {
+            Ok(failures) => failures.clone().unwrap_or_default(),
             Err(_) => unreachable!("the task tells how it ended"),
         };
+        failures.retain(counts);
+        let result = add_up(failures);
         result.map_err(|why| OpError::new(Op::Close, self.network(), None, None, why))
     }
 }

@@ -35,3 +35,11 @@ mod memory {
     use super::*;
     virtnet_core::registry_conformance!(async { Memory(MemoryHub::new()) });
 }
+
+mod runtime {
+    use super::*;
+    virtnet_core::conformance_tests! {
+        async { Pipes(PipeNetwork::new("pipet").unwrap()) };
+        closing: a_runtime_that_ends;
+    }
+}

@@ -7,3 +7,8 @@ mod common;
 use common::Net;
 
 virtnet_core::conformance!(async { Net::new("quicα") });
+
+mod runtime {
+    use super::*;
+    virtnet_core::conformance_tests! { async { Net::new("quicα") }; closing: a_runtime_that_ends; }
+}

@@ -79,6 +79,10 @@ async fn what_cannot_be_delivered_is_an_error_of_the_close() {
         "virtnet \"net\": close: host \"β\" cut 2 connections: \
          what was written could not be delivered within 300ms"
     );
+    // Who killed the peer on purpose says so, and hears of all else.
+    let else_ = here.close_expecting(Cause::NoSuchHost).await.unwrap_err();
+    assert_eq!(else_.cause(), Cause::ConnectionCut);
+    here.close_expecting(Cause::ConnectionCut).await.unwrap();
     drop(listener);
 }
 

@@ -194,6 +194,9 @@ pub async fn a_close_right_after_a_dial(bed: &dyn Bed) {
 
 /// A runtime that ends takes down the subnetworks that were made on it: who is blocked,
 /// or comes later, on whichever runtime, is told so at once.
+///
+/// It is no part of [`conformance!`](crate::conformance!): names that are leased stay taken
+/// after it until their lease ends.
 pub async fn a_runtime_that_ends(bed: &dyn Bed) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)

@@ -1,5 +1,7 @@
 //! Checks of addresses, ports, dial and accept. Never looks into a stream.
 
+use std::time::Duration;
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::bed::{Bed, Pair, assert_error, connect, eventually};
@@ -257,5 +259,55 @@ pub async fn ports_are_free_when_the_peer_knows(bed: &dyn Bed) {
             .unwrap()
             .expect("who was refused may listen there");
     }
+    pair.close().await;
+}
+
+/// Once a host is idle, the next connection has the addresses of the first. The wait ends
+/// with the host, and names what is open when its time is over.
+pub async fn addresses_repeat_once_hosts_are_idle(bed: &dyn Bed) {
+    let within = Duration::from_secs(20);
+    let pair = Pair::new(bed).await;
+    let listener = pair.alpha.listen(":1").unwrap();
+    for _ in 0..3 {
+        let dials = (pair.beta.dial("α:1"), pair.beta.dial("α:1"));
+        let accepts = async { [listener.accept().await, listener.accept().await] };
+        let (one, other, accepted) = tokio::join!(dials.0, dials.1, accepts);
+        let (one, other) = (one.unwrap(), other.unwrap());
+        let mut ends = [one.local_addr(), other.local_addr()].map(ToString::to_string);
+        ends.sort_unstable();
+        assert_eq!(ends, ["β:1", "β:2"]);
+        let mut ends = [one.peer_addr(), other.peer_addr()].map(ToString::to_string);
+        ends.sort_unstable();
+        assert_eq!(ends, ["α:2", "α:3"]);
+        let dropping = tokio::spawn(async move {
+            for accepted in accepted {
+                // Its end comes when the peer's is dropped.
+                let (mut conn, _) = accepted.unwrap();
+                drop(conn.read(&mut [0]).await);
+            }
+        });
+        let busy = pair.alpha.idle(Duration::ZERO).await.unwrap_err();
+        assert_eq!(busy.cause(), Cause::TimedOut);
+        assert!(busy.to_string().contains("α:2 connected β:"), "{busy}");
+        drop((one, other));
+        pair.beta.idle(Duration::ZERO).await.unwrap();
+        pair.alpha.idle(within).await.unwrap();
+        dropping.await.unwrap();
+    }
+    let (_dialed, accepted) = connect(&pair.beta, &listener).await;
+    let (waits, idle) = (pair.alpha.clone(), pair.beta.idle(within));
+    let waiting = tokio::spawn(async move { waits.idle(within).await });
+    assert!(super::bed::drop_after(1, idle).await.is_none());
+    pair.alpha.close();
+    let gone = waiting.await.unwrap().unwrap_err();
+    assert_eq!(gone.cause(), Cause::HostDown);
+    assert_eq!(
+        gone.to_string(),
+        format!(
+            "virtnet {:?}: wait until idle \"α\": host is down",
+            gone.network()
+        )
+    );
+    drop(accepted);
     pair.close().await;
 }

@@ -52,15 +52,15 @@ macro_rules! conformance {
                 an_announced_host_refuses;
             dialing: the_example, the_example_within_one_subnetwork, lowest_free_ports,
                 listen_errors, dial_errors, a_host_dials_itself, concurrent_dials,
-                many_connections_at_once, ports_are_free_when_the_peer_knows;
+                many_connections_at_once, ports_are_free_when_the_peer_knows,
+                addresses_repeat_once_hosts_are_idle;
             streams: bytes_both_ways, half_close, split_halves, backpressure,
                 dropping_delivers, closing_the_subnetwork_delivers, after_shutdown, aborting_cuts,
                 aborting_cuts_what_was_dropped;
             closing: the_matrix_with_the_close_first, the_matrix_with_the_operation_blocked,
                 the_matrix_within_one_subnetwork,
                 the_first_close_counts, closing_twice, auto_close, handles_keep_their_subnetwork,
-                a_refused_dial_is_gone, a_close_right_after_a_dial,
-                a_runtime_that_ends;
+                a_refused_dial_is_gone, a_close_right_after_a_dial;
             cancelling: dial_dropped_at_every_poll, accept_dropped_at_every_poll,
                 what_nobody_got_is_cut,
                 new_host_dropped_at_every_poll, close_dropped_at_first_poll,
