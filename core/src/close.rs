@@ -1,8 +1,8 @@
-//! What a subnetwork's one task does: it watches the names, then closes.
+//! Closing a subnetwork, and what its one task does: it watches the names, then closes.
 //!
 //! Owns the waiting for lost names, and the closing of engine and registry, so
 //! that a close runs to its end whoever asked for it and whoever still waits.
-//! Never marks anything down: closing starts once that is done.
+//! Never marks a host down: closing starts once that is done.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -10,9 +10,11 @@ use std::sync::{Arc, Weak};
 
 use tokio::sync::{mpsc, watch};
 
+use crate::error::Op;
 use crate::hosts::Shared;
 use crate::ops::Ops;
-use crate::{Engine, Failure, Registry};
+use crate::sync::lock;
+use crate::{Cause, Engine, Failure, OpError, Registry, SubNetwork};
 
 /// What every close of one subnetwork reports: all that went wrong.
 pub(crate) type Closed = Vec<Failure>;
@@ -108,6 +110,86 @@ pub(crate) fn add_up(mut failures: Closed) -> Result<(), Failure> {
         0 => Ok(()),
         1 => Err(failures.remove(0)),
         _ => Err(Failure::wrap(failures[0].cause(), Several(failures))),
+    }
+}
+
+impl SubNetwork {
+    /// Asks the subnetwork to close by itself when its last open host closes.
+    ///
+    /// # Panics
+    ///
+    /// Without an open host: it would never close, or should have already.
+    pub fn auto_close(&self) {
+        let open = {
+            let mut hosts = lock(&self.shared.hosts);
+            hosts.auto_close |= hosts.open > 0;
+            hosts.open > 0
+        };
+        // One that is down already has nothing left to ask for.
+        if open || self.shared.down.get().is_some() {
+            return;
+        }
+        panic!("auto_close of {:?} without an open host", self.network());
+    }
+
+    /// Closes it: every blocked and later operation on it, its hosts, listeners
+    /// and connections reports [`Cause::NetworkDown`]; then the engine delivers
+    /// what was written and closes, then the registry frees the names.
+    ///
+    /// Whoever closes later, or after the network went down by itself, waits
+    /// for the same close and gets the same result.
+    ///
+    /// # Errors
+    ///
+    /// All that went wrong, added up: what took the network down, if it was not
+    /// a close, then what the engine's and the registry's close reported. That is
+    /// also what was written to connections that were dropped since, and never
+    /// reached a peer that was cut off: nobody else has been told. A test that kills
+    /// hosts, or cuts them off, expects it, with the cause [`Cause::ConnectionCut`]:
+    /// [`close_expecting`](SubNetwork::close_expecting).
+    ///
+    /// # Cancel safety
+    ///
+    /// The close goes on in the background when the future is dropped.
+    pub async fn close(&self) -> Result<(), OpError> {
+        self.close_but(|_| true).await
+    }
+
+    /// Closes it as [`close`](SubNetwork::close) does, where a failure of that cause is
+    /// expected, and none: for a test that killed hosts, or cut them off, and then can't
+    /// deliver what was written to them.
+    ///
+    /// # Errors
+    ///
+    /// As of [`close`](SubNetwork::close): all else that went wrong.
+    ///
+    /// # Cancel safety
+    ///
+    /// The close goes on in the background when the future is dropped.
+    ///
+    /// ```
+    /// # use virtnet_core::{Cause, pipe::PipeNetwork};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let subnet = PipeNetwork::new("pipet")?.subnetwork();
+    /// // β's process is killed …
+    /// subnet.close_expecting(Cause::ConnectionCut).await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn close_expecting(&self, expected: Cause) -> Result<(), OpError> {
+        self.close_but(|failure| failure.cause() != expected).await
+    }
+
+    /// Closes it, and reports those failures that `counts` says count.
+    async fn close_but(&self, counts: impl Fn(&Failure) -> bool) -> Result<(), OpError> {
+        self.shared.go_down(None);
+        let mut closed = self.shared.closed.clone();
+        let mut failures = match closed.wait_for(Option::is_some).await {
+            Ok(failures) => failures.clone().unwrap_or_default(),
+            Err(_) => unreachable!("the task tells how it ended"),
+        };
+        failures.retain(counts);
+        let result = add_up(failures);
+        result.map_err(|why| OpError::new(Op::Close, self.network(), None, None, why))
     }
 }
 

@@ -21,7 +21,8 @@ use crate::{Addr, Failure, Registry};
 ///
 /// All methods may be called from many tasks at once. Dropping a returned
 /// future cancels the call and leaves nothing behind: no half-made host, and
-/// no connection that the other side would be handed.
+/// no connection that the other side would be handed. A connection that has come about on
+/// one side only is cut: reset with an error at whoever has an end of it, never ended.
 #[async_trait]
 pub trait Engine: Send + Sync + 'static {
     /// Creates the resources of a host and announces it to `registry`, with

@@ -23,7 +23,8 @@ type Accepting = Pin<Box<dyn Future<Output = Result<(Conn, Addr), OpError>> + Se
 /// that take a stream it is one.
 ///
 /// When the listener, its host or the network goes down, the error comes once, and then
-/// the end. After [`Cause::NoFreePort`] it goes on. Dropping it closes the listener.
+/// the end. After [`Cause::NoFreePort`] it goes on. Dropping it closes the listener, and
+/// cuts a connection that has come and was not yielded yet.
 ///
 /// ```
 /// # use virtnet_core::pipe::PipeNetwork;

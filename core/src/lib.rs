@@ -81,6 +81,7 @@ mod ports;
 mod registry;
 mod socket;
 mod split;
+mod stream;
 mod subnet;
 mod sync;
 mod to_addr;

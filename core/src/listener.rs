@@ -49,9 +49,10 @@ impl Listener {
     /// # Cancel safety
     ///
     /// Dropping the future leaves dials that it has not taken to the next
-    /// accept. A dial that it was taking is closed as soon as it arrives, and
-    /// its port is free: the dialer sees a connection that ends at once. So a loop
-    /// that has more to wait for takes [`into_incoming`](Listener::into_incoming), or
+    /// accept. A dial that it was taking is cut, and its port is free: the dialer is
+    /// refused, or reads [`Cause::ConnectionCut`], never an end, as nobody has read what
+    /// it wrote. So it is where the listener, its host or its subnetwork goes down
+    /// meanwhile. A loop that has more to wait for takes [`into_incoming`](Listener::into_incoming), or
     /// keeps the future until it is done:
     ///
     /// ```

@@ -103,7 +103,9 @@ impl Accept {
 
     /// Hands the connection over, once the dialer is known to hold its end.
     ///
-    /// Where nobody waits any more the stream is dropped, which closes it.
+    /// Where nobody waits any more the stream is dropped, which cuts it
+    /// ([`Abort`](crate::Abort)): the dialer is not to take it for one that was read and
+    /// closed. So it is until a caller of accept has got the connection.
     pub fn ack(mut self, stream: ByteStream) {
         // A connection from here on, though the accept may be polled late: a
         // close that comes in between finds it among the host's sockets.
