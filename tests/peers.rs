@@ -215,7 +215,7 @@ fn what_goes_down_with_its_runtime_frees_its_names() {
         assert_eq!(server.keys(), [""; 0], "{threads} {ending}");
         figure(
             &format!("{ending} with {threads} workers"),
-            &format!("names free after {:.1?}", begin.elapsed()),
+            format!("names free after {:.1?}", begin.elapsed()),
         );
     }
 }
