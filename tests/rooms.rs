@@ -127,10 +127,10 @@ fn rooms_that_do_no_quic_know_no_quinn() {
 #[test]
 fn plain_data_has_no_async() {
     for room in [
-        "core/src/ports.rs",
-        "core/src/addr.rs",
-        "core/src/name.rs",
-        "engine-quic/src/frame.rs",
+        "core/src/host/port_table.rs",
+        "core/src/addr/mod.rs",
+        "core/src/addr/name.rs",
+        "engine-quic/src/wire/frame.rs",
     ] {
         let text = fs::read_to_string(root().join(room)).unwrap();
         for word in ["async ", "await", "Mutex", "tokio"] {

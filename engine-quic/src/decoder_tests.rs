@@ -6,8 +6,8 @@
 
 use virtnet_core::{Addr, MAX_NAME};
 
-use crate::frame::{FrameError, HEADER, Hello, MAX_BODY, MAX_REPLY, Reply, VERSION};
 use crate::hostdata::Place;
+use crate::wire::frame::{FrameError, HEADER, Hello, MAX_BODY, MAX_REPLY, Reply, VERSION};
 use sequences::read;
 
 /// Longest DNS name, in bytes.
@@ -306,5 +306,4 @@ fn random_bytes_are_no_hostdata_or_a_place_that_can_be_reached() {
     assert!(places > 1_000, "only {places} could be read");
 }
 
-#[path = "decoder_sequence_tests.rs"]
 mod sequences;

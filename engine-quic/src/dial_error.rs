@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use quinn::{ConnectionError, ReadError, VarInt, WriteError};
 use virtnet_core::{Addr, Cause, Failure};
 
-use crate::handshake::DialError;
+use crate::config::transport::{CloseCode, StreamCode};
 use crate::hostdata::Place;
-use crate::refusals::Refusals;
-use crate::transport::{CloseCode, StreamCode};
+use crate::udp::send_errors::Refusals;
+use crate::wire::handshake::DialError;
 
 /// TLS alerts are QUIC error codes from here on (RFC 9001).
 const ALERTS: u64 = 0x100;
@@ -85,7 +85,7 @@ impl Target<'_> {
             ConnectionError::ApplicationClosed(close)
                 if is(close.error_code, CloseCode::SourceNotProved) =>
             {
-                crate::frame::Refusal::SourceNotProved.failure(self.dst, self)
+                crate::wire::frame::Refusal::SourceNotProved.failure(self.dst, self)
             }
             ConnectionError::ApplicationClosed(close)
                 if is(close.error_code, CloseCode::TooMany) =>
@@ -189,7 +189,10 @@ impl Target<'_> {
     }
 
     fn other_protocol(&self) -> Failure {
-        let (host, alpn) = (self.dst.host(), String::from_utf8_lossy(crate::tls::ALPN));
+        let (host, alpn) = (
+            self.dst.host(),
+            String::from_utf8_lossy(crate::identity::tls::ALPN),
+        );
         let text = format!("what answers for host {host:?} at {self} does not speak {alpn}");
         Failure::wrap(Cause::Protocol, text)
     }

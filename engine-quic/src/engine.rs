@@ -16,7 +16,7 @@ use virtnet_core::{Addr, ByteStream, Cause, Engine, Failure, Notifier, Registry}
 use crate::Stats;
 use crate::config::Prepared;
 use crate::endpoint::{Endpoint, Inner};
-use crate::socket::Warm;
+use crate::udp::socket::Warm;
 
 /// The engine that carries connections over QUIC.
 ///

@@ -10,12 +10,12 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use virtnet_core::Addr;
 
-use crate::authority::Authority;
-use crate::frame::{CONFIRM, HEADER, Hello, MAX_BODY, Refusal, Reply, VERSION};
+use crate::config::transport::{CloseCode, FIRST_STREAMS, FIRST_WINDOWS, MAX_STREAMS, StreamCode};
 use crate::hostdata::Place;
+use crate::identity::authority::Authority;
+use crate::identity::tls::ALPN;
 use crate::identity::{RESETS, derived, dns_name};
-use crate::tls::ALPN;
-use crate::transport::{CloseCode, FIRST_STREAMS, FIRST_WINDOWS, MAX_STREAMS, StreamCode};
+use crate::wire::frame::{CONFIRM, HEADER, Hello, MAX_BODY, Refusal, Reply, VERSION};
 
 const PAGE: &str = include_str!("../../docs/protocol.md");
 

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use virtnet_core::{Cause, Failure};
 
-use crate::socket::{Bind, Families};
+use crate::udp::socket::{Bind, Families};
 
 /// Longest DNS name, in bytes.
 const MAX_DNS_NAME: usize = 253;
@@ -225,5 +225,4 @@ fn real_host(host: &str) -> Result<RealHost, &'static str> {
 }
 
 #[cfg(test)]
-#[path = "hostdata_tests.rs"]
 mod tests;

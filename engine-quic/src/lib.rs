@@ -63,46 +63,24 @@
 //! ([`Tuning`] changes either). A connection that is cut is an error for the
 //! reader, never end-of-file.
 
-mod authority;
-mod clogged;
 mod config;
 #[cfg(test)]
 mod decoder_tests;
-mod dial;
+mod dial_error;
 mod endpoint;
 mod engine;
-mod failure;
-mod frame;
-mod gate;
 #[cfg(test)]
 mod golden_tests;
-mod handshake;
 mod hostdata;
 mod identity;
-mod incoming;
-mod leaving;
-mod limits;
-mod path;
-mod pool;
-mod qlog;
-mod refusals;
-mod reset;
-mod secret;
-mod slots;
-mod socket;
-mod split;
-mod stats;
-mod stream;
-mod tasks;
-mod tls;
-mod transport;
-mod tuning;
+mod observe;
 mod udp;
+mod wire;
 
+pub use config::limits::Limits;
+pub use config::tuning::Tuning;
 pub use config::{Prepared, QuicConfig};
 pub use engine::QuicEngine;
+pub use identity::secret::{Secret, SecretError};
 pub use identity::{Identity, dns_name};
-pub use limits::Limits;
-pub use secret::{Secret, SecretError};
-pub use stats::{SocketBuffers, Stats, StatsSnapshot};
-pub use tuning::Tuning;
+pub use observe::stats::{SocketBuffers, Stats, StatsSnapshot};

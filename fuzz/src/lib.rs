@@ -25,20 +25,20 @@ pub use wire::{hello, reply};
 use stand_ins::socket;
 
 #[allow(dead_code)]
-#[path = "../../registry-redis/src/clip.rs"]
+#[path = "../../registry-redis/src/text.rs"]
 mod clip;
 #[allow(dead_code)]
-#[path = "../../engine-quic/src/frame.rs"]
+#[path = "../../engine-quic/src/wire/frame.rs"]
 mod frame;
 #[allow(dead_code)]
-#[path = "../../engine-quic/src/handshake.rs"]
+#[path = "../../engine-quic/src/wire/handshake.rs"]
 mod handshake;
 #[allow(dead_code)]
-#[path = "../../registry-redis/src/keys.rs"]
+#[path = "../../registry-redis/src/schema/keys.rs"]
 mod keys;
 #[allow(dead_code)]
 #[path = "../../engine-quic/src/hostdata.rs"]
 mod place;
 #[allow(dead_code)]
-#[path = "../../registry-redis/src/entry.rs"]
+#[path = "../../registry-redis/src/schema/entry.rs"]
 mod redis_entry;

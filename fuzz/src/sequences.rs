@@ -12,7 +12,7 @@ use virtnet_core::Addr;
 use crate::frame::{FrameError, HEADER, Hello, MAX_BODY, Reply, VERSION};
 
 #[allow(dead_code, unused_imports)]
-#[path = "../../engine-quic/src/decoder_sequence_tests.rs"]
+#[path = "../../engine-quic/src/decoder_tests/sequences.rs"]
 mod steps;
 
 /// Choices, out of the bytes of an input; then the first of each.

@@ -205,5 +205,4 @@ impl Drop for Draft {
 }
 
 #[cfg(test)]
-#[path = "claim_tests.rs"]
 mod tests;

@@ -6,8 +6,8 @@
 
 use virtnet_core::MAX_NAME;
 
-use crate::entry::Entry;
-use crate::keys::Keys;
+use crate::schema::entry::Entry;
+use crate::schema::keys::Keys;
 
 /// Numbers that follow from a seed.
 struct Rng {

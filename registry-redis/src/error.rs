@@ -12,9 +12,9 @@ use redis::{ErrorKind, RedisError, ServerErrorKind};
 use rustls::AlertDescription;
 use virtnet_core::{Cause, Failure};
 
-use crate::clip::clipped;
-use crate::cluster::{self, OnItsWay};
-use crate::tracking::{self, NoTracking};
+use crate::connection::cluster::{self, OnItsWay};
+use crate::connection::tracking::{self, NoTracking};
+use crate::text::clipped;
 
 /// What of a server's answer an error shows, in characters.
 const SHOWN: usize = 200;

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::entry::Entry;
-use crate::keys::Keys;
-use crate::script::{Holding, Owner};
+use crate::lease::script::{Holding, Owner};
+use crate::schema::entry::Entry;
+use crate::schema::keys::Keys;
 
 const PAGE: &str = include_str!("../../docs/protocol.md");
 

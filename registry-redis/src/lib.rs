@@ -201,38 +201,16 @@
 //!     +client|tracking +client|caching +zscan +mget +info
 //! ```
 
-mod clip;
-mod clock;
-mod cluster;
-mod connecting;
-mod contract;
-mod entry;
-mod eviction;
-mod fault;
-mod freeing;
+mod cache;
+mod connection;
+mod error;
 #[cfg(test)]
 mod golden_tests;
-mod inner;
-mod keeper;
-mod keys;
-mod link;
-mod listing;
-mod locate;
-mod lookup;
-mod memory;
-mod names;
+mod lease;
 mod options;
-mod parting;
 mod registry;
-mod script;
-mod sentinel;
-mod slot;
-mod stranger;
-mod target;
-mod terms;
-mod tls;
-mod tracking;
-mod whereabouts;
+mod schema;
+mod text;
 
 #[cfg(test)]
 mod decoder_tests;
@@ -248,7 +226,7 @@ mod server_tests;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-pub use listing::{HostLease, Listing};
+pub use lease::whereabouts::Whereabouts;
 pub use options::RedisOptions;
 pub use registry::RedisRegistry;
-pub use whereabouts::Whereabouts;
+pub use registry::listing::{HostLease, Listing};

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use virtnet_core::{Cause, Failure, Lost};
 
-use crate::clock::Moment;
-use crate::names::{Announcement, Lease, Names};
+use crate::lease::clock::Moment;
+use crate::lease::table::{Announcement, Lease, Names};
 
 const SPAN: Duration = Duration::from_secs(10);
 

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::tls::TlsFiles;
-use crate::whereabouts::Whereabouts;
+use crate::connection::tls::TlsFiles;
+use crate::lease::whereabouts::Whereabouts;
 
 /// The longest deadline there is. Longer ones make no sense for a test, and
 /// could not be added to a point in time.

@@ -3,8 +3,8 @@
 
 use redis::{Cmd, Value};
 
-use crate::keys::Keys;
-use crate::script::{Holding, Owner};
+use crate::lease::script::{Holding, Owner};
+use crate::schema::keys::Keys;
 use crate::support::RedisServer;
 
 const KEY: &str = "virtnet:{n}:a";
@@ -273,7 +273,7 @@ fn a_replica_has_no_say() {
         one.free(&at.keys, &[("a", 1)]),
     ] {
         let err = cmd.query::<Value>(&mut at.connection).unwrap_err();
-        assert!(crate::fault::is_passing(&err), "{err}");
+        assert!(crate::error::is_passing(&err), "{err}");
     }
     at.server.command(&["REPLICAOF", "NO", "ONE"]);
     assert!(at.holds(&other, "y:1", 1));

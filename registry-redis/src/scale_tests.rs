@@ -9,10 +9,10 @@ use redis::Pipeline;
 use tokio::task::JoinSet;
 use virtnet_core::Registry;
 
-use crate::keys::Keys;
+use crate::lease::script::{Holding, Owner};
 use crate::options::RedisOptions;
 use crate::registry::RedisRegistry;
-use crate::script::{Holding, Owner};
+use crate::schema::keys::Keys;
 use crate::support::RedisServer;
 
 const ADDR: &str = "10.0.0.2:4433";

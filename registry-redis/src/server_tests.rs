@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use redis::Cmd;
 
-use crate::keys::Keys;
-use crate::script::{Holding, Owner};
+use crate::lease::script::{Holding, Owner};
+use crate::schema::keys::Keys;
 use crate::support::RedisServer;
 
 const INDEX: &str = "virtnet:{n}::hosts";

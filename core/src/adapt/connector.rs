@@ -14,8 +14,8 @@ use hyper_util::rt::TokioIo;
 use tower_service::Service;
 
 use super::uri;
-use crate::name::{Noun, Problem};
-use crate::to_addr::{ToAddr, sealed::Sealed};
+use crate::addr::name::{Noun, Problem};
+use crate::addr::to_addr::{ToAddr, sealed::Sealed};
 use crate::{Addr, AddrError, Conn, Host, OpError};
 
 /// Makes connections from a host to the virtual addresses in URIs: for hyper-util's

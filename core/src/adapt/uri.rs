@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
+use crate::addr::name::{Noun, Problem};
 use crate::addr::split;
-use crate::name::{Noun, Problem};
 use crate::{Addr, AddrError};
 
 /// The port of `http` where none is written.
@@ -122,5 +122,4 @@ fn hex(digit: Option<u8>) -> Option<u8> {
 }
 
 #[cfg(test)]
-#[path = "uri_tests.rs"]
 mod tests;

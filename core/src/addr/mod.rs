@@ -3,11 +3,14 @@
 //! Owns the grammar `host:port`. Never looks a host up, and knows nothing of
 //! ports being free or taken.
 
+pub(crate) mod name;
+pub(crate) mod to_addr;
+
 use std::fmt;
 use std::sync::Arc;
 
 use crate::AddrError;
-use crate::name::{Noun, Problem, check_name};
+use crate::addr::name::{Noun, Problem, check_name};
 
 /// The address of an access point on a virtual network: network, host, port.
 ///

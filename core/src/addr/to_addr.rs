@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
+use crate::addr::name::{Noun, Problem, check_name};
 use crate::addr::split;
-use crate::name::{Noun, Problem, check_name};
 use crate::{Addr, AddrError};
 
 /// Text such as `β:1`, or an [`Addr`]: what `dial` and `listen` take.

@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
-use crate::sync::lock;
+use crate::context::sync::lock;
 
 type Call<T> = Mutex<Option<Pin<Box<dyn Future<Output = T> + Send>>>>;
 

@@ -4,7 +4,7 @@
 
 use std::sync::Weak;
 
-use crate::sync::lock;
+use crate::context::sync::lock;
 use crate::{SocketState, SubNetwork};
 
 /// What a subnetwork has open now ([`SubNetwork::open`]).

@@ -255,5 +255,4 @@ impl From<crate::AddrError> for Failure {
 }
 
 #[cfg(test)]
-#[path = "cause_tests.rs"]
 mod tests;

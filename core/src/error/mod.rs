@@ -4,6 +4,9 @@
 //! reports. Never decides that something failed, and has no causes of its own:
 //! those are in `cause.rs`.
 
+pub(crate) mod cause;
+pub(crate) mod report;
+
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;

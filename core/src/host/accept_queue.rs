@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::oneshot;
 
-use crate::down::Down;
-use crate::limits::{Refusal, Refusals};
-use crate::socket::{Port, Socket, Sockets};
-use crate::sync::lock;
+use crate::context::down::Down;
+use crate::context::limits::{Refusal, Refusals};
+use crate::context::sync::lock;
+use crate::host::inner::{Port, Socket, Sockets};
 use crate::{Accept, Addr, Cause, Conn, Failure};
 
 /// The line: dials that wait to be taken, or accepts that wait for dials. Whoever

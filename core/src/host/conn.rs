@@ -10,9 +10,9 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::socket::Port;
-use crate::split::{self, OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
-pub(crate) use crate::stream::Shared;
+pub(crate) use crate::host::conn_inner::Shared;
+use crate::host::inner::Port;
+use crate::host::split::{self, OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use crate::{Addr, ByteStream, Cause, Failure};
 
 /// A connection between two hosts: an ordered byte stream both ways.

@@ -12,8 +12,8 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::error::Op;
-use crate::half::{Half, Taken};
-use crate::socket::{Port, Socket};
+use crate::host::half::{Half, Taken};
+use crate::host::inner::{Port, Socket};
 use crate::{Abort, Addr, ByteStream, Cause, Failure, OpError};
 
 type Reader = dyn AsyncRead + Send + Unpin;

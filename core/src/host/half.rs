@@ -6,8 +6,8 @@
 use std::sync::{Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
-use crate::hosts::Hold;
-use crate::sync::lock;
+use crate::context::sync::lock;
+use crate::subnet::directory::Hold;
 
 /// One direction. The lock lets the close take the stream from under a reader
 /// or writer; it is held for one poll, and only a close contends for it. An

@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use crate::ports::Ports;
-use crate::socket::{Socket, Sockets};
-use crate::sync::lock;
+use crate::context::sync::lock;
+use crate::host::inner::{Socket, Sockets};
+use crate::host::port_table::Ports;
 use crate::{Cause, Failure, SocketInfo};
 
 /// How many sockets an error names.

@@ -7,18 +7,18 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
-use crate::dials::Outcomes;
-use crate::down::Down;
-use crate::hosts::Hold;
-use crate::idle::Table;
-use crate::meeting::Meeting;
-use crate::sync::lock;
-use crate::{Addr, Cause, Conn, Failure, conn, hosts};
+use crate::context::dials::Outcomes;
+use crate::context::down::Down;
+use crate::context::sync::lock;
+use crate::host::accept_queue::Meeting;
+use crate::host::idle::Table;
+use crate::subnet::directory::Hold;
+use crate::{Addr, Cause, Conn, Failure, host::conn, subnet::directory};
 
 /// What the handles of one host share.
 pub(crate) struct Sockets {
     /// The subnetwork lives as long as any of its hosts is held.
-    subnet: Arc<hosts::Shared>,
+    subnet: Arc<directory::Shared>,
     /// The host's address, with port 0.
     home: Addr,
     pub(crate) down: Down,
@@ -27,7 +27,7 @@ pub(crate) struct Sockets {
 }
 
 impl Sockets {
-    pub(crate) fn new(subnet: Arc<hosts::Shared>, home: Addr) -> Arc<Sockets> {
+    pub(crate) fn new(subnet: Arc<directory::Shared>, home: Addr) -> Arc<Sockets> {
         Arc::new(Sockets {
             subnet,
             home,
@@ -87,7 +87,7 @@ impl Sockets {
 
     /// Where the dials to `port` will meet the accepts.
     pub(crate) fn meeting(&self, port: &Port) -> Arc<Meeting> {
-        let hosts::Shared {
+        let directory::Shared {
             limits, refusals, ..
         } = &*self.subnet;
         Arc::new(Meeting::new(port.addr().clone(), limits.backlog, refusals))

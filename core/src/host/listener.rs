@@ -8,8 +8,8 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::error::Op;
-use crate::meeting::Meeting;
-use crate::socket::Port;
+use crate::host::accept_queue::Meeting;
+use crate::host::inner::Port;
 use crate::{Addr, Cause, Conn, Failure, Incoming, OpError};
 
 /// A host's ear at one of its ports, made by [`Host::listen`](crate::Host::listen).

@@ -3,6 +3,17 @@
 //! Owns [`Host`], the user's handle. Never talks to engine or registry but
 //! through the subnetwork, which knows when both are going away.
 
+pub(crate) mod accept_queue;
+pub(crate) mod conn;
+pub(crate) mod conn_inner;
+pub(crate) mod half;
+pub(crate) mod idle;
+pub(crate) mod incoming;
+pub(crate) mod inner;
+pub(crate) mod listener;
+pub(crate) mod port_table;
+pub(crate) mod split;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +21,8 @@ use std::time::Duration;
 use tracing::Instrument;
 
 use crate::error::Op;
-use crate::listener::Listener;
-use crate::socket::{Socket, SocketInfo, Sockets};
+use crate::host::inner::{Socket, SocketInfo, Sockets};
+use crate::host::listener::Listener;
 use crate::{Addr, Cause, Conn, Failure, OpError, ToAddr};
 
 /// A named access point of a network, made by

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::conn::Shared;
+use crate::host::conn::Shared;
 use crate::{Addr, Cause, Conn};
 
 /// The reading half of a [`Conn`], from [`into_split`](Conn::into_split).

@@ -14,9 +14,9 @@ use std::task::{Context, Poll, ready};
 use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 
-use crate::memory::MemoryHub;
-use crate::name::{Noun, check_name};
-use crate::sync::lock;
+use crate::addr::name::{Noun, check_name};
+use crate::context::sync::lock;
+use crate::in_memory::registry::MemoryHub;
 use crate::{
     Abort, Addr, AddrError, ByteStream, Cause, Engine, Failure, Notifier, Registry, SubNetwork,
 };

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
-use crate::sync::lock;
+use crate::context::sync::lock;
 use crate::{Cause, Failure, Registry, RegistryError};
 
 /// The names of one network, for all its subnetworks within this process.

@@ -10,10 +10,10 @@ use std::sync::{Arc, Weak};
 
 use tokio::sync::{mpsc, watch};
 
+use crate::context::calls::Ops;
+use crate::context::sync::lock;
 use crate::error::Op;
-use crate::hosts::Shared;
-use crate::ops::Ops;
-use crate::sync::lock;
+use crate::subnet::directory::Shared;
 use crate::{Cause, Engine, Failure, OpError, Registry, SubNetwork};
 
 /// What every close of one subnetwork reports: all that went wrong.

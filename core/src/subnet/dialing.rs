@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::hosts::Shared;
+use crate::subnet::directory::Shared;
 use crate::{Addr, ByteStream, Cause, Engine, Failure, Registry, RegistryError};
 
 /// After which part of its bound a dial that has come to nothing yet asks whether the host

@@ -12,14 +12,14 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use crate::close::Closed;
-use crate::dials::Outcomes;
-use crate::down::Down;
-use crate::limits::{Refusal, Refusals};
-use crate::meeting::Meeting;
-use crate::ops::Ops;
-use crate::socket::Sockets;
-use crate::sync::lock;
+use crate::context::calls::Ops;
+use crate::context::dials::Outcomes;
+use crate::context::down::Down;
+use crate::context::limits::{Refusal, Refusals};
+use crate::context::sync::lock;
+use crate::host::accept_queue::Meeting;
+use crate::host::inner::Sockets;
+use crate::subnet::close::Closed;
 use crate::{Addr, Cause, Engine, Failure, Limits, Lost, Registry, RegistryError};
 
 /// How often hosts that are waited for are looked for.

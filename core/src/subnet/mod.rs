@@ -3,21 +3,26 @@
 //! Owns [`SubNetwork`], the user's handle, and the start of its one task. Never
 //! moves a byte of a connection.
 
+pub(crate) mod close;
+pub(crate) mod dialing;
+pub(crate) mod directory;
+pub(crate) mod notifier;
+
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::close::{End, close, watch_names};
-use crate::dials::Outcomes;
-use crate::down::Down;
+use crate::addr::name::{Noun, check_name, clipped};
+use crate::context::calls::Ops;
+use crate::context::dials::Outcomes;
+use crate::context::down::Down;
 use crate::error::Op;
 use crate::host::Host;
-use crate::hosts::{Arrival, Shared};
-use crate::name::{Noun, check_name, clipped};
-use crate::ops::Ops;
-use crate::socket::Sockets;
+use crate::host::inner::Sockets;
+use crate::subnet::close::{End, close, watch_names};
+use crate::subnet::directory::{Arrival, Shared};
 use crate::{
     Addr, AddrError, Cause, Engine, Failure, Limits, Notifier, OpError, Refused, Registry,
 };

@@ -8,8 +8,8 @@ use std::sync::{Arc, Weak};
 use tokio::sync::oneshot;
 use tracing::Instrument;
 
-use crate::hosts::Shared;
-use crate::socket::Port;
+use crate::host::inner::Port;
+use crate::subnet::directory::Shared;
 use crate::{Addr, ByteStream, Cause, Conn, Failure};
 
 /// What an engine tells its subnetwork.

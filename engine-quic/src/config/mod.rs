@@ -2,6 +2,10 @@
 //!
 //! Owns [`QuicConfig`] and [`Prepared`]. Never opens a socket.
 
+pub(crate) mod limits;
+pub(crate) mod transport;
+pub(crate) mod tuning;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +13,9 @@ use std::time::Duration;
 use virtnet_core::{Addr, Cause, Failure, Notifier};
 
 use crate::hostdata::Advertised;
-use crate::qlog::Qlog;
-use crate::socket::Bind;
-use crate::tls::Trust;
+use crate::identity::tls::Trust;
+use crate::observe::qlog::Qlog;
+use crate::udp::socket::Bind;
 use crate::{Identity, Limits, QuicEngine, Stats, Tuning};
 
 /// Longest of all durations: 30 days.
@@ -309,5 +313,4 @@ impl std::fmt::Debug for Prepared {
 }
 
 #[cfg(test)]
-#[path = "config_tests.rs"]
 mod tests;

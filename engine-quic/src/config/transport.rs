@@ -11,10 +11,10 @@ use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{ClientConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt};
 
 use crate::QuicConfig;
-use crate::path::{self, Route};
+use crate::udp::mtu::{self, Route};
 
 /// How many streams a peer may have open at first. Each allowed stream costs
-/// memory at once, so the limit grows with use ([`crate::slots`]).
+/// memory at once, so the limit grows with use ([`crate::endpoint::stream_limits`]).
 pub(crate) const FIRST_STREAMS: u32 = 128;
 
 /// Of how many streams a peer may have the windows full at first: likewise.
@@ -36,11 +36,11 @@ fn transport(config: &QuicConfig, peer: SocketAddr, route: Option<Route>) -> Tra
     // last that it heard, and a keep-alive is one.
     let silence = config.idle_timeout - config.keep_alive;
     let idle = u32::try_from(silence.as_millis()).unwrap_or(u32::MAX);
-    let search = path::steps(peer, route, tuning.largest_datagram);
+    let search = mtu::steps(peer, route, tuning.largest_datagram);
     let mut transport = TransportConfig::default();
     transport
         .max_concurrent_bidi_streams(VarInt::from_u32(0))
-        // The one before the goodbye: nobody reads it ([`crate::clogged`]).
+        // The one before the goodbye: nobody reads it ([`crate::endpoint::flush`]).
         .max_concurrent_uni_streams(VarInt::from_u32(1))
         .datagram_receive_buffer_size(None)
         // Per stream only: this side opened each of them.
@@ -87,7 +87,7 @@ pub(crate) fn server_to(
     peer: SocketAddr,
 ) -> ServerConfig {
     // A peer that is heard but can't be answered is for QUIC to give up.
-    let route = path::route(config.bind.first.ip(), peer).ok().flatten();
+    let route = mtu::route(config.bind.first.ip(), peer).ok().flatten();
     let mut transport = transport(config, peer, route);
     transport
         .max_concurrent_bidi_streams(VarInt::from_u32(FIRST_STREAMS))

@@ -4,8 +4,8 @@
 
 use virtnet_core::{Cause, Failure};
 
-use crate::path::SMALLEST;
-use crate::split::MAX_DATAGRAM;
+use crate::udp::batch::MAX_DATAGRAM;
+use crate::udp::mtu::SMALLEST;
 
 /// Sizes that trade memory for speed. The defaults suit loopback, containers on one
 /// machine, clouds with and without jumbo frames, and the internet.

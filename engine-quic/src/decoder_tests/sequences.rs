@@ -11,8 +11,8 @@ use tokio::io::{AsyncWriteExt, DuplexStream, copy, duplex, sink, split};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
-use crate::frame::{CONFIRM, Refusal};
-use crate::handshake::{DialError, Met, Taken, WAITING_AFTER, accept, dial};
+use crate::wire::frame::{CONFIRM, Refusal};
+use crate::wire::handshake::{DialError, Met, Taken, WAITING_AFTER, accept, dial};
 pub(super) use oracle::read;
 use oracle::{READ, Tap, of_acceptor, of_dialer};
 
@@ -233,5 +233,4 @@ async fn both_sides_agree_whatever_the_times_and_pieces() {
     assert!((200..9_800).contains(&agreed), "{agreed}");
 }
 
-#[path = "decoder_oracle_tests.rs"]
 mod oracle;

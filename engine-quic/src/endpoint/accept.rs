@@ -13,15 +13,15 @@ use tokio_util::future::FutureExt;
 use tracing::Instrument;
 use virtnet_core::{Accept, Failure};
 
+use crate::config::transport::{self, CloseCode, StreamCode};
 use crate::endpoint::Inner;
-use crate::frame::{Hello, Refusal};
-use crate::gate::{Gate, Handshake, Turned};
-use crate::handshake::{self, Met};
-use crate::slots::{Slot, Slots};
-use crate::stats::{Counters, count};
-use crate::stream::{Held, Unsettled};
-use crate::tls::{dns_name_of, proves};
-use crate::transport::{self, CloseCode, StreamCode};
+use crate::endpoint::admission::{Gate, Handshake, Turned};
+use crate::endpoint::stream::{Held, Unsettled};
+use crate::endpoint::stream_limits::{Slot, Slots};
+use crate::identity::tls::{dns_name_of, proves};
+use crate::observe::stats::{Counters, count};
+use crate::wire::frame::{Hello, Refusal};
+use crate::wire::handshake::{self, Met};
 
 /// Takes what comes in until the endpoint is closed. When it ends by itself,
 /// which is when its socket fails, the network is down.

@@ -170,5 +170,4 @@ fn give_back<K: Eq + Hash, V>(
 }
 
 #[cfg(test)]
-#[path = "gate_tests.rs"]
 mod tests;

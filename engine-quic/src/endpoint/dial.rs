@@ -10,16 +10,16 @@ use quinn::{Connection, ConnectionError};
 use tokio::time::{Instant, timeout_at};
 use virtnet_core::{Addr, ByteStream, Failure};
 
+use crate::config::transport::{self, StreamCode};
+use crate::dial_error::Target;
 use crate::endpoint::Inner;
-use crate::failure::Target;
-use crate::frame::Hello;
-use crate::handshake::{self, DialError};
+use crate::endpoint::pool::{Key, Lease};
+use crate::endpoint::stream::{Held, Unsettled};
 use crate::hostdata::Place;
-use crate::path;
-use crate::pool::{Key, Lease};
-use crate::stream::{Held, Unsettled};
-use crate::tls::dns_name_of;
-use crate::transport::{self, StreamCode};
+use crate::identity::tls::dns_name_of;
+use crate::udp::mtu;
+use crate::wire::frame::Hello;
+use crate::wire::handshake::{self, DialError};
 
 /// Why a try on a connection failed, and whether another connection may help.
 struct Failed {
@@ -166,7 +166,7 @@ impl Inner {
     ) -> Result<Connection, Failure> {
         tracing::debug!(%addr, "connecting");
         let local = self.config.bind.first.ip();
-        let route = path::route(local, addr).map_err(|err| target.unreachable(local, &err))?;
+        let route = mtu::route(local, addr).map_err(|err| target.unreachable(local, &err))?;
         let (tls, way) = (self.client.clone(), (addr, route));
         let config = transport::client(tls, &self.config, &self.hostname, way);
         // It outlives the dial, whose span ends with it.
@@ -189,7 +189,7 @@ impl Inner {
     async fn unreachable(&self, target: Target<'_>, addr: SocketAddr) -> Failure {
         let local = self.config.bind.first.ip();
         let (refusals, since) = target.refusals;
-        let no_route = || path::route(local, addr).err();
+        let no_route = || mtu::route(local, addr).err();
         let err = refusals.judged(addr, since, no_route).await;
         target.unreachable(local, &err)
     }

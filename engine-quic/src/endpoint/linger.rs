@@ -16,10 +16,10 @@ use tokio::task::yield_now;
 use tokio::time::sleep;
 use tokio_util::future::FutureExt;
 
-use crate::clogged::Clogged;
-use crate::stream::{Fate, Held};
-use crate::tasks::Tasks;
-use crate::transport::StreamCode;
+use crate::config::transport::StreamCode;
+use crate::endpoint::flush::Clogged;
+use crate::endpoint::stream::{Fate, Held};
+use crate::endpoint::tasks::Tasks;
 
 /// How often all of them are looked at.
 const LOOK: Duration = Duration::from_millis(100);

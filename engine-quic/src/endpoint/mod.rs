@@ -2,6 +2,16 @@
 //!
 //! Owns the order in which it starts and closes. Never knows the registry.
 
+pub(crate) mod accept;
+pub(crate) mod admission;
+pub(crate) mod dial;
+pub(crate) mod flush;
+pub(crate) mod linger;
+pub(crate) mod pool;
+pub(crate) mod stream;
+pub(crate) mod stream_limits;
+pub(crate) mod tasks;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,17 +20,17 @@ use quinn::crypto::rustls::QuicClientConfig;
 use tokio::time::timeout;
 use virtnet_core::{Cause, Failure, Notifier};
 
-use crate::clogged::Clogged;
 use crate::config::Prepared;
-use crate::incoming::accept_loop;
-use crate::leaving::Leaving;
-use crate::path;
-use crate::pool::Pool;
-use crate::refusals::Refusals;
-use crate::reset;
-use crate::socket::Families;
-use crate::tasks::{OwnedTasks, Tasks};
-use crate::transport::{self, CloseCode, FAREWELL};
+use crate::config::transport::{self, CloseCode, FAREWELL};
+use crate::endpoint::accept::accept_loop;
+use crate::endpoint::flush::Clogged;
+use crate::endpoint::linger::Leaving;
+use crate::endpoint::pool::Pool;
+use crate::endpoint::tasks::{OwnedTasks, Tasks};
+use crate::identity::reset;
+use crate::udp::mtu;
+use crate::udp::send_errors::Refusals;
+use crate::udp::socket::Families;
 use crate::{QuicConfig, Stats};
 
 /// A host's endpoint. Dropping it without [`close`](Endpoint::close) closes it
@@ -67,7 +77,7 @@ impl Endpoint {
         let unmade = |err| Failure::other(format!("cannot start an endpoint: {err}"));
         let port = socket.local_addr().map_err(unmade)?.port();
         if let Some(place) = prepared.advertised.ip() {
-            path::loopback_is_up(config.bind.first.ip(), (place, port).into())?;
+            mtu::loopback_is_up(config.bind.first.ip(), (place, port).into())?;
         }
         let (tasks, clogged) = (Tasks::new(), Clogged::default());
         let refusals = Arc::new(Refusals::default());

@@ -13,9 +13,9 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use virtnet_core::Failure;
 
-use crate::clogged::Clogged;
-use crate::tasks::Tasks;
-use crate::transport::CloseCode;
+use crate::config::transport::CloseCode;
+use crate::endpoint::flush::Clogged;
+use crate::endpoint::tasks::Tasks;
 
 /// What a connection is pooled by: the name that its peer proved, and where it
 /// was reached.

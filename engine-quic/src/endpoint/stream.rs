@@ -13,11 +13,11 @@ use quinn::{Connection, ConnectionError, ReadError, RecvStream, SendStream, VarI
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use virtnet_core::{Abort, ByteStream};
 
+use crate::config::transport::StreamCode;
 use crate::endpoint::Inner;
-use crate::leaving::{Leaver, Leaving};
-use crate::pool::Lease;
-use crate::slots::Slot;
-use crate::transport::StreamCode;
+use crate::endpoint::linger::{Leaver, Leaving};
+use crate::endpoint::pool::Lease;
+use crate::endpoint::stream_limits::Slot;
 
 /// A stream whose handshake has not succeeded.
 ///

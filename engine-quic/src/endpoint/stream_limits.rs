@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use quinn::{Connection, VarInt};
 
-use crate::transport::{FIRST_STREAMS, FIRST_WINDOWS, MAX_STREAMS, receive_window};
+use crate::config::transport::{FIRST_STREAMS, FIRST_WINDOWS, MAX_STREAMS, receive_window};
 
 /// The slots of one connection.
 pub(crate) struct Slots {

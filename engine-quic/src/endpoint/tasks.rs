@@ -17,9 +17,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use crate::refusals::Refusals;
-use crate::split::Split;
-use crate::udp::Udp;
+use crate::udp::batch::Split;
+use crate::udp::quic_socket::Udp;
+use crate::udp::send_errors::Refusals;
 
 /// The tasks of one endpoint, in groups that end one after the other.
 #[derive(Debug, Clone)]

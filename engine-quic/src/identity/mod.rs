@@ -4,6 +4,11 @@
 //! name that stands for a host. Never makes a certificate, and never decides what
 //! TLS allows: `authority` and `tls` do.
 
+pub(crate) mod authority;
+pub(crate) mod reset;
+pub(crate) mod secret;
+pub(crate) mod tls;
+
 use std::path::Path;
 
 use hkdf::Hkdf;
@@ -13,7 +18,7 @@ use sha2::{Digest, Sha256};
 use virtnet_core::Failure;
 
 use crate::Secret;
-use crate::secret::warn_if_open;
+use crate::identity::secret::warn_if_open;
 
 /// Says that a derived key is for QUIC's stateless resets.
 pub(crate) const RESETS: &[u8] = b"virtnet/1 resets";

@@ -15,7 +15,7 @@ use quinn::{ConnectionId, ConnectionIdGenerator, EndpointConfig};
 use rustls::crypto::SecureRandom;
 use sha2::Sha256;
 
-use crate::split::MAX_DATAGRAM;
+use crate::udp::batch::MAX_DATAGRAM;
 
 /// Length of a connection id, in bytes: enough to be told apart by chance alone.
 const ID: usize = 8;

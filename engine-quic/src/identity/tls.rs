@@ -15,7 +15,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, KeyLogFile, RootCertStore, ServerConfig};
 use virtnet_core::{Addr, Failure};
 
-use crate::authority::Authority;
+use crate::identity::authority::Authority;
 use crate::identity::{Certified, Identity, Kind, Pki, dns_name};
 
 /// Names the protocol in the TLS handshake. All versions offer it, whatever they

@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
-use crate::frame::{FrameError, Refusal};
+use crate::wire::frame::{FrameError, Refusal};
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {

@@ -158,5 +158,4 @@ pub(crate) fn loopback_is_up(local: IpAddr, place: SocketAddr) -> Result<(), Fai
 }
 
 #[cfg(test)]
-#[path = "path_tests.rs"]
 mod tests;

@@ -17,8 +17,8 @@ use quinn::{AsyncUdpSocket, UdpPoller};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
-use crate::path;
-use crate::refusals::Refusals;
+use crate::udp::mtu;
+use crate::udp::send_errors::Refusals;
 
 /// A UDP socket that keeps what the system can do, whatever one destination does.
 ///
@@ -55,11 +55,11 @@ impl Udp {
 
     /// The system did not take a datagram.
     fn refused(&self, to: SocketAddr, err: &io::Error) {
-        if path::is_too_large(err) {
+        if mtu::is_too_large(err) {
             // That is how QUIC finds out what is not.
             return;
         }
-        if err.kind() == io::ErrorKind::InvalidInput && path::route(self.local, to).is_err() {
+        if err.kind() == io::ErrorKind::InvalidInput && mtu::route(self.local, to).is_err() {
             // Without it, sending goes on as on an old kernel.
             if let Ok(anew) = UdpSocketState::new((&self.io).into()) {
                 *self.sending.write().unwrap_or_else(PoisonError::into_inner) = anew;

@@ -281,5 +281,4 @@ impl Refusal {
 }
 
 #[cfg(test)]
-#[path = "frame_tests.rs"]
 mod tests;

@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use virtnet_core::Accept;
 
-use crate::frame::{CONFIRM, FrameError, HEADER, Hello, MAX_REPLY, Refusal, Reply, VERSION};
+use crate::wire::frame::{CONFIRM, FrameError, HEADER, Hello, MAX_REPLY, Refusal, Reply, VERSION};
 
 /// How long a decision may take before the dialer is told to go on waiting.
 pub(crate) const WAITING_AFTER: Duration = Duration::from_secs(1);
@@ -276,5 +276,4 @@ where
 }
 
 #[cfg(test)]
-#[path = "handshake_tests.rs"]
 mod tests;

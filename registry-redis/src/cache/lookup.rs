@@ -7,7 +7,7 @@ use redis::{Pipeline, Value};
 use tokio::task::coop::consume_budget;
 use tokio::time::Instant;
 
-use crate::link::{Answered, Link, Unanswered};
+use crate::connection::{Answered, Link, Unanswered};
 
 impl Link {
     /// The value of a key, remembered or asked for; an error of the server's is

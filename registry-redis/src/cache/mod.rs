@@ -15,6 +15,8 @@
 //! late for somebody who saw a name freed and looks for it at once: so what one
 //! registry changes, all memories of its process are told ([`changed_here`]).
 
+pub(crate) mod lookup;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -198,5 +200,4 @@ impl Drop for Ask<'_> {
 }
 
 #[cfg(test)]
-#[path = "memory_tests.rs"]
 mod tests;

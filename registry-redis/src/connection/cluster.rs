@@ -10,11 +10,11 @@ use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, 
 use tokio::time::{Instant, timeout_at};
 use virtnet_core::{Cause, Failure};
 
-use crate::fault;
-use crate::link::{Answered, Link, Unanswered};
-use crate::locate::{Fresh, Locator, config};
-use crate::slot::Numbered;
-use crate::target::{Kind, Node};
+use crate::connection::current::Numbered;
+use crate::connection::locate::{Fresh, Locator, config};
+use crate::connection::url::{Kind, Node};
+use crate::connection::{Answered, Link, Unanswered};
+use crate::error;
 
 /// How often a cluster may point elsewhere in a row. More than one move at a
 /// time is rare; a circle is a cluster that has not made up its mind.
@@ -83,7 +83,7 @@ impl Link {
             return Ok(false);
         };
         let running = timeout_at(until, self.locator.run_ahead(&node, cmd)).await;
-        let answer = running.unwrap_or_else(|_| Err(fault::late(self.deadline())));
+        let answer = running.unwrap_or_else(|_| Err(error::late(self.deadline())));
         let answer = answer.map_err(|failure| Unanswered {
             failure,
             maybe_done: true,

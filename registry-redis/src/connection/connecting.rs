@@ -9,9 +9,9 @@ use std::sync::Arc;
 use redis::{AsyncConnectionConfig, PushInfo};
 use virtnet_core::Failure;
 
-use crate::locate::{self, Locator};
-use crate::slot::{Numbered, Slot};
-use crate::tracking::NoTracking;
+use crate::connection::current::{Numbered, Slot};
+use crate::connection::locate::{self, Locator};
+use crate::connection::tracking::NoTracking;
 
 /// Connects to the server that has the network's keys.
 pub(crate) async fn connect(locator: &Locator, slot: &Slot) -> Result<Numbered, Failure> {

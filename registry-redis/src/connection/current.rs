@@ -11,8 +11,8 @@ use redis::{PushInfo, PushKind, Value};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::memory::Memory;
-use crate::target::Node;
+use crate::cache::Memory;
+use crate::connection::url::Node;
 
 /// A connection and its number, by which a call that found it broken takes
 /// away exactly that one, not its successor.

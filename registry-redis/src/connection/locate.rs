@@ -27,10 +27,10 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use virtnet_core::{Cause, Failure};
 
-use crate::fault::Faults;
-use crate::slot::Numbered;
-use crate::target::{Kind, Node, Target};
-use crate::tracking::Tracking;
+use crate::connection::current::Numbered;
+use crate::connection::tracking::Tracking;
+use crate::connection::url::{Kind, Node, Target};
+use crate::error::Faults;
 
 /// How long a place may take before the next one is asked as well.
 const HEAD_START: Duration = Duration::from_millis(50);

@@ -8,6 +8,16 @@
 //! bound. Here a call that finds no connection makes one, within the time it has; if
 //! that ends first, the next call goes on with what it began.
 
+pub(crate) mod cluster;
+pub(crate) mod connecting;
+pub(crate) mod current;
+pub(crate) mod locate;
+pub(crate) mod sentinel;
+pub(crate) mod stranger;
+pub(crate) mod tls;
+pub(crate) mod tracking;
+pub(crate) mod url;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,15 +27,14 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 use virtnet_core::Failure;
 
-use crate::cluster;
-use crate::connecting::connect;
-use crate::fault::{self, Faults};
-use crate::locate::{self, Locator};
-use crate::memory::Memory;
+use crate::cache::Memory;
+use crate::connection::connecting::connect;
+use crate::connection::current::{Numbered, Slot};
+use crate::connection::locate::Locator;
+use crate::connection::tracking::Tracking;
+use crate::connection::url::{Kind, Node, Target};
+use crate::error::{self, Faults};
 use crate::options::RedisOptions;
-use crate::slot::{Numbered, Slot};
-use crate::target::{Kind, Node, Target};
-use crate::tracking::Tracking;
 
 pub(crate) struct Link {
     pub(crate) locator: Arc<Locator>,
@@ -75,7 +84,7 @@ impl Link {
         let deadline = options.bound();
         let memory = Memory::new(options.remembered());
         let reading = timeout_at(Instant::now() + deadline, options.tls.read());
-        let certificates = reading.await.map_err(|_| fault::late(deadline))??;
+        let certificates = reading.await.map_err(|_| error::late(deadline))??;
         let locator = Locator {
             faults: Faults::new(target.password()).of_cluster(target.kind == Kind::Cluster),
             certificates,
@@ -216,7 +225,7 @@ impl Link {
                     let why = timeout_at(until, self.locator.cut_off(&current.node, &err));
                     why.await.unwrap_or_else(|_| self.faults().failure(&err))
                 }
-                Err(_) => fault::late(self.deadline),
+                Err(_) => error::late(self.deadline),
             };
             if !was_hasty {
                 self.slot.discard(current.number);
@@ -266,7 +275,7 @@ impl Link {
             connected.inspect(|current| self.slot.install(current.clone()))
         });
         let connected = connected.await;
-        connected.unwrap_or_else(|_| Err(fault::late(self.deadline)))
+        connected.unwrap_or_else(|_| Err(error::late(self.deadline)))
     }
 
     /// The connection, if it need not be asked for whether it is the right one.
@@ -282,7 +291,7 @@ impl Link {
         let (locator, slot) = (Arc::clone(&self.locator), Arc::clone(&self.slot));
         let connecting = Box::pin(async move {
             let connected = timeout_at(until, connect(&locator, &slot)).await;
-            connected.unwrap_or_else(|_| Err(fault::late(deadline)))
+            connected.unwrap_or_else(|_| Err(error::late(deadline)))
         });
         Attempt { until, connecting }
     }
@@ -293,7 +302,7 @@ fn is_passing(answer: &Value) -> bool {
     match answer {
         Value::ServerError(err) => {
             let err = err.clone().into();
-            fault::is_passing(&err) && !cluster::is_moving(&err)
+            error::is_passing(&err) && !cluster::is_moving(&err)
         }
         _ => false,
     }

@@ -15,9 +15,9 @@ use redis::{ErrorKind, ProtocolVersion, RedisConnectionInfo, RedisResult, Server
 use tokio::time::timeout;
 use virtnet_core::{Cause, Failure};
 
-use crate::locate::{Fresh, Locator, config, shown};
-use crate::slot::Numbered;
-use crate::target::{Kind, Node};
+use crate::connection::current::Numbered;
+use crate::connection::locate::{Fresh, Locator, config, shown};
+use crate::connection::url::{Kind, Node};
 
 /// For how long a sentinel's word is good: less than the pause between any two
 /// renewals worth the name, as it is for their sake.

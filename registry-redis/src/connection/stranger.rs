@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use virtnet_core::{Cause, Failure};
 
-use crate::target::{Node, Target};
+use crate::connection::url::{Node, Target};
 
 /// How long a stranger may take to say who it is, and how much of it is read.
 const BOUND: Duration = Duration::from_millis(300);

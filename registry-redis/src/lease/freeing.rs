@@ -10,10 +10,10 @@ use redis::Pipeline;
 use tokio::time::Instant;
 use virtnet_core::Failure;
 
-use crate::inner::{Inner, PER_BATCH, PER_SCRIPT};
-use crate::link::Link;
-use crate::memory;
-use crate::names::Announcement;
+use crate::cache;
+use crate::connection::Link;
+use crate::lease::table::Announcement;
+use crate::registry::inner::{Inner, PER_BATCH, PER_SCRIPT};
 
 impl Inner {
     /// Frees announcements of ours; those that another took meanwhile, or that
@@ -64,7 +64,7 @@ impl Inner {
     fn freed(&self, names: &[Announcement]) {
         // First, so that nobody sees a name freed and finds it.
         let keys: Vec<_> = names.iter().map(|(name, _)| self.keys.host(name)).collect();
-        memory::changed_here(&keys);
+        cache::changed_here(&keys);
         names.iter().for_each(|name| self.names.freed(name));
         tracing::debug!(names = names.len(), "freed");
     }

@@ -14,8 +14,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 use virtnet_core::Failure;
 
-use crate::clock::Moment;
-use crate::inner::Inner;
+use crate::lease::clock::Moment;
+use crate::registry::inner::Inner;
 
 /// The pause before trying again what failed; it doubles from the first to the
 /// longest. With the deadline of the try before, the longest bounds how long

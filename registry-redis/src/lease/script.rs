@@ -20,7 +20,7 @@ use redis::Cmd;
 use rustls::crypto::GetRandomFailed;
 use rustls::crypto::ring::default_provider;
 
-use crate::keys::Keys;
+use crate::schema::keys::Keys;
 
 /// How long the index keeps a name that was not freed after its lease, and the note
 /// that another took it, in milliseconds.

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use virtnet_core::{Failure, Lost};
 
-use crate::clock::Moment;
+use crate::lease::clock::Moment;
 
 /// One announcement of one name.
 pub(crate) type Announcement = (Arc<str>, u64);

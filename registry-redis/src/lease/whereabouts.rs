@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-use crate::terms::Terms;
+use crate::lease::timing::Terms;
 
 /// Where the hosts of this process are, when that may change while they are
 /// announced: a machine's address does when it comes into another network.

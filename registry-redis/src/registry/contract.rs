@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tokio::time::{Instant, timeout_at};
 use virtnet_core::{Failure, Lost, Registry, RegistryError};
 
-use crate::clock::Moment;
+use crate::lease::clock::Moment;
 use crate::registry::RedisRegistry;
 
 #[async_trait]

@@ -6,7 +6,7 @@
 use redis::Value;
 use tokio::time::Instant;
 
-use crate::link::Link;
+use crate::connection::Link;
 
 /// What people should know about the server's policy, if it is not harmless.
 pub(crate) async fn warning(link: &Link, until: Instant) -> Option<String> {

@@ -10,16 +10,16 @@ use redis::{Pipeline, Value};
 use tokio::time::Instant;
 use virtnet_core::{Cause, Failure, check_hostname};
 
-use crate::clock::Moment;
-use crate::cluster::OnItsWay;
-use crate::entry::{Entry, check_hostdata};
-use crate::keys::Keys;
-use crate::link::Link;
-use crate::memory;
-use crate::names::{Lease, Names};
-use crate::script::{Holding, Owner};
-use crate::terms::Terms;
-use crate::whereabouts::Where;
+use crate::cache;
+use crate::connection::Link;
+use crate::connection::cluster::OnItsWay;
+use crate::lease::clock::Moment;
+use crate::lease::script::{Holding, Owner};
+use crate::lease::table::{Lease, Names};
+use crate::lease::timing::Terms;
+use crate::lease::whereabouts::Where;
+use crate::schema::entry::{Entry, check_hostdata};
+use crate::schema::keys::Keys;
 
 /// Names that one script deals with: bounds how long the server is kept from
 /// serving others, to about a millisecond.
@@ -98,7 +98,7 @@ impl Inner {
             [Verdict::Ours(seen)] => {
                 claim.keep(hostdata, held, seen);
                 tracing::debug!(hostname, hostdata = &*now, "announced");
-                memory::changed_here(&[self.keys.host(hostname)]);
+                cache::changed_here(&[self.keys.host(hostname)]);
                 Ok(())
             }
             [Verdict::Others(ref value)] => {

@@ -10,9 +10,9 @@ use redis::{FromRedisValue, Pipeline, Value};
 use tokio::time::Instant;
 use virtnet_core::{Cause, Failure, check_hostname};
 
-use crate::clip::clipped_bytes;
-use crate::entry::Entry;
-use crate::inner::Inner;
+use crate::registry::inner::Inner;
+use crate::schema::entry::Entry;
+use crate::text::clipped_bytes;
 
 /// How many names are read at once.
 const PAGE: usize = 1_000;

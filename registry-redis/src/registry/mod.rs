@@ -3,6 +3,12 @@
 //! Owns the lifetime: which calls are under way, the background task, and the
 //! end of both. Never talks to Redis itself.
 
+pub(crate) mod contract;
+pub(crate) mod eviction;
+pub(crate) mod inner;
+pub(crate) mod listing;
+pub(crate) mod parting;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,21 +17,19 @@ use std::time::Duration;
 use tokio::sync::watch;
 use virtnet_core::{Failure, RegistryError, check_network};
 
-use crate::eviction;
-use crate::fault;
-use crate::inner::Inner;
-use crate::keeper::Keeper;
-use crate::keys::Keys;
-use crate::link::Link;
-use crate::listing::Listing;
-use crate::names::Names;
+use crate::connection::Link;
+use crate::connection::stranger::Place;
+use crate::connection::url::{self, Target};
+use crate::error;
+use crate::lease::renewer::Keeper;
+use crate::lease::script::Owner;
+use crate::lease::table::Names;
+use crate::lease::timing::Terms;
+use crate::lease::whereabouts::Where;
 use crate::options::RedisOptions;
-use crate::parting;
-use crate::script::Owner;
-use crate::stranger::Place;
-use crate::target::{self, Target};
-use crate::terms::Terms;
-use crate::whereabouts::Where;
+use crate::registry::inner::Inner;
+use crate::registry::listing::Listing;
+use crate::schema::keys::Keys;
 
 /// A network's registry on a Redis server, for one subnetwork.
 ///
@@ -104,8 +108,7 @@ impl RedisRegistry {
         let failed = |shown: &str, failure: Failure| {
             RegistryError::new(shown, "connect", &[network], failure)
         };
-        let target =
-            Target::parse(url).map_err(|failure| failed(&target::redacted(url), failure))?;
+        let target = Target::parse(url).map_err(|failure| failed(&url::redacted(url), failure))?;
         let shown = target.shown.clone();
         let (place, deadline) = (Place::of(&target), options.bound());
         let joining = join(target, network, options);
@@ -188,8 +191,7 @@ impl RedisRegistry {
         options.remember = Duration::ZERO;
         let failed =
             |shown: &str, failure: Failure| RegistryError::new(shown, "list", &[network], failure);
-        let target =
-            Target::parse(url).map_err(|failure| failed(&target::redacted(url), failure))?;
+        let target = Target::parse(url).map_err(|failure| failed(&url::redacted(url), failure))?;
         let shown = target.shown.clone();
         let (place, deadline) = (Place::of(&target), options.bound());
         let listing = async {
@@ -220,7 +222,7 @@ impl RedisRegistry {
         let closing = async { closed.wait_for(|closed| *closed).await.is_ok() };
         let result = tokio::select! {
             biased;
-            _ = closing => Err(fault::closed()),
+            _ = closing => Err(error::closed()),
             result = work => result,
         };
         result.map_err(|failure| self.error(op, args, failure))

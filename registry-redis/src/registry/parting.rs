@@ -13,8 +13,8 @@ use std::time::Duration;
 use tokio::runtime;
 use tokio::time::Instant;
 
-use crate::inner::Inner;
-use crate::names::Announcement;
+use crate::lease::table::Announcement;
+use crate::registry::inner::Inner;
 
 /// How long a drop waits for the names to be freed, at the most.
 const BOUND: Duration = Duration::from_secs(1);

@@ -5,7 +5,7 @@
 
 use virtnet_core::{Cause, Failure};
 
-use crate::clip::clipped_bytes;
+use crate::text::clipped_bytes;
 
 /// How much of a bad value an error shows, in characters.
 const SHOWN: usize = 80;

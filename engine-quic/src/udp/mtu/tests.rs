@@ -14,9 +14,9 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::{Route, steps};
+use crate::identity::tls::Trust;
 use crate::identity::{Identity, dns_name};
-use crate::split::Split;
-use crate::tls::Trust;
+use crate::udp::batch::Split;
 use crate::{Secret, Tuning};
 
 /// No search takes so long.
@@ -69,7 +69,7 @@ fn endpoint(server: Option<ServerConfig>) -> Endpoint {
     let socket = Arc::new(Split::new(socket));
     let mut config = quinn::EndpointConfig::default();
     config
-        .max_udp_payload_size(crate::split::MAX_DATAGRAM)
+        .max_udp_payload_size(crate::udp::batch::MAX_DATAGRAM)
         .unwrap();
     Endpoint::new_with_abstract_socket(config, server, socket, runtime).unwrap()
 }

@@ -226,5 +226,4 @@ async fn an_accept_cancelled_late_frees_its_port_and_closes() {
     assert!(matches!(met, Met::Orphaned), "{met:?}");
 }
 
-#[path = "handshake_abuse_tests.rs"]
 mod abuse;

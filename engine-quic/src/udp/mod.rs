@@ -1,0 +1,9 @@
+//! A host's UDP socket.
+//!
+//! Owns binding, batches and datagram sizes. Never knows connections.
+
+pub(crate) mod batch;
+pub(crate) mod mtu;
+pub(crate) mod quic_socket;
+pub(crate) mod send_errors;
+pub(crate) mod socket;

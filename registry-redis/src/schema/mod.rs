@@ -1,0 +1,6 @@
+//! What is written to Redis.
+//!
+//! Owns keys and values. Never talks to a server.
+
+pub(crate) mod entry;
+pub(crate) mod keys;
