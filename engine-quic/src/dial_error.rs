@@ -21,7 +21,7 @@ const ALERTS: u64 = 0x100;
 
 /// Whom a dial tried to reach, and where.
 #[derive(Clone, Copy)]
-pub(crate) struct Target<'a> {
+pub(crate) struct DialTarget<'a> {
     pub(crate) dst: &'a Addr,
     pub(crate) place: &'a Place,
     /// The address that was tried, once there is one.
@@ -30,7 +30,7 @@ pub(crate) struct Target<'a> {
     pub(crate) refusals: (&'a Refusals, Instant),
 }
 
-impl fmt::Display for Target<'_> {
+impl fmt::Display for DialTarget<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let place = self.place.to_string();
         match self.addr.map(|addr| addr.to_string()) {
@@ -40,7 +40,7 @@ impl fmt::Display for Target<'_> {
     }
 }
 
-impl Target<'_> {
+impl DialTarget<'_> {
     /// Nothing came back in time.
     pub(crate) fn no_answer(&self, within: Duration) -> Failure {
         let host = self.dst.host();

@@ -15,8 +15,8 @@ use virtnet_core::{Addr, ByteStream, Cause, Engine, Failure, Notifier, Registry}
 
 use crate::Stats;
 use crate::config::Prepared;
-use crate::endpoint::{Endpoint, Inner};
-use crate::udp::socket::Warm;
+use crate::endpoint::{Endpoint, EndpointInner};
+use crate::udp::socket::ProbeSocket;
 
 /// The engine that carries connections over QUIC.
 ///
@@ -41,7 +41,7 @@ type Hosts = HashMap<Arc<str>, Endpoint>;
 /// What an engine holds until it is closed.
 struct Open {
     hosts: Hosts,
-    _warm: Warm,
+    _warm: ProbeSocket,
 }
 
 impl QuicEngine {
@@ -51,7 +51,7 @@ impl QuicEngine {
             notifier,
             open: Mutex::new(Some(Open {
                 hosts: Hosts::new(),
-                _warm: Warm::new(),
+                _warm: ProbeSocket::new(),
             })),
             closed: OnceCell::new(),
         }
@@ -62,7 +62,7 @@ impl QuicEngine {
         self.prepared.stats()
     }
 
-    fn host(&self, hostname: &str) -> Result<Arc<Inner>, Failure> {
+    fn host(&self, hostname: &str) -> Result<Arc<EndpointInner>, Failure> {
         let open = lock(&self.open);
         let open = open.as_ref().ok_or(Cause::NetworkDown)?;
         let endpoint = open.hosts.get(hostname).ok_or(Cause::HostDown)?;

@@ -225,4 +225,5 @@ fn real_host(host: &str) -> Result<RealHost, &'static str> {
 }
 
 #[cfg(test)]
+#[path = "hostdata/tests.rs"]
 mod tests;

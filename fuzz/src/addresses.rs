@@ -7,9 +7,9 @@ use std::str::from_utf8;
 
 use virtnet_core::{Addr, MAX_NAME, ToAddr};
 
+use crate::frames::is_name;
 use crate::limits::{REFUSAL, stretched, within};
 use crate::places::is_port;
-use crate::wire::is_name;
 
 const NETWORK: &str = "n";
 

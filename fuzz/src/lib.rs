@@ -6,27 +6,29 @@
 //! included as they are, since they are private where they live.
 
 mod addresses;
+mod frames;
 mod limits;
 mod names;
 mod places;
 mod sequences;
 mod stand_ins;
 mod values;
-mod wire;
 
 pub use addresses::addr;
+pub use frames::{hello, reply};
 pub use names::member;
 pub use places::hostdata;
 pub use sequences::{acceptor, agreement, dialer};
 pub use values::entry;
-pub use wire::{hello, reply};
 
 // The decoders find each other under the names that they have in their packages.
-use stand_ins::socket;
+mod udp {
+    pub(crate) use crate::stand_ins::socket;
+}
+mod wire {
+    pub(crate) use crate::{frame, handshake};
+}
 
-#[allow(dead_code)]
-#[path = "../../registry-redis/src/text.rs"]
-mod clip;
 #[allow(dead_code)]
 #[path = "../../engine-quic/src/wire/frame.rs"]
 mod frame;
@@ -42,3 +44,6 @@ mod place;
 #[allow(dead_code)]
 #[path = "../../registry-redis/src/schema/entry.rs"]
 mod redis_entry;
+#[allow(dead_code)]
+#[path = "../../registry-redis/src/text.rs"]
+mod text;

@@ -7,7 +7,7 @@ use std::str::from_utf8;
 
 use crate::limits::{REFUSAL, stretched, within};
 use crate::place::{Advertised, Place};
-use crate::socket::Bind;
+use crate::udp::socket::Bind;
 
 /// What a place takes: a DNS name.
 const PLACE: u64 = 253;

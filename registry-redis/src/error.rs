@@ -1,4 +1,4 @@
-//! Faults: what went wrong at Redis, told in the vocabulary of causes.
+//! ServerErrors: what went wrong at Redis, told in the vocabulary of causes.
 //!
 //! Owns the table from redis errors to [`Cause`]s, and keeps the password out
 //! of every text. Never decides whether to try again.
@@ -20,24 +20,24 @@ use crate::text::clipped;
 const SHOWN: usize = 200;
 
 /// Turns errors into failures that may be shown to anyone.
-pub(crate) struct Faults {
+pub(crate) struct ServerErrors {
     password: Option<String>,
     /// Whether the URL is a cluster's.
     is_cluster: bool,
 }
 
-impl Faults {
-    pub(crate) fn new(password: Option<&str>) -> Faults {
+impl ServerErrors {
+    pub(crate) fn new(password: Option<&str>) -> ServerErrors {
         let password = password.filter(|p| !p.is_empty()).map(str::to_owned);
-        Faults {
+        ServerErrors {
             password,
             is_cluster: false,
         }
     }
 
     /// The same of a cluster.
-    pub(crate) fn of_cluster(self, is_cluster: bool) -> Faults {
-        Faults { is_cluster, ..self }
+    pub(crate) fn of_cluster(self, is_cluster: bool) -> ServerErrors {
+        ServerErrors { is_cluster, ..self }
     }
 
     pub(crate) fn failure(&self, err: &RedisError) -> Failure {
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn every_answer_has_its_cause() {
-        let faults = Faults::new(None);
+        let faults = ServerErrors::new(None);
         for (line, cause) in [
             ("NOAUTH Authentication required.", Cause::PermissionDenied),
             (
@@ -251,7 +251,10 @@ mod tests {
             ("BUSY Redis is busy running a script", Cause::RegistryDown),
             ("NOREPLICAS Not enough good replicas", Cause::RegistryDown),
             ("CLUSTERDOWN The cluster is down", Cause::RegistryDown),
-            ("MASTERDOWN Link with MASTER is down", Cause::RegistryDown),
+            (
+                "MASTERDOWN Connection with MASTER is down",
+                Cause::RegistryDown,
+            ),
             ("WRONGTYPE Operation against a key", Cause::Protocol),
             ("OOM command not allowed", Cause::Other),
             ("ERR unknown command 'EVAL'", Cause::Other),
@@ -265,7 +268,7 @@ mod tests {
     #[test]
     fn an_io_error_lies_beneath_with_its_kind() {
         let io = io::Error::new(io::ErrorKind::ConnectionRefused, "refused");
-        let failure = Faults::new(None).failure(&io.into());
+        let failure = ServerErrors::new(None).failure(&io.into());
         assert_eq!(failure.to_string(), "registry is down");
         let beneath = failure
             .source()
@@ -277,13 +280,13 @@ mod tests {
 
     #[test]
     fn a_password_that_is_echoed_is_not_shown() {
-        let faults = Faults::new(Some("hunter2"));
+        let faults = ServerErrors::new(Some("hunter2"));
         let failure = faults.failure(&answer("ERR unknown command 'AUTH hunter2'"));
         assert!(!format!("{failure} {failure:?}").contains("hunter2"));
         let failure = faults.strange(&redis::Value::SimpleString("hunter2".into()));
         assert!(failure.to_string().contains("***"), "{failure}");
 
-        let faults = Faults::new(Some("hun\"ter\\2"));
+        let faults = ServerErrors::new(Some("hun\"ter\\2"));
         for answer in [
             redis::Value::SimpleString("hun\"ter\\2".into()),
             redis::Value::BulkString(b"it is hun\"ter\\2".into()),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use virtnet_core::{Cause, Failure, Lost};
 
 use crate::lease::clock::Moment;
-use crate::lease::table::{Announcement, Lease, Names};
+use crate::lease::table::{Announcement, Lease, LeaseTable};
 
 const SPAN: Duration = Duration::from_secs(10);
 
@@ -15,7 +15,7 @@ fn name(hostname: &str, number: u64) -> Announcement {
     (hostname.into(), number)
 }
 
-fn keep(names: &Names, hostname: &str, until: Moment) {
+fn keep(names: &LeaseTable, hostname: &str, until: Moment) {
     names.claim(hostname).unwrap().keep("x:1", until, 7);
 }
 
@@ -30,7 +30,7 @@ fn lease(hostname: &str, number: u64) -> Lease {
 
 #[test]
 fn a_name_is_claimed_once() {
-    let (names, now) = (Names::default(), Moment::now());
+    let (names, now) = (LeaseTable::default(), Moment::now());
     let claim = names.claim("a").unwrap();
     assert!(names.claim("a").is_none());
     claim.keep("x:1", now, 7);
@@ -40,7 +40,7 @@ fn a_name_is_claimed_once() {
 
 #[test]
 fn a_dropped_claim_is_abandoned_until_freed() {
-    let names = Names::default();
+    let names = LeaseTable::default();
     drop(names.claim("a").unwrap());
     assert_eq!(names.abandoned(), [name("a", 1)]);
     drop(names.claim("a").unwrap());
@@ -53,7 +53,7 @@ fn a_dropped_claim_is_abandoned_until_freed() {
 
 #[test]
 fn freeing_an_earlier_announcement_leaves_the_claim() {
-    let names = Names::default();
+    let names = LeaseTable::default();
     drop(names.claim("a").unwrap());
     let claim = names.claim("a").unwrap();
     assert_eq!(names.all(), [name("a", 2)]);
@@ -65,7 +65,7 @@ fn freeing_an_earlier_announcement_leaves_the_claim() {
 
 #[test]
 fn a_kept_claim_leaves_nothing_to_free_a_refused_one_does() {
-    let names = Names::default();
+    let names = LeaseTable::default();
     drop(names.claim("a").unwrap());
     names.claim("a").unwrap().forget();
     assert_eq!(names.abandoned(), [name("a", 1)]);
@@ -75,7 +75,7 @@ fn a_kept_claim_leaves_nothing_to_free_a_refused_one_does() {
 
 #[test]
 fn a_name_is_held_from_its_announcement_to_its_moment() {
-    let (names, now) = (Names::default(), Moment::now());
+    let (names, now) = (LeaseTable::default(), Moment::now());
     assert!(!names.holds("a", now));
     let claim = names.claim("a").unwrap();
     assert!(!names.holds("a", now), "it is not confirmed");
@@ -96,7 +96,7 @@ fn a_name_is_held_from_its_announcement_to_its_moment() {
 
 #[test]
 fn what_is_said_of_an_earlier_announcement_does_not_concern_the_later() {
-    let (names, now) = (Names::default(), Moment::now());
+    let (names, now) = (LeaseTable::default(), Moment::now());
     drop(names.claim("a").unwrap());
     keep(&names, "a", now);
     names.renewed([(&lease("a", 1), 8)].into_iter(), now.plus(SPAN));
@@ -107,7 +107,7 @@ fn what_is_said_of_an_earlier_announcement_does_not_concern_the_later() {
 
 #[test]
 fn a_look_that_comes_too_late_asks_for_a_renewal() {
-    let (names, now) = (Names::default(), Moment::now());
+    let (names, now) = (LeaseTable::default(), Moment::now());
     keep(&names, "a", now);
     let mut overdue = pin!(names.overdue());
     assert!(now_or_never(overdue.as_mut()).is_none());
@@ -119,7 +119,7 @@ fn a_look_that_comes_too_late_asks_for_a_renewal() {
 
 #[test]
 fn each_lost_name_is_reported_once_and_never_by_a_dropped_call() {
-    let (names, now) = (Names::default(), Moment::now());
+    let (names, now) = (LeaseTable::default(), Moment::now());
     for hostname in ["a", "b"] {
         keep(&names, hostname, now.plus(SPAN));
     }

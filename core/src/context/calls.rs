@@ -17,10 +17,10 @@ type Call<T> = Mutex<Option<Pin<Box<dyn Future<Output = T> + Send>>>>;
 
 /// The calls of one subnetwork that are running.
 #[derive(Default)]
-pub(crate) struct Ops(Mutex<State>);
+pub(crate) struct Calls(Mutex<CallTable>);
 
 #[derive(Default)]
-struct State {
+struct CallTable {
     closed: bool,
     next: u64,
     running: HashMap<u64, Arc<dyn Cancel>>,
@@ -42,7 +42,7 @@ impl<T> Cancel for Call<T> {
 /// Drops the call when its caller is done with it, and only then takes it off
 /// the list: what is not on the list is gone.
 struct Running<'a> {
-    ops: &'a Ops,
+    ops: &'a Calls,
     id: u64,
     call: Arc<dyn Cancel>,
 }
@@ -55,7 +55,7 @@ impl Drop for Running<'_> {
     }
 }
 
-impl Ops {
+impl Calls {
     /// Runs `call`, or ends with `None` when it was closed before or meanwhile.
     ///
     /// The caller has to watch for the close by itself: a call that the close

@@ -172,10 +172,10 @@ impl fmt::Display for Op {
 /// It becomes an [`io::Error`] by `?` or `into()`, and is found again with
 /// [`OpError::of`].
 #[derive(Clone)]
-pub struct OpError(Box<Inner>);
+pub struct OpError(Box<OpErrorInner>);
 
 #[derive(Clone)]
-struct Inner {
+struct OpErrorInner {
     op: Op,
     network: Arc<str>,
     src: Option<Addr>,
@@ -191,7 +191,7 @@ impl OpError {
         addr: Option<&Addr>,
         failure: impl Into<Failure>,
     ) -> OpError {
-        OpError(Box::new(Inner {
+        OpError(Box::new(OpErrorInner {
             op,
             network: network.into(),
             src: src.cloned(),
@@ -261,7 +261,7 @@ impl OpError {
 
 impl fmt::Display for OpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner {
+        let OpErrorInner {
             op,
             network,
             src,

@@ -11,12 +11,12 @@ use tokio::sync::oneshot;
 use crate::context::down::Down;
 use crate::context::limits::{Refusal, Refusals};
 use crate::context::sync::lock;
-use crate::host::inner::{Port, Socket, Sockets};
+use crate::host::inner::{HostInner, Port, Socket};
 use crate::{Accept, Addr, Cause, Conn, Failure};
 
 /// The line: dials that wait to be taken, or accepts that wait for dials. Whoever
 /// comes second does the taking, so that nobody is woken for it.
-pub(crate) struct Meeting {
+pub(crate) struct AcceptQueue {
     pub(crate) addr: Addr,
     pub(crate) down: Down,
     /// How many dials may wait.
@@ -30,8 +30,8 @@ pub(crate) struct Meeting {
 #[derive(Default)]
 struct Queue {
     next: u64,
-    offers: BTreeMap<u64, Offer>,
-    accepts: BTreeMap<u64, Waiting>,
+    offers: BTreeMap<u64, PendingDial>,
+    accepts: BTreeMap<u64, PendingAccept>,
 }
 
 impl Queue {
@@ -41,32 +41,32 @@ impl Queue {
     }
 }
 
-struct Offer {
+struct PendingDial {
     src: Addr,
     taken: oneshot::Sender<Accept>,
 }
 
 /// A place in the queue; given up when the dial is.
-struct Place<'a> {
-    meeting: &'a Meeting,
+struct DialTicket<'a> {
+    meeting: &'a AcceptQueue,
     number: u64,
 }
 
-impl Drop for Place<'_> {
+impl Drop for DialTicket<'_> {
     fn drop(&mut self) {
         lock(&self.meeting.queue).offers.remove(&self.number);
     }
 }
 
 /// An accept that waits, and how the connection gets to it.
-struct Waiting {
-    held: Arc<Mutex<Held>>,
-    host: Arc<Sockets>,
+struct PendingAccept {
+    held: Arc<Mutex<AcceptSlot>>,
+    host: Arc<HostInner>,
     conn: oneshot::Sender<Conn>,
 }
 
 /// What an accept holds.
-enum Held {
+enum AcceptSlot {
     Nothing,
     /// The port of the connection that it waits for.
     Port(#[expect(dead_code, reason = "it is held to be dropped")] Arc<Port>),
@@ -76,19 +76,19 @@ enum Held {
     Left,
 }
 
-impl Waiting {
+impl PendingAccept {
     /// Takes the dial from `src`, unless the accept is gone or can't.
-    fn take(self, src: &Addr) -> Result<Accept, Taken> {
+    fn take(self, src: &Addr) -> Result<Accept, TakeError> {
         let reserved = self.host.reserve(Socket::Accepting(src.clone()));
         let mut held = lock(&self.held);
-        if matches!(*held, Held::Left) {
-            return Err(Taken::Gone);
+        if matches!(*held, AcceptSlot::Left) {
+            return Err(TakeError::Gone);
         }
         match reserved {
             Ok(port) => {
                 let port = Arc::new(port);
                 let accept = Accept::new(&port, src.clone(), self.conn);
-                *held = Held::Port(port);
+                *held = AcceptSlot::Port(port);
                 Ok(accept)
             }
             Err(why) => {
@@ -96,8 +96,8 @@ impl Waiting {
                     Cause::NoFreePort => Refusal::NoPort,
                     _ => Refusal::WentDown,
                 };
-                *held = Held::Failure(why);
-                Err(Taken::Failed(refusal))
+                *held = AcceptSlot::Failure(why);
+                Err(TakeError::Failed(refusal))
             }
         }
     }
@@ -105,46 +105,46 @@ impl Waiting {
 
 /// What a dial finds.
 enum Joined<'a> {
-    Accept(Waiting),
-    Line(Place<'a>, oneshot::Receiver<Accept>),
+    Accept(PendingAccept),
+    Line(DialTicket<'a>, oneshot::Receiver<Accept>),
 }
 
 /// Why a dial was not taken.
-enum Taken {
+enum TakeError {
     Gone,
     Failed(Refusal),
 }
 
 /// An accept's place among those that wait, and what it holds; given up when the
 /// accept is.
-pub(crate) struct Seat<'a> {
-    meeting: &'a Meeting,
+pub(crate) struct AcceptTicket<'a> {
+    meeting: &'a AcceptQueue,
     number: u64,
-    held: Arc<Mutex<Held>>,
+    held: Arc<Mutex<AcceptSlot>>,
 }
 
-impl Seat<'_> {
+impl AcceptTicket<'_> {
     /// Why the dial that came could not be taken, if it is that.
     pub(crate) fn failure(&self) -> Result<(), Failure> {
         match &*lock(&self.held) {
-            Held::Failure(why) => Err(why.clone()),
+            AcceptSlot::Failure(why) => Err(why.clone()),
             _ => Ok(()),
         }
     }
 }
 
-impl Drop for Seat<'_> {
+impl Drop for AcceptTicket<'_> {
     fn drop(&mut self) {
         let waiting = lock(&self.meeting.queue).accepts.remove(&self.number);
         // A port is freed without a lock held.
-        let held = std::mem::replace(&mut *lock(&self.held), Held::Left);
+        let held = std::mem::replace(&mut *lock(&self.held), AcceptSlot::Left);
         drop((waiting, held));
     }
 }
 
-impl Meeting {
-    pub(crate) fn new(addr: Addr, backlog: usize, refusals: &Arc<Refusals>) -> Meeting {
-        Meeting {
+impl AcceptQueue {
+    pub(crate) fn new(addr: Addr, backlog: usize, refusals: &Arc<Refusals>) -> AcceptQueue {
+        AcceptQueue {
             addr,
             backlog,
             refusals: Arc::clone(refusals),
@@ -178,8 +178,8 @@ impl Meeting {
             };
             match waiting.take(src) {
                 Ok(accept) => return Ok(accept),
-                Err(Taken::Failed(why)) => return Err(refuse(why)),
-                Err(Taken::Gone) => {}
+                Err(TakeError::Failed(why)) => return Err(refuse(why)),
+                Err(TakeError::Gone) => {}
             }
         };
         tokio::select! {
@@ -201,8 +201,8 @@ impl Meeting {
         }
         let (taken, accept) = oneshot::channel();
         let (number, src) = (queue.number(), src.clone());
-        queue.offers.insert(number, Offer { src, taken });
-        let place = Place {
+        queue.offers.insert(number, PendingDial { src, taken });
+        let place = DialTicket {
             meeting: self,
             number,
         };
@@ -211,21 +211,25 @@ impl Meeting {
 
     /// Takes the first dial in line, or waits for one; `conn` gets the connection,
     /// and is dropped when there will be none.
-    pub(crate) fn sit(&self, host: &Arc<Sockets>, conn: oneshot::Sender<Conn>) -> Seat<'_> {
-        let held = Arc::new(Mutex::new(Held::Nothing));
-        let waiting = Waiting {
+    pub(crate) fn sit(
+        &self,
+        host: &Arc<HostInner>,
+        conn: oneshot::Sender<Conn>,
+    ) -> AcceptTicket<'_> {
+        let held = Arc::new(Mutex::new(AcceptSlot::Nothing));
+        let waiting = PendingAccept {
             held: Arc::clone(&held),
             host: Arc::clone(host),
             conn,
         };
         let mut queue = lock(&self.queue);
         let number = queue.number();
-        let seat = Seat {
+        let seat = AcceptTicket {
             meeting: self,
             number,
             held,
         };
-        let Some((_, Offer { src, taken })) = queue.offers.pop_first() else {
+        let Some((_, PendingDial { src, taken })) = queue.offers.pop_first() else {
             queue.accepts.insert(number, waiting);
             return seat;
         };
@@ -238,7 +242,7 @@ impl Meeting {
     }
 }
 
-impl std::fmt::Debug for Meeting {
+impl std::fmt::Debug for AcceptQueue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}", self.addr)
     }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-pub(crate) use crate::host::conn_inner::Shared;
+pub(crate) use crate::host::conn_inner::ConnInner;
 use crate::host::inner::Port;
 use crate::host::split::{self, OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use crate::{Addr, ByteStream, Cause, Failure};
@@ -43,14 +43,14 @@ use crate::{Addr, ByteStream, Cause, Failure};
 /// [`AsyncWriteExt`](tokio::io::AsyncWriteExt) that is used: one `read` or
 /// `write` that is dropped before it is ready has transferred nothing.
 pub struct Conn {
-    shared: Arc<Shared>,
+    shared: Arc<ConnInner>,
 }
 
 impl Conn {
     /// Makes `port` one end of a connection, unless its host is down. Until it is
     /// [`handed`](Conn::handed) to a caller, nobody has it: going down cuts it.
     pub(crate) fn open(port: Arc<Port>, peer: Addr, stream: ByteStream) -> Result<Conn, Failure> {
-        let shared = Shared::open(port, peer, stream)?;
+        let shared = ConnInner::open(port, peer, stream)?;
         Ok(Conn { shared })
     }
 
@@ -84,7 +84,7 @@ impl Conn {
     }
 
     /// What two halves share is a connection again.
-    pub(crate) fn reunited(shared: Arc<Shared>) -> Conn {
+    pub(crate) fn reunited(shared: Arc<ConnInner>) -> Conn {
         Conn { shared }
     }
 

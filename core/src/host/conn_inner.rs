@@ -1,6 +1,6 @@
 //! What the handles of a connection share: its two streams, and why it is down.
 //!
-//! Owns [`Shared`], and what an engine's error means. Never buffers: bytes go straight
+//! Owns [`ConnInner`], and what an engine's error means. Never buffers: bytes go straight
 //! between caller and engine.
 
 use std::io::{self, IoSlice};
@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::error::Op;
-use crate::host::half::{Half, Taken};
+use crate::host::half::{Half, TakenStream};
 use crate::host::inner::{Port, Socket};
 use crate::{Abort, Addr, ByteStream, Cause, Failure, OpError};
 
@@ -20,7 +20,7 @@ type Reader = dyn AsyncRead + Send + Unpin;
 type Writer = dyn AsyncWrite + Send + Unpin;
 
 /// What the handles of one connection share, and what its host can close.
-pub(crate) struct Shared {
+pub(crate) struct ConnInner {
     local: Addr,
     peer: Addr,
     /// Why it is down, set once, before the streams are taken away.
@@ -33,16 +33,16 @@ pub(crate) struct Shared {
     port: Arc<Port>,
 }
 
-impl Shared {
+impl ConnInner {
     /// Makes `port` one end of a connection, unless its host is down.
     pub(crate) fn open(
         port: Arc<Port>,
         peer: Addr,
         stream: ByteStream,
-    ) -> Result<Arc<Shared>, Failure> {
+    ) -> Result<Arc<ConnInner>, Failure> {
         let hold = port.host().hold()?;
         let stream = stream.into_parts();
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(ConnInner {
             local: port.addr().clone(),
             peer: peer.clone(),
             why: OnceLock::new(),
@@ -83,7 +83,7 @@ impl Shared {
 
     /// Takes the streams away: when what this returns is dropped, the peer sees
     /// the end, or a cut where no caller ever got the connection.
-    pub(crate) fn let_go(&self) -> (Taken<Reader>, Taken<Writer>) {
+    pub(crate) fn let_go(&self) -> (TakenStream<Reader>, TakenStream<Writer>) {
         if !self.handed.load(Ordering::Relaxed) {
             self.cut();
         }
@@ -201,13 +201,13 @@ impl Shared {
     }
 }
 
-impl Drop for Shared {
+impl Drop for ConnInner {
     fn drop(&mut self) {
         self.go_down(Cause::SocketDown.into());
     }
 }
 
-impl std::fmt::Debug for Shared {
+impl std::fmt::Debug for ConnInner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,

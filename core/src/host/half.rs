@@ -7,34 +7,34 @@ use std::sync::{Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
 use crate::context::sync::lock;
-use crate::subnet::directory::Hold;
+use crate::subnet::directory::KeepOpen;
 
 /// One direction. The lock lets the close take the stream from under a reader
 /// or writer; it is held for one poll, and only a close contends for it. An
 /// engine's stream wakes by scheduling, as tokio's do: a waker that closed this
 /// very connection from within its poll would wait for itself.
-pub(crate) struct Half<S: ?Sized>(Mutex<State<S>>);
+pub(crate) struct Half<S: ?Sized>(Mutex<HalfState<S>>);
 
-pub(crate) struct State<S: ?Sized> {
+pub(crate) struct HalfState<S: ?Sized> {
     /// Who waits, to be woken when the stream is taken away.
     waiting: Option<Waker>,
     /// The peer will see, or has seen, the end of this direction.
     pub(crate) ended: bool,
-    stream: Option<Held<S>>,
+    stream: Option<HeldStream<S>>,
 }
 
 /// A stream, and what keeps its engine from closing; dropped in this order.
-struct Held<S: ?Sized> {
+struct HeldStream<S: ?Sized> {
     stream: Box<S>,
-    _hold: Hold,
+    _hold: KeepOpen,
 }
 
 impl<S: ?Sized> Half<S> {
-    pub(crate) fn new(stream: Box<S>, hold: Hold) -> Half<S> {
-        Half(Mutex::new(State {
+    pub(crate) fn new(stream: Box<S>, hold: KeepOpen) -> Half<S> {
+        Half(Mutex::new(HalfState {
             waiting: None,
             ended: false,
-            stream: Some(Held {
+            stream: Some(HeldStream {
                 stream,
                 _hold: hold,
             }),
@@ -42,14 +42,14 @@ impl<S: ?Sized> Half<S> {
     }
 
     /// The state, for one poll.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State<S>> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, HalfState<S>> {
         lock(&self.0)
     }
 
     /// Takes the stream, to be dropped by the caller, outside of any lock.
-    pub(crate) fn take_away(&self) -> Taken<S> {
+    pub(crate) fn take_away(&self) -> TakenStream<S> {
         let mut half = lock(&self.0);
-        Taken {
+        TakenStream {
             stream: half.stream.take(),
             waiting: half.waiting.take(),
         }
@@ -60,12 +60,12 @@ impl<S: ?Sized> Half<S> {
 /// for it. Both run foreign code; if that panics, other streams that were taken
 /// along are dropped all the same.
 #[must_use]
-pub(crate) struct Taken<S: ?Sized> {
-    stream: Option<Held<S>>,
+pub(crate) struct TakenStream<S: ?Sized> {
+    stream: Option<HeldStream<S>>,
     waiting: Option<Waker>,
 }
 
-impl<S: ?Sized> Drop for Taken<S> {
+impl<S: ?Sized> Drop for TakenStream<S> {
     fn drop(&mut self) {
         drop(self.stream.take());
         if let Some(waker) = self.waiting.take() {
@@ -74,7 +74,7 @@ impl<S: ?Sized> Drop for Taken<S> {
     }
 }
 
-impl<S: ?Sized> State<S> {
+impl<S: ?Sized> HalfState<S> {
     /// It has not been taken away.
     pub(crate) fn is_there(&self) -> bool {
         self.stream.is_some()

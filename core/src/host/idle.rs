@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use crate::context::sync::lock;
-use crate::host::inner::{Socket, Sockets};
+use crate::host::inner::{HostInner, Socket};
 use crate::host::port_table::Ports;
 use crate::{Cause, Failure, SocketInfo};
 
@@ -91,7 +91,7 @@ impl Table {
     }
 }
 
-impl Sockets {
+impl HostInner {
     /// Waits until nothing is open but listeners, for `timeout` at most.
     pub(crate) async fn idle(&self, timeout: Duration) -> Result<(), Failure> {
         // No deadline is one that no clock can tell.

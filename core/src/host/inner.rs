@@ -1,6 +1,6 @@
 //! What is open on a host: its port table and the sockets in it.
 //!
-//! Owns [`Sockets`] (what the handles of one host share), and [`Port`], a taken
+//! Owns [`HostInner`] (what the handles of one host share), and [`Port`], a taken
 //! port whose drop frees it. Never waits, but for what the subnetwork runs.
 
 use std::fmt;
@@ -10,15 +10,17 @@ use std::sync::{Arc, Mutex, Weak};
 use crate::context::dials::Outcomes;
 use crate::context::down::Down;
 use crate::context::sync::lock;
-use crate::host::accept_queue::Meeting;
+use crate::host::accept_queue::AcceptQueue;
+use crate::host::conn::ConnInner;
 use crate::host::idle::Table;
-use crate::subnet::directory::Hold;
-use crate::{Addr, Cause, Conn, Failure, host::conn, subnet::directory};
+use crate::subnet::directory::Context;
+use crate::subnet::directory::KeepOpen;
+use crate::{Addr, Cause, Conn, Failure};
 
 /// What the handles of one host share.
-pub(crate) struct Sockets {
+pub(crate) struct HostInner {
     /// The subnetwork lives as long as any of its hosts is held.
-    subnet: Arc<directory::Shared>,
+    subnet: Arc<Context>,
     /// The host's address, with port 0.
     home: Addr,
     pub(crate) down: Down,
@@ -26,9 +28,9 @@ pub(crate) struct Sockets {
     pub(crate) table: Mutex<Table>,
 }
 
-impl Sockets {
-    pub(crate) fn new(subnet: Arc<directory::Shared>, home: Addr) -> Arc<Sockets> {
-        Arc::new(Sockets {
+impl HostInner {
+    pub(crate) fn new(subnet: Arc<Context>, home: Addr) -> Arc<HostInner> {
+        Arc::new(HostInner {
             subnet,
             home,
             down: Down::default(),
@@ -46,7 +48,7 @@ impl Sockets {
     }
 
     /// Keeps the engine from closing as long as it is held.
-    pub(crate) fn hold(&self) -> Result<Hold, Failure> {
+    pub(crate) fn hold(&self) -> Result<KeepOpen, Failure> {
         self.subnet.hold()
     }
 
@@ -78,7 +80,7 @@ impl Sockets {
     }
 
     /// What listens on `port`.
-    pub(crate) fn listener(&self, port: u16) -> Option<Arc<Meeting>> {
+    pub(crate) fn listener(&self, port: u16) -> Option<Arc<AcceptQueue>> {
         match lock(&self.table).get(port)? {
             Socket::Listening(meeting) => meeting.upgrade(),
             _ => None,
@@ -86,11 +88,15 @@ impl Sockets {
     }
 
     /// Where the dials to `port` will meet the accepts.
-    pub(crate) fn meeting(&self, port: &Port) -> Arc<Meeting> {
-        let directory::Shared {
+    pub(crate) fn meeting(&self, port: &Port) -> Arc<AcceptQueue> {
+        let Context {
             limits, refusals, ..
         } = &*self.subnet;
-        Arc::new(Meeting::new(port.addr().clone(), limits.backlog, refusals))
+        Arc::new(AcceptQueue::new(
+            port.addr().clone(),
+            limits.backlog,
+            refusals,
+        ))
     }
 
     /// What becomes of its dials, with those of its subnetwork's other hosts.
@@ -132,7 +138,7 @@ impl Sockets {
     ///
     /// In two steps, as another end of these connections may be marked next: it
     /// must report the same cause, not what it sees of this end.
-    pub(crate) fn mark(&self, why: Failure) -> Vec<Arc<conn::Shared>> {
+    pub(crate) fn mark(&self, why: Failure) -> Vec<Arc<ConnInner>> {
         if !self.down.set(why.clone()) {
             return Vec::new();
         }
@@ -172,7 +178,7 @@ impl Sockets {
     }
 }
 
-impl Drop for Sockets {
+impl Drop for HostInner {
     fn drop(&mut self) {
         self.go_down(Cause::HostDown.into());
     }
@@ -180,13 +186,13 @@ impl Drop for Sockets {
 
 /// A port that is taken until this is dropped.
 pub(crate) struct Port {
-    host: Arc<Sockets>,
+    host: Arc<HostInner>,
     addr: Addr,
     freed: AtomicBool,
 }
 
 impl Port {
-    fn new(host: &Arc<Sockets>, port: u16) -> Port {
+    fn new(host: &Arc<HostInner>, port: u16) -> Port {
         Port {
             host: Arc::clone(host),
             addr: host.home.with_port(port),
@@ -198,7 +204,7 @@ impl Port {
         &self.addr
     }
 
-    pub(crate) fn host(&self) -> &Arc<Sockets> {
+    pub(crate) fn host(&self) -> &Arc<HostInner> {
         &self.host
     }
 
@@ -236,10 +242,10 @@ impl fmt::Debug for Port {
 /// [`Port`] and so the host.
 pub(crate) enum Socket {
     Opening,
-    Listening(Weak<Meeting>),
+    Listening(Weak<AcceptQueue>),
     Dialing,
     Accepting(Addr),
-    Connected(Addr, Weak<conn::Shared>),
+    Connected(Addr, Weak<ConnInner>),
 }
 
 impl Socket {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::error::Op;
-use crate::host::accept_queue::Meeting;
+use crate::host::accept_queue::AcceptQueue;
 use crate::host::inner::Port;
 use crate::{Addr, Cause, Conn, Failure, Incoming, OpError};
 
@@ -17,12 +17,12 @@ use crate::{Addr, Cause, Conn, Failure, Incoming, OpError};
 /// Dropping it closes it. It keeps its host open as long as it lives.
 #[derive(Debug)]
 pub struct Listener {
-    meeting: Arc<Meeting>,
+    meeting: Arc<AcceptQueue>,
     port: Port,
 }
 
 impl Listener {
-    pub(crate) fn new(meeting: Arc<Meeting>, port: Port) -> Listener {
+    pub(crate) fn new(meeting: Arc<AcceptQueue>, port: Port) -> Listener {
         Listener { meeting, port }
     }
 

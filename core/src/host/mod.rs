@@ -21,7 +21,7 @@ use std::time::Duration;
 use tracing::Instrument;
 
 use crate::error::Op;
-use crate::host::inner::{Socket, SocketInfo, Sockets};
+use crate::host::inner::{HostInner, Socket, SocketInfo};
 use crate::host::listener::Listener;
 use crate::{Addr, Cause, Conn, Failure, OpError, ToAddr};
 
@@ -33,11 +33,11 @@ use crate::{Addr, Cause, Conn, Failure, OpError, ToAddr};
 /// dropped.
 #[derive(Clone)]
 pub struct Host {
-    shared: Arc<Sockets>,
+    shared: Arc<HostInner>,
 }
 
 impl Host {
-    pub(crate) fn new(shared: Arc<Sockets>) -> Host {
+    pub(crate) fn new(shared: Arc<HostInner>) -> Host {
         let home = shared.home();
         tracing::info!(network = home.network(), host = home.host(), "host made");
         Host { shared }

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::host::conn::Shared;
+use crate::host::conn::ConnInner;
 use crate::{Addr, Cause, Conn};
 
 /// The reading half of a [`Conn`], from [`into_split`](Conn::into_split).
@@ -20,13 +20,13 @@ use crate::{Addr, Cause, Conn};
 /// write half to close all, whose port is then free before the peer sees the end;
 /// [`close`](OwnedReadHalf::close) does that in any order. Errors and cancel safety
 /// are those of [`Conn`].
-pub struct OwnedReadHalf(Arc<Shared>);
+pub struct OwnedReadHalf(Arc<ConnInner>);
 
 /// The writing half of a [`Conn`], from [`into_split`](Conn::into_split).
 ///
 /// Dropping it half-closes the connection: the peer reads what was written,
 /// then end-of-file. Errors and cancel safety are those of [`Conn`].
-pub struct OwnedWriteHalf(Arc<Shared>, Drops);
+pub struct OwnedWriteHalf(Arc<ConnInner>, Drops);
 
 /// What dropping a write half does.
 #[derive(PartialEq)]
@@ -37,18 +37,18 @@ enum Drops {
 
 /// The reading half of a [`Conn`], from [`split`](Conn::split). Errors and cancel
 /// safety are those of [`Conn`].
-pub struct ReadHalf<'a>(&'a Shared);
+pub struct ReadHalf<'a>(&'a ConnInner);
 
 /// The writing half of a [`Conn`], from [`split`](Conn::split). Dropping it has no
 /// effect. Errors and cancel safety are those of [`Conn`].
-pub struct WriteHalf<'a>(&'a Shared);
+pub struct WriteHalf<'a>(&'a ConnInner);
 
-pub(crate) fn pair(shared: Arc<Shared>) -> (OwnedReadHalf, OwnedWriteHalf) {
+pub(crate) fn pair(shared: Arc<ConnInner>) -> (OwnedReadHalf, OwnedWriteHalf) {
     let reader = OwnedReadHalf(Arc::clone(&shared));
     (reader, OwnedWriteHalf(shared, Drops::HalfClose))
 }
 
-pub(crate) fn borrow(shared: &Shared) -> (ReadHalf<'_>, WriteHalf<'_>) {
+pub(crate) fn borrow(shared: &ConnInner) -> (ReadHalf<'_>, WriteHalf<'_>) {
     (ReadHalf(shared), WriteHalf(shared))
 }
 

@@ -14,16 +14,16 @@ use crate::{Cause, Failure, Registry, RegistryError};
 
 /// The names of one network, for all its subnetworks within this process.
 #[derive(Debug, Clone, Default)]
-pub struct MemoryHub(Arc<Mutex<Names>>);
+pub struct MemoryHub(Arc<Mutex<HubState>>);
 
 #[derive(Debug, Default)]
-struct Names {
+struct HubState {
     registries: u64,
-    by_name: HashMap<String, Name>,
+    by_name: HashMap<String, Announcement>,
 }
 
 #[derive(Debug)]
-struct Name {
+struct Announcement {
     owner: u64,
     hostdata: String,
 }
@@ -73,7 +73,7 @@ impl MemoryRegistry {
         &self,
         name: &'static str,
         args: &[&str],
-        op: impl FnOnce(&mut HashMap<String, Name>) -> Result<T, Failure>,
+        op: impl FnOnce(&mut HashMap<String, Announcement>) -> Result<T, Failure>,
     ) -> Result<T, RegistryError> {
         let fail = |why: Failure| RegistryError::new("memory:", name, args, why);
         let closed = lock(&self.closed);
@@ -85,7 +85,7 @@ impl MemoryRegistry {
 
     /// Why a name can't be had, with the way out: as a rule two tests meet here that
     /// should not.
-    fn taken(&self, name: &Name) -> Failure {
+    fn taken(&self, name: &Announcement) -> Failure {
         let whose = match name.owner == self.id {
             true => "this subnetwork",
             false => "another subnetwork of this process",
@@ -112,7 +112,7 @@ impl Registry for MemoryRegistry {
             match names.entry(hostname.to_owned()) {
                 Entry::Occupied(held) => Err(self.taken(held.get())),
                 Entry::Vacant(vacant) => {
-                    vacant.insert(Name {
+                    vacant.insert(Announcement {
                         owner: self.id,
                         hostdata: hostdata.to_owned(),
                     });

@@ -10,10 +10,10 @@ use std::sync::{Arc, Weak};
 
 use tokio::sync::{mpsc, watch};
 
-use crate::context::calls::Ops;
+use crate::context::calls::Calls;
 use crate::context::sync::lock;
 use crate::error::Op;
-use crate::subnet::directory::Shared;
+use crate::subnet::Context;
 use crate::{Cause, Engine, Failure, OpError, Registry, SubNetwork};
 
 /// What every close of one subnetwork reports: all that went wrong.
@@ -22,8 +22,8 @@ pub(crate) type Closed = Vec<Failure>;
 /// What the subnetwork's task ends with: the outcome of the close, or, where its runtime
 /// ended and dropped it, the news that nothing runs any more.
 pub(crate) struct End {
-    pub(crate) subnet: Weak<Shared>,
-    pub(crate) ops: Arc<Ops>,
+    pub(crate) subnet: Weak<Context>,
+    pub(crate) ops: Arc<Calls>,
     pub(crate) closed: watch::Sender<Option<Closed>>,
 }
 
@@ -57,7 +57,7 @@ impl Drop for End {
 /// every stream let go of; returns what took it down, if it was not a close.
 pub(crate) async fn watch_names(
     registry: &dyn Registry,
-    subnet: &Weak<Shared>,
+    subnet: &Weak<Context>,
     held: &mut mpsc::UnboundedReceiver<Failure>,
 ) -> Option<Failure> {
     let mut reason = None;
@@ -85,7 +85,7 @@ pub(crate) async fn watch_names(
 /// any other, and keeps nothing from being closed.
 pub(crate) async fn close(
     reason: Option<Failure>,
-    ops: &Ops,
+    ops: &Calls,
     engine: Arc<dyn Engine>,
     registry: Arc<dyn Registry>,
 ) -> Closed {

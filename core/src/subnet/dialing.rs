@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::subnet::directory::Shared;
+use crate::subnet::Context;
 use crate::{Addr, ByteStream, Cause, Engine, Failure, Registry, RegistryError};
 
 /// After which part of its bound a dial that has come to nothing yet asks whether the host
@@ -23,7 +23,7 @@ type Dialed = Result<(ByteStream, Addr), Failure>;
 /// What the second look at the registry says: another answer, none, or the same.
 type Look = Result<Option<String>, RegistryError>;
 
-impl Shared {
+impl Context {
     /// Looks `dst` up in the registry and has the engine connect `src` to it.
     pub(crate) async fn dial(&self, src: Addr, dst: Addr) -> Dialed {
         let engine = Arc::clone(self.engine());

@@ -1,7 +1,7 @@
 //! The hosts of a subnetwork: which there are, what a dial finds, how all goes
 //! down.
 //!
-//! Owns [`Shared`], what the handles of one subnetwork share, and the list of
+//! Owns [`Context`], what the handles of one subnetwork share, and the list of
 //! its hosts. Never closes engine or registry: the subnetwork's task does.
 
 use std::collections::HashMap;
@@ -12,13 +12,13 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use crate::context::calls::Ops;
+use crate::context::calls::Calls;
 use crate::context::dials::Outcomes;
 use crate::context::down::Down;
 use crate::context::limits::{Refusal, Refusals};
 use crate::context::sync::lock;
-use crate::host::accept_queue::Meeting;
-use crate::host::inner::Sockets;
+use crate::host::accept_queue::AcceptQueue;
+use crate::host::inner::HostInner;
 use crate::subnet::close::Closed;
 use crate::{Addr, Cause, Engine, Failure, Limits, Lost, Registry, RegistryError};
 
@@ -28,10 +28,10 @@ const LOOK: Duration = Duration::from_millis(50);
 /// Keeps engine and registry from closing: held by the subnetwork until all of
 /// it is down, and with every stream until that is dropped. What is sent is why
 /// the network is down, where it was not closed.
-pub(crate) type Hold = mpsc::UnboundedSender<Failure>;
+pub(crate) type KeepOpen = mpsc::UnboundedSender<Failure>;
 
 /// What the handles of one subnetwork share.
-pub(crate) struct Shared {
+pub(crate) struct Context {
     pub(crate) network: Arc<str>,
     /// Set before anybody but the engine's own notifier knows the subnetwork.
     pub(crate) engine: OnceLock<Arc<dyn Engine>>,
@@ -41,30 +41,30 @@ pub(crate) struct Shared {
     pub(crate) outcomes: Outcomes,
     pub(crate) down: Down,
     /// Given up once all here is down.
-    pub(crate) hold: Mutex<Option<Hold>>,
-    pub(crate) ops: Arc<Ops>,
+    pub(crate) hold: Mutex<Option<KeepOpen>>,
+    pub(crate) ops: Arc<Calls>,
     /// A plain lock: held for map operations only.
-    pub(crate) hosts: Mutex<Names>,
+    pub(crate) hosts: Mutex<Directory>,
     pub(crate) closed: watch::Receiver<Option<Closed>>,
 }
 
 /// A name stays here until the subnetwork closes, whatever became of its host.
 #[derive(Default)]
-pub(crate) struct Names {
-    pub(crate) by_name: HashMap<Arc<str>, Name>,
+pub(crate) struct Directory {
+    pub(crate) by_name: HashMap<Arc<str>, DirectoryEntry>,
     pub(crate) open: usize,
     pub(crate) auto_close: bool,
 }
 
-pub(crate) struct Name {
-    pub(crate) host: Weak<Sockets>,
+pub(crate) struct DirectoryEntry {
+    pub(crate) host: Weak<HostInner>,
     /// It counts among the open hosts.
     open: bool,
 }
 
-impl Shared {
+impl Context {
     /// What listens on `dst`, for a dial that came in.
-    pub(crate) fn listener(&self, dst: &Addr) -> Result<Arc<Meeting>, Failure> {
+    pub(crate) fn listener(&self, dst: &Addr) -> Result<Arc<AcceptQueue>, Failure> {
         let refuse = |why| self.refusals.refuse(why);
         let known = {
             let hosts = lock(&self.hosts);
@@ -91,7 +91,7 @@ impl Shared {
 
     /// Takes down the host whose name another subnetwork holds now.
     pub(crate) fn lose(&self, lost: Lost) {
-        let find = |names: &Names| names.by_name.get(&*lost.hostname)?.host.upgrade();
+        let find = |names: &Directory| names.by_name.get(&*lost.hostname)?.host.upgrade();
         let host = find(&lock(&self.hosts));
         if let Some(host) = host {
             host.go_down(Failure::because(Cause::HostDown, lost.reason));
@@ -106,7 +106,7 @@ impl Shared {
     }
 
     /// Keeps the engine from closing as long as it is held.
-    pub(crate) fn hold(&self) -> Result<Hold, Failure> {
+    pub(crate) fn hold(&self) -> Result<KeepOpen, Failure> {
         let hold = lock(&self.hold).clone();
         hold.ok_or_else(|| {
             self.down
@@ -206,7 +206,7 @@ impl Shared {
     }
 
     /// `host` is down: one less is open, if it ever was.
-    pub(crate) fn host_closed(&self, host: &Sockets) {
+    pub(crate) fn host_closed(&self, host: &HostInner) {
         let last = {
             let mut guard = lock(&self.hosts);
             let hosts = &mut *guard;
@@ -228,18 +228,18 @@ impl Shared {
 }
 
 /// A host that is being made; forgotten unless it is completed.
-pub(crate) struct Arrival<'a> {
-    subnet: &'a Shared,
-    sockets: &'a Sockets,
+pub(crate) struct Reservation<'a> {
+    subnet: &'a Context,
+    sockets: &'a HostInner,
     completed: bool,
 }
 
-impl<'a> Arrival<'a> {
+impl<'a> Reservation<'a> {
     pub(crate) fn new(
-        subnet: &'a Shared,
+        subnet: &'a Context,
         home: &Addr,
-        sockets: &'a Arc<Sockets>,
-    ) -> Result<Arrival<'a>, Failure> {
+        sockets: &'a Arc<HostInner>,
+    ) -> Result<Reservation<'a>, Failure> {
         let mut hosts = lock(&subnet.hosts);
         subnet.down.check()?;
         let (count, most) = (hosts.by_name.len(), subnet.limits.hosts);
@@ -249,11 +249,11 @@ impl<'a> Arrival<'a> {
                 "this subnetwork has had {most} hosts, which is its limit"
             ))),
             Entry::Vacant(vacant) => {
-                vacant.insert(Name {
+                vacant.insert(DirectoryEntry {
                     host: Arc::downgrade(sockets),
                     open: false,
                 });
-                Ok(Arrival {
+                Ok(Reservation {
                     subnet,
                     sockets,
                     completed: false,
@@ -286,7 +286,7 @@ fn too_late(missing: &[&str], timeout: Duration) -> Failure {
     Failure::wrap(Cause::TimedOut, what)
 }
 
-impl Drop for Arrival<'_> {
+impl Drop for Reservation<'_> {
     fn drop(&mut self) {
         if !self.completed {
             lock(&self.subnet.hosts)

@@ -15,14 +15,14 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::addr::name::{Noun, check_name, clipped};
-use crate::context::calls::Ops;
+use crate::context::calls::Calls;
 use crate::context::dials::Outcomes;
 use crate::context::down::Down;
 use crate::error::Op;
 use crate::host::Host;
-use crate::host::inner::Sockets;
+use crate::host::inner::HostInner;
 use crate::subnet::close::{End, close, watch_names};
-use crate::subnet::directory::{Arrival, Shared};
+use crate::subnet::directory::{Context, Reservation};
 use crate::{
     Addr, AddrError, Cause, Engine, Failure, Limits, Notifier, OpError, Refused, Registry,
 };
@@ -56,7 +56,7 @@ const TRY: Duration = Duration::from_millis(100);
 /// ```
 #[derive(Clone)]
 pub struct SubNetwork {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<Context>,
 }
 
 impl SubNetwork {
@@ -98,10 +98,10 @@ impl SubNetwork {
         make_engine: impl FnOnce(Notifier) -> E,
     ) -> Result<SubNetwork, AddrError> {
         check_name(Noun::Network, network)?;
-        let ops = Arc::new(Ops::default());
+        let ops = Arc::new(Calls::default());
         let (hold, mut held) = mpsc::unbounded_channel();
         let (done, closed) = watch::channel(None);
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(Context {
             network: Arc::from(network),
             engine: OnceLock::new(),
             registry: Arc::clone(&registry),
@@ -221,9 +221,9 @@ impl SubNetwork {
     }
 
     async fn try_new_host(&self, home: &Addr) -> Result<Host, Failure> {
-        let sockets = Sockets::new(Arc::clone(&self.shared), home.clone());
+        let sockets = HostInner::new(Arc::clone(&self.shared), home.clone());
         // Known before it is announced: a dial may be faster than our return.
-        let arrival = Arrival::new(&self.shared, home, &sockets)?;
+        let arrival = Reservation::new(&self.shared, home, &sockets)?;
         let engine = Arc::clone(self.shared.engine());
         let registry = Arc::clone(&self.shared.registry);
         let hostname = home.clone();

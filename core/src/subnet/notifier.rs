@@ -9,12 +9,12 @@ use tokio::sync::oneshot;
 use tracing::Instrument;
 
 use crate::host::inner::Port;
-use crate::subnet::directory::Shared;
+use crate::subnet::Context;
 use crate::{Addr, ByteStream, Cause, Conn, Failure};
 
 /// What an engine tells its subnetwork.
 #[derive(Clone)]
-pub struct Notifier(pub(crate) Weak<Shared>);
+pub struct Notifier(pub(crate) Weak<Context>);
 
 impl Notifier {
     /// Decides on a connection that came in from `src` for `dst`.
@@ -49,7 +49,7 @@ impl Notifier {
         Ok(accept)
     }
 
-    fn upgrade(&self) -> Result<Arc<Shared>, Failure> {
+    fn upgrade(&self) -> Result<Arc<Context>, Failure> {
         self.0.upgrade().ok_or(Cause::ConnectionRefused.into())
     }
 

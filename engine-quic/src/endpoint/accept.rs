@@ -14,19 +14,19 @@ use tracing::Instrument;
 use virtnet_core::{Accept, Failure};
 
 use crate::config::transport::{self, CloseCode, StreamCode};
-use crate::endpoint::Inner;
-use crate::endpoint::admission::{Gate, Handshake, Turned};
-use crate::endpoint::stream::{Held, Unsettled};
-use crate::endpoint::stream_limits::{Slot, Slots};
+use crate::endpoint::EndpointInner;
+use crate::endpoint::admission::{Admission, Handshake, TurnedAway};
+use crate::endpoint::stream::{HandshakeStream, StreamGuard};
+use crate::endpoint::stream_limits::{StreamLimits, StreamPermit};
 use crate::identity::tls::{dns_name_of, proves};
 use crate::observe::stats::{Counters, count};
 use crate::wire::frame::{Hello, Refusal};
-use crate::wire::handshake::{self, Met};
+use crate::wire::handshake::{self, AcceptOutcome};
 
 /// Takes what comes in until the endpoint is closed. When it ends by itself,
 /// which is when its socket fails, the network is down.
-pub(crate) async fn accept_loop(host: Arc<Inner>) {
-    let gate = Gate::new(host.config.limits);
+pub(crate) async fn accept_loop(host: Arc<EndpointInner>) {
+    let gate = Admission::new(host.config.limits);
     while let Some(incoming) = host.quinn.accept().await {
         // While the host closes, so that dials are refused at once.
         if host.tasks.closing().is_cancelled() {
@@ -55,23 +55,28 @@ pub(crate) async fn accept_loop(host: Arc<Inner>) {
     }
 }
 
-fn turn_away(incoming: Incoming, turned: Turned, counters: &Counters) {
+fn turn_away(incoming: Incoming, turned: TurnedAway, counters: &Counters) {
     match turned {
-        Turned::Unproved => {
+        TurnedAway::Unproved => {
             count(&counters.handshakes_retried);
             // Fails only where the address was validated.
             let _ = incoming.retry();
             return;
         }
-        Turned::Handshakes => count(&counters.handshakes_refused),
-        Turned::Connections => count(&counters.connections_refused),
+        TurnedAway::Handshakes => count(&counters.handshakes_refused),
+        TurnedAway::Connections => count(&counters.connections_refused),
     }
     incoming.refuse();
 }
 
 /// Carries on one peer's handshake, and then takes its streams until the
 /// connection is closed.
-async fn serve(host: Arc<Inner>, incoming: Incoming, gate: Arc<Gate>, handshake: Handshake) {
+async fn serve(
+    host: Arc<EndpointInner>,
+    incoming: Incoming,
+    gate: Arc<Admission>,
+    handshake: Handshake,
+) {
     let from = incoming.remote_address();
     let config = transport::server_to(&host.server, &host.config, &host.hostname, from);
     let connected = async { incoming.accept_with(Arc::new(config))?.await };
@@ -98,14 +103,14 @@ async fn serve(host: Arc<Inner>, incoming: Incoming, gate: Arc<Gate>, handshake:
     tracing::debug!("QUIC connection accepted");
     let peer = Arc::new(Peer {
         certificates,
-        slots: Slots::new(conn.clone(), host.config.tuning.stream_window),
+        slots: StreamLimits::new(conn.clone(), host.config.tuning.stream_window),
         proved: OnceLock::new(),
         conn,
         host: Arc::clone(&host),
     });
     // While the host closes this goes on, so that dials are refused at once.
     while let Ok(halves) = peer.conn.accept_bi().await {
-        let stream = Unsettled::new(halves, StreamCode::Closing);
+        let stream = HandshakeStream::new(halves, StreamCode::Closing);
         let Some(unopened) = place(&counted.unopened, counters).await else {
             break;
         };
@@ -136,10 +141,10 @@ fn certificates(conn: &Connection) -> Vec<CertificateDer<'static>> {
 
 /// A peer that proved to be a member of the network.
 struct Peer {
-    host: Arc<Inner>,
+    host: Arc<EndpointInner>,
     conn: Connection,
     certificates: Vec<CertificateDer<'static>>,
-    slots: Arc<Slots>,
+    slots: Arc<StreamLimits>,
     /// The name that its certificate was found to prove.
     proved: OnceLock<Arc<str>>,
 }
@@ -167,7 +172,7 @@ impl Peer {
 }
 
 /// The handshake on one stream.
-async fn meet(peer: Arc<Peer>, mut stream: Unsettled, unopened: OwnedSemaphorePermit) {
+async fn meet(peer: Arc<Peer>, mut stream: HandshakeStream, unopened: OwnedSemaphorePermit) {
     let host = &peer.host;
     let counters = &host.stats.0;
     let mut slot = None;
@@ -188,15 +193,16 @@ async fn meet(peer: Arc<Peer>, mut stream: Unsettled, unopened: OwnedSemaphorePe
         let meeting = handshake::accept(reader, writer, bound, check, decide);
         meeting.with_cancellation_token(host.tasks.closing()).await
     };
-    let held = |slot: Option<Slot>| slot.map_or(Held::Nothing, Held::Accepted);
+    let held =
+        |slot: Option<StreamPermit>| slot.map_or(StreamGuard::Nothing, StreamGuard::Accepted);
     match met {
-        Some(Met::Connected(accept)) => {
+        Some(AcceptOutcome::Connected(accept)) => {
             let accept: Accept = accept;
             accept.ack(stream.settle(held(slot), host));
         }
         // Nobody gets it: dropping it cuts it.
-        Some(Met::Orphaned) => drop(stream.settle(held(slot), host)),
-        Some(Met::Refused(refusal, told)) => {
+        Some(AcceptOutcome::Orphaned) => drop(stream.settle(held(slot), host)),
+        Some(AcceptOutcome::Refused(refusal, told)) => {
             counters.refused(refusal);
             tracing::debug!(?refusal, told, "refused");
             if refusal == Refusal::SourceNotProved {
@@ -205,28 +211,28 @@ async fn meet(peer: Arc<Peer>, mut stream: Unsettled, unopened: OwnedSemaphorePe
             }
             refused(stream, told, held(slot), host);
         }
-        Some(Met::Malformed(err, told)) => {
+        Some(AcceptOutcome::Malformed(err, told)) => {
             counters.malformed(&err);
             tracing::debug!(from = %peer.conn.remote_address(), %err, "bad first frame");
             refused(stream, told, held(slot), host);
         }
-        Some(Met::Violation) => {
+        Some(AcceptOutcome::Violation) => {
             count(&counters.out_of_turn);
             leave(&slot);
             stream.reset(StreamCode::Violation);
         }
-        Some(Met::NoFirstFrame) => {
+        Some(AcceptOutcome::NoFirstFrame) => {
             tracing::debug!("no first frame came");
             count(&counters.no_first_frame);
             stream.reset(StreamCode::Silent);
         }
-        Some(Met::NotConfirmed) => {
+        Some(AcceptOutcome::NotConfirmed) => {
             tracing::debug!("the dialer did not confirm in time");
             count(&counters.not_confirmed);
             leave(&slot);
             stream.reset(StreamCode::Silent);
         }
-        Some(Met::Abandoned) => {
+        Some(AcceptOutcome::Abandoned) => {
             tracing::debug!("the dialer gave up");
             stream.reset(StreamCode::Abandoned);
         }
@@ -237,7 +243,7 @@ async fn meet(peer: Arc<Peer>, mut stream: Unsettled, unopened: OwnedSemaphorePe
 }
 
 /// Delivers a refusal, if it was written.
-fn refused(stream: Unsettled, told: bool, held: Held, host: &Inner) {
+fn refused(stream: HandshakeStream, told: bool, held: StreamGuard, host: &EndpointInner) {
     match told {
         true => stream.end(held, host),
         false => stream.reset(StreamCode::Abandoned),
@@ -245,7 +251,7 @@ fn refused(stream: Unsettled, told: bool, held: Held, host: &Inner) {
 }
 
 /// The dialer may hold its end of the stream, and never write to it.
-fn leave(slot: &Option<Slot>) {
+fn leave(slot: &Option<StreamPermit>) {
     if let Some(slot) = slot {
         slot.leave();
     }

@@ -13,31 +13,31 @@ use tokio::sync::Semaphore;
 use crate::Limits;
 
 /// Counts who is let in to one host.
-pub(crate) struct Gate {
+pub(crate) struct Admission {
     limits: Limits,
     hasher: RandomState,
-    /// Held for map operations only.
-    state: Mutex<State>,
+    /// StreamGuard for map operations only.
+    state: Mutex<AdmissionCounts>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct AdmissionCounts {
     handshakes: usize,
     by_address: HashMap<IpAddr, usize>,
     connections: usize,
-    by_peer: HashMap<u64, Peer>,
+    by_peer: HashMap<u64, PeerCounts>,
 }
 
 /// What the peers with one certificate have.
 #[derive(Debug)]
-struct Peer {
+struct PeerCounts {
     connections: usize,
     unopened: Arc<Semaphore>,
 }
 
 /// Why nobody is let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Turned {
+pub(crate) enum TurnedAway {
     /// The address is to be proved first.
     Unproved,
     /// Too many handshakes are under way.
@@ -46,9 +46,9 @@ pub(crate) enum Turned {
     Connections,
 }
 
-impl Gate {
-    pub(crate) fn new(limits: Limits) -> Arc<Gate> {
-        Arc::new(Gate {
+impl Admission {
+    pub(crate) fn new(limits: Limits) -> Arc<Admission> {
+        Arc::new(Admission {
             limits,
             hasher: RandomState::new(),
             state: Mutex::default(),
@@ -57,21 +57,21 @@ impl Gate {
 
     /// Counts a handshake from `ip`, whose address was `proved`.
     pub(crate) fn handshake(
-        self: &Arc<Gate>,
+        self: &Arc<Admission>,
         ip: IpAddr,
         proved: bool,
-    ) -> Result<Handshake, Turned> {
+    ) -> Result<Handshake, TurnedAway> {
         let (limits, from) = (&self.limits, place(ip));
         let mut state = self.lock();
         if state.connections >= limits.connections {
-            return Err(Turned::Connections);
+            return Err(TurnedAway::Connections);
         }
         let here = state.by_address.get(&from).copied().unwrap_or(0);
         if state.handshakes >= limits.handshakes || here >= limits.handshakes_per_address {
-            return Err(Turned::Handshakes);
+            return Err(TurnedAway::Handshakes);
         }
         if state.handshakes >= limits.handshakes_unproved && !proved {
-            return Err(Turned::Unproved);
+            return Err(TurnedAway::Unproved);
         }
         state.handshakes += 1;
         state.by_address.insert(from, here + 1);
@@ -82,22 +82,22 @@ impl Gate {
 
     /// Counts a connection of the peer with that `certificate`.
     pub(crate) fn connection(
-        self: &Arc<Gate>,
+        self: &Arc<Admission>,
         certificate: impl Hash,
-    ) -> Result<Connection, Turned> {
+    ) -> Result<Connection, TurnedAway> {
         // Two certificates with one number share a bound, no more.
         let peer = self.hasher.hash_one(certificate);
         let mut state = self.lock();
         // Handshakes that were under way all at once may have been more than fit.
         if state.connections >= self.limits.connections {
-            return Err(Turned::Connections);
+            return Err(TurnedAway::Connections);
         }
-        let shared = state.by_peer.entry(peer).or_insert_with(|| Peer {
+        let shared = state.by_peer.entry(peer).or_insert_with(|| PeerCounts {
             connections: 0,
             unopened: Arc::new(Semaphore::new(self.limits.unopened_per_peer)),
         });
         if shared.connections >= self.limits.connections_per_peer {
-            return Err(Turned::Connections);
+            return Err(TurnedAway::Connections);
         }
         shared.connections += 1;
         let unopened = Arc::clone(&shared.unopened);
@@ -110,7 +110,7 @@ impl Gate {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, AdmissionCounts> {
         // Each change is whole, so a panic elsewhere left nothing half done.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -126,7 +126,7 @@ fn place(ip: IpAddr) -> IpAddr {
 
 /// A handshake that counts until it is dropped.
 pub(crate) struct Handshake {
-    gate: Arc<Gate>,
+    gate: Arc<Admission>,
     from: IpAddr,
 }
 
@@ -140,7 +140,7 @@ impl Drop for Handshake {
 
 /// A connection that counts until it is dropped.
 pub(crate) struct Connection {
-    gate: Arc<Gate>,
+    gate: Arc<Admission>,
     peer: u64,
     /// Of the streams without a first frame, also of the peer's other connections.
     pub(crate) unopened: Arc<Semaphore>,

@@ -11,10 +11,10 @@ use tokio::time::{Instant, timeout_at};
 use virtnet_core::{Addr, ByteStream, Failure};
 
 use crate::config::transport::{self, StreamCode};
-use crate::dial_error::Target;
-use crate::endpoint::Inner;
-use crate::endpoint::pool::{Key, Lease};
-use crate::endpoint::stream::{Held, Unsettled};
+use crate::dial_error::DialTarget;
+use crate::endpoint::EndpointInner;
+use crate::endpoint::pool::{Key, PoolUse};
+use crate::endpoint::stream::{HandshakeStream, StreamGuard};
 use crate::hostdata::Place;
 use crate::identity::tls::dns_name_of;
 use crate::udp::mtu;
@@ -27,7 +27,7 @@ struct Failed {
     stale: bool,
 }
 
-impl Inner {
+impl EndpointInner {
     /// Connects `src`, the host of this endpoint, to `dst`, which has to give a sign of
     /// life until `deadline`.
     ///
@@ -36,7 +36,7 @@ impl Inner {
     /// Dropping the future resets the stream; the other side never hands it
     /// out. A QUIC connection may stay in the pool.
     pub(crate) async fn dial(
-        self: &Arc<Inner>,
+        self: &Arc<EndpointInner>,
         src: &Addr,
         dst: &Addr,
         hostdata: &str,
@@ -67,14 +67,14 @@ impl Inner {
     }
 
     async fn try_dial(
-        self: &Arc<Inner>,
+        self: &Arc<EndpointInner>,
         key: &Key,
         place: &Place,
         hello: &Hello,
         deadline: Instant,
     ) -> Result<(ByteStream, u16), Failed> {
         let within = self.config.dial_timeout;
-        let mut target = Target {
+        let mut target = DialTarget {
             dst: &hello.dst,
             place,
             addr: None,
@@ -96,7 +96,7 @@ impl Inner {
         }
         target.addr = Some(at);
         let mut stream = match timeout_at(deadline, lease.conn().open_bi()).await {
-            Ok(Ok(halves)) => Unsettled::new(halves, StreamCode::Abandoned),
+            Ok(Ok(halves)) => HandshakeStream::new(halves, StreamCode::Abandoned),
             Ok(Err(reason)) => {
                 return Err(Failed {
                     failure: target.lost(&reason),
@@ -117,7 +117,7 @@ impl Inner {
         };
         match met {
             // Nothing is awaited from the Confirm on.
-            Ok(port) => Ok((stream.settle(Held::Dialed(lease), self), port)),
+            Ok(port) => Ok((stream.settle(StreamGuard::Dialed(lease), self), port)),
             Err(err) => {
                 let reason = lease.conn().close_reason();
                 if matches!(err, DialError::TimedOut) {
@@ -133,7 +133,11 @@ impl Inner {
 
     /// Makes a QUIC connection to `target`, trying the addresses of its place in
     /// order.
-    async fn connect(&self, target: Target<'_>, deadline: Instant) -> Result<Connection, Failure> {
+    async fn connect(
+        &self,
+        target: DialTarget<'_>,
+        deadline: Instant,
+    ) -> Result<Connection, Failure> {
         let addrs = target
             .place
             .resolve(target.dst.host(), self.families)
@@ -141,7 +145,7 @@ impl Inner {
         let name = dns_name_of(target.dst);
         let mut last = None;
         for (tried, &addr) in addrs.iter().enumerate() {
-            let target = Target {
+            let target = DialTarget {
                 addr: Some(addr),
                 ..target
             };
@@ -161,7 +165,7 @@ impl Inner {
         &self,
         addr: SocketAddr,
         name: &str,
-        target: Target<'_>,
+        target: DialTarget<'_>,
         until: Instant,
     ) -> Result<Connection, Failure> {
         tracing::debug!(%addr, "connecting");
@@ -186,7 +190,7 @@ impl Inner {
     }
 
     /// Waits until the system refuses to send to `addr` because of the route.
-    async fn unreachable(&self, target: Target<'_>, addr: SocketAddr) -> Failure {
+    async fn unreachable(&self, target: DialTarget<'_>, addr: SocketAddr) -> Failure {
         let local = self.config.bind.first.ip();
         let (refusals, since) = target.refusals;
         let no_route = || mtu::route(local, addr).err();
@@ -197,7 +201,7 @@ impl Inner {
 
 /// Whether a pooled connection was lost for a reason that says nothing of the
 /// peer as it is now.
-fn is_stale(lease: &Lease, reason: Option<&ConnectionError>) -> bool {
+fn is_stale(lease: &PoolUse, reason: Option<&ConnectionError>) -> bool {
     !lease.fresh
         && matches!(
             reason,

@@ -17,9 +17,9 @@ use tokio::task::JoinSet;
 
 /// The connections of one endpoint on which a stream was reset.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Clogged(Arc<Mutex<HashMap<usize, Connection>>>);
+pub(crate) struct Unflushed(Arc<Mutex<HashMap<usize, Connection>>>);
 
-impl Clogged {
+impl Unflushed {
     /// Notes that a stream was reset on `conn`.
     pub(crate) fn note(&self, conn: &Connection) {
         self.with(|conns| {

@@ -17,8 +17,8 @@ use tokio::time::sleep;
 use tokio_util::future::FutureExt;
 
 use crate::config::transport::StreamCode;
-use crate::endpoint::flush::Clogged;
-use crate::endpoint::stream::{Fate, Held};
+use crate::endpoint::flush::Unflushed;
+use crate::endpoint::stream::{Fate, StreamGuard};
 use crate::endpoint::tasks::Tasks;
 
 /// How often all of them are looked at.
@@ -33,19 +33,19 @@ const AT_ONCE: usize = 2;
 const BATCH: usize = 32;
 
 /// The dropped streams of one host.
-pub(crate) struct Leaving {
+pub(crate) struct Lingerers {
     tasks: Tasks,
-    clogged: Clogged,
+    clogged: Unflushed,
     /// In the order in which they are looked at. `None` once the host closes.
-    streams: Mutex<Option<VecDeque<Leaver>>>,
+    streams: Mutex<Option<VecDeque<Lingerer>>>,
     /// There is one again.
     some: Notify,
 }
 
 /// A stream whose writer was dropped.
-pub(crate) struct Leaver {
+pub(crate) struct Lingerer {
     pub(crate) send: SendStream,
-    pub(crate) held: Arc<Held>,
+    pub(crate) held: Arc<StreamGuard>,
     /// There was something to deliver.
     pub(crate) wrote: bool,
     /// The loss of the peer would be news.
@@ -54,9 +54,9 @@ pub(crate) struct Leaver {
     pub(crate) fate: Arc<Fate>,
 }
 
-impl Leaving {
-    pub(crate) fn new(tasks: Tasks, clogged: Clogged) -> Arc<Leaving> {
-        Arc::new(Leaving {
+impl Lingerers {
+    pub(crate) fn new(tasks: Tasks, clogged: Unflushed) -> Arc<Lingerers> {
+        Arc::new(Lingerers {
             tasks,
             clogged,
             streams: Mutex::new(Some(VecDeque::new())),
@@ -69,7 +69,7 @@ impl Leaving {
     /// The delivery ends by itself: with the last acknowledgement, when the peer
     /// stops reading, or when the peer is silent for so long that QUIC gives it up.
     /// What was aborted is cut instead.
-    pub(crate) fn add(self: &Arc<Leaving>, mut leaver: Leaver) {
+    pub(crate) fn add(self: &Arc<Lingerers>, mut leaver: Lingerer) {
         if !leaver.fate.is_aborted() {
             let _ = leaver.send.finish();
         }
@@ -87,7 +87,7 @@ impl Leaving {
         let Some(streams) = &mut *streams else {
             return;
         };
-        let is_it = |leaver: &Leaver| std::ptr::eq(&*leaver.fate, fate);
+        let is_it = |leaver: &Lingerer| std::ptr::eq(&*leaver.fate, fate);
         let found = streams.iter().position(is_it);
         if let Some(mut leaver) = found.and_then(|at| streams.remove(at)) {
             self.is_gone(&mut leaver);
@@ -95,7 +95,7 @@ impl Leaving {
     }
 
     /// Puts it among the others; gives it back once the host closes.
-    fn keep_open(&self, mut leaver: Leaver) -> Option<Leaver> {
+    fn keep_open(&self, mut leaver: Lingerer) -> Option<Lingerer> {
         let mut streams = self.lock();
         let Some(streams) = &mut *streams else {
             return Some(leaver);
@@ -114,7 +114,7 @@ impl Leaving {
     }
 
     /// Looks at them as long as the host is open.
-    pub(crate) async fn keep(self: Arc<Leaving>) {
+    pub(crate) async fn keep(self: Arc<Lingerers>) {
         let looking = self.look_for_ever();
         looking.with_cancellation_token(self.tasks.closing()).await;
     }
@@ -148,7 +148,7 @@ impl Leaving {
     }
 
     /// From here on each has a task, which the close waits for or cuts short.
-    pub(crate) fn close(self: &Arc<Leaving>) {
+    pub(crate) fn close(self: &Arc<Lingerers>) {
         let streams = self.lock().take();
         for mut leaver in streams.into_iter().flatten() {
             if !self.is_gone(&mut leaver) {
@@ -159,7 +159,7 @@ impl Leaving {
 
     /// Lets go of those among the next `count` that are gone. Under the lock, so that a
     /// close misses none.
-    fn look(&self, streams: &mut VecDeque<Leaver>, count: usize) {
+    fn look(&self, streams: &mut VecDeque<Lingerer>, count: usize) {
         for _ in 0..count.min(streams.len()) {
             if let Some(mut leaver) = streams.pop_front()
                 && !self.is_gone(&mut leaver)
@@ -170,7 +170,7 @@ impl Leaving {
     }
 
     /// Whether there is nothing left to do for it.
-    fn is_gone(&self, leaver: &mut Leaver) -> bool {
+    fn is_gone(&self, leaver: &mut Lingerer) -> bool {
         if leaver.fate.is_aborted() {
             self.give_up(&mut leaver.send, StreamCode::Aborted.into(), &leaver.held);
             return true;
@@ -184,7 +184,7 @@ impl Leaving {
     }
 
     /// Gives it a task.
-    fn watch(self: &Arc<Leaving>, mut leaver: Leaver) {
+    fn watch(self: &Arc<Lingerers>, mut leaver: Lingerer) {
         let (leaving, cut) = (Arc::clone(self), self.tasks.cut().clone());
         self.tasks.deliver(leaver.wrote, async move {
             let stopped = tokio::select! {
@@ -196,7 +196,7 @@ impl Leaving {
         });
     }
 
-    fn settle(&self, leaver: &mut Leaver, stopped: Result<Option<VarInt>, StoppedError>) {
+    fn settle(&self, leaver: &mut Lingerer, stopped: Result<Option<VarInt>, StoppedError>) {
         match stopped {
             Ok(None) => {}
             Ok(Some(code)) => self.give_up(&mut leaver.send, code, &leaver.held),
@@ -206,7 +206,7 @@ impl Leaving {
     }
 
     /// Resets a stream whose data nobody wants any more.
-    pub(crate) fn give_up(&self, send: &mut SendStream, code: VarInt, held: &Held) {
+    pub(crate) fn give_up(&self, send: &mut SendStream, code: VarInt, held: &StreamGuard) {
         // An error only says that the direction has ended already.
         let _ = send.reset(code);
         if let Some(conn) = held.conn() {
@@ -214,7 +214,7 @@ impl Leaving {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<VecDeque<Leaver>>> {
+    fn lock(&self) -> MutexGuard<'_, Option<VecDeque<Lingerer>>> {
         // Each change is whole, so a panic elsewhere left nothing half done.
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -23,8 +23,8 @@ use virtnet_core::{Cause, Failure, Notifier};
 use crate::config::Prepared;
 use crate::config::transport::{self, CloseCode, FAREWELL};
 use crate::endpoint::accept::accept_loop;
-use crate::endpoint::flush::Clogged;
-use crate::endpoint::linger::Leaving;
+use crate::endpoint::flush::Unflushed;
+use crate::endpoint::linger::Lingerers;
 use crate::endpoint::pool::Pool;
 use crate::endpoint::tasks::{OwnedTasks, Tasks};
 use crate::identity::reset;
@@ -35,11 +35,11 @@ use crate::{QuicConfig, Stats};
 
 /// A host's endpoint. Dropping it without [`close`](Endpoint::close) closes it
 /// too, without waiting for what was not delivered yet.
-pub(crate) struct Endpoint(Arc<Inner>);
+pub(crate) struct Endpoint(Arc<EndpointInner>);
 
 /// What the tasks of an endpoint share. They end when it closes, so they do not
 /// keep it open.
-pub(crate) struct Inner {
+pub(crate) struct EndpointInner {
     pub(crate) network: Arc<str>,
     pub(crate) hostname: Arc<str>,
     pub(crate) config: QuicConfig,
@@ -52,8 +52,8 @@ pub(crate) struct Inner {
     /// What its socket could not send.
     pub(crate) refusals: Arc<Refusals>,
     pub(crate) pool: Arc<Pool>,
-    pub(crate) clogged: Clogged,
-    pub(crate) leaving: Arc<Leaving>,
+    pub(crate) clogged: Unflushed,
+    pub(crate) leaving: Arc<Lingerers>,
     pub(crate) tasks: Tasks,
 }
 
@@ -79,7 +79,7 @@ impl Endpoint {
         if let Some(place) = prepared.advertised.ip() {
             mtu::loopback_is_up(config.bind.first.ip(), (place, port).into())?;
         }
-        let (tasks, clogged) = (Tasks::new(), Clogged::default());
+        let (tasks, clogged) = (Tasks::new(), Unflushed::default());
         let refusals = Arc::new(Refusals::default());
         let server = transport::server(tls.server);
         let quinn = quinn::Endpoint::new(
@@ -89,7 +89,7 @@ impl Endpoint {
             OwnedTasks::runtime(&tasks, &refusals),
         )
         .map_err(unmade)?;
-        let inner = Arc::new(Inner {
+        let inner = Arc::new(EndpointInner {
             network: prepared.network.clone(),
             hostname: hostname.into(),
             config: config.clone(),
@@ -101,7 +101,7 @@ impl Endpoint {
             quinn,
             families,
             refusals,
-            leaving: Leaving::new(tasks.clone(), clogged.clone()),
+            leaving: Lingerers::new(tasks.clone(), clogged.clone()),
             clogged,
             tasks,
         });
@@ -110,7 +110,7 @@ impl Endpoint {
         Ok((Endpoint(inner), prepared.advertised.hostdata(port)))
     }
 
-    pub(crate) fn inner(&self) -> &Arc<Inner> {
+    pub(crate) fn inner(&self) -> &Arc<EndpointInner> {
         &self.0
     }
 
@@ -125,7 +125,7 @@ impl Endpoint {
     ///
     /// Dropping the future takes everything down without waiting.
     pub(crate) async fn close(self) -> Result<(), Failure> {
-        let Inner {
+        let EndpointInner {
             quinn,
             tasks,
             clogged,
@@ -172,7 +172,7 @@ fn undelivered(hostname: &str, cut: usize, bound: Option<Duration>) -> Failure {
 
 impl Drop for Endpoint {
     fn drop(&mut self) {
-        let Inner {
+        let EndpointInner {
             quinn,
             tasks,
             leaving,

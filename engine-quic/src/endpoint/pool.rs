@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use virtnet_core::Failure;
 
 use crate::config::transport::CloseCode;
-use crate::endpoint::flush::Clogged;
+use crate::endpoint::flush::Unflushed;
 use crate::endpoint::tasks::Tasks;
 
 /// What a connection is pooled by: the name that its peer proved, and where it
@@ -27,9 +27,9 @@ pub(crate) struct Key {
 
 /// The connections of one host to its peers.
 pub(crate) struct Pool {
-    entries: Mutex<HashMap<Key, Arc<Entry>>>,
+    entries: Mutex<HashMap<Key, Arc<PoolEntry>>>,
     tasks: Tasks,
-    clogged: Clogged,
+    clogged: Unflushed,
     /// How long a connection may go unused.
     idle: Duration,
 }
@@ -37,7 +37,7 @@ pub(crate) struct Pool {
 /// A connection that is there or being made; dials that need it at the same
 /// time share the making.
 #[derive(Default)]
-struct Entry {
+struct PoolEntry {
     pooled: OnceCell<Arc<Pooled>>,
 }
 
@@ -54,19 +54,19 @@ struct Uses {
 }
 
 /// One use of a pooled connection, by a dial and then by its stream.
-pub(crate) struct Lease {
+pub(crate) struct PoolUse {
     pooled: Arc<Pooled>,
     /// Whether the connection was made for this use.
     pub(crate) fresh: bool,
 }
 
-impl Lease {
+impl PoolUse {
     pub(crate) fn conn(&self) -> &Connection {
         &self.pooled.conn
     }
 }
 
-impl Drop for Lease {
+impl Drop for PoolUse {
     fn drop(&mut self) {
         let mut uses = lock(&self.pooled.uses);
         uses.count -= 1;
@@ -75,7 +75,7 @@ impl Drop for Lease {
 }
 
 impl Pool {
-    pub(crate) fn new(tasks: Tasks, clogged: Clogged, idle: Duration) -> Arc<Pool> {
+    pub(crate) fn new(tasks: Tasks, clogged: Unflushed, idle: Duration) -> Arc<Pool> {
         Arc::new(Pool {
             entries: Mutex::default(),
             tasks,
@@ -95,12 +95,12 @@ impl Pool {
         self: &Arc<Pool>,
         key: &Key,
         connect: impl Fn() -> F,
-    ) -> Result<Lease, Failure>
+    ) -> Result<PoolUse, Failure>
     where
         F: Future<Output = Result<Connection, Failure>>,
     {
         loop {
-            let waiting = Waiting {
+            let waiting = WaitingDial {
                 pool: self,
                 key,
                 entry: Arc::clone(lock(&self.entries).entry(key.clone()).or_default()),
@@ -125,7 +125,7 @@ impl Pool {
     }
 
     /// Counts one more use, unless the connection is not to be used any more.
-    fn use_pooled(&self, key: &Key, pooled: &Arc<Pooled>, fresh: bool) -> Option<Lease> {
+    fn use_pooled(&self, key: &Key, pooled: &Arc<Pooled>, fresh: bool) -> Option<PoolUse> {
         // Under this lock no keeper lets the connection go.
         let mut entries = lock(&self.entries);
         if !fresh && pooled.conn.close_reason().is_some() {
@@ -137,14 +137,14 @@ impl Pool {
         if !fresh {
             lock(&pooled.uses).count += 1;
         }
-        Some(Lease {
+        Some(PoolUse {
             pooled: Arc::clone(pooled),
             fresh,
         })
     }
 
     /// Has the next dial make a new connection. Streams on this one go on.
-    pub(crate) fn evict(&self, key: &Key, lease: &Lease) {
+    pub(crate) fn evict(&self, key: &Key, lease: &PoolUse) {
         forget(&mut lock(&self.entries), key, &lease.pooled);
     }
 
@@ -196,7 +196,7 @@ impl Pool {
 
     /// Forgets an entry whose connection could not be made, unless others wait
     /// for it.
-    fn forget_unmade(&self, key: &Key, entry: &Arc<Entry>) {
+    fn forget_unmade(&self, key: &Key, entry: &Arc<PoolEntry>) {
         let mut entries = lock(&self.entries);
         // Two holders: the map and this dial.
         if !entry.pooled.initialized() && Arc::strong_count(entry) == 2 {
@@ -207,24 +207,24 @@ impl Pool {
 
 /// A dial's interest in an entry: the last that gives up an unmade one, in
 /// whichever way, removes it.
-struct Waiting<'a> {
+struct WaitingDial<'a> {
     pool: &'a Pool,
     key: &'a Key,
-    entry: Arc<Entry>,
+    entry: Arc<PoolEntry>,
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitingDial<'_> {
     fn drop(&mut self) {
         self.pool.forget_unmade(self.key, &self.entry);
     }
 }
 
-fn holds(entries: &HashMap<Key, Arc<Entry>>, key: &Key, pooled: &Arc<Pooled>) -> bool {
+fn holds(entries: &HashMap<Key, Arc<PoolEntry>>, key: &Key, pooled: &Arc<Pooled>) -> bool {
     let held = entries.get(key).and_then(|entry| entry.pooled.get());
     held.is_some_and(|held| Arc::ptr_eq(held, pooled))
 }
 
-fn forget(entries: &mut HashMap<Key, Arc<Entry>>, key: &Key, pooled: &Arc<Pooled>) {
+fn forget(entries: &mut HashMap<Key, Arc<PoolEntry>>, key: &Key, pooled: &Arc<Pooled>) {
     if holds(entries, key, pooled) {
         entries.remove(key);
     }
@@ -242,7 +242,7 @@ mod tests {
     #[tokio::test]
     async fn a_dial_that_is_dropped_while_connecting_leaves_nothing() {
         let tasks = Tasks::new();
-        let pool = Pool::new(tasks, Clogged::default(), Duration::from_secs(60));
+        let pool = Pool::new(tasks, Unflushed::default(), Duration::from_secs(60));
         let key = Key {
             host: "α".into(),
             hostdata: "127.0.0.1:1".into(),

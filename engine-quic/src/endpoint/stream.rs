@@ -14,24 +14,24 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use virtnet_core::{Abort, ByteStream};
 
 use crate::config::transport::StreamCode;
-use crate::endpoint::Inner;
-use crate::endpoint::linger::{Leaver, Leaving};
-use crate::endpoint::pool::Lease;
-use crate::endpoint::stream_limits::Slot;
+use crate::endpoint::EndpointInner;
+use crate::endpoint::linger::{Lingerer, Lingerers};
+use crate::endpoint::pool::PoolUse;
+use crate::endpoint::stream_limits::StreamPermit;
 
 /// A stream whose handshake has not succeeded.
 ///
 /// Dropping it resets both directions. Dropping QUIC's own types would *finish*
 /// the writing one, and an aborted handshake would look like a clean end.
-pub(crate) struct Unsettled {
+pub(crate) struct HandshakeStream {
     halves: Option<(RecvStream, SendStream)>,
     code: StreamCode,
 }
 
-impl Unsettled {
+impl HandshakeStream {
     /// Guards a stream; `code` says what dropping it means.
-    pub(crate) fn new((send, recv): (SendStream, RecvStream), code: StreamCode) -> Unsettled {
-        Unsettled {
+    pub(crate) fn new((send, recv): (SendStream, RecvStream), code: StreamCode) -> HandshakeStream {
+        HandshakeStream {
             halves: Some((recv, send)),
             code,
         }
@@ -49,18 +49,18 @@ impl Unsettled {
     }
 
     /// Ends the stream cleanly, and has what was written delivered: a refusal.
-    pub(crate) fn end(self, held: Held, host: &Inner) {
+    pub(crate) fn end(self, held: StreamGuard, host: &EndpointInner) {
         drop(self.into_halves(held, host));
     }
 
     /// A connection's stream: from here on it is the core that ends or cuts it.
-    pub(crate) fn settle(self, held: Held, host: &Inner) -> ByteStream {
+    pub(crate) fn settle(self, held: StreamGuard, host: &EndpointInner) -> ByteStream {
         let (reader, writer) = self.into_halves(held, host);
         let fate = Arc::clone(&reader.fate);
         ByteStream::with_abort(reader, writer, fate)
     }
 
-    fn into_halves(mut self, held: Held, host: &Inner) -> (Reader, Writer) {
+    fn into_halves(mut self, held: StreamGuard, host: &EndpointInner) -> (Reader, Writer) {
         let (recv, send) = self.halves.take().expect("only settling takes them");
         let held = Arc::new(held);
         let fate = Arc::new(Fate {
@@ -85,7 +85,7 @@ impl Unsettled {
     }
 }
 
-impl Drop for Unsettled {
+impl Drop for HandshakeStream {
     fn drop(&mut self) {
         if let Some((mut recv, mut send)) = self.halves.take() {
             // An error only says that the direction has ended already.
@@ -97,19 +97,19 @@ impl Drop for Unsettled {
 
 /// What a stream keeps alive: the dialer's use of the pooled connection, or the
 /// acceptor's count of it.
-pub(crate) enum Held {
-    Dialed(Lease),
-    Accepted(Slot),
+pub(crate) enum StreamGuard {
+    Dialed(PoolUse),
+    Accepted(StreamPermit),
     /// A refused stream, which was not counted.
     Nothing,
 }
 
-impl Held {
+impl StreamGuard {
     pub(crate) fn conn(&self) -> Option<&Connection> {
         match self {
-            Held::Dialed(lease) => Some(lease.conn()),
-            Held::Accepted(slot) => Some(slot.conn()),
-            Held::Nothing => None,
+            StreamGuard::Dialed(lease) => Some(lease.conn()),
+            StreamGuard::Accepted(slot) => Some(slot.conn()),
+            StreamGuard::Nothing => None,
         }
     }
 }
@@ -121,7 +121,7 @@ pub(crate) struct Fate {
     /// Dropping a half cuts it.
     aborted: AtomicBool,
     /// Where the writer is once it was dropped.
-    leaving: Weak<Leaving>,
+    leaving: Weak<Lingerers>,
 }
 
 impl Fate {
@@ -149,7 +149,7 @@ struct Reader {
     /// How it ended. QUIC's stream reports a reset only once, and end-of-file
     /// from then on.
     ended: Option<Result<(), io::ErrorKind>>,
-    held: Arc<Held>,
+    held: Arc<StreamGuard>,
     fate: Arc<Fate>,
 }
 
@@ -187,7 +187,7 @@ impl Drop for Reader {
             let _ = self.recv.stop(StreamCode::Aborted.into());
         }
         // Else QUIC's stream tells the peer to stop when it is dropped.
-        if let (None, Held::Accepted(slot)) = (&self.ended, &*self.held) {
+        if let (None, StreamGuard::Accepted(slot)) = (&self.ended, &*self.held) {
             slot.leave();
         }
     }
@@ -196,13 +196,13 @@ impl Drop for Reader {
 /// The writing half.
 struct Writer {
     /// Taken by the drop alone.
-    open: Option<(SendStream, Arc<Held>)>,
+    open: Option<(SendStream, Arc<StreamGuard>)>,
     /// There is, or was, something to deliver.
     wrote: bool,
     /// The peer has cut the connection. QUIC's stream reports it only once.
     cut: bool,
     fate: Arc<Fate>,
-    leaving: Arc<Leaving>,
+    leaving: Arc<Lingerers>,
 }
 
 impl Writer {
@@ -281,7 +281,7 @@ impl Drop for Writer {
     /// Ends the stream, and has what was written delivered, unless it was aborted.
     fn drop(&mut self) {
         if let Some((send, held)) = self.open.take() {
-            self.leaving.add(Leaver {
+            self.leaving.add(Lingerer {
                 send,
                 held,
                 wrote: self.wrote,

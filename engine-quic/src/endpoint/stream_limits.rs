@@ -1,4 +1,4 @@
-//! Slots: how many streams a peer may have open on one QUIC connection, and how much
+//! StreamLimits: how many streams a peer may have open on one QUIC connection, and how much
 //! it may have us keep of what nobody has read.
 //!
 //! Owns the count of them on the accepting side, and the growth of both limits.
@@ -24,15 +24,15 @@ use quinn::{Connection, VarInt};
 use crate::config::transport::{FIRST_STREAMS, FIRST_WINDOWS, MAX_STREAMS, receive_window};
 
 /// The slots of one connection.
-pub(crate) struct Slots {
+pub(crate) struct StreamLimits {
     conn: Connection,
     /// Of one stream, in bytes.
     window: u32,
-    state: Mutex<State>,
+    state: Mutex<StreamCounts>,
 }
 
 #[derive(Debug)]
-struct State {
+struct StreamCounts {
     /// Streams that are held on this side.
     held: usize,
     /// Dialing ports of streams that this side let go before the peer's end.
@@ -49,9 +49,9 @@ struct Grown {
     windows: Option<u32>,
 }
 
-impl State {
-    fn new() -> State {
-        State {
+impl StreamCounts {
+    fn new() -> StreamCounts {
+        StreamCounts {
             held: 0,
             left: HashSet::new(),
             limit: FIRST_STREAMS,
@@ -81,18 +81,18 @@ fn grow(limit: &mut u32, taken: usize) -> Option<u32> {
     Some(*limit)
 }
 
-impl Slots {
+impl StreamLimits {
     /// Of a connection whose streams may have `window` bytes unread.
-    pub(crate) fn new(conn: Connection, window: u32) -> Arc<Slots> {
-        Arc::new(Slots {
+    pub(crate) fn new(conn: Connection, window: u32) -> Arc<StreamLimits> {
+        Arc::new(StreamLimits {
             conn,
             window,
-            state: Mutex::new(State::new()),
+            state: Mutex::new(StreamCounts::new()),
         })
     }
 
     /// Counts a stream that the peer dialed from its port `port`.
-    pub(crate) fn take(self: &Arc<Slots>, port: u16) -> Slot {
+    pub(crate) fn take(self: &Arc<StreamLimits>, port: u16) -> StreamPermit {
         let grown = self.with(|state| state.take(port));
         if let Some(windows) = grown.windows {
             let window = receive_window(windows, self.window);
@@ -102,25 +102,25 @@ impl Slots {
             self.conn
                 .set_max_concurrent_bi_streams(VarInt::from_u32(limit));
         }
-        Slot {
+        StreamPermit {
             slots: Arc::clone(self),
             port,
         }
     }
 
-    fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+    fn with<T>(&self, change: impl FnOnce(&mut StreamCounts) -> T) -> T {
         // Each change is whole, so a panic elsewhere left nothing half done.
         change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 /// A stream that counts until it is dropped.
-pub(crate) struct Slot {
-    slots: Arc<Slots>,
+pub(crate) struct StreamPermit {
+    slots: Arc<StreamLimits>,
     port: u16,
 }
 
-impl Slot {
+impl StreamPermit {
     pub(crate) fn conn(&self) -> &Connection {
         &self.slots.conn
     }
@@ -131,7 +131,7 @@ impl Slot {
     }
 }
 
-impl Drop for Slot {
+impl Drop for StreamPermit {
     fn drop(&mut self) {
         self.slots.with(|state| state.held -= 1);
     }
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn each_limit_doubles_when_half_is_taken_and_ends_at_all_ports() {
-        let mut state = State::new();
+        let mut state = StreamCounts::new();
         let (mut limits, mut windows) = (Vec::new(), Vec::new());
         for port in 1..=u16::MAX {
             let grown = state.take(port);
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn what_the_peer_may_still_hold_stays_counted() {
-        let mut state = State::new();
+        let mut state = StreamCounts::new();
         for port in 1..=64 {
             assert_eq!(state.take(port).limit, None);
             state.left.insert(port);

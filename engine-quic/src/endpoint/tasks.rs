@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use crate::udp::batch::Split;
+use crate::udp::batch::BatchSocket;
 use crate::udp::quic_socket::Udp;
 use crate::udp::send_errors::Refusals;
 
@@ -158,7 +158,7 @@ impl Runtime for OwnedTasks {
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         let udp = Udp::new(socket, Arc::clone(&self.refusals))?;
-        Ok(Arc::new(Split::new(Arc::new(udp))))
+        Ok(Arc::new(BatchSocket::new(Arc::new(udp))))
     }
 
     fn now(&self) -> Instant {

@@ -26,7 +26,7 @@ use quinn::{AsyncUdpSocket, UdpPoller};
 pub(crate) const MAX_DATAGRAM: u16 = 65_535 - 20 - 8;
 
 /// A UDP socket that takes batches of any size.
-pub(crate) struct Split {
+pub(crate) struct BatchSocket {
     socket: Arc<dyn AsyncUdpSocket>,
     /// How far batches got that the socket had no room for.
     begun: Mutex<HashMap<Batch, usize>>,
@@ -39,9 +39,9 @@ type Batch = (usize, usize, SocketAddr);
 /// Batches that are begun at once; more are begun anew, which QUIC does not mind.
 const MAX_BEGUN: usize = 1024;
 
-impl Split {
-    pub(crate) fn new(socket: Arc<dyn AsyncUdpSocket>) -> Split {
-        Split {
+impl BatchSocket {
+    pub(crate) fn new(socket: Arc<dyn AsyncUdpSocket>) -> BatchSocket {
+        BatchSocket {
             socket,
             begun: Mutex::default(),
         }
@@ -87,7 +87,7 @@ impl Split {
     }
 }
 
-impl AsyncUdpSocket for Split {
+impl AsyncUdpSocket for BatchSocket {
     fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
         Arc::clone(&self.socket).create_io_poller()
     }
@@ -129,7 +129,7 @@ impl AsyncUdpSocket for Split {
     }
 }
 
-impl fmt::Debug for Split {
+impl fmt::Debug for BatchSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.socket.fmt(f)
     }
@@ -193,7 +193,7 @@ mod tests {
             room: Mutex::new(9),
             ..Narrow::default()
         });
-        let split = Split::new(narrow.clone());
+        let split = BatchSocket::new(narrow.clone());
         let bytes = contents(10 * 1452);
         split.try_send(&batch(&bytes, 1452)).unwrap();
         assert_eq!(*narrow.sent.lock().unwrap(), [(bytes, Some(1452))]);
@@ -205,7 +205,7 @@ mod tests {
         // A piece's datagrams; the last datagram may be a short one.
         for (segment, each) in [(max, 1), (max / 2, 2), (16_384, 3), (9000, 7)] {
             let narrow = Arc::new(Narrow::default());
-            let split = Split::new(narrow.clone());
+            let split = BatchSocket::new(narrow.clone());
             let bytes = contents(9 * segment + 100);
             let batch = batch(&bytes, segment);
             let pieces = bytes.len().div_ceil(each * segment);
@@ -233,7 +233,7 @@ mod tests {
         let bind = || std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let (from, to) = (bind(), bind());
         let socket = quinn::TokioRuntime.wrap_udp_socket(from).unwrap();
-        let split = Arc::new(Split::new(socket));
+        let split = Arc::new(BatchSocket::new(socket));
         to.set_nonblocking(true).unwrap();
         let to = tokio::net::UdpSocket::from_std(to).unwrap();
 

@@ -21,16 +21,18 @@ use crate::{SocketBuffers, Stats};
 /// 50 µs. With one held none is the first. Nobody can reach it but this machine,
 /// and nothing is read from it.
 #[derive(Debug)]
-pub(crate) struct Warm(#[expect(dead_code, reason = "it is held to be open")] Option<UdpSocket>);
+pub(crate) struct ProbeSocket(
+    #[expect(dead_code, reason = "it is held to be open")] Option<UdpSocket>,
+);
 
-impl Warm {
-    pub(crate) fn new() -> Warm {
+impl ProbeSocket {
+    pub(crate) fn new() -> ProbeSocket {
         if !cfg!(target_os = "linux") {
-            return Warm(None);
+            return ProbeSocket(None);
         }
         // Without IPv6 there is nothing to keep.
         let socket = UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).ok();
-        Warm(socket.filter(|socket| UdpSocketState::new(socket.into()).is_ok()))
+        ProbeSocket(socket.filter(|socket| UdpSocketState::new(socket.into()).is_ok()))
     }
 }
 

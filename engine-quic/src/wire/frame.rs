@@ -281,4 +281,5 @@ impl Refusal {
 }
 
 #[cfg(test)]
+#[path = "frame/tests.rs"]
 mod tests;

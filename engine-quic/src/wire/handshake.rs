@@ -122,7 +122,7 @@ impl Taken for Accept {
 
 /// How the acceptor's side of a handshake ended.
 #[derive(Debug)]
-pub(crate) enum Met<A> {
+pub(crate) enum AcceptOutcome<A> {
     /// Both sides hold their end.
     Connected(A),
     /// The dialer holds its end, but nobody waits for the other any more: cut it.
@@ -158,7 +158,7 @@ pub(crate) async fn accept<R, W, A, F>(
     bound: Duration,
     check: impl FnOnce(&Hello) -> Result<(), Refusal>,
     decide: impl FnOnce(Hello) -> F,
-) -> Met<A>
+) -> AcceptOutcome<A>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -172,23 +172,23 @@ where
                 FrameError::Version(_) => Refusal::Version(VERSION),
                 _ => Refusal::Malformed,
             };
-            return Met::Malformed(err, refuse(writer, refusal, bound).await);
+            return AcceptOutcome::Malformed(err, refuse(writer, refusal, bound).await);
         }
-        Ok(Err(HelloError::Io)) => return Met::Abandoned,
-        Err(_) => return Met::NoFirstFrame,
+        Ok(Err(HelloError::Io)) => return AcceptOutcome::Abandoned,
+        Err(_) => return AcceptOutcome::NoFirstFrame,
     };
     if let Err(refusal) = check(&hello) {
-        return Met::Refused(refusal, refuse(writer, refusal, bound).await);
+        return AcceptOutcome::Refused(refusal, refuse(writer, refusal, bound).await);
     }
     let decided = tokio::select! {
         biased;
         gone = silence(reader) => return gone,
         decided = decide(hello) => decided,
-        _ = keep_waiting(writer) => return Met::Abandoned,
+        _ = keep_waiting(writer) => return AcceptOutcome::Abandoned,
     };
     match decided {
         Ok(taken) => confirm(reader, writer, taken, bound).await,
-        Err(refusal) => Met::Refused(refusal, refuse(writer, refusal, bound).await),
+        Err(refusal) => AcceptOutcome::Refused(refusal, refuse(writer, refusal, bound).await),
     }
 }
 
@@ -214,10 +214,10 @@ async fn read_hello<R: AsyncRead + Unpin>(reader: &mut R) -> Result<Hello, Hello
 }
 
 /// Ends when the dialer, whose turn it is not, does something.
-async fn silence<R: AsyncRead + Unpin, A>(reader: &mut R) -> Met<A> {
+async fn silence<R: AsyncRead + Unpin, A>(reader: &mut R) -> AcceptOutcome<A> {
     match reader.read(&mut [0]).await {
-        Ok(0) | Err(_) => Met::Abandoned,
-        Ok(_) => Met::Violation,
+        Ok(0) | Err(_) => AcceptOutcome::Abandoned,
+        Ok(_) => AcceptOutcome::Violation,
     }
 }
 
@@ -245,7 +245,12 @@ where
 }
 
 /// The third leg: says which port accepted, and waits for the Confirm.
-async fn confirm<R, W, A>(reader: &mut R, writer: &mut W, mut taken: A, bound: Duration) -> Met<A>
+async fn confirm<R, W, A>(
+    reader: &mut R,
+    writer: &mut W,
+    mut taken: A,
+    bound: Duration,
+) -> AcceptOutcome<A>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -267,13 +272,14 @@ where
         }
     };
     match (confirmed, taken) {
-        (Ok(Ok(CONFIRM)), Some(taken)) => Met::Connected(taken),
-        (Ok(Ok(CONFIRM)), None) => Met::Orphaned,
-        (Ok(Ok(_)), _) => Met::Violation,
-        (Ok(Err(_)), _) => Met::Abandoned,
-        (Err(_), _) => Met::NotConfirmed,
+        (Ok(Ok(CONFIRM)), Some(taken)) => AcceptOutcome::Connected(taken),
+        (Ok(Ok(CONFIRM)), None) => AcceptOutcome::Orphaned,
+        (Ok(Ok(_)), _) => AcceptOutcome::Violation,
+        (Ok(Err(_)), _) => AcceptOutcome::Abandoned,
+        (Err(_), _) => AcceptOutcome::NotConfirmed,
     }
 }
 
 #[cfg(test)]
+#[path = "handshake/tests.rs"]
 mod tests;

@@ -7,9 +7,9 @@ use redis::{Pipeline, Value};
 use tokio::task::coop::consume_budget;
 use tokio::time::Instant;
 
-use crate::connection::{Answered, Link, Unanswered};
+use crate::connection::{Answered, Connection, Unanswered};
 
-impl Link {
+impl Connection {
     /// The value of a key, remembered or asked for; an error of the server's is
     /// a failure.
     pub(crate) async fn read(&self, until: Instant, key: &str) -> Result<Value, Unanswered> {

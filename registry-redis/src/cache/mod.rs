@@ -1,4 +1,4 @@
-//! Memory: what the server answered and has not taken back since.
+//! Cache: what the server answered and has not taken back since.
 //!
 //! Owns the remembered values: plain data behind a lock, with no I/O. Never
 //! asks the server; a connection tells it what it hears.
@@ -31,17 +31,17 @@ const MOST_KEYS: usize = 4_096;
 /// memory takes some megabytes at the very most.
 const LONGEST_VALUE: usize = 1_024;
 
-pub(crate) struct Memory {
+pub(crate) struct Cache {
     /// How long after the question an answer is remembered. Pushes make it
     /// right; this bounds the harm of a path that silently went dead.
     lifetime: Duration,
     /// A plain lock: held for map operations only, by callers and by the
     /// connection's task.
-    table: Arc<Mutex<Table>>,
+    table: Arc<Mutex<CacheTable>>,
 }
 
 /// The memories of this process. Never locked together with one.
-static HERE: Mutex<Vec<Weak<Mutex<Table>>>> = Mutex::new(Vec::new());
+static HERE: Mutex<Vec<Weak<Mutex<CacheTable>>>> = Mutex::new(Vec::new());
 
 /// The server has confirmed that a registry of this process changed the keys: no
 /// memory here knows them any more. One of another server may have such a key
@@ -62,27 +62,27 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[derive(Default)]
-struct Table {
+struct CacheTable {
     /// The connection on which changes are heard of; without one, nothing is
     /// remembered.
     tracking: Option<u64>,
     last_ask: u64,
-    slots: HashMap<Vec<u8>, Slot>,
+    slots: HashMap<Vec<u8>, CacheSlot>,
 }
 
-enum Slot {
+enum CacheSlot {
     /// By the ask of this number.
     Asked(u64),
     Known(Vec<u8>, Instant),
 }
 
-impl Memory {
-    pub(crate) fn new(lifetime: Duration) -> Memory {
+impl Cache {
+    pub(crate) fn new(lifetime: Duration) -> Cache {
         let table = Arc::default();
         let mut here = locked(&HERE);
         here.retain(|memory| memory.strong_count() > 0);
         here.push(Arc::downgrade(&table));
-        Memory { lifetime, table }
+        Cache { lifetime, table }
     }
 
     /// Whether anything is ever remembered.
@@ -92,7 +92,7 @@ impl Memory {
 
     pub(crate) fn recall(&self, key: &str) -> Option<Vec<u8>> {
         match self.table().slots.get(key.as_bytes()) {
-            Some(Slot::Known(value, until)) if Instant::now() < *until => Some(value.clone()),
+            Some(CacheSlot::Known(value, until)) if Instant::now() < *until => Some(value.clone()),
             _ => None,
         }
     }
@@ -107,7 +107,7 @@ impl Memory {
         if table.slots.len() >= MOST_KEYS {
             table.slots.clear();
         }
-        let slot = Slot::Asked(number);
+        let slot = CacheSlot::Asked(number);
         table.slots.insert(key.as_bytes().to_vec(), slot);
         Ask {
             memory: self,
@@ -157,14 +157,14 @@ impl Memory {
         }
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, CacheTable> {
         locked(&self.table)
     }
 }
 
 /// A key being asked for. Dropped without an answer, it leaves nothing.
 pub(crate) struct Ask<'a> {
-    memory: &'a Memory,
+    memory: &'a Cache,
     key: &'a str,
     number: u64,
     asked: Instant,
@@ -180,9 +180,9 @@ impl Ask<'_> {
         }
         let until = self.asked + self.memory.lifetime;
         if let Some(slot) = table.slots.get_mut(self.key.as_bytes())
-            && matches!(slot, Slot::Asked(number) if *number == self.number)
+            && matches!(slot, CacheSlot::Asked(number) if *number == self.number)
         {
-            *slot = Slot::Known(value.to_vec(), until);
+            *slot = CacheSlot::Known(value.to_vec(), until);
         }
         // The lock goes before `self`, whose drop takes it.
         drop(table);
@@ -193,7 +193,7 @@ impl Drop for Ask<'_> {
     fn drop(&mut self) {
         let mut table = self.memory.table();
         let slot = table.slots.get(self.key.as_bytes());
-        if matches!(slot, Some(Slot::Asked(number)) if *number == self.number) {
+        if matches!(slot, Some(CacheSlot::Asked(number)) if *number == self.number) {
             table.slots.remove(self.key.as_bytes());
         }
     }

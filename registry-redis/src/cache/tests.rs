@@ -4,8 +4,8 @@
 
 use super::*;
 
-fn memory() -> Memory {
-    let memory = Memory::new(Duration::from_secs(5));
+fn memory() -> Cache {
+    let memory = Cache::new(Duration::from_secs(5));
     memory.tracks(1);
     memory
 }
@@ -18,7 +18,7 @@ fn changed(keys: &[&str]) -> PushInfo {
     }
 }
 
-fn recall(memory: &Memory, key: &str) -> Option<String> {
+fn recall(memory: &Cache, key: &str) -> Option<String> {
     let value = memory.recall(key);
     value.map(|value| String::from_utf8(value).unwrap())
 }

@@ -13,7 +13,7 @@ use virtnet_core::{Cause, Failure};
 use crate::connection::current::Numbered;
 use crate::connection::locate::{Fresh, Locator, config};
 use crate::connection::url::{Kind, Node};
-use crate::connection::{Answered, Link, Unanswered};
+use crate::connection::{Answered, Connection, Unanswered};
 use crate::error;
 
 /// How often a cluster may point elsewhere in a row. More than one move at a
@@ -66,7 +66,7 @@ impl Locator {
     }
 }
 
-impl Link {
+impl Connection {
     /// Puts the right answer to the last of the commands in place, if its key has gone
     /// ahead of its slot to another node of the cluster. Returns whether it had.
     pub(crate) async fn answer_ahead(

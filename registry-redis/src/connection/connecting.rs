@@ -9,12 +9,12 @@ use std::sync::Arc;
 use redis::{AsyncConnectionConfig, PushInfo};
 use virtnet_core::Failure;
 
-use crate::connection::current::{Numbered, Slot};
+use crate::connection::current::{Current, Numbered};
 use crate::connection::locate::{self, Locator};
 use crate::connection::tracking::NoTracking;
 
 /// Connects to the server that has the network's keys.
-pub(crate) async fn connect(locator: &Locator, slot: &Slot) -> Result<Numbered, Failure> {
+pub(crate) async fn connect(locator: &Locator, slot: &Current) -> Result<Numbered, Failure> {
     if locator.tracking.is_on() {
         let tracked = tracked(locator, slot).await;
         match tracked.as_ref().err().and_then(NoTracking::of) {
@@ -27,7 +27,7 @@ pub(crate) async fn connect(locator: &Locator, slot: &Slot) -> Result<Numbered, 
 }
 
 /// Connects to a server that pushes what changes.
-async fn tracked(locator: &Locator, slot: &Slot) -> Result<Numbered, Failure> {
+async fn tracked(locator: &Locator, slot: &Current) -> Result<Numbered, Failure> {
     let mut connected = locator.connect(&|| fresh(slot, true)).await?;
     let mut tracking = redis::cmd("CLIENT");
     tracking.arg("TRACKING").arg("ON").arg("OPTIN");
@@ -36,7 +36,7 @@ async fn tracked(locator: &Locator, slot: &Slot) -> Result<Numbered, Failure> {
 }
 
 /// Number and settings for one more connection.
-fn fresh(slot: &Slot, is_pushed_to: bool) -> (u64, AsyncConnectionConfig) {
+fn fresh(slot: &Current, is_pushed_to: bool) -> (u64, AsyncConnectionConfig) {
     let number = slot.next_number();
     let config = locate::config();
     if !is_pushed_to {

@@ -11,7 +11,7 @@ use redis::{PushInfo, PushKind, Value};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::cache::Memory;
+use crate::cache::Cache;
 use crate::connection::url::Node;
 
 /// A connection and its number, by which a call that found it broken takes
@@ -24,21 +24,21 @@ pub(crate) struct Numbered {
     pub(crate) connection: MultiplexedConnection,
 }
 
-pub(crate) struct Slot {
-    pub(crate) ear: Arc<Ear>,
+pub(crate) struct Current {
+    pub(crate) ear: Arc<PushListener>,
     /// A plain lock: held to look at it or to change it, never to wait.
-    state: Mutex<State>,
+    state: Mutex<CurrentState>,
 }
 
 /// Shared with the connection's task, which tells it what is pushed. It does not
 /// hold the connection, which would then never end.
-pub(crate) struct Ear {
-    pub(crate) memory: Memory,
+pub(crate) struct PushListener {
+    pub(crate) memory: Cache,
     /// Told when the server may have forgotten what it knew of us.
     shaken: Notify,
 }
 
-impl Ear {
+impl PushListener {
     /// What was pushed on a connection.
     pub(crate) fn heard(&self, number: u64, push: &PushInfo) {
         self.memory.heard(number, push);
@@ -55,7 +55,7 @@ impl Ear {
 }
 
 #[derive(Default)]
-struct State {
+struct CurrentState {
     /// With the time at which it last was sure to lead to the right server.
     current: Option<(Numbered, Instant)>,
     /// Whether there was a connection before.
@@ -64,10 +64,10 @@ struct State {
     last: u64,
 }
 
-impl Slot {
-    pub(crate) fn new(memory: Memory) -> Slot {
-        Slot {
-            ear: Arc::new(Ear {
+impl Current {
+    pub(crate) fn new(memory: Cache) -> Current {
+        Current {
+            ear: Arc::new(PushListener {
                 memory,
                 shaken: Notify::new(),
             }),
@@ -128,7 +128,7 @@ impl Slot {
             .take_if(|(current, _)| current.number == number);
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, CurrentState> {
         // Every change is whole even after a panic elsewhere.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

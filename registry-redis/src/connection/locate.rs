@@ -29,8 +29,8 @@ use virtnet_core::{Cause, Failure};
 
 use crate::connection::current::Numbered;
 use crate::connection::tracking::Tracking;
-use crate::connection::url::{Kind, Node, Target};
-use crate::error::Faults;
+use crate::connection::url::{Kind, Node, RedisUrl};
+use crate::error::ServerErrors;
 
 /// How long a place may take before the next one is asked as well.
 const HEAD_START: Duration = Duration::from_millis(50);
@@ -44,8 +44,8 @@ const LONGEST_FAREWELL: u64 = 1_024;
 pub(crate) type Fresh<'a> = dyn Fn() -> (u64, AsyncConnectionConfig) + Sync + 'a;
 
 pub(crate) struct Locator {
-    pub(crate) target: Target,
-    pub(crate) faults: Faults,
+    pub(crate) target: RedisUrl,
+    pub(crate) faults: ServerErrors,
     pub(crate) certificates: Option<TlsCertificates>,
     pub(crate) tcp: TcpSettings,
     /// Whether servers are asked to push what changes.

@@ -27,16 +27,16 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 use virtnet_core::Failure;
 
-use crate::cache::Memory;
+use crate::cache::Cache;
 use crate::connection::connecting::connect;
-use crate::connection::current::{Numbered, Slot};
+use crate::connection::current::{Current, Numbered};
 use crate::connection::locate::Locator;
 use crate::connection::tracking::Tracking;
-use crate::connection::url::{Kind, Node, Target};
-use crate::error::{self, Faults};
+use crate::connection::url::{Kind, Node, RedisUrl};
+use crate::error::{self, ServerErrors};
 use crate::options::RedisOptions;
 
-pub(crate) struct Link {
+pub(crate) struct Connection {
     pub(crate) locator: Arc<Locator>,
     deadline: Duration,
     /// The right to connect, and how far that got: one attempt at a time, so that
@@ -46,7 +46,7 @@ pub(crate) struct Link {
     /// that ends leaves it to the next; were it dropped, none would ever be
     /// through while calls that have little time left are queueing.
     turn: Mutex<Option<Attempt>>,
-    slot: Arc<Slot>,
+    slot: Arc<Current>,
 }
 
 /// Connecting, whoever waits for it, with a deadline of its own.
@@ -73,20 +73,20 @@ pub(crate) struct Unanswered {
     pub(crate) maybe_done: bool,
 }
 
-impl Link {
+impl Connection {
     /// A link without a connection yet, to the server that has `key`. It reads
     /// the files for TLS.
     pub(crate) async fn new(
-        target: Target,
+        target: RedisUrl,
         key: &str,
         options: &RedisOptions,
-    ) -> Result<Link, Failure> {
+    ) -> Result<Connection, Failure> {
         let deadline = options.bound();
-        let memory = Memory::new(options.remembered());
+        let memory = Cache::new(options.remembered());
         let reading = timeout_at(Instant::now() + deadline, options.tls.read());
         let certificates = reading.await.map_err(|_| error::late(deadline))??;
         let locator = Locator {
-            faults: Faults::new(target.password()).of_cluster(target.kind == Kind::Cluster),
+            faults: ServerErrors::new(target.password()).of_cluster(target.kind == Kind::Cluster),
             certificates,
             tcp: locate::tcp_settings(deadline),
             tracking: Tracking::new(memory.is_on()),
@@ -94,22 +94,22 @@ impl Link {
             target,
         };
         locator.check()?;
-        Ok(Link {
+        Ok(Connection {
             locator: Arc::new(locator),
             deadline,
             turn: Mutex::new(None),
-            slot: Arc::new(Slot::new(memory)),
+            slot: Arc::new(Current::new(memory)),
         })
     }
 
     /// A link to the same place that shares no connection with this one, and remembers
     /// nothing.
-    pub(crate) fn afresh(&self, deadline: Duration) -> Link {
-        Link {
+    pub(crate) fn afresh(&self, deadline: Duration) -> Connection {
+        Connection {
             locator: Arc::clone(&self.locator),
             deadline,
             turn: Mutex::new(None),
-            slot: Arc::new(Slot::new(Memory::new(Duration::ZERO))),
+            slot: Arc::new(Current::new(Cache::new(Duration::ZERO))),
         }
     }
 
@@ -123,11 +123,11 @@ impl Link {
         Instant::now() + self.deadline
     }
 
-    pub(crate) fn faults(&self) -> &Faults {
+    pub(crate) fn faults(&self) -> &ServerErrors {
         &self.locator.faults
     }
 
-    pub(crate) fn memory(&self) -> &Memory {
+    pub(crate) fn memory(&self) -> &Cache {
         &self.slot.ear.memory
     }
 

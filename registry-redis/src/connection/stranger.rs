@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use virtnet_core::{Cause, Failure};
 
-use crate::connection::url::{Node, Target};
+use crate::connection::url::{Node, RedisUrl};
 
 /// How long a stranger may take to say who it is, and how much of it is read.
 const BOUND: Duration = Duration::from_millis(300);
@@ -31,7 +31,7 @@ pub(crate) struct Place {
 
 impl Place {
     /// Every URL names one place at least.
-    pub(crate) fn of(target: &Target) -> Option<Place> {
+    pub(crate) fn of(target: &RedisUrl) -> Option<Place> {
         let node = target.nodes.first()?.clone();
         let tls = target.tls;
         Some(Place { node, tls })

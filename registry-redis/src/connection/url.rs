@@ -18,7 +18,7 @@ use virtnet_core::{Cause, Failure};
 const SENTINEL_PORT: u16 = 26_379;
 
 /// What to connect to.
-pub(crate) struct Target {
+pub(crate) struct RedisUrl {
     /// The URL without its password.
     pub(crate) shown: String,
     pub(crate) kind: Kind,
@@ -43,9 +43,9 @@ pub(crate) enum Kind {
     Cluster,
 }
 
-impl Target {
+impl RedisUrl {
     /// Reads a URL.
-    pub(crate) fn parse(input: &str) -> Result<Target, Failure> {
+    pub(crate) fn parse(input: &str) -> Result<RedisUrl, Failure> {
         let Some((scheme, rest)) = input.split_once("://") else {
             return Err(refused(
                 "this is not a URL of the form redis://user:password@host:port/db",
@@ -95,7 +95,7 @@ impl Target {
         }
         let user = login.split([':', '@']).next().unwrap_or_default();
         let at = if user.is_empty() { "" } else { "@" };
-        Ok(Target {
+        Ok(RedisUrl {
             shown: format!("{scheme}://{user}{at}{hosts}{path}"),
             kind,
             nodes,
@@ -187,8 +187,8 @@ pub(crate) fn redacted(input: &str) -> String {
 mod tests {
     use super::*;
 
-    fn parse(input: &str) -> Target {
-        Target::parse(input).unwrap_or_else(|err| panic!("{input}: {err}"))
+    fn parse(input: &str) -> RedisUrl {
+        RedisUrl::parse(input).unwrap_or_else(|err| panic!("{input}: {err}"))
     }
 
     #[test]
@@ -274,7 +274,7 @@ mod tests {
             "redis+cluster://u:secret@a,",
             "sentinel+redis://u:secret@a/m",
         ] {
-            let Err(failure) = Target::parse(input) else {
+            let Err(failure) = RedisUrl::parse(input) else {
                 panic!("{input} was accepted");
             };
             assert_eq!(failure.cause(), Cause::InvalidAddr, "{input}");

@@ -11,11 +11,11 @@ use tokio::time::Instant;
 use virtnet_core::Failure;
 
 use crate::cache;
-use crate::connection::Link;
+use crate::connection::Connection;
 use crate::lease::table::Announcement;
-use crate::registry::inner::{Inner, PER_BATCH, PER_SCRIPT};
+use crate::registry::inner::{PER_BATCH, PER_SCRIPT, RegistryInner};
 
-impl Inner {
+impl RegistryInner {
     /// Frees announcements of ours; those that another took meanwhile, or that
     /// are gone, count as freed.
     pub(crate) async fn free(
@@ -29,7 +29,7 @@ impl Inner {
     /// The same, over another link to the same place.
     pub(crate) async fn free_over(
         &self,
-        link: &Link,
+        link: &Connection,
         until: Instant,
         announcements: &[Announcement],
     ) -> Result<(), NotFreed> {
@@ -70,7 +70,7 @@ impl Inner {
     }
 }
 
-/// Names that are still taken, and the first reason why.
+/// LeaseTable that are still taken, and the first reason why.
 #[derive(Debug)]
 pub(crate) struct NotFreed {
     pub(crate) why: Failure,

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use virtnet_core::Failure;
 
 use crate::lease::clock::Moment;
-use crate::registry::inner::Inner;
+use crate::registry::inner::RegistryInner;
 
 /// The pause before trying again what failed; it doubles from the first to the
 /// longest. With the deadline of the try before, the longest bounds how long
@@ -35,7 +35,7 @@ type Work = Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>;
 
 impl Keeper {
     /// Starts it on the current runtime.
-    pub(crate) fn start(inner: Arc<Inner>) -> Keeper {
+    pub(crate) fn start(inner: Arc<RegistryInner>) -> Keeper {
         Keeper::run(keep(inner))
     }
 
@@ -66,12 +66,12 @@ fn locked(work: &Work) -> MutexGuard<'_, Option<Pin<Box<dyn Future<Output = ()> 
 
 /// Keeps names as long as they are ours, and frees those that were given up.
 /// Neither waits for the other, nor for finding out where the hosts are.
-async fn keep(inner: Arc<Inner>) {
+async fn keep(inner: Arc<RegistryInner>) {
     let follow = inner.place.follow(inner.keys.network(), &inner.terms);
     tokio::join!(renew(&inner), free(&inner), follow);
 }
 
-async fn renew(inner: &Inner) {
+async fn renew(inner: &RegistryInner) {
     let interval = inner.terms.renewal;
     let mut next = Instant::now() + interval;
     loop {
@@ -97,7 +97,7 @@ async fn renew(inner: &Inner) {
 
 /// Goes on trying to renew until it succeeds. Tells what changes, once each: the
 /// registry is down, the hosts stop accepting, all is well again.
-async fn outage(inner: &Inner, failure: &Failure) {
+async fn outage(inner: &RegistryInner, failure: &Failure) {
     let network = inner.keys.network();
     let beneath = failure.source().map(|source| format!(": {source}"));
     let beneath = beneath.unwrap_or_default();
@@ -125,7 +125,7 @@ async fn outage(inner: &Inner, failure: &Failure) {
     }
 }
 
-async fn free(inner: &Inner) {
+async fn free(inner: &RegistryInner) {
     loop {
         inner.names.abandonment().await;
         let mut pause = FIRST_PAUSE;

@@ -1,4 +1,4 @@
-//! Names: which names this registry value holds, is announcing, or gave up.
+//! LeaseTable: which names this registry value holds, is announcing, or gave up.
 //!
 //! Owns the bookkeeping: plain data behind a lock, with no I/O. Never decides
 //! who owns a name: that is settled on the server.
@@ -24,7 +24,7 @@ use crate::lease::clock::Moment;
 pub(crate) type Announcement = (Arc<str>, u64);
 
 #[derive(Default)]
-pub(crate) struct Names {
+pub(crate) struct LeaseTable {
     /// A plain lock: held for map operations only, as a host that is dialed
     /// looks here.
     table: Mutex<Table>,
@@ -70,7 +70,7 @@ pub(crate) struct Lease {
     pub(crate) seen: u64,
 }
 
-impl Names {
+impl LeaseTable {
     /// Claims a name for a new announcement; `None` when it is claimed already.
     pub(crate) fn claim(&self, hostname: &str) -> Option<Claim<'_>> {
         let mut table = self.table();
@@ -236,7 +236,7 @@ impl Table {
 /// An announcement under way. Dropped before it is settled, it abandons its
 /// name: that is how cancelling, timing out and failing half-way are handled.
 pub(crate) struct Claim<'a> {
-    names: &'a Names,
+    names: &'a LeaseTable,
     hostname: Arc<str>,
     number: u64,
     settled: bool,

@@ -1,4 +1,4 @@
-//! Terms: the spans of time by which names are leased, checked.
+//! LeaseTiming: the spans of time by which names are leased, checked.
 //!
 //! Owns how the lease, its renewal, and the deadline of a call must relate.
 //! Never counts time itself.
@@ -22,7 +22,7 @@ const MARGIN: u32 = 10;
 
 /// The terms of a registry's leases.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Terms {
+pub(crate) struct LeaseTiming {
     /// How long the server keeps a name that is not renewed.
     pub(crate) lease: Duration,
     /// The pause from one renewal to the next.
@@ -31,9 +31,9 @@ pub(crate) struct Terms {
     pub(crate) held: Duration,
 }
 
-impl Terms {
+impl LeaseTiming {
     /// The terms that `options` ask for, if names can be held by them.
-    pub(crate) fn new(options: &RedisOptions) -> Result<Terms, Failure> {
+    pub(crate) fn new(options: &RedisOptions) -> Result<LeaseTiming, Failure> {
         let (lease, renewal) = (options.lease, options.renewal);
         let deadline = options.bound();
         let refused = |why: String| Err(Failure::wrap(Cause::Other, why));
@@ -54,7 +54,7 @@ impl Terms {
                  end before nine tenths of the lease of {lease:?} are over"
             ));
         }
-        Ok(Terms {
+        Ok(LeaseTiming {
             lease,
             renewal,
             held,
@@ -71,8 +71,8 @@ impl Terms {
 mod tests {
     use super::*;
 
-    fn terms(lease: u64, renewal: u64, deadline: u64) -> Result<Terms, Failure> {
-        Terms::new(&RedisOptions {
+    fn terms(lease: u64, renewal: u64, deadline: u64) -> Result<LeaseTiming, Failure> {
+        LeaseTiming::new(&RedisOptions {
             lease: Duration::from_millis(lease),
             renewal: Duration::from_millis(renewal),
             deadline: Duration::from_millis(deadline),
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn the_defaults_are_good_and_leave_a_margin() {
-        let terms = Terms::new(&RedisOptions::default()).unwrap();
+        let terms = LeaseTiming::new(&RedisOptions::default()).unwrap();
         assert_eq!(terms.lease_millis(), 15_000);
         assert_eq!(terms.held, Duration::from_millis(13_500));
         assert!(self::terms(100, 10, 50).is_ok());

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-use crate::lease::timing::Terms;
+use crate::lease::timing::LeaseTiming;
 
 /// Where the hosts of this process are, when that may change while they are
 /// announced: a machine's address does when it comes into another network.
@@ -64,7 +64,7 @@ impl Where {
     }
 
     /// Keeps asking; never ends when there is something to ask.
-    pub(crate) async fn follow(&self, network: &str, terms: &Terms) {
+    pub(crate) async fn follow(&self, network: &str, terms: &LeaseTiming) {
         let Some(asked) = &self.asked else {
             return;
         };

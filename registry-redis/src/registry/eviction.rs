@@ -6,10 +6,10 @@
 use redis::Value;
 use tokio::time::Instant;
 
-use crate::connection::Link;
+use crate::connection::Connection;
 
 /// What people should know about the server's policy, if it is not harmless.
-pub(crate) async fn warning(link: &Link, until: Instant) -> Option<String> {
+pub(crate) async fn warning(link: &Connection, until: Instant) -> Option<String> {
     let mut info = redis::cmd("INFO");
     info.arg("memory");
     let answer = link.ask(until, info).await.ok()?;
@@ -48,9 +48,9 @@ mod tests {
 
     #[test]
     fn every_policy_but_one_is_warned_of() {
-        let info = |policy| format!("# Memory\r\nmaxmemory:0\r\nmaxmemory_policy:{policy}\r\n");
+        let info = |policy| format!("# Cache\r\nmaxmemory:0\r\nmaxmemory_policy:{policy}\r\n");
         assert_eq!(about(&info("noeviction")), None);
-        assert_eq!(about("# Memory\r\n"), None);
+        assert_eq!(about("# Cache\r\n"), None);
         for policy in ["volatile-lru", "allkeys-lfu", "volatile-ttl"] {
             assert!(about(&info(policy)).unwrap().contains(policy));
         }

@@ -1,4 +1,4 @@
-//! Inner: what a registry value and its background task share.
+//! RegistryInner: what a registry value and its background task share.
 //!
 //! Owns how names are announced, looked up, renewed and freed. Never waits past
 //! the moment that its caller gives, and does not know whether the registry was
@@ -11,32 +11,32 @@ use tokio::time::Instant;
 use virtnet_core::{Cause, Failure, check_hostname};
 
 use crate::cache;
-use crate::connection::Link;
+use crate::connection::Connection;
 use crate::connection::cluster::OnItsWay;
 use crate::lease::clock::Moment;
 use crate::lease::script::{Holding, Owner};
-use crate::lease::table::{Lease, Names};
-use crate::lease::timing::Terms;
+use crate::lease::table::{Lease, LeaseTable};
+use crate::lease::timing::LeaseTiming;
 use crate::lease::whereabouts::Where;
 use crate::schema::entry::{Entry, check_hostdata};
 use crate::schema::keys::Keys;
 
-/// Names that one script deals with: bounds how long the server is kept from
+/// LeaseTable that one script deals with: bounds how long the server is kept from
 /// serving others, to about a millisecond.
 pub(crate) const PER_SCRIPT: usize = 200;
-/// Names that are sent at once: bounds the memory of one batch.
+/// LeaseTable that are sent at once: bounds the memory of one batch.
 pub(crate) const PER_BATCH: usize = 50 * PER_SCRIPT;
 
-pub(crate) struct Inner {
+pub(crate) struct RegistryInner {
     pub(crate) keys: Keys,
     pub(crate) owner: Owner,
-    pub(crate) terms: Terms,
-    pub(crate) names: Names,
+    pub(crate) terms: LeaseTiming,
+    pub(crate) names: LeaseTable,
     pub(crate) place: Where,
-    pub(crate) link: Link,
+    pub(crate) link: Connection,
 }
 
-impl Inner {
+impl RegistryInner {
     /// Finds out whether this is a Redis, and whether we may do there what
     /// announcing, renewing and freeing will. Returns what people should know.
     pub(crate) async fn probe(&self, until: Instant) -> Result<Option<String>, Failure> {

@@ -10,7 +10,7 @@ use redis::{FromRedisValue, Pipeline, Value};
 use tokio::time::Instant;
 use virtnet_core::{Cause, Failure, check_hostname};
 
-use crate::registry::inner::Inner;
+use crate::registry::inner::RegistryInner;
 use crate::schema::entry::Entry;
 use crate::text::clipped_bytes;
 
@@ -39,12 +39,12 @@ pub struct HostLease {
 pub struct Listing {
     /// The hosts by name, whoever announced them.
     pub hosts: BTreeMap<String, HostLease>,
-    /// Names whose values no registry wrote, with the start of the value. They
+    /// LeaseTable whose values no registry wrote, with the start of the value. They
     /// can't be dialed, nor announced while that is there.
     pub unreadable: BTreeMap<String, String>,
 }
 
-impl Inner {
+impl RegistryInner {
     pub(crate) async fn listing(&self, until: Instant) -> Result<Listing, Failure> {
         let mut listing = Listing::default();
         let mut cursor = "0".to_owned();

@@ -17,17 +17,17 @@ use std::time::Duration;
 use tokio::sync::watch;
 use virtnet_core::{Failure, RegistryError, check_network};
 
-use crate::connection::Link;
+use crate::connection::Connection;
 use crate::connection::stranger::Place;
-use crate::connection::url::{self, Target};
+use crate::connection::url::{self, RedisUrl};
 use crate::error;
 use crate::lease::renewer::Keeper;
 use crate::lease::script::Owner;
-use crate::lease::table::Names;
-use crate::lease::timing::Terms;
+use crate::lease::table::LeaseTable;
+use crate::lease::timing::LeaseTiming;
 use crate::lease::whereabouts::Where;
 use crate::options::RedisOptions;
-use crate::registry::inner::Inner;
+use crate::registry::inner::RegistryInner;
 use crate::registry::listing::Listing;
 use crate::schema::keys::Keys;
 
@@ -44,7 +44,7 @@ pub struct RedisRegistry {
     /// The URL without its password.
     shown: String,
     network: String,
-    pub(crate) inner: Arc<Inner>,
+    pub(crate) inner: Arc<RegistryInner>,
     warnings: Vec<String>,
     /// Whether it was closed. Each call under way holds a receiver, by which
     /// it is ended, and by which closing knows that it has.
@@ -108,7 +108,8 @@ impl RedisRegistry {
         let failed = |shown: &str, failure: Failure| {
             RegistryError::new(shown, "connect", &[network], failure)
         };
-        let target = Target::parse(url).map_err(|failure| failed(&url::redacted(url), failure))?;
+        let target =
+            RedisUrl::parse(url).map_err(|failure| failed(&url::redacted(url), failure))?;
         let shown = target.shown.clone();
         let (place, deadline) = (Place::of(&target), options.bound());
         let joining = join(target, network, options);
@@ -191,7 +192,8 @@ impl RedisRegistry {
         options.remember = Duration::ZERO;
         let failed =
             |shown: &str, failure: Failure| RegistryError::new(shown, "list", &[network], failure);
-        let target = Target::parse(url).map_err(|failure| failed(&url::redacted(url), failure))?;
+        let target =
+            RedisUrl::parse(url).map_err(|failure| failed(&url::redacted(url), failure))?;
         let shown = target.shown.clone();
         let (place, deadline) = (Place::of(&target), options.bound());
         let listing = async {
@@ -240,10 +242,10 @@ impl RedisRegistry {
 
 /// Makes the connection, and tries what it is for.
 async fn join(
-    target: Target,
+    target: RedisUrl,
     network: &str,
     options: RedisOptions,
-) -> Result<(Arc<Inner>, Vec<String>), Failure> {
+) -> Result<(Arc<RegistryInner>, Vec<String>), Failure> {
     let inner = prepare(target, network, options).await?;
     let until = inner.link.until();
     let no_index = inner.probe(until).await?;
@@ -254,17 +256,21 @@ async fn join(
 }
 
 /// All that is needed, before anything is sent.
-async fn prepare(target: Target, network: &str, options: RedisOptions) -> Result<Inner, Failure> {
+async fn prepare(
+    target: RedisUrl,
+    network: &str,
+    options: RedisOptions,
+) -> Result<RegistryInner, Failure> {
     check_network(network)?;
-    let terms = Terms::new(&options)?;
+    let terms = LeaseTiming::new(&options)?;
     let no_randomness = |_| Failure::other("the operating system gives no random bits");
     let keys = Keys::new(network);
-    let link = Link::new(target, keys.probe(), &options).await?;
-    Ok(Inner {
+    let link = Connection::new(target, keys.probe(), &options).await?;
+    Ok(RegistryInner {
         keys,
         owner: Owner::random().map_err(no_randomness)?,
         terms,
-        names: Names::default(),
+        names: LeaseTable::default(),
         place: Where::new(options.whereabouts),
         link,
     })

@@ -14,7 +14,7 @@ use tokio::runtime;
 use tokio::time::Instant;
 
 use crate::lease::table::Announcement;
-use crate::registry::inner::Inner;
+use crate::registry::inner::RegistryInner;
 
 /// How long a drop waits for the names to be freed, at the most.
 const BOUND: Duration = Duration::from_secs(1);
@@ -23,7 +23,7 @@ const SLACK: Duration = Duration::from_millis(100);
 
 /// Frees all that the server may hold for us; the keeper has ended. Waits for it, as
 /// the process may end right afterwards.
-pub(crate) fn free_all(inner: &Arc<Inner>) {
+pub(crate) fn free_all(inner: &Arc<RegistryInner>) {
     let names = inner.names.all();
     if names.is_empty() {
         return;
@@ -56,7 +56,7 @@ pub(crate) fn free_all(inner: &Arc<Inner>) {
     );
 }
 
-fn free(inner: &Inner, names: &[Announcement], bound: Duration) -> Result<(), String> {
+fn free(inner: &RegistryInner, names: &[Announcement], bound: Duration) -> Result<(), String> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|err| err.to_string())?;
     let freed = runtime.block_on(async {

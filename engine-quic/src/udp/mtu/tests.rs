@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::{Route, steps};
 use crate::identity::tls::Trust;
 use crate::identity::{Identity, dns_name};
-use crate::udp::batch::Split;
+use crate::udp::batch::BatchSocket;
 use crate::{Secret, Tuning};
 
 /// No search takes so long.
@@ -66,7 +66,7 @@ fn endpoint(server: Option<ServerConfig>) -> Endpoint {
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let runtime = Arc::new(quinn::TokioRuntime);
     let socket = quinn::Runtime::wrap_udp_socket(&*runtime, socket).unwrap();
-    let socket = Arc::new(Split::new(socket));
+    let socket = Arc::new(BatchSocket::new(socket));
     let mut config = quinn::EndpointConfig::default();
     config
         .max_udp_payload_size(crate::udp::batch::MAX_DATAGRAM)

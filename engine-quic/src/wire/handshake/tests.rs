@@ -78,7 +78,7 @@ async fn accept_after(
     (mut reader, mut writer): Halves,
     delay: Duration,
     watch: Watch,
-) -> Met<Fake> {
+) -> AcceptOutcome<Fake> {
     let decide = |heard: Hello| async move {
         assert_eq!(heard, hello());
         sleep(delay).await;
@@ -99,7 +99,7 @@ async fn accepted() {
         let accepting = accept_after(there, Duration::ZERO, Watch::default());
         let (dialed, met) = tokio::join!(dial_in(&mut here, BOUND), accepting);
         assert_eq!(dialed.unwrap(), PORT);
-        assert!(matches!(met, Met::Connected(_)), "{met:?}");
+        assert!(matches!(met, AcceptOutcome::Connected(_)), "{met:?}");
     }
 }
 
@@ -121,7 +121,7 @@ async fn refused() {
                 "{dialed:?}"
             );
             assert!(
-                matches!(met, Met::Refused(r, true) if r == refusal),
+                matches!(met, AcceptOutcome::Refused(r, true) if r == refusal),
                 "{met:?}"
             );
         }
@@ -135,7 +135,7 @@ async fn a_slow_decision_is_waited_for_past_the_deadline() {
         let accepting = accept_after(there, 100 * BOUND, Watch::default());
         let (dialed, met) = tokio::join!(dial_in(&mut here, BOUND), accepting);
         assert_eq!(dialed.unwrap(), PORT);
-        assert!(matches!(met, Met::Connected(_)), "{met:?}");
+        assert!(matches!(met, AcceptOutcome::Connected(_)), "{met:?}");
     }
 }
 
@@ -150,7 +150,11 @@ async fn without_a_first_reply_the_dial_times_out() {
 
 /// Polls a dial `polls` times, the acceptor after each, and then gives it up.
 /// Returns whether the dial had succeeded, and how the acceptor ended.
-async fn abandon_after(polls: usize, capacity: usize, watch: &Watch) -> (bool, Met<Fake>) {
+async fn abandon_after(
+    polls: usize,
+    capacity: usize,
+    watch: &Watch,
+) -> (bool, AcceptOutcome<Fake>) {
     let (mut here, there) = pipe(capacity);
     let mut cx = Context::from_waker(Waker::noop());
     let mut accepting = Box::pin(accept_after(there, Duration::ZERO, watch.clone()));
@@ -191,11 +195,11 @@ async fn a_dial_given_up_at_any_poll_leaves_no_connection() {
             let watch = Watch::default();
             let (succeeded, met) = abandon_after(polls, capacity, &watch).await;
             if succeeded {
-                assert!(matches!(met, Met::Connected(_)), "{met:?}");
+                assert!(matches!(met, AcceptOutcome::Connected(_)), "{met:?}");
                 break;
             }
             assert!(
-                matches!(met, Met::Abandoned),
+                matches!(met, AcceptOutcome::Abandoned),
                 "after {polls} polls: {met:?}"
             );
             polls += 1;
@@ -223,7 +227,8 @@ async fn an_accept_cancelled_late_frees_its_port_and_closes() {
         here.1.write_all(&[CONFIRM]).await.unwrap();
     };
     let (met, ()) = tokio::join!(accepting, dialing);
-    assert!(matches!(met, Met::Orphaned), "{met:?}");
+    assert!(matches!(met, AcceptOutcome::Orphaned), "{met:?}");
 }
 
+#[path = "tests/abuse.rs"]
 mod abuse;

@@ -15,9 +15,9 @@ async fn silence_is_bounded() {
         let watch = Watch::default();
         let met = accept_after(there, Duration::ZERO, watch.clone()).await;
         if sent.len() < frame.len() {
-            assert!(matches!(met, Met::NoFirstFrame), "{met:?}");
+            assert!(matches!(met, AcceptOutcome::NoFirstFrame), "{met:?}");
         } else {
-            assert!(matches!(met, Met::NotConfirmed), "{met:?}");
+            assert!(matches!(met, AcceptOutcome::NotConfirmed), "{met:?}");
             assert!(watch.dropped.load(Relaxed));
         }
         assert_eq!(start.elapsed(), BOUND);
@@ -45,7 +45,7 @@ async fn garbage_is_refused_with_a_reply() {
         here.1.write_all(sent).await.unwrap();
         let met = accept_after(there, Duration::ZERO, Watch::default()).await;
         assert!(
-            matches!(&met, Met::Malformed(e, true) if *e == err),
+            matches!(&met, AcceptOutcome::Malformed(e, true) if *e == err),
             "{met:?}"
         );
         let mut heard = vec![0; reply.len()];
@@ -56,7 +56,7 @@ async fn garbage_is_refused_with_a_reply() {
     here.1.write_all(&bad_name).await.unwrap();
     let met = accept_after(there, Duration::ZERO, Watch::default()).await;
     assert!(
-        matches!(met, Met::Malformed(FrameError::Name(_), true)),
+        matches!(met, AcceptOutcome::Malformed(FrameError::Name(_), true)),
         "{met:?}"
     );
 }
@@ -68,7 +68,7 @@ async fn frames_out_of_turn_are_a_violation() {
     here.1.write_all(&hello().encode()).await.unwrap();
     here.1.write_all(&[CONFIRM]).await.unwrap();
     let met = accept_after(there, BOUND, Watch::default()).await;
-    assert!(matches!(met, Met::Violation), "{met:?}");
+    assert!(matches!(met, AcceptOutcome::Violation), "{met:?}");
     // Something else than a Confirm after it.
     let (mut here, there) = pipe(1024);
     let watch = Watch::default();
@@ -79,7 +79,7 @@ async fn frames_out_of_turn_are_a_violation() {
         here.1.write_all(&[CONFIRM + 1]).await.unwrap();
     };
     let (met, ()) = tokio::join!(accepting, dialing);
-    assert!(matches!(met, Met::Violation), "{met:?}");
+    assert!(matches!(met, AcceptOutcome::Violation), "{met:?}");
     assert!(watch.dropped.load(Relaxed));
 }
 

@@ -111,7 +111,7 @@ fn events(parts: &[(bool, &[u8])]) -> Vec<(bool, u8)> {
 
 /// Whether an acceptor that ended so saw and did what that says.
 pub(super) fn of_acceptor(
-    met: &Met<Decided>,
+    met: &AcceptOutcome<Decided>,
     seen: &Seen,
     took: Duration,
     decision: Duration,
@@ -150,24 +150,24 @@ pub(super) fn of_acceptor(
     let is_whole = is_whole(&[]) || is_whole(&[0]);
     let bounded = took <= 2 * BOUND + decision && seen.largest <= MAX_BODY;
     let as_said = match met {
-        Met::Connected(_) | Met::Orphaned => is_whole,
-        Met::Refused(refusal, told) => {
+        AcceptOutcome::Connected(_) | AcceptOutcome::Orphaned => is_whole,
+        AcceptOutcome::Refused(refusal, told) => {
             hello.is_some() && rest.is_empty() && refused(*refusal, *told)
         }
-        Met::Malformed(FrameError::Version(theirs), told) => {
+        AcceptOutcome::Malformed(FrameError::Version(theirs), told) => {
             let refused = at_once(Refusal::Version(VERSION), told);
             read_bytes == [*theirs] && *theirs != VERSION && refused
         }
-        Met::Malformed(FrameError::TooLong(_), told) => {
+        AcceptOutcome::Malformed(FrameError::TooLong(_), told) => {
             read_bytes.len() == HEADER && at_once(Refusal::Malformed, told)
         }
-        Met::Malformed(err, told) => {
+        AcceptOutcome::Malformed(err, told) => {
             frame.map(read) == Some(Err(err.clone())) && at_once(Refusal::Malformed, told)
         }
-        Met::Violation => hello.is_some() && rest.len() == 1 && !(is_whole),
-        Met::Abandoned => rest.is_empty(),
-        Met::NoFirstFrame => frame.is_none() && wrote.is_empty() && took == BOUND,
-        Met::NotConfirmed => hello.is_some() && rest.is_empty() && took >= BOUND,
+        AcceptOutcome::Violation => hello.is_some() && rest.len() == 1 && !(is_whole),
+        AcceptOutcome::Abandoned => rest.is_empty(),
+        AcceptOutcome::NoFirstFrame => frame.is_none() && wrote.is_empty() && took == BOUND,
+        AcceptOutcome::NotConfirmed => hello.is_some() && rest.is_empty() && took >= BOUND,
     };
     bounded && as_said
 }
