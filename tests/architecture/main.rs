@@ -1,14 +1,16 @@
-//! Who knows whom: the arrows between packages and rooms, checked.
+//! The architecture, checked: which package depends on which, and which folder of a package
+//! on which.
 //!
-//! Owns the rules of ARCHITECTURE.md that a machine can check. Never runs
-//! virtnet itself.
+//! Owns the rules of ARCHITECTURE.md that a machine can check. Never runs virtnet itself.
+
+mod folders;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Longest source file, in lines.
-const MAX_LINES: usize = 320;
+/// Longest source file, in lines of code; comments and docs are free.
+const MAX_LINES: usize = 300;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -117,26 +119,26 @@ fn packages_know_only_what_is_theirs() {
 }
 
 #[test]
-fn rooms_that_do_no_quic_know_no_quinn() {
-    for room in ["frame.rs", "handshake.rs"] {
-        let text = fs::read_to_string(root().join("engine-quic/src").join(room)).unwrap();
-        assert!(!code(&text).any(|line| line.contains("quinn")), "{room}");
+fn the_wire_format_knows_no_quinn() {
+    for (path, text) in sources("engine-quic/src/wire") {
+        let path = path.display();
+        assert!(!code(&text).any(|line| line.contains("quinn")), "{path}");
     }
 }
 
 #[test]
 fn plain_data_has_no_async() {
-    for room in [
+    for file in [
         "core/src/host/port_table.rs",
         "core/src/addr/mod.rs",
         "core/src/addr/name.rs",
         "engine-quic/src/wire/frame.rs",
     ] {
-        let text = fs::read_to_string(root().join(room)).unwrap();
+        let text = fs::read_to_string(root().join(file)).unwrap();
         for word in ["async ", "await", "Mutex", "tokio"] {
             assert!(
                 !code(&text).any(|line| line.contains(word)),
-                "{room} has {word}"
+                "{file} has {word}"
             );
         }
     }
@@ -183,8 +185,8 @@ fn files_open_with_what_they_own_and_stay_short() {
         for (path, text) in sources(folder) {
             let path = path.display();
             assert!(text.starts_with("//!"), "{path} says what it owns");
-            let lines = text.lines().count();
-            assert!(lines <= MAX_LINES, "{path} has {lines} lines");
+            let lines = code(&text).filter(|line| !line.trim().is_empty()).count();
+            assert!(lines <= MAX_LINES, "{path} has {lines} lines of code");
         }
     }
 }
