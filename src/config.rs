@@ -1,7 +1,7 @@
 //! Configurations: the settings of one subnetwork.
 //!
 //! Owns [`Config`] and the defaults that it starts from. Never checks or uses a
-//! setting: `join.rs` does; and never reads the environment: `env.rs` does.
+//! setting: `open.rs` does; and never reads the environment: `env.rs` does.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -23,14 +23,14 @@ pub const DEFAULT_REGISTRY: &str = "memory:";
 /// How to join a network: where its registry is, what proves membership, and
 /// where others reach this machine.
 ///
-/// Nothing is checked before [`join`](Config::join).
+/// Nothing is checked before [`open`](Config::open).
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// let subnet = virtnet::Config::new("quicα")
 ///     .registry("redis://10.0.0.9")
 ///     .secret_file("network.secret")
-///     .join()
+///     .open()
 ///     .await?;
 /// let host = subnet.new_host("α").await?;
 /// # Ok(()) }
@@ -238,14 +238,14 @@ impl Config {
 
     /// Whether the keys of all connections are appended to the file that the environment
     /// variable `SSLKEYLOGFILE` names: see [`QuicConfig::key_log`]. Without that variable
-    /// [`join`](Config::join) refuses it.
+    /// [`open`](Config::open) refuses it.
     pub fn key_log(mut self, on: bool) -> Config {
         self.key_log = Setting::new("key_log", on);
         self
     }
 
     /// The folder that QUIC writes into what it does: see [`QuicConfig::qlog`]. Needs
-    /// virtnet's feature `qlog`, without which [`join`](Config::join) refuses it.
+    /// virtnet's feature `qlog`, without which [`open`](Config::open) refuses it.
     pub fn qlog(mut self, dir: impl Into<PathBuf>) -> Config {
         self.qlog = Some(Setting::new("qlog", dir.into()));
         self

@@ -1,6 +1,6 @@
 //! The environment: which variable is which setting.
 //!
-//! Owns [`Config::from_env`] and [`join`]. Never gives a setting a meaning of its own: whatever
+//! Owns [`Config::from_env`] and [`open`]. Never gives a setting a meaning of its own: whatever
 //! a variable can say, a method of [`Config`] can say as well.
 
 use std::env;
@@ -16,28 +16,28 @@ use crate::vars::{
     ADVERTISE, BIND, CA, CERT, KEY, KEYLOG, LEASE, NETWORK, QLOG, REGISTRY, REGISTRY_CA,
     REGISTRY_CERT, REGISTRY_KEY, SECRET, SECRET_FILE, SECRET_INIT_FILE,
 };
-use crate::{Config, JoinError};
+use crate::{Config, OpenError};
 
 /// Joins the network that the environment names: [`Config::from_env`] and
-/// [`Config::join`] in one.
+/// [`Config::open`] in one.
 ///
 /// With nothing set this is the network [`DEFAULT_NETWORK`] within this process,
 /// and across machines with two variables.
 ///
 /// For nodes, and for all that is started to meet others. Two tests that join so are on
 /// one network, and in each other's way: for those there is
-/// [`testing::join`](crate::testing::join).
+/// [`testing::open`](crate::testing::open).
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let subnet = virtnet::join().await?;
+/// let subnet = virtnet::open().await?;
 /// # subnet.close().await?;
 /// # Ok(()) }
 /// ```
 ///
 /// # Errors
 ///
-/// A [`JoinError`], which names the variable that can't be used, or the
+/// An [`OpenError`], which names the variable that can't be used, or the
 /// registry that can't be reached.
 ///
 /// # Cancel safety
@@ -50,8 +50,8 @@ use crate::{Config, JoinError};
 /// # Panics
 ///
 /// Outside of a tokio runtime with time and I/O enabled.
-pub async fn join() -> Result<SubNetwork, JoinError> {
-    Config::from_env()?.join().await
+pub async fn open() -> Result<SubNetwork, OpenError> {
+    Config::from_env()?.open().await
 }
 
 impl Config {

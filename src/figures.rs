@@ -32,7 +32,7 @@ pub fn describe() {
 /// let stats = virtnet::quic::Stats::default();
 /// let counted = stats.clone();
 /// let config = virtnet::testing::config()?;
-/// let net = config.tune(move |quic| quic.stats(counted.clone())).join().await?;
+/// let net = config.tune(move |quic| quic.stats(counted.clone())).open().await?;
 /// virtnet::figures::describe();
 /// virtnet::figures::record(&net, Some(&stats));
 /// # net.close().await?; Ok(()) }

@@ -11,7 +11,7 @@
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use tokio::io::{AsyncReadExt, AsyncWriteExt};
 //!
-//! let subnet = virtnet::testing::join().await?; // a network of this test's own
+//! let subnet = virtnet::testing::open().await?; // a network of this test's own
 //! let (alpha, beta) = (subnet.new_host("α").await?, subnet.new_host("β").await?);
 //! let listener = beta.listen("β:1")?;
 //!
@@ -37,8 +37,8 @@
 //!
 //! # The tour
 //!
-//! 1. **Join** a network: a test one of its own with [`testing::join`], what is to meet others
-//!    the one that the environment names with [`join()`], or with a [`Config`]. What comes of it is a [`SubNetwork`], this process's part of
+//! 1. **Join** a network: a test one of its own with [`testing::open`], what is to meet others
+//!    the one that the environment names with [`open()`], or with a [`Config`]. What comes of it is a [`SubNetwork`], this process's part of
 //!    the network. It is to be [closed](SubNetwork::close) at the end, which
 //!    delivers what was written and frees the names.
 //! 2. **Make hosts** with [`SubNetwork::new_host`]. A name exists once in the
@@ -134,7 +134,7 @@
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use virtnet::Cause;
 //!
-//! let subnet = virtnet::testing::join().await?;
+//! let subnet = virtnet::testing::open().await?;
 //! let alpha = subnet.new_host("α").await?;
 //! let err = alpha.dial("α:1").await.unwrap_err();
 //! assert_eq!(err.cause(), Cause::ConnectionRefused);
@@ -194,8 +194,8 @@ mod config;
 mod env;
 #[cfg(feature = "metrics-0_24")]
 pub mod figures;
-mod join;
 mod look;
+mod open;
 mod registries;
 mod route;
 mod setting;
@@ -203,9 +203,9 @@ pub mod testing;
 mod vars;
 
 pub use config::{Config, DEFAULT_NETWORK, DEFAULT_REGISTRY};
-pub use env::join;
-pub use join::JoinError;
+pub use env::open;
 pub use look::HostInfo;
+pub use open::OpenError;
 pub use setting::SettingError;
 
 pub use virtnet_core::{

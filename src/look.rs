@@ -13,7 +13,7 @@ use virtnet_core::{Addr, ByteStream, Cause, Engine, Failure, Registry, RegistryE
 
 use crate::registries::{Access, RegistryUrl};
 use crate::setting::{SettingError, redacted};
-use crate::{Config, JoinError};
+use crate::{Config, OpenError};
 
 /// One host of a network, as the registry knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,12 +43,12 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// As of [`join`](Config::join).
+    /// As of [`open`](Config::open).
     ///
     /// # Cancel safety
     ///
     /// Dropping the future leaves nothing behind.
-    pub async fn hosts(&self) -> Result<Vec<HostInfo>, JoinError> {
+    pub async fn hosts(&self) -> Result<Vec<HostInfo>, OpenError> {
         let url = RegistryUrl::parse(&self.registry)?;
         self.check_lease(&url)?;
         Ok(url.hosts(self.checked_network()?, &self.access).await?)
@@ -87,8 +87,8 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`JoinError::Setting`] for a setting that can't be used, or a name that
-    /// can be no host's; [`JoinError::Wait`], whose cause is
+    /// [`OpenError::Setting`] for a setting that can't be used, or a name that
+    /// can be no host's; [`OpenError::Wait`], whose cause is
     /// [`Cause::TimedOut`] and which names the hosts that are missing, or that
     /// has what the registry reports.
     ///
@@ -104,7 +104,7 @@ impl Config {
         &self,
         hostnames: &[S],
         timeout: Duration,
-    ) -> Result<(), JoinError> {
+    ) -> Result<(), OpenError> {
         let network = self.checked_network()?;
         let url = RegistryUrl::parse(&self.registry)?;
         self.check_lease(&url)?;
@@ -122,7 +122,7 @@ impl Config {
             .map_err(|err| self.network.refuse(err))?;
         let waited = subnet.wait_for_hosts(hostnames, timeout).await;
         let closed = subnet.close().await;
-        waited.and(closed).map_err(JoinError::Wait)
+        waited.and(closed).map_err(OpenError::Wait)
     }
 }
 
@@ -185,7 +185,7 @@ mod tests {
     #[tokio::test]
     async fn waiting_within_one_process() {
         let config = || Config::new("waiting");
-        let subnet = config().join().await.unwrap();
+        let subnet = config().open().await.unwrap();
         let driver = config();
         let names = ["α", "β"];
         let waiting = driver.wait_for_hosts(&names, Duration::from_secs(60));
@@ -213,7 +213,7 @@ mod tests {
 
         let err = driver.wait_for_hosts(&["[x]"], Duration::from_secs(60));
         let err = err.await.unwrap_err();
-        assert!(matches!(err, JoinError::Setting(_)), "{err}");
+        assert!(matches!(err, OpenError::Setting(_)), "{err}");
         subnet.close().await.unwrap();
     }
 
@@ -222,7 +222,7 @@ mod tests {
         // Port 1 of this machine, where nothing listens.
         let config = Config::new("waiting").registry("redis://127.0.0.1:1");
         let err = config.wait_for_hosts(&["α"], Duration::ZERO).await;
-        let JoinError::Wait(err) = err.unwrap_err() else {
+        let OpenError::Wait(err) = err.unwrap_err() else {
             panic!("it was waited for");
         };
         assert_eq!(err.cause(), Cause::RegistryDown);

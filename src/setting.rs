@@ -42,7 +42,7 @@ type Problem = Box<dyn StdError + Send + Sync>;
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// let config = virtnet::Config::new("quicα").registry("ftp://me:hunter2@10.0.0.9");
 /// assert_eq!(
-///     config.join().await.unwrap_err().to_string(),
+///     config.open().await.unwrap_err().to_string(),
 ///     "registry \"ftp://***@10.0.0.9\": unknown scheme: there are memory:, local:, redis://, \
 ///      redis+sentinel:// and redis+cluster://, and rediss in place of redis for TLS",
 /// );

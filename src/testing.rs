@@ -1,7 +1,7 @@
 //! Networks for tests: each test has one of its own.
 //!
 //! Owns the names of such networks. Never reads or means anything by a setting that
-//! [`join`](crate::join) does not, but for the network's name.
+//! [`open`](crate::open) does not, but for the network's name.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::{env, thread};
 
 use crate::config::DEFAULT_NETWORK;
 use crate::setting::{Setting, SettingError};
-use crate::{Config, JoinError, MAX_NAME, SubNetwork};
+use crate::{Config, MAX_NAME, OpenError, SubNetwork};
 
 /// How much of a test's name its network has, in bytes.
 const MAX_TEST: usize = 80;
@@ -17,14 +17,14 @@ const MAX_TEST: usize = 80;
 /// Joins a network of this test's own: no other call, in this process, another one or on
 /// another machine, gives the same.
 ///
-/// All else is as with [`join`](crate::join): the environment says where the registry is, and
+/// All else is as with [`open`](crate::open): the environment says where the registry is, and
 /// with nothing set the network is within this process. So tests that run side by side
 /// never meet, may all call their hosts `α`, and run over Redis as they are. Nor does one trip
 /// over names that a test left that was killed.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let (one, two) = (virtnet::testing::join().await?, virtnet::testing::join().await?);
+/// let (one, two) = (virtnet::testing::open().await?, virtnet::testing::open().await?);
 /// assert_ne!(one.network(), two.network());
 /// let (_alpha, _other) = (one.new_host("α").await?, two.new_host("α").await?);
 /// # one.close().await?; two.close().await?;
@@ -42,14 +42,14 @@ const MAX_TEST: usize = 80;
 /// # Several subnetworks, several processes
 ///
 /// A second subnetwork on the same network comes of a clone of the [`config()`]. A
-/// process that the test starts joins it with [`join`](crate::join), given the name; the
+/// process that the test starts joins it with [`open`](crate::open), given the name; the
 /// registry must be one that both reach, `local:` or Redis:
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// let config = virtnet::testing::config()?.registry("local:");
-/// let net = config.join().await?;
-/// let node = std::process::Command::new("target/debug/node") // calls virtnet::join()
+/// let net = config.open().await?;
+/// let node = std::process::Command::new("target/debug/node") // calls virtnet::open()
 ///     .env("VIRTNET_REGISTRY", "local:")
 ///     .env("VIRTNET_NETWORK", net.network())
 ///     .spawn()?;
@@ -61,20 +61,20 @@ const MAX_TEST: usize = 80;
 ///
 /// # Errors
 ///
-/// As of [`join`](crate::join).
+/// As of [`open`](crate::open).
 ///
 /// # Cancel safety
 ///
-/// As of [`join`](crate::join).
+/// As of [`open`](crate::open).
 ///
 /// # Panics
 ///
 /// Outside of a tokio runtime with time and I/O enabled.
-pub async fn join() -> Result<SubNetwork, JoinError> {
-    config()?.join().await
+pub async fn open() -> Result<SubNetwork, OpenError> {
+    config()?.open().await
 }
 
-/// The configuration that [`join`] joins with, for tests that set more: a network of this
+/// The configuration that [`open`] joins with, for tests that set more: a network of this
 /// test's own, and otherwise [`Config::from_env`].
 ///
 /// Every call gives another network; every clone of one configuration the same:
@@ -82,7 +82,7 @@ pub async fn join() -> Result<SubNetwork, JoinError> {
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let config = virtnet::testing::config()?;
-/// let (here, there) = (config.clone().join().await?, config.join().await?);
+/// let (here, there) = (config.clone().open().await?, config.open().await?);
 /// assert_eq!(here.network(), there.network());
 /// # here.close().await?; there.close().await?;
 /// # Ok(()) }

@@ -131,7 +131,7 @@ async fn debug_reads_as_the_text_with_what_led_to_it() {
         shown[2],
         registry("\"memory:\": announce \"α\" \"pipe:2\"")
             + "\n  caused by: another subnetwork of this process holds it; tests that run side \
-               by side need a network each, as virtnet::testing::join() makes them"
+               by side need a network each, as virtnet::testing::open() makes them"
     );
     assert!(shown[3].ends_with(": registry is down\n  caused by: it was closed"));
 

@@ -37,7 +37,7 @@ async fn run() -> Result<ExitCode, Box<dyn Error>> {
         Some("load") => true,
         Some(other) => return Err(format!("unknown argument {other:?}: there is `load`").into()),
     };
-    let net = virtnet::join().await?;
+    let net = virtnet::open().await?;
     let done = tested(&net, load).await;
     // Whatever came of it: delivers what was written, and frees the name.
     net.close().await?;

@@ -7,7 +7,7 @@ use std::error::Error;
 use std::io::{self, Write};
 
 use serde_json::Value;
-use virtnet::{AddrError, Cause, JoinError, SettingError};
+use virtnet::{AddrError, Cause, OpenError, SettingError};
 
 /// Why the command ends before it is done.
 #[derive(Debug)]
@@ -40,10 +40,10 @@ fn is_misuse(err: &(dyn Error + 'static)) -> bool {
     if err.is::<AddrError>() || err.is::<SettingError>() {
         return true;
     }
-    match err.downcast_ref::<JoinError>() {
-        Some(JoinError::Setting(_)) => true,
+    match err.downcast_ref::<OpenError>() {
+        Some(OpenError::Setting(_)) => true,
         // A URL that only the registry can read all of.
-        Some(JoinError::Registry(err)) => err.cause() == Cause::InvalidAddr,
+        Some(OpenError::Registry(err)) => err.cause() == Cause::InvalidAddr,
         _ => false,
     }
 }

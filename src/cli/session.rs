@@ -114,7 +114,7 @@ pub(crate) async fn with_subnetworks(
     let mut tasks = Tasks::new();
     let worked = signals.or(async {
         for config in configs {
-            joined.push(config.join().await?);
+            joined.push(config.open().await?);
         }
         work(&joined, &mut tasks).await
     });

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[tokio::test]
 async fn what_beta_says_is_heard() -> Result<(), Box<dyn std::error::Error>> {
-    let net = virtnet::testing::join().await?; // a network of this test's own
+    let net = virtnet::testing::open().await?; // a network of this test's own
     let (alpha, beta) = (net.new_host("α").await?, net.new_host("β").await?);
     let listener = alpha.listen("α:1")?;
 

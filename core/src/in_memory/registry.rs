@@ -92,7 +92,7 @@ impl MemoryRegistry {
         };
         let what = format!(
             "{whose} holds it; tests that run side by side need a network each, \
-             as virtnet::testing::join() makes them"
+             as virtnet::testing::open() makes them"
         );
         Failure::explain(Cause::HostAlreadyRegistered, what)
     }

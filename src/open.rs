@@ -1,6 +1,6 @@
 //! Joining: a configuration becomes a subnetwork.
 //!
-//! Owns the checks, what is done when a setting is not given, and [`JoinError`].
+//! Owns the checks, what is done when a setting is not given, and [`OpenError`].
 //! Never reads the environment and never opens a socket: it puts registry and
 //! engine together.
 
@@ -26,7 +26,7 @@ use crate::setting::{Setting, SettingError};
 /// It reads as what it holds, which is also its source.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
-pub enum JoinError {
+pub enum OpenError {
     /// A setting is missing or can't be used.
     #[error("{0}")]
     Setting(#[from] SettingError),
@@ -41,28 +41,28 @@ pub enum JoinError {
     Wait(#[source] OpError),
 }
 
-impl fmt::Debug for JoinError {
+impl fmt::Debug for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !f.alternate() {
             return virtnet_core::report(self, f);
         }
         let (variant, inner): (_, &dyn fmt::Debug) = match self {
-            JoinError::Setting(err) => ("Setting", err),
-            JoinError::Registry(err) => ("Registry", err),
-            JoinError::Engine(failure) => ("Engine", failure),
-            JoinError::Wait(err) => ("Wait", err),
+            OpenError::Setting(err) => ("Setting", err),
+            OpenError::Registry(err) => ("Registry", err),
+            OpenError::Engine(failure) => ("Engine", failure),
+            OpenError::Wait(err) => ("Wait", err),
         };
         f.debug_tuple(variant).field(inner).finish()
     }
 }
 
-impl From<JoinError> for io::Error {
-    fn from(err: JoinError) -> io::Error {
+impl From<OpenError> for io::Error {
+    fn from(err: OpenError) -> io::Error {
         let kind = match &err {
-            JoinError::Setting(_) => io::ErrorKind::InvalidInput,
-            JoinError::Registry(err) => err.cause().kind(),
-            JoinError::Engine(failure) => failure.cause().kind(),
-            JoinError::Wait(err) => err.cause().kind(),
+            OpenError::Setting(_) => io::ErrorKind::InvalidInput,
+            OpenError::Registry(err) => err.cause().kind(),
+            OpenError::Engine(failure) => failure.cause().kind(),
+            OpenError::Wait(err) => err.cause().kind(),
         };
         io::Error::new(kind, err)
     }
@@ -74,7 +74,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// A [`JoinError`] that names the setting that can't be used, or the
+    /// An [`OpenError`] that names the setting that can't be used, or the
     /// registry that can't be reached.
     ///
     /// # Cancel safety
@@ -84,7 +84,7 @@ impl Config {
     /// # Panics
     ///
     /// Outside of a tokio runtime with time and I/O enabled.
-    pub async fn join(self) -> Result<SubNetwork, JoinError> {
+    pub async fn open(self) -> Result<SubNetwork, OpenError> {
         let network = self.checked_network()?;
         let url = RegistryUrl::parse(&self.registry)?;
         // All that is known without the registry comes first: a server that is
@@ -269,12 +269,12 @@ impl Config {
     }
 
     /// Names the setting that an engine can't be made with.
-    fn blame(&self, failure: Failure) -> JoinError {
+    fn blame(&self, failure: Failure) -> OpenError {
         match &self.advertise {
             Some(place) if failure.cause() == Cause::InvalidAddr => {
                 SettingError::new(place.name, None, failure).into()
             }
-            _ => JoinError::Engine(failure),
+            _ => OpenError::Engine(failure),
         }
     }
 }
@@ -307,5 +307,5 @@ fn secret(
 }
 
 #[cfg(test)]
-#[path = "join_tests.rs"]
+#[path = "open_tests.rs"]
 mod tests;

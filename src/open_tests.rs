@@ -71,7 +71,7 @@ async fn a_registry_that_is_reached_by_ipv6_has_its_members_there() {
 
 #[tokio::test]
 async fn hosts_take_the_lowest_free_ports_of_a_range() {
-    let joined = Config::new("a range").bind("127.0.0.1:1024-65535").join();
+    let joined = Config::new("a range").bind("127.0.0.1:1024-65535").open();
     let subnet = joined.await.unwrap();
     let mut ports = Vec::new();
     for name in ["α", "β", "γ"] {
@@ -88,7 +88,7 @@ async fn hosts_take_the_lowest_free_ports_of_a_range() {
     subnet.close().await.unwrap();
 
     let fixed = || Config::new("a range").bind("127.0.0.1:1024-65535");
-    let err = fixed().advertise("10.0.0.2:7").join().await.unwrap_err();
+    let err = fixed().advertise("10.0.0.2:7").open().await.unwrap_err();
     assert_eq!(
         err.to_string(),
         "advertise: cannot advertise \"10.0.0.2:7\": hosts have ports of their own, out of \
@@ -98,17 +98,17 @@ async fn hosts_take_the_lowest_free_ports_of_a_range() {
 
 #[tokio::test]
 async fn what_is_missing_is_said_before_the_registry_is_asked() {
-    let err = redis().join().await.unwrap_err();
-    assert!(matches!(err, JoinError::Setting(_)), "{err}");
+    let err = redis().open().await.unwrap_err();
+    assert!(matches!(err, OpenError::Setting(_)), "{err}");
     assert!(err.to_string().contains("virtnet keygen"), "{err}");
-    let err = redis().secret(Secret::random()).join().await.unwrap_err();
+    let err = redis().secret(Secret::random()).open().await.unwrap_err();
     assert_eq!(io::Error::from(err).kind(), Cause::RegistryDown.kind());
 }
 
 #[tokio::test]
 async fn two_joins_in_one_process_are_one_network() {
-    let join = || Config::new("two joins").join();
-    let (one, two) = (join().await.unwrap(), join().await.unwrap());
+    let open = || Config::new("two joins").open();
+    let (one, two) = (open().await.unwrap(), open().await.unwrap());
     let alpha = one.new_host("α").await.unwrap();
     let beta = two.new_host("β").await.unwrap();
     let hosts = Config::new("two joins").hosts().await.unwrap();
@@ -140,12 +140,12 @@ async fn why_a_network_was_not_joined_reads_as_its_text() {
     let secret = |text: &str| text.parse::<Secret>().unwrap_err();
     let short = secret("ab");
     assert_eq!(format!("{short:?}"), short.to_string());
-    let setting = Config::new("net").registry("ftp://h").join().await;
+    let setting = Config::new("net").registry("ftp://h").open().await;
     let err = setting.unwrap_err();
     assert_eq!(format!("{err:?}"), err.to_string());
     assert!(format!("{err:#?}").starts_with("Setting(\n"), "{err:#?}");
 
-    let err = redis().secret(Secret::random()).join().await.unwrap_err();
+    let err = redis().secret(Secret::random()).open().await.unwrap_err();
     let registry: &RegistryError = std::error::Error::source(&err)
         .unwrap()
         .downcast_ref()
