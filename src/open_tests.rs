@@ -91,7 +91,7 @@ async fn hosts_take_the_lowest_free_ports_of_a_range() {
     let err = fixed().advertise("10.0.0.2:7").open().await.unwrap_err();
     assert_eq!(
         err.to_string(),
-        "advertise: cannot advertise \"10.0.0.2:7\": hosts have ports of their own, out of \
+        "advertise: cannot advertise \"10.0.0.2:7\": expected no port, as each host announces its own from \
          127.0.0.1:1024-65535"
     );
 }

@@ -58,7 +58,7 @@ impl Authority {
     /// Mints a certificate for the host of that DNS name, with a key of its own.
     pub(crate) fn mint(&self, name: &str, random: &dyn SecureRandom) -> Result<Certified, Failure> {
         let mut seed = [0; 32];
-        let no_randomness = |_| Failure::other("the operating system gives no random bits");
+        let no_randomness = |_| Failure::other("the operating system returned no random bytes");
         random.fill(&mut seed).map_err(no_randomness)?;
         let (pair, key) = key_pair(&seed)?;
         let mut params = CertificateParams::new([name.to_owned()]).map_err(unmade)?;

@@ -11,6 +11,7 @@ pub(crate) mod tls;
 
 use std::path::Path;
 
+use data_encoding::BASE32_NOPAD;
 use hkdf::Hkdf;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -128,7 +129,7 @@ fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
     match pem.len() as u64 {
         ..=MAX_PEM => Ok(pem),
         _ => Err(Failure::other(format!(
-            "file {path:?} has over {MAX_PEM} bytes"
+            "file {path:?}: expected at most {MAX_PEM} bytes, got more"
         ))),
     }
 }
@@ -140,7 +141,7 @@ fn read_certificates(pem: &[u8], at: &str) -> Result<Vec<CertificateDer<'static>
         .collect::<Result<Vec<_>, _>>()
         .map_err(|err| bad(&err.to_string()))?;
     if certificates.is_empty() {
-        return Err(bad("there are none"));
+        return Err(bad("expected at least one, got none"));
     }
     Ok(certificates)
 }
@@ -197,22 +198,7 @@ pub fn dns_name(network: &str, hostname: &str) -> String {
 
 /// Base 32 of RFC 4648 without padding, in lower case as DNS names are written.
 pub(crate) fn base32(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-    let mut text = String::with_capacity((bytes.len() * 8).div_ceil(5));
-    let (mut held, mut bits) = (0u32, 0);
-    for &byte in bytes {
-        held = held << 8 | u32::from(byte);
-        bits += 8;
-        while bits >= 5 {
-            bits -= 5;
-            text.push(char::from(DIGITS[(held >> bits) as usize & 31]));
-        }
-        held &= (1 << bits) - 1;
-    }
-    if bits > 0 {
-        text.push(char::from(DIGITS[(held << (5 - bits)) as usize & 31]));
-    }
-    text
+    BASE32_NOPAD.encode(bytes).to_ascii_lowercase()
 }
 
 #[cfg(test)]
