@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::Limits;
 use crate::quic::{QuicConfig, Secret};
+#[cfg(feature = "redis")]
 use crate::redis::RedisOptions;
 use crate::registries::Access;
 use crate::setting::{Setting, redacted};
@@ -148,6 +149,7 @@ impl Config {
     ///     redis
     /// });
     /// ```
+    #[cfg(feature = "redis")]
     pub fn tune_redis(
         mut self,
         change: impl Fn(RedisOptions) -> RedisOptions + Send + Sync + 'static,

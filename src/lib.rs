@@ -97,7 +97,7 @@
 //!
 //! A test that needs hosts of other processes waits for them with
 //! [`SubNetwork::wait_for_hosts`], or from outside of the network with
-//! [`Config::wait_for_hosts`]. A process that is started again after it was killed
+//! [`Observer::wait_for_hosts`]. A process that is started again after it was killed
 //! waits for its name with [`SubNetwork::new_host_within`]. Tests that run side by
 //! side share one Redis as they are, by [`testing`]; CI jobs by different `VIRTNET_NETWORK`s.
 //!
@@ -194,9 +194,11 @@ mod config;
 mod env;
 #[cfg(feature = "metrics-0_24")]
 pub mod figures;
-mod look;
+mod observer;
 mod open;
 mod registries;
+// Only a registry that is a server needs a route.
+#[cfg_attr(not(feature = "redis"), allow(dead_code))]
 mod route;
 mod setting;
 pub mod testing;
@@ -204,7 +206,7 @@ mod vars;
 
 pub use config::{Config, DEFAULT_NETWORK, DEFAULT_REGISTRY};
 pub use env::open;
-pub use look::HostInfo;
+pub use observer::{HostEntry, Observer};
 pub use open::OpenError;
 pub use setting::SettingError;
 
@@ -219,8 +221,10 @@ pub use virtnet_core::{adapt, memory, pipe};
 
 #[doc(inline)]
 pub use virtnet_engine_quic as quic;
+#[cfg(feature = "local")]
 #[doc(inline)]
 pub use virtnet_registry_local as local;
+#[cfg(feature = "redis")]
 #[doc(inline)]
 pub use virtnet_registry_redis as redis;
 

@@ -36,7 +36,7 @@ pub enum OpenError {
     /// The engine can't work as it was set up.
     #[error("{0}")]
     Engine(#[source] Failure),
-    /// Hosts were [waited for](Config::wait_for_hosts) in vain.
+    /// Hosts were [waited for](crate::Observer::wait_for_hosts) in vain.
     #[error("{0}")]
     Wait(#[source] OpError),
 }
@@ -86,10 +86,9 @@ impl Config {
     /// Outside of a tokio runtime with time and I/O enabled.
     pub async fn open(self) -> Result<SubNetwork, OpenError> {
         let network = self.checked_network()?;
-        let url = RegistryUrl::parse(&self.registry)?;
-        // All that is known without the registry comes first: a server that is
-        // slow to fail must not hide a missing secret.
-        self.check_lease(&url)?;
+        // Everything that needs no registry is checked first: a server that is slow to
+        // fail must not hide a missing secret.
+        let url = self.registry_url()?;
         self.check_logs()?;
         let given = self.identity()?;
         if given.is_none() && !url.has_secret() {
@@ -98,7 +97,7 @@ impl Config {
         let bind = self.bound(&url)?;
         let home = Arc::new(Home::new(self.access.clone()));
         let mut access = self.access.clone();
-        access.whereabouts = Some(home.clone());
+        access.home = Some(home.clone());
         let opened = url.open(network, &access).await?;
         let identity = match (given, opened.secret) {
             (Some(given), _) => given,
@@ -143,17 +142,18 @@ impl Config {
         }
     }
 
-    /// Refuses a lease that `url` would not take, before it is asked.
-    pub(crate) fn check_lease(&self, url: &RegistryUrl) -> Result<(), SettingError> {
+    /// The registry, and whether it would take the lease.
+    pub(crate) fn registry_url(&self) -> Result<RegistryUrl, SettingError> {
         const SHORTEST: Duration = Duration::from_millis(100);
         const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+        let url = RegistryUrl::parse(&self.registry)?;
         match self.access.lease {
-            // What is no server has no leases.
+            // Only a server has leases.
             Some(lease) if url.server().is_some() && !(SHORTEST..=LONGEST).contains(&lease) => {
-                let what = format!("the lease must be from 100 ms to a day, not {lease:?}");
+                let what = format!("expected from 100 ms to a day, got {lease:?}");
                 Err(SettingError::new("lease", None, what))
             }
-            _ => Ok(()),
+            _ => Ok(url),
         }
     }
 

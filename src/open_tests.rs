@@ -76,7 +76,7 @@ async fn hosts_take_the_lowest_free_ports_of_a_range() {
     let mut ports = Vec::new();
     for name in ["α", "β", "γ"] {
         let host = subnet.new_host(name).await.unwrap();
-        let hosts = Config::new("a range").hosts().await.unwrap();
+        let hosts = Config::new("a range").observer().hosts().await.unwrap();
         let info = hosts.iter().find(|info| info.name == host.name()).unwrap();
         let port = info.address.strip_prefix("127.0.0.1:").unwrap();
         ports.push(port.parse::<u16>().unwrap());
@@ -111,7 +111,7 @@ async fn two_joins_in_one_process_are_one_network() {
     let (one, two) = (open().await.unwrap(), open().await.unwrap());
     let alpha = one.new_host("α").await.unwrap();
     let beta = two.new_host("β").await.unwrap();
-    let hosts = Config::new("two joins").hosts().await.unwrap();
+    let hosts = Config::new("two joins").observer().hosts().await.unwrap();
     assert_eq!(
         hosts.iter().map(|host| &*host.name).collect::<Vec<_>>(),
         ["α", "β"]
@@ -131,7 +131,14 @@ async fn two_joins_in_one_process_are_one_network() {
     let cause = alpha.dial("β:1").await.unwrap_err().cause();
     assert_eq!(cause, Cause::NoSuchHost);
     one.close().await.unwrap();
-    assert!(Config::new("two joins").hosts().await.unwrap().is_empty());
+    assert!(
+        Config::new("two joins")
+            .observer()
+            .hosts()
+            .await
+            .unwrap()
+            .is_empty()
+    );
 }
 
 /// As `main` or a test shows what it returns, and with what it was made of.

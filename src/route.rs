@@ -10,10 +10,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+#[cfg(feature = "redis")]
 use async_trait::async_trait;
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 
+#[cfg(feature = "redis")]
 use crate::redis::Whereabouts;
 use crate::registries::Access;
 
@@ -100,6 +102,7 @@ impl Found {
     }
 }
 
+#[cfg(feature = "redis")]
 #[async_trait]
 impl Whereabouts for Home {
     async fn look(&self) -> Option<String> {
@@ -158,7 +161,7 @@ fn local_ip(towards: SocketAddr) -> io::Result<IpAddr> {
     Ok(socket.local_addr()?.ip())
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "redis"))]
 mod tests {
     use std::sync::Arc;
 

@@ -43,8 +43,8 @@ type Problem = Box<dyn StdError + Send + Sync>;
 /// let config = virtnet::Config::new("quicα").registry("ftp://me:hunter2@10.0.0.9");
 /// assert_eq!(
 ///     config.open().await.unwrap_err().to_string(),
-///     "registry \"ftp://***@10.0.0.9\": unknown scheme: there are memory:, local:, redis://, \
-///      redis+sentinel:// and redis+cluster://, and rediss in place of redis for TLS",
+///     "registry \"ftp://***@10.0.0.9\": unknown scheme: expected memory:, local:, \
+///      redis://, redis+sentinel:// or redis+cluster:// (for TLS: rediss in place of redis)",
 /// );
 /// # }
 /// ```

@@ -7,7 +7,7 @@ use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use serde_json::Value;
-use virtnet::HostInfo;
+use virtnet::HostEntry;
 
 use super::end::{End, print, print_json, say};
 use super::options::Options;
@@ -19,11 +19,11 @@ const SHORT: usize = 8;
 type Row = [String; 4];
 
 pub(crate) async fn hosts(options: Options, json: bool, signals: &mut Signals) -> Result<(), End> {
-    let config = options.shared_config()?;
-    let hosts = signals.or(config.hosts()).await??;
+    let observer = options.shared_config()?.observer();
+    let hosts = signals.or(observer.hosts()).await??;
     if hosts.is_empty() {
         // Whoever expected some looked elsewhere.
-        say(&format!("virtnet: no hosts on {}", config.looks_at()?));
+        say(&format!("virtnet: no hosts on {}", observer.describe()?));
     }
     if json {
         return hosts.iter().try_for_each(print_object);
@@ -38,7 +38,7 @@ pub(crate) async fn hosts(options: Options, json: bool, signals: &mut Signals) -
         .try_for_each(|line| print(&line))
 }
 
-fn print_object(host: &HostInfo) -> Result<(), End> {
+fn print_object(host: &HostEntry) -> Result<(), End> {
     let millis = |left: Duration| u64::try_from(left.as_millis()).ok();
     let left = host.lease_left.and_then(millis);
     print_json(
@@ -53,7 +53,7 @@ fn print_object(host: &HostInfo) -> Result<(), End> {
     )
 }
 
-fn row(host: &HostInfo) -> Row {
+fn row(host: &HostEntry) -> Row {
     let none = || "-".to_owned();
     let left = |left: Duration| format!("{:.1}s", left.as_secs_f64());
     // A process holds its names until it ends, so there is no time to show.

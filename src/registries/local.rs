@@ -9,7 +9,7 @@ use std::sync::Arc;
 use virtnet_core::RegistryError;
 
 use super::{Access, Opened, Shared};
-use crate::HostInfo;
+use crate::HostEntry;
 use crate::local::{LocalRegistry, default_dir};
 
 /// The folder of what follows `local:`.
@@ -36,7 +36,7 @@ pub(super) fn hosts(
     dir: &Path,
     network: &str,
     access: &Access,
-) -> Result<Vec<HostInfo>, RegistryError> {
+) -> Result<Vec<HostEntry>, RegistryError> {
     let listing = LocalRegistry::list(dir, network)?;
     for file in listing.unreadable {
         let what = format!("the registry's file {file:?} is locked, and in no registry's format");
@@ -45,7 +45,7 @@ pub(super) fn hosts(
     let hosts = listing.hosts.into_iter();
     // Held as long as their process lives, so there is nothing to lease.
     Ok(hosts
-        .map(|(name, holder)| HostInfo {
+        .map(|(name, holder)| HostEntry {
             name,
             address: holder.hostdata,
             lease_left: None,

@@ -12,7 +12,7 @@ use virtnet_core::memory::{MemoryHub, MemoryRegistry};
 use virtnet_core::{Registry, RegistryError};
 
 use super::{Opened, Shared};
-use crate::HostInfo;
+use crate::HostEntry;
 use crate::quic::Secret;
 
 type Networks = HashMap<String, Weak<Network>>;
@@ -75,13 +75,13 @@ fn join(name: &str) -> Arc<Network> {
     }
 }
 
-pub(super) fn hosts(name: &str) -> Vec<HostInfo> {
+pub(super) fn hosts(name: &str) -> Vec<HostEntry> {
     let network = networks().get(name).and_then(Weak::upgrade);
     let hosts = network.map_or_else(Vec::new, |network| network.hub.hosts());
     let hosts = hosts.into_iter();
     // Names in memory end with their owner, so there is nothing to lease.
     hosts
-        .map(|(name, address)| HostInfo {
+        .map(|(name, address)| HostEntry {
             name,
             address,
             lease_left: None,

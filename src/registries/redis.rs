@@ -11,18 +11,8 @@ use std::sync::Arc;
 use virtnet_core::RegistryError;
 
 use super::{Access, Opened};
-use crate::HostInfo;
+use crate::HostEntry;
 use crate::redis::RedisRegistry;
-
-/// The schemes of the URLs that are read here.
-pub(super) const SCHEMES: [&str; 6] = [
-    "redis",
-    "rediss",
-    "redis+sentinel",
-    "rediss+sentinel",
-    "redis+cluster",
-    "rediss+cluster",
-];
 
 /// Where Redis listens unless it is told otherwise, and where a sentinel does.
 const DEFAULT_PORT: u16 = 6379;
@@ -94,7 +84,7 @@ impl Server {
         &self,
         network: &str,
         access: &Access,
-    ) -> Result<Vec<HostInfo>, RegistryError> {
+    ) -> Result<Vec<HostEntry>, RegistryError> {
         let listing = RedisRegistry::list(&self.url, network, access.redis()).await?;
         for (name, value) in listing.unreadable {
             let what = format!("the registry's entry of host {name:?} is damaged: {value:?}");
@@ -102,7 +92,7 @@ impl Server {
         }
         let hosts = listing.hosts.into_iter();
         Ok(hosts
-            .map(|(name, lease)| HostInfo {
+            .map(|(name, lease)| HostEntry {
                 name,
                 address: lease.hostdata,
                 lease_left: lease.left,
