@@ -140,7 +140,7 @@ impl<F: Fn(&'static str) -> Option<OsString>> Vars<F> {
         match value.into_string() {
             Ok(value) => Ok(Some(Setting::new(name, value))),
             // It may be a secret or have a password in it, so it is not shown.
-            Err(_) => Err(SettingError::new(name, None, "it is not UTF-8")),
+            Err(_) => Err(SettingError::new(name, None, "expected UTF-8")),
         }
     }
 
@@ -151,7 +151,7 @@ impl<F: Fn(&'static str) -> Option<OsString>> Vars<F> {
         let seconds = text.value.parse().map(Duration::try_from_secs_f64);
         match seconds {
             Ok(Ok(time)) => Ok(Some(time)),
-            _ => Err(text.refuse("it is no number of seconds, as 15 or 0.5 are")),
+            _ => Err(text.refuse("expected a number of seconds such as 15 or 0.5")),
         }
     }
 
@@ -161,7 +161,7 @@ impl<F: Fn(&'static str) -> Option<OsString>> Vars<F> {
             Some(text) => match &*text.value {
                 "yes" => Ok(true),
                 "no" => Ok(false),
-                _ => Err(text.refuse("it is neither yes nor no")),
+                _ => Err(text.refuse("expected yes or no")),
             },
         }
     }
@@ -174,7 +174,8 @@ impl<F: Fn(&'static str) -> Option<OsString>> Vars<F> {
             (Some(_), None) => REGISTRY_KEY,
             (None, Some(_)) => REGISTRY_CERT,
         };
-        let what = format!("it is not set, but {REGISTRY_CERT} and {REGISTRY_KEY} go together");
+        let what =
+            format!("it is not set, but {REGISTRY_CERT} and {REGISTRY_KEY} must be set together");
         Err(SettingError::new(missing, None, what))
     }
 
@@ -187,7 +188,7 @@ impl<F: Fn(&'static str) -> Option<OsString>> Vars<F> {
             .map(|(name, _)| *name)
             .chain(given.map(|(name, _)| *name));
         if let (Some(one), Some(other)) = (names.next(), names.next()) {
-            let what = format!("{other} is set as well, and there is one proof of membership");
+            let what = format!("{other} is set as well: expected one proof of membership");
             return Err(SettingError::new(one, None, what));
         }
         if let Some(secret) = self.text(SECRET)? {
@@ -211,7 +212,8 @@ impl<F: Fn(&'static str) -> Option<OsString>> Vars<F> {
             }
             files => {
                 let missing = files.into_iter().find(|(_, file)| file.is_none());
-                let what = format!("it is not set, but {CA}, {CERT} and {KEY} go together");
+                let what =
+                    format!("it is not set, but {CA}, {CERT} and {KEY} must be set together");
                 Err(SettingError::new(
                     missing.map_or(CA, |(name, _)| name),
                     None,

@@ -189,28 +189,30 @@ impl Config {
     fn check_key_log(&self) -> Result<(), SettingError> {
         const VARIABLE: &str = "SSLKEYLOGFILE";
         let Some(path) = std::env::var_os(VARIABLE) else {
-            let what = format!("the environment's {VARIABLE} is to name the file, and is not set");
+            let what = format!(
+                "expected {VARIABLE} in the environment to name the file, but it is not set"
+            );
             return Err(SettingError::new(self.key_log.name, None, what));
         };
         let mut options = std::fs::OpenOptions::new();
         let opened = options.append(true).create(true).open(&path);
         opened.map(drop).map_err(|err| {
-            let what = format!("{VARIABLE} {path:?} can't be written: {err}");
+            let what = format!("{VARIABLE} {path:?} cannot be written: {err}");
             SettingError::new(self.key_log.name, None, what)
         })
     }
 
     fn no_secret(&self) -> SettingError {
-        let what = "there is none, but members prove by it who they are; make one with \
-                    `virtnet keygen`, and give it to every process of the network as \
-                    VIRTNET_SECRET, or in a file named by VIRTNET_SECRET_FILE; or have \
-                    whoever comes first make the file that VIRTNET_SECRET_INIT_FILE names";
+        let what = "not set, but members prove with it who they are: create one with `virtnet \
+                    keygen`, and give it to every process of the network in VIRTNET_SECRET, or \
+                    in a file that VIRTNET_SECRET_FILE names; or set VIRTNET_SECRET_INIT_FILE \
+                    to a file that the first process creates";
         SettingError::new("secret", None, what)
     }
 
     fn bound(&self, url: &RegistryUrl) -> Result<Bind, SettingError> {
         if let Some(bind) = &self.bind {
-            return Bind::parse(bind);
+            return bind.parse();
         }
         let ip: IpAddr = match (self.advertised_ip(), &self.advertise, url.server()) {
             (Some(IpAddr::V6(_)), ..) => Ipv6Addr::UNSPECIFIED.into(),
@@ -262,8 +264,8 @@ impl Config {
             return Ok((bind, Some(Place::Found(route))));
         }
         let what = format!(
-            "there is none, and no address of this machine is known by which it reaches \
-             {host}: {why}; set VIRTNET_ADVERTISE"
+            "not set, and this machine's address towards {host} cannot be determined: {why}; \
+             set VIRTNET_ADVERTISE"
         );
         Err(SettingError::new("advertise", None, what))
     }

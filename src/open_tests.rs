@@ -64,7 +64,7 @@ async fn a_registry_that_is_reached_by_ipv6_has_its_members_there() {
     let bind = config.bound(&url).unwrap();
     let err = config.place(bind, &url).await.err().unwrap().to_string();
     assert!(
-        err.contains("reaches ::1") && err.contains("VIRTNET_ADVERTISE"),
+        err.contains("address towards ::1") && err.contains("VIRTNET_ADVERTISE"),
         "{err}"
     );
 }

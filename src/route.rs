@@ -117,9 +117,9 @@ impl Whereabouts for Home {
         let before = std::mem::replace(&mut *found.now(), ip);
         (ip != before).then(|| {
             let what = format!(
-                "this machine's address towards {} was {before} and is {ip} now: hosts are \
-                 announced there, and connections that are open end; VIRTNET_ADVERTISE can \
-                 name what stays",
+                "this machine's address towards {} was {before} and is {ip} now: its hosts are \
+                 announced there, and open connections end; to keep one address, set \
+                 VIRTNET_ADVERTISE",
                 route.host
             );
             self.access.warn(&what);
@@ -147,7 +147,7 @@ async fn local_ip_towards(host: &str, port: u16, family: Family) -> io::Result<I
             Err(err) => last = Some(err),
         }
     }
-    Err(last.unwrap_or_else(|| io::Error::other("no address of it can be used")))
+    Err(last.unwrap_or_else(|| io::Error::other("none of its addresses can be used")))
 }
 
 /// Connecting a UDP socket chooses its local address, and sends nothing.

@@ -68,7 +68,7 @@ impl Config {
     /// let vars = [("VIRTNET_REGISTY".into(), "redis://10.0.0.9".into())];
     /// assert_eq!(
     ///     virtnet::Config::check_vars(vars).unwrap_err().to_string(),
-    ///     "VIRTNET_REGISTY: there is no such setting: is it VIRTNET_REGISTRY?",
+    ///     "VIRTNET_REGISTY: unknown setting: did you mean VIRTNET_REGISTRY?",
     /// );
     /// ```
     ///
@@ -85,8 +85,8 @@ impl Config {
             None => Ok(()),
             Some(name) => {
                 let problem = match nearest(&name) {
-                    Some(known) => format!("there is no such setting: is it {known}?"),
-                    None => format!("there is no such setting: there are {}", KNOWN.join(", ")),
+                    Some(known) => format!("unknown setting: did you mean {known}?"),
+                    None => format!("unknown setting: expected one of {}", KNOWN.join(", ")),
                 };
                 Err(SettingError::new(name, None, problem))
             }
@@ -161,12 +161,12 @@ mod tests {
             let said = check(&["PATH", NETWORK, name]).unwrap_err();
             assert_eq!(
                 said,
-                format!("{name}: there is no such setting: is it {known}?")
+                format!("{name}: unknown setting: did you mean {known}?")
             );
         }
         for name in ["VIRTNET_SOMETHING_ELSE", "VIRTNET_registry"] {
             let far = check(&[name]).unwrap_err();
-            let said = format!("{name}: there is no such setting: there are VIRTNET_NETWORK, ");
+            let said = format!("{name}: unknown setting: expected one of VIRTNET_NETWORK, ");
             assert!(far.starts_with(&said), "{far}");
         }
         // The same one, in whatever order they come.

@@ -126,7 +126,7 @@ fn a_bad_setting_is_named_and_no_secret_is_shown() {
         (
             "VIRTNET_REGISTRY",
             "local:here",
-            "VIRTNET_REGISTRY \"local:here\": its folder begins",
+            "VIRTNET_REGISTRY \"local:here\": expected local:",
         ),
         (
             "VIRTNET_REGISTRY",
@@ -136,12 +136,12 @@ fn a_bad_setting_is_named_and_no_secret_is_shown() {
         (
             "VIRTNET_REGISTRY",
             "redis://u:hunter2@h:x",
-            "VIRTNET_REGISTRY \"redis://***@h:x\": its port",
+            "VIRTNET_REGISTRY \"redis://***@h:x\": expected a port",
         ),
         (
             "VIRTNET_REGISTRY",
             "redis://u:hun#ter2@h",
-            "a password are written %2F %3F %23 %40",
+            "of a password as %2F %3F %23 %40",
         ),
         (
             "VIRTNET_REGISTRY",
@@ -154,7 +154,11 @@ fn a_bad_setting_is_named_and_no_secret_is_shown() {
             "VIRTNET_REGISTRY_CERT: it is not set",
         ),
         ("VIRTNET_REGISTRY_CA", "x", "the CA file \"x\""),
-        ("VIRTNET_LEASE", "0", "lease: expected from 100 ms to a day, got 0ns"),
+        (
+            "VIRTNET_LEASE",
+            "0",
+            "lease: expected from 100 ms to a day, got 0ns",
+        ),
         ("VIRTNET_SECRET", "", "virtnet keygen"),
         ("VIRTNET_SECRET", "hunter2", "VIRTNET_SECRET: "),
         (
@@ -307,7 +311,7 @@ fn a_misspelt_variable_is_refused_by_what_would_have_read_it() {
     ] {
         let ended = run(command(args).env("VIRTNET_REGISTY", "redis://127.0.0.1:1"));
         assert_ne!(ended.code, Some(0));
-        let said = "virtnet: VIRTNET_REGISTY: there is no such setting: is it VIRTNET_REGISTRY?";
+        let said = "virtnet: VIRTNET_REGISTY: unknown setting: did you mean VIRTNET_REGISTRY?";
         assert_eq!(ended.stderr, [said]);
     }
     // What is not, or is for others.

@@ -264,7 +264,7 @@ fn logs_for_debugging_are_written_where_variables_say() {
     );
     let nowhere = Path::new("/nowhere/keys");
     let said = ping(&[("VIRTNET_KEYLOG", yes), ("SSLKEYLOGFILE", nowhere)]).misuse();
-    let expected = "VIRTNET_KEYLOG: SSLKEYLOGFILE \"/nowhere/keys\" can't be written: ";
+    let expected = "VIRTNET_KEYLOG: SSLKEYLOGFILE \"/nowhere/keys\" cannot be written: ";
     assert!(said.starts_with(expected), "{said}");
     ping(&[("SSLKEYLOGFILE", &keys)]).success();
     assert!(!keys.exists(), "it was not asked for");

@@ -85,7 +85,7 @@ fn a_misspelt_variable_is_no_test_that_passes_somewhere_else() {
     assert!(!ended.status.success());
     // As Rust shows what a test returns.
     let said = String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat()).into_owned();
-    let error = "Error: VIRTNET_REGISTY: there is no such setting: is it VIRTNET_REGISTRY?\n";
+    let error = "Error: VIRTNET_REGISTY: unknown setting: did you mean VIRTNET_REGISTRY?\n";
     assert!(said.contains(error), "{said}");
 }
 

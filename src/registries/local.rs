@@ -16,9 +16,9 @@ use crate::local::{LocalRegistry, default_dir};
 pub(super) fn parse(folder: &str) -> Result<PathBuf, &'static str> {
     match folder {
         "" => Ok(default_dir()),
-        _ if folder.starts_with("//") || !Path::new(folder).is_absolute() => Err(
-            "its folder begins with one slash, as in local:/some/dir; local: alone is this user's",
-        ),
+        _ if folder.starts_with("//") || !Path::new(folder).is_absolute() => {
+            Err("expected local: or local:/some/dir, with one slash before the folder")
+        }
         _ => Ok(folder.into()),
     }
 }
@@ -39,7 +39,9 @@ pub(super) fn hosts(
 ) -> Result<Vec<HostEntry>, RegistryError> {
     let listing = LocalRegistry::list(dir, network)?;
     for file in listing.unreadable {
-        let what = format!("the registry's file {file:?} is locked, and in no registry's format");
+        let what = format!(
+            "the registry's file {file:?} is locked, but is not in the format of a registry"
+        );
         access.found(&what);
     }
     let hosts = listing.hosts.into_iter();

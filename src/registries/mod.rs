@@ -164,8 +164,8 @@ mod tests {
             ("local:x", "local:x", "one slash"),
             ("local://x", "local://x", "one slash"),
             ("ftp://me:hunter2@h", "ftp://***@h", "unknown scheme"),
-            ("redis://me:hunter2@", "redis://***@", "has no host"),
-            ("redis://h:x", "redis://h:x", "port"),
+            ("redis://me:hunter2@", "redis://***@", "expected a host"),
+            ("redis://h:x", "redis://h:x", "expected a port"),
             ("redis://u:hun#ter2@h", "redis://***@h", "%23"),
             ("redis://:hun/ter2@h:1/0", "redis://***@h:1/0", "%2F"),
             (
@@ -173,12 +173,12 @@ mod tests {
                 "rediss+cluster://***@h",
                 "%3F",
             ),
-            ("redis:h", "redis:h", "form redis://"),
+            ("redis:h", "redis:h", "expected redis://"),
             ("redis+unix://h", "redis+unix://h", "unknown scheme"),
             (
                 "redis+cluster://u:hunter2@,h",
                 "redis+cluster://***@,h",
-                "has no host",
+                "expected a host",
             ),
         ] {
             let err = RegistryUrl::parse(&Setting::new("registry", url.to_owned())).unwrap_err();

@@ -28,10 +28,10 @@ pub(crate) struct Server {
 impl Server {
     /// Reads host and port; the error says what is wrong, without the input.
     pub(super) fn parse(url: &str) -> Result<Server, &'static str> {
-        const FORM: &str = "a URL has the form redis://user:password@host:port/db";
+        const FORM: &str = "expected redis://user:password@host:port/db";
         // It ends at the password's first '/', '?' or '#'.
-        const CUT: &str = "there is a '@' after the host; the characters / ? # @ of a password \
-                           are written %2F %3F %23 %40";
+        const CUT: &str = "expected no '@' after the host; write the characters / ? # @ of a password \
+                           as %2F %3F %23 %40";
         let (scheme, rest) = url.split_once("://").ok_or(FORM)?;
         let (authority, after) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
         if after.contains('@') {
@@ -42,20 +42,18 @@ impl Server {
             .map_or(authority, |(_, places)| places);
         let place = places.split(',').next().unwrap_or(places);
         let (host, port) = match place.strip_prefix('[') {
-            Some(v6) => v6
-                .split_once(']')
-                .ok_or("the brackets of its host are not closed")?,
+            Some(v6) => v6.split_once(']').ok_or("expected a ']' after the host")?,
             None => place.split_at(place.find(':').unwrap_or(place.len())),
         };
         if host.is_empty() {
-            return Err("it has no host");
+            return Err("expected a host");
         }
         let port = match port.strip_prefix(':') {
             None if port.is_empty() && scheme.ends_with("+sentinel") => SENTINEL_PORT,
             None if port.is_empty() => DEFAULT_PORT,
             Some(port) => port
                 .parse()
-                .map_err(|_| "its port is no number of 16 bits")?,
+                .map_err(|_| "expected a port from 0 to 65535")?,
             None => return Err(FORM),
         };
         Ok(Server {
