@@ -45,7 +45,7 @@ async fn no_more_hosts_are_made_than_the_limit() {
     let err = subnet.new_host("γ").await.unwrap_err();
     assert_eq!(
         err.to_string(),
-        "virtnet \"pipet\": new host \"γ\": this subnetwork has had 2 hosts, which is its limit"
+        "virtnet \"pipet\": new host \"γ\": this subnetwork already has 2 hosts, its limit (closed hosts count too)"
     );
     assert_eq!(err.cause(), Cause::Other);
     subnet.close().await.unwrap();
