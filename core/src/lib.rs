@@ -18,8 +18,8 @@
 //!
 //! let listener = beta.listen("β:1")?;
 //! let (dialed, (conn, peer)) = tokio::try_join!(alpha.dial("β:1"), listener.accept())?;
-//! assert_eq!(dialed.peer_addr(), &"β:2");
-//! assert_eq!(conn.local_addr(), &"β:2");
+//! assert_eq!(dialed.peer_addr(), "β:2");
+//! assert_eq!(conn.local_addr(), "β:2");
 //! assert_eq!(peer, "α:1");
 //! # Ok(()) }
 //! ```
