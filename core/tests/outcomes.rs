@@ -13,7 +13,7 @@ use virtnet_core::{Addr, AddrError, Cause, Failure, OpError, Registry, RegistryE
 
 /// The outcomes that there were, and how often.
 fn counted(subnet: &SubNetwork) -> Vec<(&'static str, u64)> {
-    let counts = subnet.dials().by_name();
+    let counts = subnet.stats().dials.by_name();
     counts.filter(|(_, count)| *count > 0).collect()
 }
 
@@ -36,7 +36,7 @@ async fn every_dial_is_counted_by_its_outcome() {
     assert_pending!(waiting.poll());
     // What is under way has no outcome yet, and what was never polled was never made.
     drop(beta.dial("α:1"));
-    assert_eq!(subnet.dials().cancelled, 0);
+    assert_eq!(subnet.stats().dials.cancelled, 0);
     drop(waiting);
     beta.close();
     beta.dial("α:1").await.unwrap_err();
@@ -50,7 +50,7 @@ async fn every_dial_is_counted_by_its_outcome() {
         ("invalid_addr", 1),
     ];
     assert_eq!(counted(&subnet), expected);
-    assert_eq!(subnet.dials().failed(Cause::HostDown), 1);
+    assert_eq!(subnet.stats().dials.failed(Cause::HostDown), 1);
     subnet.close().await.unwrap();
 }
 

@@ -1,7 +1,5 @@
 //! Checks of what closing does, and of what is left after it.
 
-use std::panic::AssertUnwindSafe;
-
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::bed::{Bed, Pair, connected, eventually};
@@ -89,14 +87,15 @@ pub async fn closing_twice(bed: &dyn Bed) {
 /// With auto close the last open host takes the subnetwork along.
 pub async fn auto_close(bed: &dyn Bed) {
     let subnet = bed.subnetwork().await;
-    let asked_too_soon = std::panic::catch_unwind(AssertUnwindSafe(|| subnet.auto_close()));
-    assert!(
-        asked_too_soon.is_err(),
-        "without an open host it is a programming error"
+    let err = subnet.auto_close().unwrap_err();
+    let expected = format!(
+        "virtnet {:?}: auto close: expected at least one open host, got none",
+        subnet.network()
     );
+    assert_eq!((err.cause(), err.to_string()), (Cause::Other, expected));
 
     let first = subnet.new_host("α").await.unwrap();
-    subnet.auto_close();
+    subnet.auto_close().unwrap();
     let second = subnet.new_host("β").await.unwrap();
     first.close();
     first.close();
@@ -108,7 +107,7 @@ pub async fn auto_close(bed: &dyn Bed) {
 
     let again = bed.subnetwork().await;
     let host = again.new_host("α").await.expect("the name is free");
-    again.auto_close();
+    again.auto_close().unwrap();
     drop(host);
     let err = again.new_host("γ").await.unwrap_err();
     assert_eq!(

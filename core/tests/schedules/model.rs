@@ -1,7 +1,8 @@
-//! What contract.md says, as plain data: subnetworks, hosts, ports, and how all goes down.
+//! The rules of core's documentation as plain data: subnetworks, hosts, ports, and how they
+//! go down.
 //!
-//! Owns the expected state of a run, written without a look at core's own. Never knows
-//! core but for its causes, and never waits.
+//! Owns the expected state of a run, written without a look at core's own code. Never uses
+//! anything of core except its causes, and never waits.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
