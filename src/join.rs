@@ -98,7 +98,7 @@ impl Config {
         let bind = self.bound(&url)?;
         let home = Arc::new(Home::new(self.access.clone()));
         let mut access = self.access.clone();
-        access.whereabouts = Some(home.clone());
+        access.hostdata_source = Some(home.clone());
         let opened = url.open(network, &access).await?;
         let identity = match (given, opened.secret) {
             (Some(given), _) => given,

@@ -1,78 +1,78 @@
-//! Whereabouts: what is announced in place of hostdata that is not true any more.
+//! Hostdata that changes while hosts are announced, as when the machine gets another address.
 //!
-//! Owns the question, and when it is asked. Never reads hostdata: who asks to be
-//! asked knows what is in it.
+//! Owns [`HostdataSource`], which a user may implement, and when it is asked. Never reads
+//! hostdata: only the source knows what is in it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-use crate::lease::timing::LeaseTiming;
-
-/// Where the hosts of this process are, when that may change while they are
-/// announced: a machine's address does when it comes into another network.
+/// Gives the current hostdata of this process's hosts, where it can change while they are
+/// announced: a machine's address changes when the machine joins another network.
 ///
-/// It is asked again and again for as long as the registry is open. What it then
-/// says is announced in place of what was announced, under the same owner and
-/// lease: the name stays held throughout, and who looked it up is told.
+/// The registry asks it for as long as the registry is open. Hostdata that has changed is
+/// announced in place of the old, under the same owner and lease: the name stays held
+/// throughout, and processes that looked it up are told.
 #[async_trait]
-pub trait Whereabouts: Send + Sync {
-    /// Finds out where the hosts are now. `Some`, when that is elsewhere than before,
-    /// says so in a sentence, which is logged as a warning.
+pub trait HostdataSource: Send + Sync {
+    /// Finds out where the hosts are now. Returns `Some` if that has changed, with a sentence
+    /// that says so; the sentence is logged as a warning.
     ///
-    /// Called once per [renewal](crate::RedisOptions::renewal), never twice at a
-    /// time, and beside the renewals: none of them waits for it. Who cannot find
-    /// out for the moment, as there is no network, goes on with what was so.
+    /// Called once per [renewal](crate::RedisOptions::renewal), never twice at the same time.
+    /// Renewals do not wait for it. If it cannot find out for now, for example because there
+    /// is no network, it returns `None` and keeps its last answer.
     ///
     /// # Cancel safety
     ///
-    /// The future is dropped when the registry is closed. It must leave a whole
-    /// answer behind, the old one or the new one.
-    async fn look(&self) -> Option<String>;
+    /// The future is dropped when the registry is closed. It must leave a complete answer
+    /// behind, the old one or the new one.
+    async fn refresh(&self) -> Option<String>;
 
-    /// What is to be announced in place of `hostdata`, by what was found out last;
-    /// `None` leaves it as it is.
+    /// The hostdata to announce in place of `hostdata`, by the last
+    /// [`refresh`](HostdataSource::refresh); `None` leaves it as it is.
     ///
-    /// `hostdata` is always what the host was announced with, not what came of it.
-    /// It is called for each host at each renewal, so it does no more than compare.
-    fn now(&self, hostdata: &str) -> Option<String>;
+    /// `hostdata` is always what the host was first announced with, not a later replacement.
+    /// Called for each host at each renewal, so it must be cheap.
+    fn current(&self, hostdata: &str) -> Option<String>;
 }
 
-/// What a registry value knows of it.
-pub(crate) struct Where {
-    asked: Option<Arc<dyn Whereabouts>>,
-    moved: Notify,
+/// A registry's source of hostdata, if it has one.
+pub(crate) struct CurrentHostdata {
+    source: Option<Arc<dyn HostdataSource>>,
+    changed: Notify,
 }
 
-impl Where {
-    pub(crate) fn new(asked: Option<Arc<dyn Whereabouts>>) -> Where {
-        let moved = Notify::new();
-        Where { asked, moved }
+impl CurrentHostdata {
+    pub(crate) fn new(source: Option<Arc<dyn HostdataSource>>) -> CurrentHostdata {
+        let changed = Notify::new();
+        CurrentHostdata { source, changed }
     }
 
-    /// What is announced for hosts that were to be announced with `hostdata`.
-    pub(crate) fn now(&self, hostdata: &Arc<str>) -> Arc<str> {
-        let now = self.asked.as_ref().and_then(|asked| asked.now(hostdata));
-        now.map_or_else(|| Arc::clone(hostdata), Arc::from)
+    /// What to announce for a host that was first announced with `hostdata`.
+    pub(crate) fn current(&self, hostdata: &Arc<str>) -> Arc<str> {
+        let source = self.source.as_ref();
+        let current = source.and_then(|source| source.current(hostdata));
+        current.map_or_else(|| Arc::clone(hostdata), Arc::from)
     }
 
-    /// Waits until the hosts are elsewhere, or have been since the last wait.
-    pub(crate) async fn moved(&self) {
-        self.moved.notified().await;
+    /// Waits until hostdata has changed, or did so since the last wait.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
     }
 
-    /// Keeps asking; never ends when there is something to ask.
-    pub(crate) async fn follow(&self, network: &str, terms: &LeaseTiming) {
-        let Some(asked) = &self.asked else {
+    /// Asks the source once per `interval`; ends only if there is none.
+    pub(crate) async fn watch(&self, network: &str, interval: Duration) {
+        let Some(source) = &self.source else {
             return;
         };
         loop {
-            sleep(terms.renewal).await;
-            if let Some(what) = asked.look().await {
-                tracing::warn!(network, "{what}");
-                self.moved.notify_one();
+            sleep(interval).await;
+            if let Some(change) = source.refresh().await {
+                tracing::warn!(network, "{change}");
+                self.changed.notify_one();
             }
         }
     }

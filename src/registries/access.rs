@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::redis::{RedisOptions, Whereabouts};
+use crate::redis::{ClientCertificate, HostdataSource, RedisOptions};
 
 /// What a user has set; nothing, by default.
 #[derive(Clone, Default)]
@@ -18,7 +18,7 @@ pub(crate) struct Access {
     pub(crate) tune: Option<TuneRedis>,
     pub(crate) warned: Option<Warned>,
     /// Not set by users: where a network's hosts are, once it is joined.
-    pub(crate) whereabouts: Option<Arc<dyn Whereabouts>>,
+    pub(crate) hostdata_source: Option<Arc<dyn HostdataSource>>,
 }
 
 pub(crate) type TuneRedis = Arc<dyn Fn(RedisOptions) -> RedisOptions + Send + Sync>;
@@ -35,15 +35,12 @@ impl Access {
             redis.renewal = lease / 3;
             redis.deadline = redis.deadline.min(lease / 3);
         }
-        if let Some(ca) = &self.ca {
-            redis = redis.with_ca_file(ca);
-        }
-        if let Some((certificate, key)) = &self.identity {
-            redis = redis.with_client_certificate(certificate, key);
-        }
-        if let Some(asked) = &self.whereabouts {
-            redis = redis.with_whereabouts(Arc::clone(asked));
-        }
+        redis.ca_file.clone_from(&self.ca);
+        redis.client_certificate = self
+            .identity
+            .clone()
+            .map(|(certificate, key)| ClientCertificate { certificate, key });
+        redis.hostdata_source.clone_from(&self.hostdata_source);
         match &self.tune {
             Some(tune) => tune(redis),
             None => redis,
