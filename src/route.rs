@@ -16,7 +16,7 @@ use tokio::net::lookup_host;
 use tokio::time::timeout;
 
 #[cfg(feature = "redis")]
-use crate::redis::Whereabouts;
+use crate::redis::HostdataSource;
 use crate::registries::Access;
 
 /// How long the address of the registry may take to be found.
@@ -104,8 +104,8 @@ impl Found {
 
 #[cfg(feature = "redis")]
 #[async_trait]
-impl Whereabouts for Home {
-    async fn look(&self) -> Option<String> {
+impl HostdataSource for Home {
+    async fn refresh(&self) -> Option<String> {
         let found = self.found.get()?;
         let route = &found.route;
         // No way at all, as of a cable that is out, says nothing of where we will be.
@@ -127,7 +127,7 @@ impl Whereabouts for Home {
         })
     }
 
-    fn now(&self, hostdata: &str) -> Option<String> {
+    fn current(&self, hostdata: &str) -> Option<String> {
         let found = self.found.get()?;
         let ip = *found.now();
         let addr: SocketAddr = hostdata.parse().ok()?;
@@ -199,17 +199,17 @@ mod tests {
         moved.access.warned = Some(Arc::new(move |what: &str| {
             tell.lock().unwrap().push(what.to_owned());
         }));
-        assert_eq!(moved.now("127.0.0.9:7"), None);
-        let said = moved.look().await.unwrap();
+        assert_eq!(moved.current("127.0.0.9:7"), None);
+        let said = moved.refresh().await.unwrap();
         assert!(
             said.contains("127.0.0.1 was 127.0.0.9 and is 127.0.0.1 now"),
             "{said}"
         );
-        assert_eq!(moved.look().await, None, "it is said once");
+        assert_eq!(moved.refresh().await, None, "it is said once");
         assert_eq!(*told.lock().unwrap(), [said]);
-        assert_eq!(moved.now("127.0.0.9:7").as_deref(), Some("127.0.0.1:7"));
+        assert_eq!(moved.current("127.0.0.9:7").as_deref(), Some("127.0.0.1:7"));
         for elsewhere in ["127.0.0.8:7", "127.0.0.1:7", "alpha:7", "[::1]:7", ""] {
-            assert_eq!(moved.now(elsewhere), None, "{elsewhere}");
+            assert_eq!(moved.current(elsewhere), None, "{elsewhere}");
         }
     }
 
@@ -217,12 +217,12 @@ mod tests {
     async fn no_way_or_one_that_leads_nowhere_changes_nothing() {
         for host in ["no such host.invalid", "127.0.0.1"] {
             let home = home("10.0.0.9", host);
-            assert_eq!(home.look().await, None, "{host}");
-            assert_eq!(home.now("10.0.0.9:7"), None, "{host}");
+            assert_eq!(home.refresh().await, None, "{host}");
+            assert_eq!(home.current("10.0.0.9:7"), None, "{host}");
         }
         // Nothing was found out: it was set.
         let set = Home::new(Access::default());
-        assert_eq!(set.look().await, None);
-        assert_eq!(set.now("10.0.0.9:7"), None);
+        assert_eq!(set.refresh().await, None);
+        assert_eq!(set.current("10.0.0.9:7"), None);
     }
 }
