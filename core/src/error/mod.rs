@@ -276,7 +276,7 @@ impl fmt::Display for OpError {
                 let host = addr.as_ref().map_or("", Addr::host);
                 return write!(f, "virtnet {network:?}: {op} {host:?}: {failure}");
             }
-            Op::WaitForHosts | Op::Close => {
+            Op::WaitForHosts | Op::AutoClose | Op::Close => {
                 return write!(f, "virtnet {network:?}: {op}: {failure}");
             }
             _ => write!(f, "{op} {network}")?,
