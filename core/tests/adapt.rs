@@ -98,8 +98,7 @@ async fn a_connector_dials_what_the_uri_means() {
 async fn a_uri_that_leads_nowhere_is_an_error_that_names_it() {
     let (_subnet, alpha, _beta) = two().await;
     let mut connector = Connector::new(alpha.clone());
-    let case =
-        "upper and lower case are one in a URI: in a name, upper case is %41 to %5A, in brackets";
+    let case = "upper-case letters in a URI's host must be percent-encoded, such as [%41] for A";
     for (uri, said) in [
         (
             "http://[%CE%B2]:1/",
@@ -111,7 +110,7 @@ async fn a_uri_that_leads_nowhere_is_an_error_that_names_it() {
         ),
         (
             "/path",
-            r#"dial pipet α:1: invalid address "/path": the host is missing"#,
+            r#"dial pipet α:1: invalid address "/path": expected host:port, got no host"#,
         ),
         (
             "http://Beta:1/",
@@ -119,11 +118,11 @@ async fn a_uri_that_leads_nowhere_is_an_error_that_names_it() {
         ),
         (
             "http://b:70000/",
-            r#"dial pipet α:1: invalid address "b:70000": the port does not fit 16 bits"#,
+            r#"dial pipet α:1: invalid address "b:70000": the port must be at most 65535"#,
         ),
         (
             "http://[%CE]:1/",
-            r#"dial pipet α:1: invalid address "[%CE]:1": after a '%' come two hex digits, and all that they stand for is UTF-8"#,
+            r#"dial pipet α:1: invalid address "[%CE]:1": expected two hex digits after each '%', and UTF-8 once decoded"#,
         ),
     ] {
         let err = connector.call(uri.parse().unwrap()).await.unwrap_err();

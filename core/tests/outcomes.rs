@@ -124,14 +124,15 @@ async fn debug_reads_as_the_text_with_what_led_to_it() {
     assert_eq!(
         shown[1],
         registry("\"this subnetwork\": announce \"α\"")
-            + "\n  caused by: this subnetwork has made a host of that name, and closing that \
-               does not free it: names are free when their subnetwork is closed"
+            + "\n  caused by: this subnetwork has already made a host with this name; a closed \
+               host keeps its name until its subnetwork is closed"
     );
     assert_eq!(
         shown[2],
         registry("\"memory:\": announce \"α\" \"pipe:2\"")
-            + "\n  caused by: another subnetwork of this process holds it; tests that run side \
-               by side need a network each, as virtnet::testing::join() makes them"
+            + "\n  caused by: another subnetwork of this process already holds this name; give \
+               each test that runs in parallel its own network, for example with \
+               virtnet::testing::join()"
     );
     assert!(shown[3].ends_with(": registry is down\n  caused by: it was closed"));
 
