@@ -1,6 +1,7 @@
-//! Names and addresses that are none: refused with the input, before anybody is asked.
+//! Tests of invalid names and addresses: the error shows the input, and neither engine
+//! nor registry is called.
 //!
-//! Owns no network: engine and registry here fail the test when they are used.
+//! Owns no network: calling the engine or registry here fails the test.
 
 use std::sync::Arc;
 
@@ -9,13 +10,13 @@ use virtnet_core::{
     Addr, ByteStream, Cause, Engine, Failure, OpError, Registry, RegistryError, SubNetwork,
 };
 
-/// Nobody's: but for one host, which the test needs to dial from.
+/// Panics when it is called, except for one host, from which the test dials.
 struct Untouched;
 
 #[async_trait]
 impl Engine for Untouched {
     async fn vnet_new_host(&self, hostname: &str, _: &dyn Registry) -> Result<(), Failure> {
-        assert_eq!(hostname, "α", "it was sent on");
+        assert_eq!(hostname, "α", "the engine was called");
         Ok(())
     }
 
@@ -40,7 +41,7 @@ impl Registry for Untouched {
     }
 
     async fn query(&self, hostname: &str) -> Result<String, RegistryError> {
-        panic!("{hostname:?} was asked for")
+        panic!("{hostname:?} was queried")
     }
 
     async fn close(&self) -> Result<(), RegistryError> {
@@ -48,13 +49,19 @@ impl Registry for Untouched {
     }
 }
 
-fn is_named<T: std::fmt::Debug>(done: Result<T, OpError>, input: &str, problem: &str) {
-    let err = done.err().unwrap_or_else(|| panic!("{input:?} was taken"));
+fn assert_refused<T: std::fmt::Debug>(done: Result<T, OpError>, input: &str, problem: &str) {
+    let err = done
+        .err()
+        .unwrap_or_else(|| panic!("{input:?} was accepted"));
     assert_eq!(err.cause(), Cause::InvalidAddr, "{input:?}");
     let start: String = input.chars().take(3).collect();
     let start = format!("{start:?}");
     let (text, start) = (err.to_string(), start.trim_end_matches('"'));
-    assert!(text.len() < 600, "it shows all of it: {} bytes", text.len());
+    assert!(
+        text.len() < 600,
+        "the error is not short: {} bytes",
+        text.len()
+    );
     assert!(text.contains(start) && text.contains(problem), "{text}");
     assert!(!text.contains(char::is_control), "{text:?}");
 }
@@ -74,7 +81,7 @@ async fn what_is_no_name_or_address_is_named_and_goes_no_further() {
         ("[x]", "must not contain '[' or ']'"),
     ];
     for (name, problem) in names {
-        is_named(net.new_host(name).await, name, problem);
+        assert_refused(net.new_host(name).await, name, problem);
         let network = SubNetwork::new(name, Arc::new(Untouched), |_| Untouched);
         let text = network.unwrap_err().to_string();
         assert!(
@@ -101,8 +108,8 @@ async fn what_is_no_name_or_address_is_named_and_goes_no_further() {
     ];
     let mut refused = 0;
     for (addr, problem) in addresses {
-        is_named(alpha.listen(addr), addr, problem);
-        is_named(alpha.dial(addr).await, addr, problem);
+        assert_refused(alpha.listen(addr), addr, problem);
+        assert_refused(alpha.dial(addr).await, addr, problem);
         refused += 2;
     }
     for addr in ["", ":"] {
