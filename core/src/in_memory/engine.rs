@@ -91,10 +91,10 @@ impl PipeNetwork {
 
 /// Connects the pipe engines of one process.
 #[derive(Debug, Clone, Default)]
-pub struct Switchboard(Arc<Mutex<Lines>>);
+pub struct Switchboard(Arc<Mutex<Engines>>);
 
 #[derive(Debug, Default)]
-struct Lines {
+struct Engines {
     last: u64,
     notifiers: HashMap<u64, Notifier>,
 }
@@ -120,17 +120,17 @@ pub struct PipeEngine {
 impl PipeEngine {
     /// Creates an engine that reaches all others on the same switchboard.
     pub fn new(switchboard: &Switchboard, notifier: Notifier) -> PipeEngine {
-        let mut lines = lock(&switchboard.0);
-        lines.last += 1;
-        let id = lines.last;
-        lines.notifiers.insert(id, notifier);
+        let mut engines = lock(&switchboard.0);
+        engines.last += 1;
+        let id = engines.last;
+        engines.notifiers.insert(id, notifier);
         PipeEngine {
             switchboard: switchboard.clone(),
             id,
         }
     }
 
-    fn unplug(&self) {
+    fn unregister(&self) {
         lock(&self.switchboard.0).notifiers.remove(&self.id);
     }
 }
@@ -168,14 +168,14 @@ impl Engine for PipeEngine {
     }
 
     async fn close(&self) -> Result<(), Failure> {
-        self.unplug();
+        self.unregister();
         Ok(())
     }
 }
 
 impl Drop for PipeEngine {
     fn drop(&mut self) {
-        self.unplug();
+        self.unregister();
     }
 }
 

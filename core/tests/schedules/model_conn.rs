@@ -22,7 +22,7 @@ pub(crate) struct End {
     pub(crate) port: u16,
     pub(crate) peer: Place,
     pub(crate) down: Option<Cause>,
-    /// A dial or an accept returned it: until then it is cut by whatever takes it down.
+    /// A dial or an accept returned the end. Until then, every close cuts it.
     pub(crate) handed: bool,
     /// It was shut down for writing.
     shut: bool,

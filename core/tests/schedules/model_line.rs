@@ -145,7 +145,7 @@ impl Model {
         port
     }
 
-    /// A dial that waits in line is polled: what it must see there.
+    /// Polls a dial in the queue, and stores the answer that it must get.
     pub(crate) fn poll_line(&mut self, id: Id) {
         let Dial { at, to, stage, .. } = self.dials[&id];
         let refused = Some(Err(Cause::ConnectionRefused));

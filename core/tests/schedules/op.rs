@@ -25,7 +25,7 @@ pub(crate) enum What {
 
 type Future_<T> = Pin<Box<dyn Future<Output = Result<T, OpError>>>>;
 
-/// What is polled; reads and writes are polled on the handle.
+/// The future to poll. Reads and writes are polled on the handle.
 pub(crate) enum Work {
     Dial(Future_<Conn>),
     Accept(Future_<(Conn, Addr)>),
