@@ -129,9 +129,8 @@ async fn debug_reads_as_the_text_with_what_led_to_it() {
     assert_eq!(
         shown[2],
         registry("\"memory:\": announce \"α\" \"pipe:2\"")
-            + "\n  caused by: another subnetwork of this process already holds this name; give \
-               each test that runs in parallel its own network, for example with \
-               virtnet::testing::join()"
+            + "\n  caused by: another subnetwork of this process holds it; parallel tests need \
+               one network each, such as virtnet::testing::open() makes"
     );
     assert!(shown[3].ends_with(": registry is down\n  caused by: it was closed"));
 

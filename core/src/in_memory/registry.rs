@@ -90,8 +90,8 @@ impl MemoryRegistry {
             false => "another subnetwork of this process",
         };
         let what = format!(
-            "{whose} already holds this name; give each test that runs in parallel its own \
-             network, for example with virtnet::testing::join()"
+            "{whose} holds it; parallel tests need one network each, such as \
+             virtnet::testing::open() makes"
         );
         Failure::explain(Cause::HostAlreadyRegistered, what)
     }
