@@ -39,7 +39,8 @@ pub fn describe() {
 /// ```
 pub fn record(subnet: &SubNetwork, stats: Option<&Stats>) {
     let network = subnet.network();
-    let open = subnet.open();
+    let counted = subnet.stats();
+    let open = counted.open;
     for (kind, count) in [
         ("hosts", open.hosts),
         ("listeners", open.listeners),
@@ -48,11 +49,11 @@ pub fn record(subnet: &SubNetwork, stats: Option<&Stats>) {
     ] {
         gauge!("virtnet_open", "network" => network.to_owned(), "kind" => kind).set(count as f64);
     }
-    for (outcome, count) in subnet.dials().by_name() {
+    for (outcome, count) in counted.dials.by_name() {
         counter!("virtnet_dials_total", "network" => network.to_owned(), "outcome" => outcome)
             .absolute(count);
     }
-    for (reason, count) in subnet.refused().by_name() {
+    for (reason, count) in counted.refused.by_name() {
         counter!("virtnet_refused_total", "network" => network.to_owned(), "reason" => reason)
             .absolute(count);
     }

@@ -125,7 +125,7 @@ async fn two_joins_in_one_process_are_one_network() {
 
     let listener = beta.listen("β:1").unwrap();
     let (dialed, accepted) = tokio::join!(alpha.dial("β:1"), listener.accept());
-    assert_eq!(dialed.unwrap().peer_addr(), &"β:2");
+    assert_eq!(dialed.unwrap().peer_addr(), "β:2");
     assert_eq!(accepted.unwrap().1, "α:1");
     two.close().await.unwrap();
     let cause = alpha.dial("β:1").await.unwrap_err().cause();

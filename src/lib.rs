@@ -19,7 +19,7 @@
 //! let (mut dialed, (mut accepted, peer)) =
 //!     tokio::try_join!(alpha.dial("β:1"), listener.accept())?;
 //! assert_eq!(peer, "α:1");
-//! assert_eq!(accepted.local_addr(), &"β:2");
+//! assert_eq!(accepted.local_addr(), "β:2");
 //!
 //! dialed.write_all(b"hello").await?;
 //! dialed.shutdown().await?;
@@ -143,7 +143,7 @@
 //! // As an io::Error it has the kind that TCP's would have, and can be had back.
 //! let err = std::io::Error::from(err);
 //! assert_eq!(err.kind(), std::io::ErrorKind::ConnectionRefused);
-//! assert_eq!(virtnet::OpError::of(&err).unwrap().src().unwrap(), &"α:1");
+//! assert_eq!(virtnet::OpError::of(&err).unwrap().src().unwrap(), "α:1");
 //! # subnet.close().await?;
 //! # Ok(()) }
 //! ```
@@ -160,9 +160,9 @@
 //! the whole way of each dial on both sides, in the spans `dial` and `incoming`: the port
 //! taken, what the registry said, the QUIC connection made or reused, accepted at which
 //! port, or why not. Nothing that is secret is ever said, and what nobody listens to costs
-//! no allocation. [`SubNetwork::refused`] and [`quic::Stats`] count what was refused,
-//! [`SubNetwork::dials`] what became of dials,
-//! [`Host::sockets`] lists what is open, and [`SubNetwork::open`] counts it; the feature
+//! no allocation. [`SubNetwork::stats`] counts what is open, the outcomes of dials, and the
+//! dials that were refused; [`quic::Stats`] counts what the engine refused.
+//! [`Host::sockets`] lists what is open; the feature
 //! `metrics-0_24` hands all counts to a recorder. For Wireshark there is
 //! [`Config::key_log`], and for what QUIC does [`Config::qlog`], by the feature `qlog`.
 //!
@@ -178,7 +178,7 @@
 //!
 //! All that is bounded, with what happens past it, is on one page, `docs/limits.md` of the
 //! project. [`Limits`] are a subnetwork's, [`quic::Limits`] an engine's; what was refused is in
-//! [`SubNetwork::refused`] and [`quic::Stats`].
+//! [`Stats::refused`] and [`quic::Stats`].
 //!
 //! # Features
 //!
@@ -212,7 +212,7 @@ pub use virtnet_core::{
     Abort, Accept, Addr, AddrError, BACKLOG, ByteStream, Cause, Conn, Dials, Engine, Failure, Host,
     Incoming, Limits, Listener, Lost, MAX_NAME, Notifier, Op, OpError, Open, OwnedReadHalf,
     OwnedWriteHalf, ReadHalf, Refused, Registry, RegistryError, ReuniteError, SocketInfo,
-    SocketState, SubNetwork, ToAddr, WriteHalf, check_hostname, check_network, report,
+    SocketState, Stats, SubNetwork, ToAddr, WriteHalf, check_hostname, check_network, report,
 };
 #[doc(inline)]
 pub use virtnet_core::{adapt, memory, pipe};

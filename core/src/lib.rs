@@ -18,8 +18,8 @@
 //!
 //! let listener = beta.listen("β:1")?;
 //! let (dialed, (conn, peer)) = tokio::try_join!(alpha.dial("β:1"), listener.accept())?;
-//! assert_eq!(dialed.peer_addr(), &"β:2");
-//! assert_eq!(conn.local_addr(), &"β:2");
+//! assert_eq!(dialed.peer_addr(), "β:2");
+//! assert_eq!(conn.local_addr(), "β:2");
 //! assert_eq!(peer, "α:1");
 //! # Ok(()) }
 //! ```
@@ -72,22 +72,23 @@ mod subnet;
 pub use addr::Addr;
 pub use addr::name::{AddrError, MAX_NAME, check_hostname, check_network};
 pub use addr::to_addr::ToAddr;
-pub use context::dials::Dials;
 pub use context::limits::{BACKLOG, Limits, Refused};
-pub use context::open::Open;
+pub use context::outcomes::Dials;
 pub use contract::engine::{Abort, ByteStream, Engine};
 pub use contract::registry::{Lost, Registry};
 pub use error::cause::{Cause, Failure};
 pub use error::report::report;
 pub use error::{Op, OpError, RegistryError};
 pub use host::Host;
+pub use host::accept::Accept;
 pub use host::conn::Conn;
 pub use host::incoming::Incoming;
-pub use host::inner::{SocketInfo, SocketState};
 pub use host::listener::Listener;
+pub use host::socket::{SocketInfo, SocketState};
 pub use host::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
 pub use subnet::SubNetwork;
-pub use subnet::notifier::{Accept, Notifier};
+pub use subnet::notifier::Notifier;
+pub use subnet::stats::{Open, Stats};
 
 #[doc(inline)]
 pub use in_memory::{engine as pipe, registry as memory};

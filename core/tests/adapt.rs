@@ -72,7 +72,7 @@ async fn a_dial_that_finds_no_port_does_not_end_what_axum_accepts() {
     taken.pop();
     let both = async { tokio::join!(beta.dial("α:1"), accept) };
     let (dialed, (_conn, peer)) = timeout(HANG, both).await.unwrap();
-    assert_eq!(dialed.unwrap().peer_addr(), &"α:65535");
+    assert_eq!(dialed.unwrap().peer_addr(), "α:65535");
     assert_eq!(peer, "β:1");
 }
 

@@ -157,7 +157,7 @@ async fn a_down_while_the_engine_is_made_is_heard() {
 async fn auto_close_of_what_is_down_already_is_no_mistake() {
     let (subnet, notifier, _host) = alpha(&Script::default()).await;
     notifier.vnet_down(Failure::other("the cable was cut"));
-    subnet.auto_close();
+    subnet.auto_close().unwrap();
 }
 
 /// A stream that is counted until it is dropped.

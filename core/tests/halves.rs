@@ -59,7 +59,7 @@ async fn reunited_halves_are_one_connection() {
     let err = reader.reunite(other_writer).unwrap_err();
     assert_eq!(
         err.to_string(),
-        "halves of two connections: Conn(pipet α:2-α:3) and Conn(pipet α:3-α:2)"
+        "expected halves of one connection, got Conn(pipet α:2-α:3) and Conn(pipet α:3-α:2)"
     );
     let ReuniteError(reader, other_writer) = err;
     let mut dialed = writer.reunite(reader).unwrap();

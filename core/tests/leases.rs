@@ -151,7 +151,7 @@ async fn a_host_whose_name_is_not_held_accepts_nothing() {
     let accepting = tokio::spawn(async move { listener.accept().await });
     let refused = waiting.await.unwrap().unwrap_err();
     assert_eq!(refused.cause(), Cause::ConnectionRefused);
-    assert_eq!(a.subnet.refused().name_in_doubt, 2);
+    assert_eq!(a.subnet.stats().refused.name_in_doubt, 2);
 
     a.registry.holds.store(true, Ordering::SeqCst);
     let dialed = beta.dial("α:1").await.unwrap();

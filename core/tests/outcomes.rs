@@ -12,7 +12,7 @@ use virtnet_core::{Addr, AddrError, Cause, Failure, OpError, Registry, RegistryE
 
 /// The outcomes that occurred, with their counts.
 fn counted(subnet: &SubNetwork) -> Vec<(&'static str, u64)> {
-    let counts = subnet.dials().by_name();
+    let counts = subnet.stats().dials.by_name();
     counts.filter(|(_, count)| *count > 0).collect()
 }
 
@@ -35,7 +35,7 @@ async fn every_dial_is_counted_by_its_outcome() {
     assert_pending!(waiting.poll());
     // A running dial has no outcome yet, and a dial that was never polled has none at all.
     drop(beta.dial("α:1"));
-    assert_eq!(subnet.dials().cancelled, 0);
+    assert_eq!(subnet.stats().dials.cancelled, 0);
     drop(waiting);
     beta.close();
     beta.dial("α:1").await.unwrap_err();
@@ -49,7 +49,7 @@ async fn every_dial_is_counted_by_its_outcome() {
         ("invalid_addr", 1),
     ];
     assert_eq!(counted(&subnet), expected);
-    assert_eq!(subnet.dials().failed(Cause::HostDown), 1);
+    assert_eq!(subnet.stats().dials.failed(Cause::HostDown), 1);
     subnet.close().await.unwrap();
 }
 

@@ -84,14 +84,14 @@ async fn an_accept_that_is_not_acknowledged_is_skipped() {
             .vnet_accept(&addr("γ:1"), &addr("α:1"))
             .await
             .unwrap();
-        assert_eq!(dropped.addr(), &"α:2");
+        assert_eq!(dropped.addr(), "α:2");
         assert_eq!(host.sockets()[1].to_string(), "α:2 accepting γ:1");
         drop(dropped);
         let kept = notifier
             .vnet_accept(&addr("γ:2"), &addr("α:1"))
             .await
             .unwrap();
-        assert_eq!(kept.addr(), &"α:2", "the port was free again");
+        assert_eq!(kept.addr(), "α:2", "the port was free again");
         let (stream, far_writer, far_reader) = stream();
         kept.ack(stream);
         (far_writer, far_reader)
@@ -271,7 +271,7 @@ async fn a_host_without_free_ports_says_so() {
     );
     assert_eq!(refused.unwrap_err().cause(), Cause::ConnectionRefused);
     drop(listeners.remove(41));
-    assert_eq!(host.listen("").unwrap().local_addr(), &"α:42");
+    assert_eq!(host.listen("").unwrap().local_addr(), "α:42");
 }
 
 #[tokio::test]

@@ -144,6 +144,20 @@ impl PartialEq<&str> for Addr {
     }
 }
 
+/// Compares the written form, so that a test can say `assert_eq!("α:1", conn.peer_addr())`.
+impl PartialEq<Addr> for str {
+    fn eq(&self, addr: &Addr) -> bool {
+        addr == self
+    }
+}
+
+/// Compares the written form, so that a test can say `assert_eq!("α:1", addr)`.
+impl PartialEq<Addr> for &str {
+    fn eq(&self, addr: &Addr) -> bool {
+        addr == *self
+    }
+}
+
 /// Splits `host:port`. The host may be empty, which means the host that parses it.
 pub(crate) fn split(input: &str) -> Result<(&str, u16), AddrError> {
     let bad = |problem| AddrError::new(Noun::Address, input, problem);
@@ -193,6 +207,13 @@ mod tests {
             assert_eq!(addr.to_string(), written);
             assert_eq!(Addr::parse("net", written).unwrap(), addr);
             assert_eq!(addr, written);
+            assert_eq!(written, addr);
+            assert_eq!(&addr, written, "as an address that is borrowed compares");
+            assert_eq!(written, &addr);
+            assert_eq!(addr, *written);
+            assert_eq!(*written, addr);
+            assert_ne!(&addr, "β:1");
+            assert_ne!("β:1", &addr);
         }
         assert_eq!(Addr::parse("net", "[α]:1").unwrap(), "α:1");
     }

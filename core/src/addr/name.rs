@@ -143,7 +143,8 @@ impl fmt::Display for AddrError {
 impl fmt::Debug for AddrError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !f.alternate() {
-            return crate::report(self, f);
+            // It has no source to show.
+            return fmt::Display::fmt(self, f);
         }
         f.debug_struct("AddrError")
             .field("noun", &self.noun)

@@ -33,7 +33,7 @@ pub async fn dial_dropped_at_every_poll(bed: &dyn Bed) {
         assert_eq!(pair.beta.sockets(), [], "dropped at poll {polls}");
 
         let mut conn = pair.beta.dial("α:1").await.unwrap();
-        assert_eq!(conn.local_addr(), &"β:1");
+        assert_eq!(conn.local_addr(), "β:1");
         conn.write_u8(polls as u8).await.unwrap();
         loop {
             let (peer, tag) = tags.recv().await.unwrap();
@@ -75,7 +75,7 @@ pub async fn accept_dropped_at_every_poll(bed: &dyn Bed) {
         }
         eventually("β's port is free", || pair.beta.sockets().is_empty()).await;
         let (_dialed, accepted) = connect(&pair.beta, &listener).await;
-        assert_eq!(accepted.local_addr(), &"α:2", "no port was lost");
+        assert_eq!(accepted.local_addr(), "α:2", "no port was lost");
     }
     pair.close().await;
 }

@@ -32,15 +32,15 @@ async fn example(alpha: &Host, beta: &Host) {
     assert!(alpha.sockets().is_empty(), "the port is free again");
 
     let listener = alpha.listen("").unwrap();
-    assert_eq!(listener.local_addr(), &"α:1");
+    assert_eq!(listener.local_addr(), "α:1");
     let err = alpha.dial(":0").await.unwrap_err();
-    assert_eq!(err.src().unwrap(), &"α:2");
+    assert_eq!(err.src().unwrap(), "α:2");
 
     let first = connect(beta, &listener).await;
     assert_ends(&first, ["β:1", "α:2"]);
     let second = connect(beta, &listener).await;
     assert_ends(&second, ["β:2", "α:3"]);
-    assert_eq!(alpha.listen(":0").unwrap().local_addr(), &"α:4");
+    assert_eq!(alpha.listen(":0").unwrap().local_addr(), "α:4");
 }
 
 fn assert_ends((dialed, accepted): &(Conn, Conn), [from, to]: [&str; 2]) {
@@ -58,19 +58,19 @@ pub async fn lowest_free_ports(bed: &dyn Bed) {
     let first = alpha.listen(":1").unwrap();
     let second = alpha.listen(":0").unwrap();
     let third = alpha.listen(":0").unwrap();
-    assert_eq!(third.local_addr(), &"α:3");
+    assert_eq!(third.local_addr(), "α:3");
 
     second.close();
     let (dialed, accepted) = connect(beta, &first).await;
-    assert_eq!(accepted.local_addr(), &"α:2");
+    assert_eq!(accepted.local_addr(), "α:2");
     let (dialed2, accepted2) = connect(beta, &first).await;
-    assert_eq!(accepted2.local_addr(), &"α:4");
-    assert_eq!(dialed2.local_addr(), &"β:2");
+    assert_eq!(accepted2.local_addr(), "α:4");
+    assert_eq!(dialed2.local_addr(), "β:2");
 
     accepted.close();
     drop(dialed);
-    assert_eq!(alpha.listen("").unwrap().local_addr(), &"α:2");
-    assert_eq!(beta.listen("").unwrap().local_addr(), &"β:1");
+    assert_eq!(alpha.listen("").unwrap().local_addr(), "α:2");
+    assert_eq!(beta.listen("").unwrap().local_addr(), "β:1");
 
     let (reader, writer) = accepted2.into_split();
     drop(writer);
@@ -126,7 +126,7 @@ pub async fn listen_errors(bed: &dyn Bed) {
             "{err}"
         );
     }
-    assert_eq!(alpha.listen(":65535").unwrap().local_addr(), &"α:65535");
+    assert_eq!(alpha.listen(":65535").unwrap().local_addr(), "α:65535");
     pair.close().await;
 }
 
@@ -143,8 +143,8 @@ pub async fn dial_errors(bed: &dyn Bed) {
     }
     let err = alpha.dial("nobody:1").await.unwrap_err();
     assert_eq!(err.cause(), Cause::NoSuchHost);
-    assert_eq!(err.src().unwrap(), &"α:2");
-    assert_eq!(err.addr().unwrap(), &"nobody:1");
+    assert_eq!(err.src().unwrap(), "α:2");
+    assert_eq!(err.addr().unwrap(), "nobody:1");
     let line = err.to_string();
     assert!(
         line.starts_with(&format!("dial {} α:2->nobody:1: ", alpha.network())),
@@ -154,7 +154,7 @@ pub async fn dial_errors(bed: &dyn Bed) {
     for dst in ["", "β", "β:65536", "β:-1", "[β:1", "a\u{7}:1"] {
         let err = alpha.dial(dst).await.unwrap_err();
         assert_eq!(err.cause(), Cause::InvalidAddr, "{err}");
-        assert_eq!(err.src().unwrap(), &"α:2");
+        assert_eq!(err.src().unwrap(), "α:2");
     }
     assert_eq!(alpha.sockets().len(), 1);
     pair.close().await;
@@ -234,7 +234,7 @@ pub async fn ports_are_free_when_the_peer_knows(bed: &dyn Bed) {
     });
     for _ in 0..500 {
         let mut conn = pair.beta.dial("α:1").await.unwrap();
-        assert_eq!(conn.local_addr(), &"β:1");
+        assert_eq!(conn.local_addr(), "β:1");
         assert_eq!(
             conn.peer_addr(),
             &"α:2",

@@ -129,6 +129,8 @@ pub enum Op {
     WaitForHosts,
     /// `Host::idle`.
     Idle,
+    /// `SubNetwork::auto_close`.
+    AutoClose,
     /// `SubNetwork::close`.
     Close,
     /// `Host::listen`.
@@ -149,6 +151,7 @@ impl fmt::Display for Op {
             Op::NewHost => "new host",
             Op::WaitForHosts => "wait for hosts",
             Op::Idle => "wait until idle",
+            Op::AutoClose => "auto close",
             Op::Close => "close",
             Op::Listen => "listen",
             Op::Accept => "accept",
@@ -274,7 +277,7 @@ impl fmt::Display for OpError {
                 let host = addr.as_ref().map_or("", Addr::host);
                 return write!(f, "virtnet {network:?}: {op} {host:?}: {failure}");
             }
-            Op::WaitForHosts | Op::Close => {
+            Op::WaitForHosts | Op::AutoClose | Op::Close => {
                 return write!(f, "virtnet {network:?}: {op}: {failure}");
             }
             _ => write!(f, "{op} {network}")?,

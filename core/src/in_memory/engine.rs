@@ -6,15 +6,15 @@
 use std::collections::HashMap;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 
 use crate::addr::name::{Noun, check_name};
-use crate::context::sync::lock;
 use crate::in_memory::registry::MemoryHub;
 use crate::{
     Abort, Addr, AddrError, ByteStream, Cause, Engine, Failure, Notifier, Registry, SubNetwork,
@@ -41,7 +41,7 @@ const SCHEME: &str = "pipe:";
 /// let (mut dialed, (mut accepted, peer)) =
 ///     tokio::try_join!(beta.dial("α:1"), listener.accept())?;
 /// assert_eq!(peer, "β:1");
-/// assert_eq!(dialed.peer_addr(), &"α:2");
+/// assert_eq!(dialed.peer_addr(), "α:2");
 ///
 /// dialed.write_all(b"hello").await?;
 /// drop(dialed);
@@ -106,7 +106,7 @@ impl Switchboard {
     }
 
     fn notifier(&self, id: u64) -> Option<Notifier> {
-        lock(&self.0).notifiers.get(&id).cloned()
+        self.0.lock().notifiers.get(&id).cloned()
     }
 }
 
@@ -120,7 +120,7 @@ pub struct PipeEngine {
 impl PipeEngine {
     /// Creates an engine that reaches all others on the same switchboard.
     pub fn new(switchboard: &Switchboard, notifier: Notifier) -> PipeEngine {
-        let mut engines = lock(&switchboard.0);
+        let mut engines = switchboard.0.lock();
         engines.last += 1;
         let id = engines.last;
         engines.notifiers.insert(id, notifier);
@@ -131,7 +131,7 @@ impl PipeEngine {
     }
 
     fn unregister(&self) {
-        lock(&self.switchboard.0).notifiers.remove(&self.id);
+        self.switchboard.0.lock().notifiers.remove(&self.id);
     }
 }
 

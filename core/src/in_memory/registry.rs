@@ -5,11 +5,11 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 
-use crate::context::sync::lock;
 use crate::{Cause, Failure, Registry, RegistryError};
 
 /// The names of one network, shared by all its subnetworks in this process.
@@ -36,7 +36,7 @@ impl MemoryHub {
 
     /// Creates a registry for another subnetwork of this network.
     pub fn registry(&self) -> MemoryRegistry {
-        let mut names = lock(&self.0);
+        let mut names = self.0.lock();
         names.registries += 1;
         MemoryRegistry {
             hub: self.clone(),
@@ -47,7 +47,7 @@ impl MemoryHub {
 
     /// The announced hosts with their hostdata, sorted by name.
     pub fn hosts(&self) -> Vec<(String, String)> {
-        let names = lock(&self.0);
+        let names = self.0.lock();
         let hosts = names.by_name.iter();
         let mut hosts: Vec<_> = hosts
             .map(|(host, name)| (host.clone(), name.hostdata.clone()))
@@ -76,11 +76,11 @@ impl MemoryRegistry {
         op: impl FnOnce(&mut HashMap<String, Announcement>) -> Result<T, Failure>,
     ) -> Result<T, RegistryError> {
         let fail = |why: Failure| RegistryError::new("memory:", name, args, why);
-        let closed = lock(&self.closed);
+        let closed = self.closed.lock();
         if *closed {
             return Err(fail(Failure::explain(Cause::RegistryDown, "it was closed")));
         }
-        op(&mut lock(&self.hub.0).by_name).map_err(fail)
+        op(&mut self.hub.0.lock().by_name).map_err(fail)
     }
 
     /// Why a name is refused, and what to do: usually two tests share a network by mistake.
@@ -97,9 +97,9 @@ impl MemoryRegistry {
     }
 
     fn free(&self) {
-        let mut closed = lock(&self.closed);
+        let mut closed = self.closed.lock();
         *closed = true;
-        let mut names = lock(&self.hub.0);
+        let mut names = self.hub.0.lock();
         names.by_name.retain(|_, name| name.owner != self.id);
     }
 }

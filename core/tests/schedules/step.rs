@@ -98,7 +98,7 @@ impl Sim {
                 self.model.unref_subnet(s);
             }
             Step::AutoClose(s) => {
-                self.subnets[s].as_ref().unwrap().auto_close();
+                self.subnets[s].as_ref().unwrap().auto_close().unwrap();
                 self.model.subnets[s].auto_close = true;
             }
             Step::Down(s) => {
