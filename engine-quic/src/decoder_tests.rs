@@ -6,7 +6,7 @@
 
 use virtnet_core::{Addr, MAX_NAME};
 
-use crate::hostdata::Place;
+use crate::hostdata::RealAddr;
 use crate::wire::frame::{FrameError, HEADER, Hello, MAX_BODY, MAX_REPLY, Reply, VERSION};
 use sequences::read;
 
@@ -242,7 +242,7 @@ fn is_place(bytes: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return false;
     };
-    let place = match Place::parse("α", text) {
+    let place = match RealAddr::parse("α", text) {
         Ok(place) => place,
         Err(err) => {
             // Eighty characters of it, each escaped at worst, and the words.
@@ -251,7 +251,7 @@ fn is_place(bytes: &[u8]) -> bool {
         }
     };
     let written = place.to_string();
-    assert_eq!(Place::parse("α", &written).unwrap(), place, "{text:?}");
+    assert_eq!(RealAddr::parse("α", &written).unwrap(), place, "{text:?}");
     assert!(written.len() <= MAX_DNS_NAME + ":65535".len(), "{text:?}");
     let (host, port) = written.rsplit_once(':').unwrap();
     assert!(port.parse::<std::num::NonZeroU16>().is_ok(), "{text:?}");
@@ -271,7 +271,7 @@ fn hostdata_comes_back_and_what_is_next_to_it_can_be_reached() {
         let mut rng = Rng::new(seed);
         let text = place(&mut rng);
         assert!(is_place(text.as_bytes()), "{text:?}");
-        assert_eq!(Place::parse("α", &text).unwrap().to_string(), text);
+        assert_eq!(RealAddr::parse("α", &text).unwrap().to_string(), text);
         let mut bytes = text.into_bytes();
         let colon = bytes.iter().rposition(|b| *b == b':').unwrap();
         for end in 0..bytes.len() {

@@ -11,10 +11,10 @@ use rustls::pki_types::CertificateDer;
 use virtnet_core::Addr;
 
 use crate::config::transport::{CloseCode, FIRST_STREAMS, FIRST_WINDOWS, MAX_STREAMS, StreamCode};
-use crate::hostdata::Place;
+use crate::hostdata::RealAddr;
 use crate::identity::authority::Authority;
 use crate::identity::tls::ALPN;
-use crate::identity::{RESETS, derived, dns_name};
+use crate::identity::{RESET_PURPOSE, derive_key, dns_name};
 use crate::wire::frame::{CONFIRM, HEADER, Hello, MAX_BODY, Refusal, Reply, VERSION};
 
 const PAGE: &str = include_str!("../../docs/protocol.md");
@@ -129,7 +129,7 @@ fn identity() {
     assert_eq!(dns_name(&network, &dialer), page.text("dns-name-dialer"));
 
     let authority = Authority::derive(&secret, &network).unwrap();
-    let seed = derived(&page.take("authority-purpose"), &secret, &network);
+    let seed = derive_key(&page.take("authority-purpose"), &secret, &network);
     assert_eq!(seed[..], page.take("authority-seed"));
     let certificate = page.take("authority-certificate");
     assert_eq!(*authority.certificate, certificate[..]);
@@ -160,8 +160,8 @@ fn identity() {
     let key = page.take("authority-public-key");
     assert!(root.subject_public_key_info.ends_with(&key));
 
-    assert_eq!(RESETS, page.take("reset-purpose"));
-    let network_key = derived(RESETS, &secret, &network);
+    assert_eq!(RESET_PURPOSE, page.take("reset-purpose"));
+    let network_key = derive_key(RESET_PURPOSE, &secret, &network);
     assert_eq!(network_key[..], page.take("reset-network-key"));
     let host_key = authority.reset_key(&name);
     assert_eq!(host_key[..], page.take("reset-host-key"));
@@ -269,7 +269,10 @@ fn places() {
     ] {
         let hostdata = page.text(name);
         assert_eq!(hostdata, text);
-        assert_eq!(Place::parse("α", &hostdata).unwrap().to_string(), hostdata);
+        assert_eq!(
+            RealAddr::parse("α", &hostdata).unwrap().to_string(),
+            hostdata
+        );
     }
     page.end();
 }

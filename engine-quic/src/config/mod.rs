@@ -1,4 +1,4 @@
-//! What can be set of an engine, and the check of it before anything starts.
+//! The settings of an engine, and their validation before anything starts.
 //!
 //! Owns [`QuicConfig`] and [`Prepared`]. Never opens a socket.
 
@@ -18,10 +18,10 @@ use crate::observe::qlog::Qlog;
 use crate::udp::socket::Bind;
 use crate::{Identity, Limits, QuicEngine, Stats, Tuning};
 
-/// Longest of all durations: 30 days.
+/// The longest duration that a setting accepts: 30 days.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// What can be set of an engine. No duration may be over 30 days.
+/// The settings of a QUIC engine. No duration may be longer than 30 days.
 ///
 /// ```
 /// use std::time::Duration;
@@ -53,8 +53,8 @@ pub struct QuicConfig {
 }
 
 impl QuicConfig {
-    /// The defaults: bound to all IPv4 addresses, which makes
-    /// [`advertise`](QuicConfig::advertise) necessary.
+    /// A configuration with the defaults. It binds to all IPv4 addresses, so you must
+    /// set [`advertise`](QuicConfig::advertise), or bind to one address.
     pub fn new(identity: Identity) -> QuicConfig {
         QuicConfig {
             identity,
@@ -74,19 +74,21 @@ impl QuicConfig {
         }
     }
 
-    /// The UDP address that every host binds; default `0.0.0.0:0`.
+    /// The UDP address that every host binds to; default `0.0.0.0:0`.
     ///
-    /// Leave the port 0, unless there is to be one host only: each host has a
-    /// socket of its own. `[::]:0` serves IPv6 and IPv4.
+    /// Each host has its own socket, so leave the port 0 unless you make only one
+    /// host. `[::]:0` serves both IPv6 and IPv4. Replaces
+    /// [`bind_range`](QuicConfig::bind_range).
     pub fn bind(mut self, addr: SocketAddr) -> QuicConfig {
         self.bind = addr.into();
         self
     }
 
-    /// The UDP address that the first host binds, and the last port that a host
-    /// may have: each takes the lowest free one, so that a firewall can know them.
+    /// The range of UDP ports that hosts bind to: from the port of `first` to `last`,
+    /// on the IP address of `first`. Each host takes the lowest free port, so you can
+    /// open exactly these in a firewall.
     ///
-    /// This and [`bind`](QuicConfig::bind) take each other's place.
+    /// Replaces [`bind`](QuicConfig::bind).
     ///
     /// ```
     /// use virtnet_engine_quic::{Identity, QuicConfig, Secret};
@@ -101,87 +103,87 @@ impl QuicConfig {
         self
     }
 
-    /// Where other machines reach this one: `host` or `host:port`, where host
-    /// is an IP address (IPv6 in brackets where a port follows) or a DNS name;
-    /// default the bound address.
+    /// The address at which other machines reach this one: `host` or `host:port`,
+    /// where `host` is an IP address (IPv6 in brackets if a port follows) or a DNS
+    /// name; default the bound address.
     ///
-    /// Without a port every host announces the port that it is bound to; with
-    /// one, there is to be one host only.
+    /// Without a port, every host announces the port that it is bound to. With a port,
+    /// make only one host.
     pub fn advertise(mut self, place: impl Into<String>) -> QuicConfig {
         self.advertise = Some(place.into());
         self
     }
 
-    /// How long a dial waits for a sign of life from the other side; default 3 s. All of
-    /// it counts: asking the registry, once more where the answer was out of date, and the
-    /// second try then.
+    /// How long a dial waits for the peer's first reply; default 3 s, at least 1 ms. This
+    /// includes the registry lookup and, when its answer was out of date, the second
+    /// lookup and attempt.
     ///
-    /// A host whose listener is slow to accept gives its sign of life after
-    /// 1 s, so with less than that slow accepts time out.
+    /// A host whose listener has not accepted yet replies after 1 s that it is still
+    /// deciding. So with less than 1 s, dials to slow listeners time out.
     pub fn dial_timeout(mut self, timeout: Duration) -> QuicConfig {
         self.dial_timeout = timeout;
         self
     }
 
-    /// How long a peer may take for its part of a handshake: of QUIC's, of a
-    /// stream's first frame, of the confirmation; default 3 s.
+    /// How long a peer may take for each of the QUIC handshake, the first frame of a
+    /// stream and the confirmation; default 3 s, at least 1 ms.
     pub fn handshake_timeout(mut self, timeout: Duration) -> QuicConfig {
         self.handshake_timeout = timeout;
         self
     }
 
-    /// How long closing waits until what was written is delivered; default 5 s.
+    /// How long a close waits until written data is delivered; default 5 s.
     pub fn drain_timeout(mut self, timeout: Duration) -> QuicConfig {
         self.drain_timeout = timeout;
         self
     }
 
-    /// Within which time connections to a peer that has fallen silent are cut;
-    /// default 10 s. The smaller value of the two sides counts.
+    /// The time within which connections to a peer that stops responding are cut;
+    /// default 10 s, at least 1 ms. The smaller value of the two sides applies.
     ///
-    /// A peer that is paused for up to this less the
-    /// [`keep_alive`](QuicConfig::keep_alive) interval, so 7 s, does not notice.
+    /// Connections survive a pause of the peer of up to this value minus the
+    /// [`keep_alive`](QuicConfig::keep_alive) interval: 7 s by default.
     pub fn idle_timeout(mut self, timeout: Duration) -> QuicConfig {
         self.idle_timeout = timeout;
         self
     }
 
-    /// How often an unused connection is shown to be alive; default 3 s, and at
-    /// most half of the [`idle_timeout`](QuicConfig::idle_timeout).
+    /// How often an otherwise unused QUIC connection sends a keep-alive; default 3 s,
+    /// at least 1 ms and at most half of the [`idle_timeout`](QuicConfig::idle_timeout).
     pub fn keep_alive(mut self, interval: Duration) -> QuicConfig {
         self.keep_alive = interval;
         self
     }
 
-    /// How long a QUIC connection to a peer is kept that no virtual connection
-    /// uses; default 60 s.
+    /// How long a QUIC connection stays open while no virtual connection uses it;
+    /// default 60 s.
     pub fn pool_idle(mut self, timeout: Duration) -> QuicConfig {
         self.pool_idle = timeout;
         self
     }
 
-    /// How much peers may ask of a host at a time; the defaults let members in, but for
-    /// more than 256 at once from one machine, or with one certificate.
+    /// Limits on what peers may use of a host at a time. The defaults refuse no member
+    /// unless more than 256 connect at once from one machine or with one certificate.
     pub fn limits(mut self, limits: Limits) -> QuicConfig {
         self.limits = limits;
         self
     }
 
-    /// Sizes that trade memory for speed; the defaults are good ones.
+    /// Sizes that trade memory for speed; the defaults suit most networks.
     pub fn tuning(mut self, tuning: Tuning) -> QuicConfig {
         self.tuning = tuning;
         self
     }
 
-    /// Counts into `stats`, for whoever has it too; engines that are given the same
-    /// add up. Default: its own.
+    /// Counts into `stats`, of which you can keep a clone. Engines with the same `stats`
+    /// add up. By default, each engine has its own.
     ///
     /// ```
     /// use virtnet_engine_quic::{Identity, QuicConfig, Secret, Stats};
     ///
     /// let stats = Stats::default();
     /// let config = QuicConfig::new(Identity::secret(Secret::random())).stats(stats.clone());
-    /// // Hosts are made, and dialed …
+    /// // Make hosts, dial …
     /// assert_eq!(stats.snapshot().handshakes_failed, 0);
     /// ```
     pub fn stats(mut self, stats: Stats) -> QuicConfig {
@@ -189,26 +191,26 @@ impl QuicConfig {
         self
     }
 
-    /// Whether the keys of all connections are appended to the file that the environment
-    /// variable `SSLKEYLOGFILE` names, so that Wireshark can read a capture; default no,
-    /// whatever the environment says. Without the variable it has no effect.
+    /// Whether to append the TLS keys of all connections to the file that the environment
+    /// variable `SSLKEYLOGFILE` names, so that Wireshark can decrypt a capture; default
+    /// no, even if the variable is set. Without the variable it has no effect.
     ///
-    /// Whoever has the file can read all that these connections carried: that is warned
-    /// of in the trace.
+    /// With this file, anybody can decrypt the traffic of these connections; a
+    /// `tracing` warning says so.
     pub fn key_log(mut self, on: bool) -> QuicConfig {
         self.key_log = on;
         self
     }
 
-    /// Checks everything, and derives what hosts of `network` need to prove
-    /// their names.
+    /// Validates all settings, and derives the keys with which hosts of `network`
+    /// prove their names.
     ///
     /// # Errors
     ///
-    /// When a value cannot be, or when hosts would announce an address that
-    /// reaches nobody, like `0.0.0.0`; names the value.
+    /// When the network's name or a setting is invalid, or hosts would announce an
+    /// unspecified address such as `0.0.0.0`. The error names the value.
     pub fn prepare(self, network: &str) -> Result<Prepared, Failure> {
-        // The host does not matter: it is the network's name that is checked.
+        // Only the network's name is checked; the host's is a placeholder.
         Addr::new(network, "host", 0)?;
         self.check()?;
         let network: Arc<str> = network.into();
@@ -217,7 +219,7 @@ impl QuicConfig {
         if self.key_log && std::env::var_os("SSLKEYLOGFILE").is_some() {
             tracing::warn!(
                 network = &*network,
-                "all keys go to SSLKEYLOGFILE: nothing is secret from its readers"
+                "TLS keys are written to SSLKEYLOGFILE: its readers can decrypt all traffic"
             );
         }
         Ok(Prepared {
@@ -266,8 +268,8 @@ impl QuicConfig {
     }
 }
 
-/// A checked configuration for one network, from which an engine starts
-/// without fail.
+/// A validated configuration for one network, from which an engine starts without
+/// errors.
 ///
 /// ```no_run
 /// use virtnet_core::{Registry, SubNetwork};
@@ -292,12 +294,12 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Starts the engine, which hands what arrives to `notifier`.
+    /// Starts the engine, which reports incoming connections to `notifier`.
     pub fn start(self, notifier: Notifier) -> QuicEngine {
         QuicEngine::new(self, notifier)
     }
 
-    /// What the engine will count, to be looked at when it is out of reach.
+    /// The engine's counters. Keep them to read them after the engine has been moved.
     pub fn stats(&self) -> Stats {
         self.stats.clone()
     }

@@ -1,7 +1,7 @@
-//! What QUIC is told: windows, limits, timers, and the codes of what ends early.
+//! QUIC's transport settings: windows, limits, timers and error codes.
 //!
-//! Owns the transport configurations. Never decides whom to trust or what a
-//! stream carries.
+//! Owns the transport configurations. Never decides which peers are trusted or what
+//! a stream carries.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,33 +17,34 @@ use crate::udp::mtu::{self, Route};
 /// memory at once, so the limit grows with use ([`crate::endpoint::stream_limits`]).
 pub(crate) const FIRST_STREAMS: u32 = 128;
 
-/// Of how many streams a peer may have the windows full at first: likewise.
+/// How many streams' windows a peer may fill at first. This grows with use, too.
 pub(crate) const FIRST_WINDOWS: u32 = 8;
 
-/// How many streams a peer may ever have open: one for each port of its host,
-/// so that the limit never stands in the way of a connection.
+/// The most streams that a peer may ever have open: one for each port of its host,
+/// so that this limit never blocks a connection.
 pub(crate) const MAX_STREAMS: u32 = 1 << 16;
 
-/// Handshakes that may wait for the accept loop, and what they may buffer: it
-/// takes them at once.
+/// Handshakes that may wait for the accept loop, and the bytes that they may buffer.
+/// Small, as the loop takes them at once.
 const MAX_INCOMING: usize = 256;
 const INCOMING_BUFFER: u64 = 16 << 10;
 const INCOMING_BUFFERS: u64 = 1 << 20;
 
 fn transport(config: &QuicConfig, peer: SocketAddr, route: Option<Route>) -> TransportConfig {
     let tuning = &config.tuning;
-    // QUIC starts its clock again with the first packet that it sends after the
-    // last that it heard, and a keep-alive is one.
+    // QUIC restarts its idle timer with the first packet that it sends after the last
+    // one that it received, and a keep-alive is such a packet.
     let silence = config.idle_timeout - config.keep_alive;
     let idle = u32::try_from(silence.as_millis()).unwrap_or(u32::MAX);
     let search = mtu::steps(peer, route, tuning.largest_datagram);
     let mut transport = TransportConfig::default();
     transport
         .max_concurrent_bidi_streams(VarInt::from_u32(0))
-        // The one before the goodbye: nobody reads it ([`crate::endpoint::flush`]).
+        // The one that is opened before a close; it is never read
+        // ([`crate::endpoint::flush`]).
         .max_concurrent_uni_streams(VarInt::from_u32(1))
         .datagram_receive_buffer_size(None)
-        // Per stream only: this side opened each of them.
+        // Flow control per stream only: this side opened each of them.
         .receive_window(VarInt::MAX)
         .stream_receive_window(VarInt::from_u32(tuning.stream_window))
         .send_window(tuning.send_window)
@@ -53,8 +54,8 @@ fn transport(config: &QuicConfig, peer: SocketAddr, route: Option<Route>) -> Tra
     transport
 }
 
-/// For a connection that `host`, of this side, opens to `peer` over `route`; only it opens
-/// streams on it.
+/// For a connection that the local `host` opens to `peer` over `route`. Only `host`
+/// opens streams on it.
 pub(crate) fn client(
     tls: Arc<QuicClientConfig>,
     config: &QuicConfig,
@@ -68,7 +69,7 @@ pub(crate) fn client(
     client
 }
 
-/// For connections that peers open: what does not depend on where they come from.
+/// For connections that peers open: the settings that do not depend on the peer.
 pub(crate) fn server(tls: Arc<QuicServerConfig>) -> ServerConfig {
     let mut server = ServerConfig::with_crypto(tls);
     server
@@ -86,7 +87,7 @@ pub(crate) fn server_to(
     host: &str,
     peer: SocketAddr,
 ) -> ServerConfig {
-    // A peer that is heard but can't be answered is for QUIC to give up.
+    // If this peer cannot be reached in return, QUIC's own timeout ends the connection.
     let route = mtu::route(config.bind.first.ip(), peer).ok().flatten();
     let mut transport = transport(config, peer, route);
     transport
@@ -100,44 +101,44 @@ pub(crate) fn server_to(
     server
 }
 
-/// What a peer may have us keep of what nobody has read, in bytes.
+/// Unread bytes that this side buffers for a peer at most.
 pub(crate) fn receive_window(streams: u32, stream_window: u32) -> VarInt {
     let bytes = u64::from(streams) * u64::from(stream_window);
     VarInt::from_u64(bytes).unwrap_or(VarInt::MAX)
 }
 
-/// How long closed connections may take to tell their peers so.
+/// How long closing connections may take to send their CONNECTION_CLOSE.
 pub(crate) const FAREWELL: Duration = Duration::from_millis(500);
 
-/// The numbers that go with a stream that is reset or stopped.
+/// Application error codes of RESET_STREAM and STOP_SENDING.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum StreamCode {
-    /// The dial was given up, or failed.
+    /// The dial was cancelled, or failed.
     Abandoned = 1,
-    /// The peer was silent for too long.
+    /// The peer did not respond in time.
     Silent = 2,
     /// The peer broke the protocol.
     Violation = 3,
-    /// The host is going down.
+    /// The host is closing.
     Closing = 4,
-    /// What was written could not be delivered before the host went down.
+    /// Written data was not delivered before the host closed.
     Undelivered = 5,
-    /// The connection was cut on purpose, or nobody ever got it.
+    /// The connection was cut on purpose, or was never returned to a caller.
     Aborted = 6,
 }
 
-/// The numbers that go with a connection that is closed.
+/// Application error codes of CONNECTION_CLOSE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum CloseCode {
-    /// The host went down.
+    /// The host closed.
     Bye = 1,
     /// Nothing used the connection for a while.
     Idle = 2,
     /// The peer claimed a name that its certificate does not prove.
     SourceNotProved = 3,
-    /// The peer has too many connections already.
+    /// Too many connections with the peer's certificate are open already.
     TooMany = 4,
 }
 

@@ -1,6 +1,6 @@
 //! Tuning: sizes that trade memory for speed.
 //!
-//! Owns the defaults, and the check of what is asked for. Never applies them.
+//! Owns the defaults and the validation. Never applies them.
 
 use virtnet_core::{Cause, Failure};
 
@@ -14,50 +14,52 @@ use crate::udp::mtu::SMALLEST;
 /// use virtnet_engine_quic::{Identity, QuicConfig, Secret, Tuning};
 ///
 /// let mut tuning = Tuning::default();
-/// // A thousand readers that lag behind are to take 64 MB, not 2 GB.
+/// // At most 64 MB, not 2 GB, for a thousand slow readers.
 /// tuning.stream_window = 64 << 10;
 /// let config = QuicConfig::new(Identity::secret(Secret::random())).tuning(tuning);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tuning {
-    /// The largest UDP payload that is tried on any path, in bytes, from 1,200 to
-    /// 65,507; default 8,972, which fills a jumbo frame.
+    /// The largest UDP payload to try on any path, in bytes, from 1,200 to 65,507;
+    /// default 8,972, which fills a jumbo frame.
     ///
-    /// What a path takes is found out: the kernel's word for the route is the upper
-    /// bound of a search, which repeats every 10 minutes, and begins anew at 1,200
-    /// where large datagrams stop getting through.
+    /// The engine searches for the largest payload that each path carries, up to this
+    /// value and the MTU that the kernel reports for the route. It repeats the search
+    /// every 10 minutes, and restarts at 1,200 when large datagrams stop arriving.
     ///
-    /// Within one machine 32,000 carries bulk data 1.4 times as fast. It is not the
-    /// default: more than about 12,000 costs the first dial to a peer a round trip,
-    /// as what is tried fills the first congestion window, and a millisecond of work.
+    /// On one machine, 32,000 transfers bulk data 1.4 times as fast. It is not the
+    /// default because more than about 12,000 adds one round trip and a millisecond of
+    /// work to the first dial to a peer: the probes fill the first congestion window.
     pub largest_datagram: u16,
-    /// What a connection's reader may lag behind, in bytes, from 1,200 to
-    /// 4,294,967,295; default 2 MiB. Past it the writer waits. Each connection may
-    /// take so much memory; no other is held up. One connection carries at most
-    /// this in a round trip, and all from one host to another the send window: 20 MB/s
-    /// over 100 ms. Raise both.
+    /// Unread data that one connection buffers, in bytes, from 1,200 to 4,294,967,295;
+    /// default 2 MiB. When it is full, that connection's writer waits, and no other.
+    /// Each connection may use this much memory.
+    ///
+    /// It also limits throughput: one connection transfers at most this much per round
+    /// trip, and all connections from one host to another at most
+    /// [`send_window`](Tuning::send_window) (with 2 MiB, 20 MB/s at 100 ms). Raise
+    /// both for long paths.
     pub stream_window: u32,
-    /// What is on its way to one peer, or waits to be sent again, in bytes, at least
-    /// 1,200; default 2 MiB. All connections from one host to another share it.
-    /// More pays where bandwidth times round trip is more.
+    /// Sent but unacknowledged data for one peer, in bytes, at least 1,200; default
+    /// 2 MiB. All connections from one host to another share it. Raise it where
+    /// bandwidth times round-trip time is larger.
     pub send_window: u64,
-    /// What the kernel is asked for, for each direction of a host's UDP socket, in
-    /// bytes, from 1,200 to 2,147,483,647; default 4 MiB. It may grant less, which
-    /// [`Stats::socket_buffers`](crate::Stats::socket_buffers) tells: with the usual
-    /// 208 KiB bursts of datagrams lose some, and handshakes take up to a second.
+    /// Buffer to request from the kernel for each direction of a host's UDP socket, in
+    /// bytes, from 1,200 to 2,147,483,647; default 4 MiB. The kernel may grant less;
+    /// [`Stats::socket_buffers`](crate::Stats::socket_buffers) reports how much. With
+    /// the usual 208 KiB, bursts lose datagrams, and handshakes take up to a second.
     pub socket_buffer: usize,
 }
 
 impl Default for Tuning {
     fn default() -> Tuning {
         Tuning {
-            // What a jumbo frame of 9,000 bytes carries, without the headers of IPv4
-            // and UDP.
+            // A jumbo frame of 9,000 bytes without the IPv4 and UDP headers.
             largest_datagram: 9000 - 20 - 8,
-            // More costs memory, and fairness among many connections.
+            // A larger one costs memory and makes many connections less fair.
             stream_window: 2 << 20,
-            // More is slower on short paths.
+            // A larger one is slower on short paths.
             send_window: 2 << 20,
             socket_buffer: 4 << 20,
         }

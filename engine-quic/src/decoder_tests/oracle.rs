@@ -173,7 +173,7 @@ pub(super) fn of_acceptor(
 }
 
 /// Whether a dialer that ended so saw and did what that says.
-pub(super) fn of_dialer(dialed: &Result<u16, DialError>, hello: &Hello, seen: &Seen) -> bool {
+pub(super) fn of_dialer(dialed: &Result<u16, HandshakeError>, hello: &Hello, seen: &Seen) -> bool {
     let replies = bytes_of(&seen.events, READ);
     let wrote = bytes_of(&seen.events, WRITTEN);
     let (frame, waited) = (hello.encode(), replies.first() == Some(&0));
@@ -185,12 +185,12 @@ pub(super) fn of_dialer(dialed: &Result<u16, DialError>, hello: &Hello, seen: &S
                 && last == Reply::Accepted(*port).encode()
                 && seen.events == events(&parts);
         }
-        Err(DialError::Refused(refusal)) => last == Reply::Refused(*refusal).encode(),
-        Err(DialError::Frame(FrameError::WaitingTwice)) => replies == [0, 0],
-        Err(DialError::Frame(err)) => Reply::decode(last) == Err(err.clone()),
-        Err(DialError::TimedOut) => !waited && Reply::decode(last) == Ok(None),
+        Err(HandshakeError::Refused(refusal)) => last == Reply::Refused(*refusal).encode(),
+        Err(HandshakeError::Frame(FrameError::WaitingTwice)) => replies == [0, 0],
+        Err(HandshakeError::Frame(err)) => Reply::decode(last) == Err(err.clone()),
+        Err(HandshakeError::TimedOut) => !waited && Reply::decode(last) == Ok(None),
         // A Confirm that could not be written, or a reply that is not whole.
-        Err(DialError::Io(_)) => {
+        Err(HandshakeError::Io(_)) => {
             !matches!(Reply::decode(last), Ok(Some(Reply::Refused(_))) | Err(_))
         }
     };

@@ -12,7 +12,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
 use crate::wire::frame::{CONFIRM, Refusal};
-use crate::wire::handshake::{AcceptOutcome, DialError, Taken, WAITING_AFTER, accept, dial};
+use crate::wire::handshake::{
+    AcceptHandle, AcceptOutcome, HandshakeError, WAITING_AFTER, accept, dial,
+};
 pub(super) use oracle::read;
 use oracle::{READ, Tap, of_acceptor, of_dialer};
 
@@ -25,7 +27,7 @@ const PORT: u16 = 258;
 #[derive(Debug)]
 pub(super) struct Decided(Duration);
 
-impl Taken for Decided {
+impl AcceptHandle for Decided {
     fn port(&self) -> u16 {
         PORT
     }
@@ -65,7 +67,7 @@ async fn accept_at(mut tap: Tap, decision: Duration, cancel: Duration) -> Accept
     accept(&mut reader, &mut writer, BOUND, checked, decide).await
 }
 
-async fn dial_at(mut tap: Tap, hello: &Hello, within: Duration) -> Result<u16, DialError> {
+async fn dial_at(mut tap: Tap, hello: &Hello, within: Duration) -> Result<u16, HandshakeError> {
     let (mut reader, mut writer) = split(&mut tap);
     dial(&mut reader, &mut writer, hello, Instant::now() + within).await
 }
@@ -153,7 +155,7 @@ pub(super) async fn accepts(rng: &mut Rng) -> AcceptOutcome<Decided> {
 }
 
 /// A dialer ends in time, and confirms only what was accepted.
-pub(super) async fn dials(rng: &mut Rng) -> Result<u16, DialError> {
+pub(super) async fn dials(rng: &mut Rng) -> Result<u16, HandshakeError> {
     let (here, there) = duplex(rng.one_of(&[1, 8, 4096]));
     let (hello, within) = (dialed(rng), moment(rng) + BOUND / 2);
     let (tap, seen) = Tap::new(here, rng);
@@ -216,7 +218,7 @@ async fn a_dialer_ends_in_time_and_confirms_only_what_was_accepted() {
     for seed in 0..20_000 {
         let dialed = dials(&mut Rng::new(seed)).await;
         succeeded += usize::from(dialed.is_ok());
-        timed_out += usize::from(matches!(dialed, Err(DialError::TimedOut)));
+        timed_out += usize::from(matches!(dialed, Err(HandshakeError::TimedOut)));
     }
     assert!(
         succeeded > 200 && timed_out > 200,

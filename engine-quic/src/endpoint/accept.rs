@@ -187,7 +187,7 @@ async fn meet(peer: Arc<Peer>, mut stream: HandshakeStream, unopened: OwnedSemap
         };
         let decide = |hello: Hello| async move {
             let decided = host.notifier.vnet_accept(&hello.src, &hello.dst).await;
-            decided.map_err(|failure| Refusal::of(&failure))
+            decided.map_err(|failure| Refusal::from_failure(&failure))
         };
         let bound = host.config.handshake_timeout;
         let meeting = handshake::accept(reader, writer, bound, check, decide);

@@ -15,11 +15,11 @@ use crate::dial_error::DialTarget;
 use crate::endpoint::EndpointInner;
 use crate::endpoint::pool::{Key, PoolUse};
 use crate::endpoint::stream::{HandshakeStream, StreamGuard};
-use crate::hostdata::Place;
+use crate::hostdata::RealAddr;
 use crate::identity::tls::dns_name_of;
 use crate::udp::mtu;
 use crate::wire::frame::Hello;
-use crate::wire::handshake::{self, DialError};
+use crate::wire::handshake::{self, HandshakeError};
 
 /// Why a try on a connection failed, and whether another connection may help.
 struct Failed {
@@ -42,7 +42,7 @@ impl EndpointInner {
         hostdata: &str,
         deadline: Instant,
     ) -> Result<(ByteStream, Addr), Failure> {
-        let place = Place::parse(dst.host(), hostdata)?;
+        let place = RealAddr::parse(dst.host(), hostdata)?;
         let hello = Hello {
             src: src.clone(),
             dst: dst.clone(),
@@ -69,7 +69,7 @@ impl EndpointInner {
     async fn try_dial(
         self: &Arc<EndpointInner>,
         key: &Key,
-        place: &Place,
+        place: &RealAddr,
         hello: &Hello,
         deadline: Instant,
     ) -> Result<(ByteStream, u16), Failed> {
@@ -120,7 +120,7 @@ impl EndpointInner {
             Ok(port) => Ok((stream.settle(StreamGuard::Dialed(lease), self), port)),
             Err(err) => {
                 let reason = lease.conn().close_reason();
-                if matches!(err, DialError::TimedOut) {
+                if matches!(err, HandshakeError::TimedOut) {
                     self.pool.evict(key, &lease);
                 }
                 Err(Failed {

@@ -28,7 +28,7 @@ struct Fake {
     dropped: Arc<AtomicBool>,
 }
 
-impl Taken for Fake {
+impl AcceptHandle for Fake {
     fn port(&self) -> u16 {
         PORT
     }
@@ -87,7 +87,7 @@ async fn accept_after(
     accept(&mut reader, &mut writer, BOUND, |_| Ok(()), decide).await
 }
 
-async fn dial_in(halves: &mut Halves, within: Duration) -> Result<u16, DialError> {
+async fn dial_in(halves: &mut Halves, within: Duration) -> Result<u16, HandshakeError> {
     let deadline = Instant::now() + within;
     dial(&mut halves.0, &mut halves.1, &hello(), deadline).await
 }
@@ -117,7 +117,7 @@ async fn refused() {
             let accepting = accept(&mut reader, &mut writer, BOUND, check, decide);
             let (dialed, met) = tokio::join!(dial_in(&mut here, BOUND), accepting);
             assert!(
-                matches!(dialed, Err(DialError::Refused(r)) if r == refusal),
+                matches!(dialed, Err(HandshakeError::Refused(r)) if r == refusal),
                 "{dialed:?}"
             );
             assert!(
@@ -144,7 +144,10 @@ async fn without_a_first_reply_the_dial_times_out() {
     let (mut here, _there) = pipe(1024);
     let start = Instant::now();
     let dialed = dial_in(&mut here, BOUND).await;
-    assert!(matches!(dialed, Err(DialError::TimedOut)), "{dialed:?}");
+    assert!(
+        matches!(dialed, Err(HandshakeError::TimedOut)),
+        "{dialed:?}"
+    );
     assert_eq!(start.elapsed(), BOUND);
 }
 

@@ -94,7 +94,7 @@ async fn replies_that_are_none_fail_the_dial() {
         there.1.write_all(sent).await.unwrap();
         let dialed = dial_in(&mut here, BOUND).await;
         assert!(
-            matches!(&dialed, Err(DialError::Frame(e)) if *e == err),
+            matches!(&dialed, Err(HandshakeError::Frame(e)) if *e == err),
             "{dialed:?}"
         );
     }
@@ -103,6 +103,6 @@ async fn replies_that_are_none_fail_the_dial() {
         there.1.write_all(sent).await.unwrap();
         drop(there);
         let dialed = dial_in(&mut here, BOUND).await;
-        assert!(matches!(dialed, Err(DialError::Io(_))), "{dialed:?}");
+        assert!(matches!(dialed, Err(HandshakeError::Io(_))), "{dialed:?}");
     }
 }
