@@ -1,8 +1,8 @@
-//! The decoders of what others sent, against very many inputs: random values
-//! and whatever is next to them, and random bytes.
+//! The decoders of untrusted input, against very many inputs: random values, their
+//! neighbours, and random bytes.
 //!
-//! Owns no production code. Never truly random: every input follows from a
-//! seed, and a test that fails prints it.
+//! Owns no production code. Never uses true randomness: every input follows from a
+//! seed, which a failing test prints.
 
 use virtnet_core::{Addr, MAX_NAME};
 

@@ -1,7 +1,8 @@
-//! The vectors of docs/protocol.md, against what this crate makes and takes.
+//! The vectors of docs/protocol.md, compared with what this crate encodes and
+//! decodes.
 //!
-//! Owns the reading of that page, so that its bytes and the code cannot drift
-//! apart. Never has bytes of its own: a peer in another language has the page
+//! Owns the reading of that page, so that page and code cannot diverge. Never
+//! contains expected bytes of its own: a peer in another language has the page
 //! only. Owns no production code.
 
 use std::collections::BTreeMap;

@@ -1,7 +1,8 @@
-//! What strangers and hostile members can make a host allocate, counted by the
-//! allocator: the whole process, the attacker's side included.
+//! How much memory peers without a certificate and hostile members can make a host
+//! allocate. The allocator counts the whole process, including the attacker.
 //!
-//! Owns the bounds. Who is refused, and how, is in `flood.rs` and `frames.rs`.
+//! Owns these limits. Never tests who is refused and how: `flood.rs` and
+//! `frames.rs` do.
 
 mod common;
 

@@ -1,8 +1,7 @@
-//! What was written arrives, or the reader gets an error: never a clean end
-//! that was none.
+//! Written data arrives, or the reader gets an error: a cut is never a clean end.
 //!
-//! Owns the ends of connections and many connections at once; who may connect
-//! is another matter.
+//! Owns the end of connections and many connections at once. Never tests who may
+//! connect.
 
 mod common;
 #[path = "common/process.rs"]

@@ -1,8 +1,9 @@
-//! Dials, accepts, reads and writes that are dropped at each of their awaits.
+//! Dials, accepts, reads and writes whose futures are dropped at each of their
+//! awaits.
 //!
-//! Owns what they leave, which is nothing: ports, tasks, streams and memory; one
-//! test, as it looks at the memory of the whole process. What the contract says of
-//! them is checked by the conformance suite.
+//! Owns the check that nothing is left: ports, tasks, streams and memory. One test,
+//! as it measures the memory of the whole process. The conformance suite checks
+//! what the contract requires of dropped futures.
 
 mod common;
 

@@ -1,6 +1,6 @@
-//! Handshakes that lead nowhere: they cost little, and keep no member out.
+//! Floods of unfinished handshakes: they cost little, and members still connect.
 //!
-//! Owns the bounds on what peers can begin before they have proved anything.
+//! Owns the limits on what peers can use before they have authenticated.
 
 mod common;
 

@@ -1,7 +1,8 @@
-//! First frames that are none, and frames out of their turn: what the peer hears,
-//! what is counted, and that streams beside it on the same QUIC connection go on.
+//! Invalid first frames, and frames out of order: what the peer receives, what is
+//! counted, and that other streams of the same QUIC connection are not affected.
 //!
-//! Owns the neighbours; the table is `common/first_frames.rs`'s. What is allocated for it is `allocated.rs`'s.
+//! Owns the check of these other streams; `common/first_frames.rs` owns the table
+//! of frames, and `allocated.rs` the memory limits.
 
 mod common;
 #[path = "common/first_frames.rs"]

@@ -1,8 +1,8 @@
-//! Peers that do not keep to the protocol: they are refused, counted, and
-//! nobody else notices.
+//! Peers that violate the protocol: they are refused and counted, and other peers
+//! are not affected.
 //!
-//! Owns what a member with a certificate of its own may try; who is no member
-//! does not get as far.
+//! Owns what a member with its own certificate may try. Peers without a certificate
+//! fail earlier.
 
 mod common;
 

@@ -1,8 +1,8 @@
-//! Who is dialed and who dials: what does not prove its name gets no
-//! connection, and the error says why.
+//! Authentication of both sides: a host that does not prove its name gets no
+//! connection, and the error gives the reason.
 //!
-//! Owns the failures of identity that members can run into; `hostile` owns
-//! those that need a peer which is not the engine.
+//! Owns the failures of authentication between engines; `hostile` owns those that
+//! need another kind of peer.
 
 mod common;
 

@@ -1,8 +1,7 @@
-//! Peers with a certificate that claim another's name, and those whose
-//! certificate is not good: in whichever way, and on either side.
+//! Peers with a valid certificate that claim another host's name, and peers whose
+//! certificate is invalid, on either side.
 //!
-//! Owns what a certificate lets its holder be. What members may send is
-//! `hostile`'s.
+//! Owns the checks of certificates; `hostile` owns the checks of what members send.
 
 mod common;
 

@@ -1,8 +1,7 @@
-//! The limits on what one peer may ask of a host: past them it is told so, and
-//! no other peer notices.
+//! Limits per peer and per address: a peer beyond one gets an error, and other
+//! peers are not affected.
 //!
-//! Owns the limits per peer and per address. What peers can begin before they have
-//! proved anything is in `flood.rs`.
+//! Owns these limits; `flood.rs` owns those that apply before authentication.
 
 mod common;
 

@@ -1,7 +1,7 @@
-//! Peers that are gone: when it is noticed, what closing then says, and how a
-//! host that comes back is found.
+//! Peers that disappear: when this is detected, what a close then reports, and how
+//! a restarted host is found.
 //!
-//! Owns what happens after a kill. Never closes a peer in order.
+//! Owns what happens after a kill. Never closes a peer in an orderly way.
 
 mod common;
 #[path = "common/process.rs"]

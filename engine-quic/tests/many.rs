@@ -1,5 +1,5 @@
-//! Many connections between two hosts share one QUIC connection, and do not
-//! stand in each other's way.
+//! Many connections between two hosts share one QUIC connection and do not block
+//! each other.
 //!
 //! Owns the pooling of connections and the growth of their limits.
 

@@ -1,7 +1,7 @@
-//! Where hosts are reached: by DNS names, over IPv6, over both families; and elsewhere
-//! than the registry said at first.
+//! Real addresses of hosts: DNS names, IPv6, both IP versions, and outdated
+//! registry entries.
 //!
-//! Owns what `hostdata` cannot show without a network.
+//! Owns the tests of `hostdata` that need a network.
 
 mod common;
 

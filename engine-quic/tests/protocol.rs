@@ -1,8 +1,8 @@
-//! A peer that was written from docs/protocol.md, and knows its vectors only.
+//! A peer that is built from docs/protocol.md, and uses its test vectors only.
 //!
-//! Owns what a host shows of the protocol from outside; the layout of frames is
-//! `frame.rs`'s, and its vectors are checked in `golden_tests.rs`. Never derives
-//! what the page gives.
+//! Owns the protocol as seen from outside. Never derives a value that the page
+//! gives. `frame.rs` owns the layout of frames, and `golden_tests.rs` checks its
+//! vectors.
 
 mod common;
 #[path = "protocol/peer.rs"]

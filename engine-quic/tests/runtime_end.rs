@@ -1,6 +1,6 @@
 //! A runtime that ends before a close is done.
 //!
-//! Owns the panics of its process, which it counts, so it has no test beside it.
+//! Owns one test, as it counts the panics of the whole process.
 
 mod common;
 

@@ -1,7 +1,6 @@
-//! What an engine says of itself: counters that are given to it, and what the
-//! kernel granted.
+//! The counters of an engine, and the buffer sizes that the kernel granted.
 //!
-//! Owns no limit: what is refused, and when, is tested where it happens.
+//! Owns no limit: limits are tested where they apply.
 
 mod common;
 

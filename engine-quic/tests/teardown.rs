@@ -1,6 +1,6 @@
-//! After the close nothing is left: no task, no descriptor.
+//! After a close, no task and no descriptor is left.
 //!
-//! Owns one test, as it counts what the whole process has open.
+//! Owns one test, as it counts the descriptors of the whole process.
 
 mod common;
 

@@ -1,7 +1,8 @@
-//! Peers of other versions of the protocol, as docs/protocol.md wants them to be:
-//! whoever dials, the error names both versions.
+//! Peers of other protocol versions, as docs/protocol.md requires: the error names
+//! both versions, whichever side dials.
 //!
-//! Owns what every version has in common. Never guesses what later ones are like.
+//! Owns the rules for all versions. Never assumes anything else about later
+//! versions.
 
 mod common;
 

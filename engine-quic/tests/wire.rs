@@ -1,7 +1,7 @@
-//! Who is on the way between two hosts: what they can read, and what it helps
-//! them to say it again.
+//! An observer between two hosts: what it can read, and what it can achieve by
+//! replaying packets.
 //!
-//! Owns what needs no key. Peers with a key are in `hostile` and `impostors`.
+//! Owns attacks without a key; `hostile` and `impostors` own those with one.
 
 mod common;
 

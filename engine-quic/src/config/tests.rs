@@ -1,4 +1,4 @@
-//! What a configuration takes, and what it says of what it does not.
+//! Which settings a configuration accepts, and the errors for others.
 //!
 //! Owns no socket: nothing is started.
 

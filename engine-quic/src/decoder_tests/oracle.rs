@@ -1,8 +1,8 @@
-//! What a side of the handshake did to its stream, and whether how it ended is
-//! what that says.
+//! What one side of the handshake did to its stream, and whether its outcome agrees
+//! with that.
 //!
-//! Owns no production code. Never shares code with the handshake but for what
-//! one frame is.
+//! Owns no production code. Never shares code with the handshake, except for the
+//! frames.
 
 use std::io;
 use std::pin::Pin;

@@ -1,9 +1,10 @@
-//! The handshake against peers that send frames in any order, in any pieces, at
-//! any time: each side ends within its bounds, and as its bytes say.
+//! The handshake against peers that send frames in any order, in any pieces, at any
+//! time: each side ends within its timeouts, with the outcome that its bytes
+//! require.
 //!
-//! Owns no production code. Never judges itself: the oracle does, by the bytes
-//! that a side read and wrote, in order; and never chooses: the numbers that it
-//! is given do, here out of a seed, in `fuzz/` out of the fuzzer's bytes.
+//! Owns no production code. Never judges the outcome: the oracle does, by the bytes
+//! that a side read and wrote, in order. Never makes choices: they come from
+//! numbers, here from a seed, and in `fuzz/` from the fuzzer's bytes.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What passes for hostdata and for an advertised address, and what does not.
+//! Valid and invalid hostdata and advertised addresses.
 //!
 //! Owns no production code.
 

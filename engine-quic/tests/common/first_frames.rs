@@ -1,6 +1,6 @@
-//! What a peer may send in place of a first frame, and what it hears of it.
+//! The first frames that a peer may send, and what it receives in return.
 //!
-//! Owns the table, and what the host is to count. Owns no test.
+//! Owns the table, and what the host has to count. Owns no test.
 
 use quinn::{Connection, ReadError, VarInt};
 use virtnet_engine_quic::StatsSnapshot;

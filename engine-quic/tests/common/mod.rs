@@ -1,4 +1,4 @@
-//! Networks over QUIC on this machine's loopback, for the tests.
+//! Networks over QUIC on loopback, for the tests.
 //!
 //! Owns no test.
 

@@ -1,6 +1,6 @@
-//! A host that can be killed: what a killed process looks like to its peers.
+//! A host that can be killed: to its peers, it looks like a killed process.
 //!
-//! Owns a thread with a runtime of its own. Never ends in an orderly way.
+//! Owns a thread with its own runtime. Never ends in an orderly way.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;

@@ -1,4 +1,4 @@
-//! Peers that are not the engine: QUIC by hand, with certificates of a PKI.
+//! Peers other than the engine: quinn used directly, with certificates of a PKI.
 //!
 //! Owns no test.
 

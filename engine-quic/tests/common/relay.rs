@@ -1,7 +1,7 @@
-//! A path between hosts that is as bad as a test wants it: it loses, delays,
-//! reorders and duplicates datagrams, takes none above a size, or none at all.
+//! A path between hosts with faults: it loses, delays, reorders or duplicates
+//! datagrams, drops those above a size, or all.
 //!
-//! Owns what happens to a datagram on its way. Never looks into one.
+//! Owns what happens to a datagram on its way. Never reads its content.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

@@ -1,8 +1,8 @@
-//! A tap on the wire: a relay that records every datagram, and can say it again.
+//! A relay that records every datagram, and can send it again.
 //!
-//! Owns what somebody on the way sees and can do without any key; that includes
-//! to read QUIC's first packets, whose keys anybody can derive (RFC 9001,
-//! section 5.2). Owns no test.
+//! Owns what an observer can see and do without a key. That includes reading QUIC's
+//! Initial packets, whose keys anybody can derive (RFC 9001, section 5.2). Owns no
+//! test.
 
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr};

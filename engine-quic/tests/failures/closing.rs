@@ -1,7 +1,7 @@
-//! Closing with megabytes that have not been sent yet: they are delivered, or the
-//! close says within its bound that they are not.
+//! Closing with megabytes of unsent data: it is delivered, or the close reports
+//! within its timeout that it is not.
 //!
-//! Owns what the closing side reports and what the other one reads.
+//! Owns what the closing side reports and what the other side reads.
 
 use std::time::{Duration, Instant};
 

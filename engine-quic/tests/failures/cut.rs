@@ -1,6 +1,6 @@
-//! Hosts that are cut off from each other, with the bounds as they are by default.
+//! Hosts that are cut off from each other, with the default timeouts.
 //!
-//! Owns what each end of a connection then reports, whatever it was doing.
+//! Owns what each end of a connection reports, for each operation in progress.
 
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};

@@ -1,7 +1,7 @@
-//! A host that is gone, and who else may have its UDP port by then, while the
-//! registry still leads there.
+//! Another process on the UDP port of a host that is gone, while the registry still
+//! has that address.
 //!
-//! Owns what the one who dials is told, and that the other one is told nothing.
+//! Owns the error of the dialer, and that the other process learns nothing.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};

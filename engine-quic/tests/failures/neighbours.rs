@@ -1,6 +1,7 @@
-//! Connections whose readers have stopped, and others between the same two hosts.
+//! Connections whose readers have stopped, and other connections between the same
+//! two hosts.
 //!
-//! Owns what that costs the others: compared within one run, as machines differ.
+//! Owns the cost for the others. It is compared within one run, as machines differ.
 
 use std::time::{Duration, Instant};
 

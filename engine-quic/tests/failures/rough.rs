@@ -1,6 +1,6 @@
-//! Paths that lose, reorder and duplicate, and paths that shrink.
+//! Paths that lose, reorder and duplicate datagrams, and paths whose MTU shrinks.
 //!
-//! Owns what is bad but not broken: all arrives, byte by byte.
+//! Owns paths that are bad but not broken: all data arrives, byte by byte.
 
 use std::time::{Duration, Instant};
 

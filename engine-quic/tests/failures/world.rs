@@ -1,6 +1,7 @@
-//! α and β, each on a subnetwork of its own, with a relay between them.
+//! α and β, each on its own subnetwork, with a relay between them.
 //!
-//! Owns how they find each other, which is not as the registry would have it.
+//! Owns how they find each other: by the relay's address, not by that in the
+//! registry.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;

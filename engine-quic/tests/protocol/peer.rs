@@ -1,6 +1,6 @@
-//! The peer of docs/protocol.md: its hosts, made of the page's vectors by hand.
+//! The peer of docs/protocol.md: its hosts, built by hand from the page's vectors.
 //!
-//! Owns no test. Never derives what the page gives.
+//! Owns no test. Never derives a value that the page gives.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;

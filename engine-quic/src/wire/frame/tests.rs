@@ -1,4 +1,4 @@
-//! What the frames are, byte for byte, and that nothing else passes for one.
+//! The frames, byte for byte, and that no other bytes decode.
 //!
 //! Owns no production code.
 

@@ -1,4 +1,4 @@
-//! The handshake over pipes in memory, down to one byte at a time.
+//! The handshake over in-memory pipes, with buffers down to one byte.
 //!
 //! Owns no production code.
 

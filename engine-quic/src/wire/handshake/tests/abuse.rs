@@ -1,4 +1,4 @@
-//! The handshake with a peer that does not keep to it.
+//! The handshake with a peer that violates the protocol.
 //!
 //! Owns no production code.
 
