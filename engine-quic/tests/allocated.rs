@@ -22,18 +22,18 @@ use virtnet_engine_quic::{QuicConfig, Stats, dns_name};
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
-/// Addresses that a flood comes from.
+/// The number of addresses that send the flood.
 const ADDRESSES: usize = 500;
-/// How many datagrams the flood is ahead of the host, and how long until it takes
-/// them for lost.
+/// How many datagrams the flood may be ahead of the host, and how long until they
+/// count as lost.
 const AHEAD: u64 = 64;
 const LOST: Duration = Duration::from_millis(1);
-/// Streams of each kind.
+/// The number of streams of each kind.
 const STREAMS: u64 = 100;
-/// Hosts that come through the flood.
+/// The number of members that connect during the flood.
 const MEMBERS: usize = 10;
 
-/// One address of many, where this machine has them all.
+/// One of many loopback addresses, if this machine has them.
 fn address(number: usize) -> SocketAddr {
     let ip = match cfg!(target_os = "linux") {
         true => Ipv4Addr::new(127, 0, 1 + (number / 250) as u8, 1 + (number % 250) as u8),
@@ -42,9 +42,9 @@ fn address(number: usize) -> SocketAddr {
     (IpAddr::from(ip), 0).into()
 }
 
-/// Begins handshakes from all addresses, again and again, until it is to stop;
-/// how many datagrams that were. As fast as the host looks at them: what a full
-/// queue drops, of anybody's, is not the host's to keep.
+/// Begins handshakes from all addresses until `stop`, and returns the number of
+/// datagrams. It sends only as fast as the host processes them, so that full kernel
+/// queues do not drop the datagrams of members.
 fn flood(place: SocketAddr, datagrams: Vec<Vec<u8>>, stats: Stats, stop: Arc<AtomicBool>) -> u64 {
     let bind = |number| UdpSocket::bind(address(number)).unwrap();
     let sockets: Vec<_> = (0..datagrams.len()).map(bind).collect();
@@ -64,7 +64,7 @@ fn flood(place: SocketAddr, datagrams: Vec<Vec<u8>>, stats: Stats, stop: Arc<Ato
     sent
 }
 
-/// Heap in use, of the whole process, at the most and now.
+/// Heap use of the whole process: the maximum, and now.
 fn heap() -> (usize, usize) {
     let stats = dhat::HeapStats::get();
     (stats.max_bytes, stats.curr_bytes)
@@ -87,7 +87,7 @@ async fn a_flood(net: &Net, pki: &Pki, listener: &Listener, stats: &Stats, other
         .await
         .into_values()
         .collect();
-    let (stop, place) = (Arc::new(AtomicBool::new(false)), net.place("α"));
+    let (stop, place) = (Arc::new(AtomicBool::new(false)), net.real_addr("α"));
     let (calm, before) = (members_come(&others[..MEMBERS], listener).await, heap());
     let flooding = tokio::task::spawn_blocking({
         let stop = stop.clone();
@@ -109,8 +109,8 @@ async fn a_flood(net: &Net, pki: &Pki, listener: &Listener, stats: &Stats, other
     assert!(grown < 16 << 20, "{grown} bytes");
 }
 
-/// What a stream costs in allocations, both sides together, on which this is sent.
-async fn cost(conn: &Connection, sent: &[u8], heard: &[u8]) -> u64 {
+/// The bytes that a stream with this content allocates, on both sides together.
+async fn cost(conn: &Connection, sent: &[u8], received: &[u8]) -> u64 {
     let mut before = 0;
     // The first round warms up.
     for round in 0..2 * STREAMS {
@@ -120,7 +120,7 @@ async fn cost(conn: &Connection, sent: &[u8], heard: &[u8]) -> u64 {
         let (mut send, mut recv) = conn.open_bi().await.unwrap();
         send.write_all(sent).await.unwrap();
         let reply = timeout(HANG, recv.read_to_end(16)).await.unwrap();
-        assert_eq!(reply.unwrap(), heard);
+        assert_eq!(reply.unwrap(), received);
     }
     (dhat::HeapStats::get().total_bytes - before) / STREAMS
 }
@@ -160,7 +160,7 @@ async fn strangers_and_members_allocate_little() {
     }
     let gamma = pki.leaf("net", &["γ"]);
     let name = dns_name("net", "α");
-    let (_endpoint, conn) = raw::connect(&pki, Some(&gamma), net.place("α"), &name).await;
+    let (_endpoint, conn) = raw::connect(&pki, Some(&gamma), net.real_addr("α"), &name).await;
 
     let _profiler = dhat::Profiler::builder().testing().build();
     lengths(&conn).await;

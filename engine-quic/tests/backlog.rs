@@ -16,12 +16,12 @@ use virtnet_core::{BACKLOG, Cause, Host};
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
-/// Heap in use, of the whole process.
+/// Heap use of the whole process.
 fn heap() -> usize {
     dhat::HeapStats::get().curr_bytes
 }
 
-/// Dials so often, 64 at a time, all of which are refused; the slowest.
+/// Dials `count` times, 64 at a time. All are refused; returns the slowest.
 async fn refused(beta: &Host, count: usize) -> Duration {
     let (mut dialing, mut slowest) = (JoinSet::new(), Duration::ZERO);
     for _ in 0..64 {

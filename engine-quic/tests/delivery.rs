@@ -34,12 +34,17 @@ async fn a_megabyte_arrives_although_everything_was_closed() {
     dialed.write_all(&sent).await.unwrap();
     dialed.close();
     there.close().await.unwrap();
-    let mut heard = Vec::new();
-    timeout(HANG, accepted.read_to_end(&mut heard))
+    let mut received = Vec::new();
+    timeout(HANG, accepted.read_to_end(&mut received))
         .await
         .unwrap()
         .unwrap();
-    assert!(heard == sent, "{} of {} bytes", heard.len(), sent.len());
+    assert!(
+        received == sent,
+        "{} of {} bytes",
+        received.len(),
+        sent.len()
+    );
     // It notices that nobody reads any more, sooner or later, and for good.
     let write = async {
         loop {
@@ -99,8 +104,8 @@ async fn a_cut_is_an_error_and_never_the_end() {
     let (dialed, mut accepted) = connect(&beta, &peer.listener).await;
     let (mut reader, mut writer) = dialed.into_split();
     accepted.write_all(b"last words").await.unwrap();
-    let mut heard = [0; 10];
-    reader.read_exact(&mut heard).await.unwrap();
+    let mut received = [0; 10];
+    reader.read_exact(&mut received).await.unwrap();
     // A dial that waits for its accept, too.
     let waiting = tokio::spawn({
         let beta = beta.clone();
@@ -108,9 +113,9 @@ async fn a_cut_is_an_error_and_never_the_end() {
     });
     eventually("the dial waits", || peer.listener.pending() == 1).await;
     let listener = peer.kill();
-    let read = timeout(HANG, reader.read(&mut heard)).await.unwrap();
+    let read = timeout(HANG, reader.read(&mut received)).await.unwrap();
     assert_eq!(read.unwrap_err().kind(), ErrorKind::TimedOut);
-    let again = reader.read(&mut heard).await;
+    let again = reader.read(&mut received).await;
     assert_eq!(
         again.unwrap_err().kind(),
         ErrorKind::TimedOut,

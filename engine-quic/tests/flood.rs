@@ -14,8 +14,8 @@ use tokio::time::timeout;
 use virtnet_core::Cause;
 use virtnet_engine_quic::{Limits, QuicConfig};
 
-/// Begins handshakes with `place`, each from an address of its own, and never
-/// goes on with them.
+/// Begins handshakes with `place`, each from its own address, and never continues
+/// them.
 async fn flood(place: SocketAddr, count: usize) -> Vec<UdpSocket> {
     let datagrams: HashMap<_, _> = first_datagrams(&Pki::new(), count).await;
     let begin = |datagram: &Vec<u8>| {
@@ -26,7 +26,7 @@ async fn flood(place: SocketAddr, count: usize) -> Vec<UdpSocket> {
     datagrams.values().map(begin).collect()
 }
 
-/// Longer than a test: what was begun stays begun.
+/// The handshake timeout is longer than a test, so unfinished handshakes stay.
 fn limited(net: &Net, change: impl FnOnce(&mut Limits)) -> QuicConfig {
     let mut limits = Limits::default();
     change(&mut limits);
@@ -42,7 +42,7 @@ async fn members_get_in_through_a_flood() {
     let alpha = here.new_host("α").await.unwrap();
     let beta = there.new_host("β").await.unwrap();
     let listener = alpha.listen(":1").unwrap();
-    let _sockets = flood(net.place("α"), COUNT).await;
+    let _sockets = flood(net.real_addr("α"), COUNT).await;
     // One costs a handshake; the others are to prove their address first.
     let retried = || stats.snapshot().handshakes_retried;
     eventually("the flood has come", || retried() == COUNT as u64 - 1).await;
@@ -60,7 +60,7 @@ async fn beyond_the_bound_handshakes_are_refused() {
     let (there, _) = net.join_with(net.config());
     let _alpha = here.new_host("α").await.unwrap();
     let beta = there.new_host("β").await.unwrap();
-    let place = net.place("α");
+    let place = net.real_addr("α");
     let _sockets = flood(place, 3).await;
     let refused = || stats.snapshot().handshakes_refused;
     eventually("the flood has come", || refused() >= 2).await;
@@ -85,7 +85,7 @@ async fn a_handshake_that_leads_nowhere_ends() {
     let (there, _) = net.join_with(net.config());
     let alpha = here.new_host("α").await.unwrap();
     let beta = there.new_host("β").await.unwrap();
-    let _sockets = flood(net.place("α"), 1).await;
+    let _sockets = flood(net.real_addr("α"), 1).await;
     eventually("it has run out", || stats.snapshot().handshakes_failed == 1).await;
     connect(&beta, &alpha.listen(":1").unwrap()).await;
     here.close().await.unwrap();

@@ -51,7 +51,7 @@ impl Scene {
             listener,
             gamma: pki.leaf("net", &["γ"]),
             pki,
-            place: net.place("α"),
+            place: net.real_addr("α"),
             net: subnet,
         }
     }
@@ -60,14 +60,14 @@ impl Scene {
         raw::connect(&self.pki, leaf, self.place, &dns_name("net", "α")).await
     }
 
-    /// The neighbours' connection still works, new ones too, and nothing of
-    /// the attack is left on α.
+    /// Asserts that the connection of α and β still works, that new ones do, and
+    /// that nothing of the attack is left on α.
     async fn end(mut self, expected: StatsSnapshot) {
         let (there, here) = &mut self.neighbours;
         there.write_all(b"still here").await.unwrap();
-        let mut heard = [0; 10];
-        here.read_exact(&mut heard).await.unwrap();
-        assert_eq!(&heard, b"still here");
+        let mut received = [0; 10];
+        here.read_exact(&mut received).await.unwrap();
+        assert_eq!(&received, b"still here");
         connect(&self.beta, &self.listener).await;
         eventually("α's ports are free", || self.alpha.sockets().len() == 2).await;
         assert_eq!(self.listener.pending(), 0);
@@ -82,12 +82,12 @@ fn counted(count: impl FnOnce(&mut StatsSnapshot)) -> StatsSnapshot {
     stats
 }
 
-/// Opens a stream with those bytes and returns all that comes back.
+/// Opens a stream with these bytes, and returns all bytes that come back.
 async fn answer(conn: &Connection, sent: &[u8]) -> Vec<u8> {
     let (mut send, mut recv) = conn.open_bi().await.unwrap();
     send.write_all(sent).await.unwrap();
-    let heard = timeout(HANG, recv.read_to_end(16)).await.unwrap();
-    heard.unwrap()
+    let received = timeout(HANG, recv.read_to_end(16)).await.unwrap();
+    received.unwrap()
 }
 
 #[tokio::test]
@@ -196,8 +196,8 @@ async fn silence_and_frames_out_of_turn() {
         let (mut send, mut recv) = conn.open_bi().await.unwrap();
         send.write_all(sent).await.unwrap();
         let reset = ReadError::Reset(VarInt::from_u32(code));
-        let heard = timeout(HANG, recv.read(&mut [0; 16])).await.unwrap();
-        assert_eq!(heard, Err(reset), "after {sent:?}");
+        let received = timeout(HANG, recv.read(&mut [0; 16])).await.unwrap();
+        assert_eq!(received, Err(reset), "after {sent:?}");
     };
     // All that may come at once come, and none goes on.
     let mut silent = Vec::new();

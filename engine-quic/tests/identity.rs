@@ -19,7 +19,7 @@ fn secret(text: &str) -> Secret {
     text.parse().unwrap()
 }
 
-/// Asserts cause and text of a failed dial from β:1 to `dst`.
+/// Asserts the cause and text of a failed dial from β:1 to `dst`.
 fn assert_dial(err: OpError, network: &str, dst: &str, cause: Cause, text: &str) {
     assert_eq!(
         err.to_string(),
@@ -37,7 +37,7 @@ async fn another_secret() {
     let beta = there.new_host("β").await.unwrap();
     let text = format!(
         "expected host \"α\" at {}, got a peer with another secret for network \"net\"",
-        net.place("α")
+        net.real_addr("α")
     );
     let err = beta.dial("α:1").await.unwrap_err();
     assert_dial(err, "net", "α:1", Cause::PermissionDenied, &text);
@@ -58,7 +58,7 @@ async fn another_network() {
     let text = format!(
         "expected host \"α\" at {}, got a peer that is not on network \"other\": \
          it is on another network, or is not a virtnet host",
-        net.place("α")
+        net.real_addr("α")
     );
     let err = beta.dial("α:1").await.unwrap_err();
     assert_dial(err, "other", "α:1", Cause::PermissionDenied, &text);
@@ -73,7 +73,7 @@ async fn another_host_at_that_address() {
     let alpha = here.new_host("α").await.unwrap();
     let beta = there.new_host("β").await.unwrap();
     let _listener = alpha.listen(":1").unwrap();
-    let place = net.place("α");
+    let place = net.real_addr("α");
     let stale = net.hub.registry();
     stale.announce("γ", &place.to_string()).await.unwrap();
     let text = format!("expected host \"γ\" at {place}, got another host of network \"net\"");
@@ -94,7 +94,7 @@ async fn a_rejected_certificate() {
     let _listener = alpha.listen(":1").unwrap();
     let text = format!(
         "host \"α\" at {} rejected this host's certificate: the hosts have different secrets",
-        net.place("α")
+        net.real_addr("α")
     );
     let err = beta.dial("α:1").await.unwrap_err();
     assert_dial(err, "net", "α:1", Cause::PermissionDenied, &text);

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use virtnet_core::{Cause, Registry};
 use virtnet_engine_quic::{QuicConfig, dns_name};
 
-/// TLS alerts, as QUIC's errors.
+/// TLS alerts, as QUIC error codes.
 const UNSUPPORTED: u64 = 0x100 + 43;
 const EXPIRED: u64 = 0x100 + 45;
 const DECRYPT_ERROR: u64 = 0x100 + 51;
@@ -30,13 +30,13 @@ fn for_only(usage: ExtendedKeyUsagePurpose) -> impl FnOnce(&mut CertificateParam
     move |params| params.extended_key_usages = vec![usage]
 }
 
-/// With the name where nobody looks.
+/// With the name in the common name, which is not checked.
 fn common_name(params: &mut CertificateParams) {
     let name = dns_name("net", "β");
     params.distinguished_name.push(DnType::CommonName, name);
 }
 
-/// What ended the connection: the host by a code of its own, or TLS.
+/// What ended the connection: an application code of the host, or TLS.
 #[derive(Debug, PartialEq)]
 enum End {
     NotProved,
@@ -148,8 +148,13 @@ async fn who_claims_anothers_name_gets_no_connection() {
     let not_proved = cases.iter().filter(|case| case.3 == End::NotProved).count() as u64;
     for (what, leaf, src, end) in cases {
         let start = Instant::now();
-        let (_endpoint, conn) =
-            raw::connect(&pki, leaf.as_ref(), net.place("α"), &dns_name("net", "α")).await;
+        let (_endpoint, conn) = raw::connect(
+            &pki,
+            leaf.as_ref(),
+            net.real_addr("α"),
+            &dns_name("net", "α"),
+        )
+        .await;
         // It may be closed before; what arrives of it is the same. The stream is
         // dropped at once: that nobody reads the refusal changes nothing.
         if let Ok((mut send, _recv)) = conn.open_bi().await {
@@ -245,13 +250,13 @@ async fn who_answers_for_another_is_told_nothing() {
             }
         };
         let both = async { tokio::join!(beta.dial("α:1"), answer) };
-        let (dialed, heard) = timeout(HANG, both).await.unwrap();
+        let (dialed, received) = timeout(HANG, both).await.unwrap();
         let err = dialed.unwrap_err();
         assert_eq!(err.cause(), Cause::PermissionDenied, "{what}: {err}");
         assert!(err.to_string().contains(said), "{what}: {err}");
         assert!(
-            matches!(heard, ConnectionError::ConnectionClosed(_)),
-            "{what}: {heard:?}"
+            matches!(received, ConnectionError::ConnectionClosed(_)),
+            "{what}: {received:?}"
         );
         slowest = slowest.max(start.elapsed());
     }

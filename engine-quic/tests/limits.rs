@@ -58,9 +58,9 @@ impl Arena {
         }
     }
 
-    /// A QUIC connection to α by a peer that holds μ's certificate.
+    /// A QUIC connection to α by a peer with μ's certificate.
     async fn attack(&self) -> (Endpoint, Connection) {
-        let (leaf, place) = (Some(&self.leaf), self.net.place("α"));
+        let (leaf, place) = (Some(&self.leaf), self.net.real_addr("α"));
         raw::connect(&self.pki, leaf, place, &dns_name("net", "α")).await
     }
 
@@ -117,7 +117,7 @@ async fn a_host_that_has_all_its_connections_says_so() {
     let arena = Arena::new(|limits| limits.connections = 1).await;
     let (_endpoint, held) = arena.attack().await;
     // The attacker knows of its connection before α has counted it.
-    let place = arena.net.place("α");
+    let place = arena.net.real_addr("α");
     let (mut writer, mut reader) = held.open_bi().await.unwrap();
     writer.write_all(&[9]).await.unwrap();
     let answer = timeout(HANG, reader.read_to_end(3)).await.unwrap();
@@ -139,7 +139,7 @@ async fn a_host_that_has_all_its_connections_says_so() {
 async fn one_address_cannot_keep_the_others_out() {
     let change = |limits: &mut Limits| limits.handshakes_per_address = 3;
     let arena = Arena::new(change).await;
-    let place = arena.net.place("α");
+    let place = arena.net.real_addr("α");
     let flood = raw::first_datagrams(&arena.pki, 4).await;
     let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     for datagram in flood.values() {

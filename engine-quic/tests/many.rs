@@ -124,12 +124,12 @@ async fn a_reader_that_stopped_stalls_nobody_else() {
     }
     let (mut dialed, mut accepted) = connect(&beta, &listener).await;
     let sent = pattern(3 * MEGABYTE);
-    let mut heard = vec![0; sent.len()];
-    let both = async { tokio::join!(dialed.write_all(&sent), accepted.read_exact(&mut heard)) };
+    let mut received = vec![0; sent.len()];
+    let both = async { tokio::join!(dialed.write_all(&sent), accepted.read_exact(&mut received)) };
     let (written, read) = timeout(HANG, both).await.unwrap();
     written.unwrap();
     read.unwrap();
-    assert!(heard == sent);
+    assert!(received == sent);
     for (writing, unread) in stalled {
         assert!(!writing.is_finished(), "there is backpressure");
         drop(unread);

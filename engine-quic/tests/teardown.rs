@@ -12,7 +12,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::runtime::Handle;
 use virtnet_core::{Registry, RegistryError, SubNetwork};
 
-/// What this process has open, with what each is.
+/// The open descriptors of this process, and what each refers to.
 fn descriptors() -> Vec<String> {
     let mut open: Vec<String> = std::fs::read_dir("/proc/self/fd")
         .unwrap()
@@ -25,7 +25,7 @@ fn descriptors() -> Vec<String> {
     open
 }
 
-/// Nobody answers what is announced here.
+/// A registry whose announcements never complete.
 struct Silent;
 
 #[async_trait]
@@ -43,7 +43,7 @@ impl Registry for Silent {
     }
 }
 
-/// A host that is given up while it is announced.
+/// A host whose announcement is cancelled.
 async fn given_up(net: &Net) {
     let prepared = net.config().prepare("net").unwrap();
     let start = |notifier| prepared.start(notifier);

@@ -17,11 +17,11 @@ use tokio::time::timeout;
 use virtnet_core::{Cause, Registry};
 use virtnet_engine_quic::{QuicConfig, StatsSnapshot, dns_name};
 
-/// This one, and what may come; 0 and 255 are what a byte can be.
 const THIS: u8 = 1;
+/// Other versions, including the smallest and the largest byte.
 const OTHERS: [u8; 4] = [0, 2, 3, 255];
 
-/// What a later version offers: its own, and what all have.
+/// The ALPN protocols of a later version: its own, and the common one.
 const OFFERED: [&str; 2] = ["virtnet/2", "virtnet/1"];
 
 fn protocol(conn: &Connection) -> Vec<u8> {
@@ -29,7 +29,7 @@ fn protocol(conn: &Connection) -> Vec<u8> {
     data.unwrap().protocol.unwrap()
 }
 
-/// A host that speaks another version only.
+/// A host that speaks only another version.
 async fn later_host(server: Endpoint, version: u8) -> Connection {
     let conn = server.accept().await.unwrap().await.unwrap();
     assert_eq!(protocol(&conn), b"virtnet/1");
@@ -88,7 +88,7 @@ async fn a_later_dialer_is_told_the_hosts_version() {
     let alpha = subnet.new_host("α").await.unwrap();
     let listener = alpha.listen(":1").unwrap();
     let gamma = pki.leaf("net", &["γ"]);
-    let (place, name) = (net.place("α"), dns_name("net", "α"));
+    let (place, name) = (net.real_addr("α"), dns_name("net", "α"));
     let (_endpoint, conn) = raw::connect_as(&OFFERED, &pki, Some(&gamma), place, &name).await;
     assert_eq!(protocol(&conn), b"virtnet/1");
     for version in OTHERS {

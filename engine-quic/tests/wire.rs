@@ -19,13 +19,13 @@ use virtnet_core::memory::{MemoryHub, MemoryRegistry};
 use virtnet_core::{Cause, Conn, Registry};
 use virtnet_engine_quic::{Secret, StatsSnapshot, dns_name};
 
-/// What must not be seen: each is long enough to be in no datagram by chance.
+/// Texts that must not be readable. Each is too long to occur by chance.
 const NETWORK: &str = "network-in-plain";
 const ALPHA: &str = "alpha-in-plain";
 const BETA: &str = "beta-in-plain";
 const SPOKEN: &[u8] = b"spoken-in-plain";
 
-/// The members of a network whose registry says that α is where the tap is.
+/// The members of a network whose registry has the tap's address for α.
 async fn through(secret: &Secret, network: &'static str, tap: &Tap) -> (Net, MemoryRegistry) {
     let (secret, hub) = (secret.clone(), MemoryHub::new());
     let registry = hub.registry();
@@ -39,12 +39,12 @@ async fn through(secret: &Secret, network: &'static str, tap: &Tap) -> (Net, Mem
     (net, registry)
 }
 
-/// Sends `count` times what must not be seen, there and back; both ends are then
-/// closed, and each has read just that.
+/// Sends the secret text `count` times in both directions, closes both ends, and
+/// asserts that each has read exactly that.
 async fn talk((mut here, mut there): (Conn, Conn), count: usize) -> u64 {
     let all = SPOKEN.repeat(count);
-    let mut heard = [Vec::new(), Vec::new()];
-    let [at_here, at_there] = &mut heard;
+    let mut received = [Vec::new(), Vec::new()];
+    let [at_here, at_there] = &mut received;
     let both = async {
         tokio::join!(
             async {
@@ -61,13 +61,13 @@ async fn talk((mut here, mut there): (Conn, Conn), count: usize) -> u64 {
     };
     timeout(HANG, both).await.unwrap();
     assert!(
-        heard.iter().all(|heard| *heard == all),
+        received.iter().all(|received| *received == all),
         "it came as it was sent"
     );
     2 * all.len() as u64
 }
 
-/// What nobody may see without a key.
+/// All bytes that must not be readable without a key.
 fn hidden(secret: &Secret) -> Vec<Vec<u8>> {
     let digits = secret.reveal();
     // Of several the one that is used.
@@ -80,7 +80,7 @@ fn hidden(secret: &Secret) -> Vec<Vec<u8>> {
     hidden
 }
 
-/// Asserts that none of it was seen, and no more than the page says.
+/// Asserts that none of these is readable, and nothing but what docs/protocol.md says.
 fn assert_hidden(seen: &[Seen], secret: &Secret) {
     let clear = readable(seen);
     for needle in hidden(secret) {
@@ -106,7 +106,7 @@ async fn who_listens_hears_no_names_and_no_data() {
     let here = net.join();
     let alpha = here.new_host(ALPHA).await.unwrap();
     let listener = alpha.listen(":1").unwrap();
-    let tap = Tap::to(net.place(ALPHA)).await;
+    let tap = Tap::to(net.real_addr(ALPHA)).await;
     let (by_tap, _registry) = through(&net.secret, NETWORK, &tap).await;
     let there = by_tap.join();
     let beta = there.new_host(BETA).await.unwrap();
@@ -159,7 +159,7 @@ async fn who_is_no_member_is_refused_and_nothing_is_said() {
             "rejected this host's certificate: the hosts have different secrets",
         ),
     ] {
-        let tap = Tap::to(net.place(ALPHA)).await;
+        let tap = Tap::to(net.real_addr(ALPHA)).await;
         let (by_tap, _registry) = through(secret, network, &tap).await;
         let there = by_tap.join();
         let beta = there.new_host(BETA).await.unwrap();
@@ -191,15 +191,15 @@ async fn who_is_no_member_is_refused_and_nothing_is_said() {
     );
 }
 
-/// Sends from one end to the other, which reads just that.
+/// Sends from one end to the other, and asserts that it reads exactly that.
 async fn pass(from: &mut Conn, to: &mut Conn) {
-    let mut heard = [0; SPOKEN.len()];
+    let mut received = [0; SPOKEN.len()];
     from.write_all(SPOKEN).await.unwrap();
-    timeout(HANG, to.read_exact(&mut heard))
+    timeout(HANG, to.read_exact(&mut received))
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(heard, SPOKEN);
+    assert_eq!(received, SPOKEN);
 }
 
 async fn round(here: &mut Conn, there: &mut Conn) {
@@ -207,7 +207,7 @@ async fn round(here: &mut Conn, there: &mut Conn) {
     pass(there, here).await;
 }
 
-/// Says all again: from where it came, and that to the host from another address.
+/// Replays all datagrams from their sources, and those to the host from another address, too.
 async fn replay(tap: &Tap, host: std::net::SocketAddr, seen: &[Seen]) -> usize {
     let other = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     for seen in seen {
@@ -226,7 +226,7 @@ async fn what_is_said_again_is_done_once() {
     let (here, stats) = net.join_with(net.config().handshake_timeout(bound));
     let alpha = here.new_host(ALPHA).await.unwrap();
     let listener = Arc::new(alpha.listen(":1").unwrap());
-    let tap = Tap::to(net.place(ALPHA)).await;
+    let tap = Tap::to(net.real_addr(ALPHA)).await;
     let (by_tap, _registry) = through(&net.secret, NETWORK, &tap).await;
     let (there, dialers) = by_tap.join_with(by_tap.config());
     let beta = there.new_host(BETA).await.unwrap();
@@ -247,17 +247,17 @@ async fn what_is_said_again_is_done_once() {
     // What arrives later is handled later: with the dial all before it was.
     let to = format!("{ALPHA}:1");
     let handled = async || drop(timeout(HANG, member.dial(&to)).await.unwrap().unwrap());
-    let mut said = replay(&tap, net.place(ALPHA), &tap.seen()).await;
+    let mut said = replay(&tap, net.real_addr(ALPHA), &tap.seen()).await;
     handled().await;
     round(&mut dialed, &mut accepted).await;
     dialed.shutdown().await.unwrap();
     let end = accepted.read(&mut [0]).await;
     assert_eq!(end.unwrap(), 0, "no byte twice, and then the end");
-    said += replay(&tap, net.place(ALPHA), &tap.seen()).await;
+    said += replay(&tap, net.real_addr(ALPHA), &tap.seen()).await;
     handled().await;
     drop((dialed, accepted));
     there.close().await.unwrap();
-    said += replay(&tap, net.place(ALPHA), &tap.seen()).await;
+    said += replay(&tap, net.real_addr(ALPHA), &tap.seen()).await;
     handled().await;
 
     // Once the host has forgotten the connection, its beginning is a new one: a
@@ -265,7 +265,7 @@ async fn what_is_said_again_is_done_once() {
     let failed = || stats.snapshot().handshakes_failed;
     let seen = tap.seen();
     while failed() == 0 {
-        said += replay(&tap, net.place(ALPHA), &seen).await;
+        said += replay(&tap, net.real_addr(ALPHA), &seen).await;
         handled().await;
     }
     eventually("α's ports are free", || alpha.sockets().len() == 1).await;

@@ -32,7 +32,7 @@ const FAR: Path = Path {
 /// A connection on which β has written, most of which has not been sent.
 async fn unsent(world: &World) -> (Conn, Conn) {
     let (mut dialed, accepted) = world.connect().await;
-    world.relay.is(FAR);
+    world.relay.set(FAR);
     let before = world.relay.fates().bytes;
     dialed.write_all(&bytes(1, UNSENT)).await.unwrap();
     let sent = (world.relay.fates().bytes - before) as usize;
@@ -45,15 +45,19 @@ async fn megabytes_that_are_delivered_after_the_close() {
     let world = World::new(1).await;
     let (_dialed, mut accepted) = unsent(&world).await;
     let begun = Instant::now();
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     let closing = async {
         world.there.close().await.unwrap();
         begun.elapsed()
     };
-    let reading = timeout(HANG, accepted.read_to_end(&mut heard));
+    let reading = timeout(HANG, accepted.read_to_end(&mut received));
     let (closed, read) = tokio::join!(closing, reading);
     read.unwrap().unwrap();
-    assert!(heard == bytes(1, UNSENT), "{} of {UNSENT}", heard.len());
+    assert!(
+        received == bytes(1, UNSENT),
+        "{} of {UNSENT}",
+        received.len()
+    );
     assert!(closed < DRAIN + SLACK, "{closed:?}");
 
     // Nobody reads until all is closed.
@@ -63,10 +67,14 @@ async fn megabytes_that_are_delivered_after_the_close() {
     timeout(HANG, next.there.close()).await.unwrap().unwrap();
     let unread = begun.elapsed();
     assert!(unread < DRAIN + SLACK, "{unread:?}");
-    heard.clear();
-    let read = timeout(HANG, accepted.read_to_end(&mut heard)).await;
+    received.clear();
+    let read = timeout(HANG, accepted.read_to_end(&mut received)).await;
     read.unwrap().unwrap();
-    assert!(heard == bytes(1, UNSENT), "{} of {UNSENT}", heard.len());
+    assert!(
+        received == bytes(1, UNSENT),
+        "{} of {UNSENT}",
+        received.len()
+    );
     figure(
         "closing with megabytes still unsent, delivered",
         format!(
@@ -82,14 +90,14 @@ async fn megabytes_that_are_delivered_after_the_close() {
 async fn given_up(path: Path) -> (Duration, usize) {
     let world = World::new(1).await;
     let (_dialed, mut accepted) = unsent(&world).await;
-    world.relay.is(path);
+    world.relay.set(path);
     let begun = Instant::now();
     let closing = async {
         let closed = timeout(HANG, world.there.close()).await.unwrap();
         (closed, begun.elapsed())
     };
-    let mut heard = Vec::new();
-    let reading = timeout(HANG, accepted.read_to_end(&mut heard));
+    let mut received = Vec::new();
+    let reading = timeout(HANG, accepted.read_to_end(&mut received));
     let ((closed, took), read) = tokio::join!(closing, reading);
     let err = closed.unwrap_err();
     assert_eq!(err.cause(), Cause::ConnectionCut);
@@ -98,10 +106,10 @@ async fn given_up(path: Path) -> (Duration, usize) {
     assert!(took < DRAIN + GOODBYE + SLACK, "{took:?}");
     read.unwrap()
         .expect_err("what is not whole has no clean end");
-    assert!(bytes(1, UNSENT).starts_with(&heard));
-    assert!(heard.len() < UNSENT);
+    assert!(bytes(1, UNSENT).starts_with(&received));
+    assert!(received.len() < UNSENT);
     world.here.close().await.unwrap();
-    (took, heard.len() >> 10)
+    (took, received.len() >> 10)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -108,7 +108,7 @@ async fn hosts_that_are_cut_off_from_each_other() {
         async move { beta.dial("α:1").await }
     });
     eventually("the dial waits", || world.listener.pending() == 1).await;
-    world.relay.is(Path::CUT);
+    world.relay.set(Path::CUT);
     let since = Instant::now();
     let dialed = world.beta.dial("α:1").await;
     let refused = since.elapsed();
@@ -134,26 +134,26 @@ async fn hosts_that_are_cut_off_from_each_other() {
         ),
     );
     // All is well again with the path.
-    world.relay.is(Path::CLEAN);
+    world.relay.set(Path::CLEAN);
     drop(timeout(DIAL + SLACK, world.connect()).await.unwrap());
     world.close().await;
 }
 
-/// Only one side is heard. It is that side which hears nothing and gives up first;
-/// the other one begins to wait only then.
+/// Only one direction works. The side that receives nothing times out first; only then
+/// does the timer of the other side start.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hosts_of_which_only_one_hears_the_other() {
     let one_way = async |there, back| {
         let world = World::new(1).await;
         let ends = ends(&world).await;
-        world.relay.are(there, back);
+        world.relay.set_each(there, back);
         let since = Instant::now();
         let err = world.beta.dial("α:1").await.unwrap_err();
         let refused = since.elapsed();
         assert_eq!(err.cause(), Cause::TimedOut);
         assert!(refused < DIAL + SLACK, "{refused:?}");
         let longest = all_fail(ends, since).await;
-        world.relay.is(Path::CLEAN);
+        world.relay.set(Path::CLEAN);
         world.close().await;
         longest
     };
@@ -162,11 +162,13 @@ async fn hosts_of_which_only_one_hears_the_other() {
         one_way(Path::CLEAN, Path::CUT)
     );
     let deaf = to_alpha[1].max(to_beta[0]);
-    let heard = to_alpha[0].max(to_beta[1]);
+    let received = to_alpha[0].max(to_beta[1]);
     figure(
         "hosts cut off from each other, one way",
-        format!("who hears nothing fails within {deaf:.1?}, who is not heard within {heard:.1?}"),
+        format!(
+            "who hears nothing fails within {deaf:.1?}, who is not received within {received:.1?}"
+        ),
     );
     assert!(deaf < CUT + SLACK, "{deaf:?}");
-    assert!(heard < 2 * CUT + SLACK, "{heard:?}");
+    assert!(received < 2 * CUT + SLACK, "{received:?}");
 }

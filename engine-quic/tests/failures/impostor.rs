@@ -31,7 +31,7 @@ struct Left {
 async fn left() -> Left {
     let net = Net::new("net");
     let peer = Process::start(&net, net.config(), "α").await;
-    let place = net.place("α");
+    let place = net.real_addr("α");
     let subnet = net.join();
     let beta = subnet.new_host("β").await.unwrap();
     let (conn, accepted) = connect(&beta, &peer.listener).await;

@@ -27,7 +27,7 @@ async fn loss_reordering_and_duplication() {
     }
     let mut took = Vec::new();
     for path in [Path::CLEAN, Path::ROUGH] {
-        world.relay.is(path);
+        world.relay.set(path);
         let begun = Instant::now();
         let mut exchanges = JoinSet::new();
         for (at, (one, other)) in conns.drain(..).enumerate() {
@@ -51,7 +51,7 @@ async fn loss_reordering_and_duplication() {
             took[1], took[0]
         ),
     );
-    world.relay.is(Path::CLEAN);
+    world.relay.set(Path::CLEAN);
     world.close().await;
 }
 
@@ -74,7 +74,7 @@ async fn dials_over_a_path_that_loses() {
         }
     };
     let dialing = async {
-        world.relay.is(Path::ROUGH);
+        world.relay.set(Path::ROUGH);
         for word in 0..DIALS as u32 {
             let begun = Instant::now();
             let dialed = world.beta.dial("α:1").await;
@@ -101,16 +101,16 @@ async fn dials_over_a_path_that_loses() {
         "packet loss 10 %, dials",
         format!("{DIALS} dials, {failed} failed, the slowest took {slowest:.0?}"),
     );
-    world.relay.is(Path::CLEAN);
+    world.relay.set(Path::CLEAN);
     world.close().await;
 }
 
 async fn pass(from: &mut Conn, to: &mut Conn, sent: &[u8]) {
-    let mut heard = vec![0; sent.len()];
-    let (written, read) = tokio::join!(from.write_all(sent), to.read_exact(&mut heard));
+    let mut received = vec![0; sent.len()];
+    let (written, read) = tokio::join!(from.write_all(sent), to.read_exact(&mut received));
     written.unwrap();
     read.unwrap();
-    assert!(heard == sent, "byte by byte");
+    assert!(received == sent, "byte by byte");
 }
 
 /// From some moment on, long datagrams vanish without a word; both sides send.
@@ -128,7 +128,7 @@ async fn a_path_that_shrinks_without_a_word() {
             delay: Duration::from_millis(1),
             ..Path::CLEAN
         };
-        world.relay.is(path);
+        world.relay.set(path);
         let begun = Instant::now();
         let sent = bytes(seed + took.len() as u64, PIECE);
         pass(&mut dialed, &mut accepted, &sent).await;

@@ -131,7 +131,7 @@ pub(crate) fn server() -> Endpoint {
 
 /// Connects the page's dialing host to the page's dialed host.
 pub(crate) async fn reach(net: &Net, peer: &Endpoint) -> Connection {
-    let (place, name) = (net.place(&text("acceptor")), text("dns-name-acceptor"));
+    let (place, name) = (net.real_addr(&text("acceptor")), text("dns-name-acceptor"));
     let connecting = peer.connect(place, &name).unwrap();
     timeout(HANG, connecting).await.unwrap().unwrap()
 }

@@ -79,8 +79,8 @@ async fn accept_after(
     delay: Duration,
     watch: Watch,
 ) -> AcceptOutcome<Fake> {
-    let decide = |heard: Hello| async move {
-        assert_eq!(heard, hello());
+    let decide = |received: Hello| async move {
+        assert_eq!(received, hello());
         sleep(delay).await;
         Ok(watch.fake())
     };

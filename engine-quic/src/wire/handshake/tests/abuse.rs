@@ -48,9 +48,9 @@ async fn garbage_is_refused_with_a_reply() {
             matches!(&met, AcceptOutcome::Malformed(e, true) if *e == err),
             "{met:?}"
         );
-        let mut heard = vec![0; reply.len()];
-        here.0.read_exact(&mut heard).await.unwrap();
-        assert_eq!(heard, reply);
+        let mut received = vec![0; reply.len()];
+        here.0.read_exact(&mut received).await.unwrap();
+        assert_eq!(received, reply);
     }
     let (mut here, there) = pipe(2048);
     here.1.write_all(&bad_name).await.unwrap();
