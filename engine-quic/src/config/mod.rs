@@ -7,16 +7,14 @@ pub(crate) mod transport;
 pub(crate) mod tuning;
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use virtnet_core::{Addr, Cause, Failure, Notifier};
+use virtnet_core::Failure;
 
-use crate::hostdata::Advertised;
-use crate::identity::tls::Trust;
 use crate::observe::qlog::Qlog;
 use crate::udp::socket::Bind;
-use crate::{Identity, Limits, QuicEngine, Stats, Tuning};
+use crate::{Counters, Identity, Limits, Tuning};
 
 /// Longest of all durations: 30 days.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -47,7 +45,7 @@ pub struct QuicConfig {
     pub(crate) pool_idle: Duration,
     pub(crate) limits: Limits,
     pub(crate) tuning: Tuning,
-    pub(crate) stats: Option<Stats>,
+    pub(crate) counters: Option<Counters>,
     pub(crate) key_log: bool,
     pub(crate) qlog: Qlog,
 }
@@ -68,7 +66,7 @@ impl QuicConfig {
             pool_idle: Duration::from_secs(60),
             limits: Limits::default(),
             tuning: Tuning::default(),
-            stats: None,
+            counters: None,
             key_log: false,
             qlog: Qlog::default(),
         }
@@ -173,19 +171,20 @@ impl QuicConfig {
         self
     }
 
-    /// Counts into `stats`, for whoever has it too; engines that are given the same
-    /// add up. Default: its own.
+    /// Counts into `counters`, of which you keep a clone to read them. Several engines
+    /// that are given the same counters add up. Default: new counters for each engine.
     ///
     /// ```
-    /// use virtnet_engine_quic::{Identity, QuicConfig, Secret, Stats};
+    /// use virtnet_engine_quic::{Counters, Identity, QuicConfig, Secret};
     ///
-    /// let stats = Stats::default();
-    /// let config = QuicConfig::new(Identity::secret(Secret::random())).stats(stats.clone());
-    /// // Hosts are made, and dialed …
-    /// assert_eq!(stats.snapshot().handshakes_failed, 0);
+    /// let counters = Counters::default();
+    /// let identity = Identity::secret(Secret::random());
+    /// let config = QuicConfig::new(identity).counters(counters.clone());
+    /// // Make hosts, and dial them …
+    /// assert_eq!(counters.stats().handshakes_failed, 0);
     /// ```
-    pub fn stats(mut self, stats: Stats) -> QuicConfig {
-        self.stats = Some(stats);
+    pub fn counters(mut self, counters: Counters) -> QuicConfig {
+        self.counters = Some(counters);
         self
     }
 
@@ -200,41 +199,34 @@ impl QuicConfig {
         self
     }
 
-    /// Checks everything, and derives what hosts of `network` need to prove
-    /// their names.
+    /// Has QUIC write what it does into `dir`, by the feature `qlog`: which packets were
+    /// sent, received and lost, round-trip times and congestion windows, a file for each
+    /// connection and each of its ends. Default none. The folder is made if need be.
     ///
-    /// # Errors
+    /// The files are [qlog](https://datatracker.ietf.org/doc/draft-ietf-quic-qlog-main-schema/)
+    /// as JSON text sequences, which qvis shows, and are named like
+    /// `α-dials-127.0.0.1-4433-71-1.sqlog`: the host, its peer, the process, a number. They
+    /// have no payload and no keys in them, and are as long as their connections are: some
+    /// 150 bytes for each packet. They are written line by line as things happen, which takes
+    /// time from the connections. A handshake that fails leaves its file, too, so whoever
+    /// reaches the host's port can make some: it is for debugging, not for exposed hosts.
     ///
-    /// When a value cannot be, or when hosts would announce an address that
-    /// reaches nobody, like `0.0.0.0`; names the value.
-    pub fn prepare(self, network: &str) -> Result<Prepared, Failure> {
-        // The host does not matter: it is the network's name that is checked.
-        Addr::new(network, "host", 0)?;
-        self.check()?;
-        let network: Arc<str> = network.into();
-        let mut trust = Trust::new(&self.identity, network.clone())?;
-        trust.key_log = self.key_log;
-        if self.key_log && std::env::var_os("SSLKEYLOGFILE").is_some() {
-            tracing::warn!(
-                network = &*network,
-                "all keys go to SSLKEYLOGFILE: nothing is secret from its readers"
-            );
-        }
-        Ok(Prepared {
-            advertised: Advertised::new(self.advertise.as_deref(), self.bind)?,
-            trust,
-            network,
-            stats: self.stats.clone().unwrap_or_default(),
-            config: self,
-        })
+    /// ```no_run
+    /// use virtnet_engine_quic::{Identity, QuicConfig, Secret};
+    ///
+    /// let config = QuicConfig::new(Identity::secret(Secret::random())).qlog("qlogs");
+    /// ```
+    pub fn qlog(mut self, dir: impl Into<PathBuf>) -> QuicConfig {
+        self.qlog = Qlog::in_dir(dir.into());
+        self
     }
 
-    fn check(&self) -> Result<(), Failure> {
+    pub(crate) fn check(&self) -> Result<(), Failure> {
         self.bind.check()?;
         self.tuning.check()?;
         self.limits.check()?;
         self.qlog.check()?;
-        let invalid = |problem: String| Err(Failure::wrap(Cause::Other, problem));
+        let invalid = |problem: String| Err(Failure::other(problem));
         for (name, value) in [
             ("dial timeout", self.dial_timeout),
             ("handshake timeout", self.handshake_timeout),
@@ -263,52 +255,6 @@ impl QuicConfig {
             ));
         }
         Ok(())
-    }
-}
-
-/// A checked configuration for one network, from which an engine starts
-/// without fail.
-///
-/// ```no_run
-/// use virtnet_core::{Registry, SubNetwork};
-/// use virtnet_engine_quic::{Identity, QuicConfig, Secret};
-///
-/// # fn example(registry: std::sync::Arc<dyn Registry>) -> Result<(), Box<dyn std::error::Error>> {
-/// let secret = Secret::from_file("network.secret")?;
-/// let prepared = QuicConfig::new(Identity::secret(secret))
-///     .advertise("10.0.0.2")
-///     .prepare("net")?;
-/// let net = SubNetwork::new("net", registry, |notifier| prepared.start(notifier))?;
-/// # Ok(())
-/// # }
-/// ```
-#[must_use]
-pub struct Prepared {
-    pub(crate) network: Arc<str>,
-    pub(crate) config: QuicConfig,
-    pub(crate) advertised: Advertised,
-    pub(crate) trust: Trust,
-    pub(crate) stats: Stats,
-}
-
-impl Prepared {
-    /// Starts the engine, which hands what arrives to `notifier`.
-    pub fn start(self, notifier: Notifier) -> QuicEngine {
-        QuicEngine::new(self, notifier)
-    }
-
-    /// What the engine will count, to be looked at when it is out of reach.
-    pub fn stats(&self) -> Stats {
-        self.stats.clone()
-    }
-}
-
-impl std::fmt::Debug for Prepared {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Prepared")
-            .field("network", &self.network)
-            .field("config", &self.config)
-            .finish_non_exhaustive()
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Owns no socket: nothing is started.
 
+use virtnet_core::Cause;
+
 use super::*;
 use crate::Secret;
 

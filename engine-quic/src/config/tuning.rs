@@ -44,7 +44,7 @@ pub struct Tuning {
     pub send_window: u64,
     /// What the kernel is asked for, for each direction of a host's UDP socket, in
     /// bytes, from 1,200 to 2,147,483,647; default 4 MiB. It may grant less, which
-    /// [`Stats::socket_buffers`](crate::Stats::socket_buffers) tells: with the usual
+    /// [`Counters::socket_buffers`](crate::Counters::socket_buffers) tells: with the usual
     /// 208 KiB bursts of datagrams lose some, and handshakes take up to a second.
     pub socket_buffer: usize,
 }

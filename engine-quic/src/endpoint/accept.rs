@@ -19,7 +19,7 @@ use crate::endpoint::admission::{Admission, Handshake, TurnedAway};
 use crate::endpoint::stream::{HandshakeStream, StreamGuard};
 use crate::endpoint::stream_limits::{StreamLimits, StreamPermit};
 use crate::identity::tls::{dns_name_of, proves};
-use crate::observe::stats::{Counters, count};
+use crate::observe::stats::{CountersInner, count};
 use crate::wire::frame::{Hello, Refusal};
 use crate::wire::handshake::{self, AcceptOutcome};
 
@@ -40,7 +40,7 @@ pub(crate) async fn accept_loop(host: Arc<EndpointInner>) {
         let handshake = match gate.handshake(from.ip(), proved) {
             Ok(handshake) => handshake,
             Err(turned) => {
-                turn_away(incoming, turned, &host.stats.0);
+                turn_away(incoming, turned, &host.counters.0);
                 continue;
             }
         };
@@ -55,7 +55,7 @@ pub(crate) async fn accept_loop(host: Arc<EndpointInner>) {
     }
 }
 
-fn turn_away(incoming: Incoming, turned: TurnedAway, counters: &Counters) {
+fn turn_away(incoming: Incoming, turned: TurnedAway, counters: &CountersInner) {
     match turned {
         TurnedAway::Unproved => {
             count(&counters.handshakes_retried);
@@ -83,7 +83,7 @@ async fn serve(
     let conn = match timeout(host.config.handshake_timeout, connected).await {
         Ok(Ok(conn)) => conn,
         failed => {
-            count(&host.stats.0.handshakes_failed);
+            count(&host.counters.0.handshakes_failed);
             match failed {
                 Ok(Err(err)) => tracing::debug!(%from, %err, "QUIC handshake failed"),
                 _ => tracing::debug!(%from, "QUIC handshake took too long"),
@@ -93,7 +93,7 @@ async fn serve(
     };
     drop(handshake);
     let certificates = certificates(&conn);
-    let counters = &host.stats.0;
+    let counters = &host.counters.0;
     let Ok(counted) = gate.connection(certificates.first().map(|leaf| &**leaf)) else {
         count(&counters.connections_refused);
         tracing::debug!("too many QUIC connections");
@@ -124,7 +124,10 @@ async fn serve(
 }
 
 /// Waits until the peer may have one more stream without a first frame.
-async fn place(unopened: &Arc<Semaphore>, counters: &Counters) -> Option<OwnedSemaphorePermit> {
+async fn place(
+    unopened: &Arc<Semaphore>,
+    counters: &CountersInner,
+) -> Option<OwnedSemaphorePermit> {
     if let Ok(place) = Arc::clone(unopened).try_acquire_owned() {
         return Some(place);
     }
@@ -174,7 +177,7 @@ impl Peer {
 /// The handshake on one stream.
 async fn meet(peer: Arc<Peer>, mut stream: HandshakeStream, unopened: OwnedSemaphorePermit) {
     let host = &peer.host;
-    let counters = &host.stats.0;
+    let counters = &host.counters.0;
     let mut slot = None;
     let _will_end = host.tasks.will_end();
     let met = {

@@ -20,18 +20,28 @@ use quinn::crypto::rustls::QuicClientConfig;
 use tokio::time::timeout;
 use virtnet_core::{Cause, Failure, Notifier};
 
-use crate::config::Prepared;
 use crate::config::transport::{self, CloseCode, FAREWELL};
 use crate::endpoint::accept::accept_loop;
 use crate::endpoint::flush::Unflushed;
 use crate::endpoint::linger::Lingerers;
 use crate::endpoint::pool::Pool;
 use crate::endpoint::tasks::{OwnedTasks, Tasks};
+use crate::hostdata::Advertised;
 use crate::identity::reset;
+use crate::identity::tls::Trust;
 use crate::udp::mtu;
 use crate::udp::send_errors::Refusals;
 use crate::udp::socket::Families;
-use crate::{QuicConfig, Stats};
+use crate::{Counters, QuicConfig};
+
+/// What all endpoints of an engine share: one network's checked configuration.
+pub(crate) struct EndpointContext {
+    pub(crate) network: Arc<str>,
+    pub(crate) config: QuicConfig,
+    pub(crate) advertised: Advertised,
+    pub(crate) trust: Trust,
+    pub(crate) counters: Counters,
+}
 
 /// A host's endpoint. Dropping it without [`close`](Endpoint::close) closes it
 /// too, without waiting for what was not delivered yet.
@@ -44,7 +54,7 @@ pub(crate) struct EndpointInner {
     pub(crate) hostname: Arc<str>,
     pub(crate) config: QuicConfig,
     pub(crate) notifier: Notifier,
-    pub(crate) stats: Stats,
+    pub(crate) counters: Counters,
     pub(crate) quinn: quinn::Endpoint,
     pub(crate) client: Arc<QuicClientConfig>,
     pub(crate) server: ServerConfig,
@@ -65,18 +75,18 @@ impl Endpoint {
     ///
     /// Outside of a tokio runtime.
     pub(crate) fn start(
-        prepared: &Prepared,
+        context: &EndpointContext,
         notifier: &Notifier,
         hostname: &str,
     ) -> Result<(Endpoint, String), Failure> {
-        let config = &prepared.config;
-        let tls = prepared.trust.host(hostname)?;
+        let config = &context.config;
+        let tls = context.trust.host(hostname)?;
         let (socket, families) = config
             .bind
-            .socket(config.tuning.socket_buffer, &prepared.stats)?;
+            .socket(config.tuning.socket_buffer, &context.counters)?;
         let unmade = |err| Failure::other(format!("cannot start an endpoint: {err}"));
         let port = socket.local_addr().map_err(unmade)?.port();
-        if let Some(place) = prepared.advertised.ip() {
+        if let Some(place) = context.advertised.ip() {
             mtu::loopback_is_up(config.bind.first.ip(), (place, port).into())?;
         }
         let (tasks, clogged) = (Tasks::new(), Unflushed::default());
@@ -90,11 +100,11 @@ impl Endpoint {
         )
         .map_err(unmade)?;
         let inner = Arc::new(EndpointInner {
-            network: prepared.network.clone(),
+            network: context.network.clone(),
             hostname: hostname.into(),
             config: config.clone(),
             notifier: notifier.clone(),
-            stats: prepared.stats.clone(),
+            counters: context.counters.clone(),
             client: tls.client,
             server,
             pool: Pool::new(tasks.clone(), clogged.clone(), config.pool_idle),
@@ -107,7 +117,7 @@ impl Endpoint {
         });
         inner.tasks.work(Arc::clone(&inner.leaving).keep());
         inner.tasks.work(accept_loop(Arc::clone(&inner)));
-        Ok((Endpoint(inner), prepared.advertised.hostdata(port)))
+        Ok((Endpoint(inner), context.advertised.hostdata(port)))
     }
 
     pub(crate) fn inner(&self) -> &Arc<EndpointInner> {

@@ -11,7 +11,7 @@ use quinn::udp::UdpSocketState;
 use socket2::{Domain, Protocol, Socket, Type};
 use virtnet_core::Failure;
 
-use crate::{SocketBuffers, Stats};
+use crate::{Counters, SocketBuffers};
 
 /// Keeps the making of hosts fast, as long as it is held.
 ///
@@ -100,7 +100,7 @@ impl Bind {
     pub(crate) fn socket(
         &self,
         buffer: usize,
-        stats: &Stats,
+        counters: &Counters,
     ) -> Result<(UdpSocket, Families), Failure> {
         let failed = |why: &dyn fmt::Display| {
             Failure::other(format!("cannot bind UDP address {self}: {why}"))
@@ -110,7 +110,7 @@ impl Bind {
             addr.set_port(port);
             match bind(addr) {
                 Ok((socket, families)) => {
-                    stats.granted(ask(&socket, buffer));
+                    counters.granted(ask(&socket, buffer));
                     return Ok((socket.into(), families));
                 }
                 Err(err) if err.kind() == io::ErrorKind::AddrInUse && self.is_range() => {}
@@ -175,10 +175,10 @@ mod tests {
     fn the_lowest_free_port_of_a_range_is_taken() {
         let (kept, range) = two_ports();
         let port = |bound: &(UdpSocket, Families)| bound.0.local_addr().unwrap().port();
-        let second = range.socket(1 << 16, &Stats::default()).unwrap();
+        let second = range.socket(1 << 16, &Counters::default()).unwrap();
         assert_eq!(port(&second), range.last);
         let err = range
-            .socket(1 << 16, &Stats::default())
+            .socket(1 << 16, &Counters::default())
             .unwrap_err()
             .to_string();
         let text = format!(
@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(err, text);
         drop(kept);
         assert_eq!(
-            port(&range.socket(1 << 16, &Stats::default()).unwrap()),
+            port(&range.socket(1 << 16, &Counters::default()).unwrap()),
             range.first.port()
         );
     }
@@ -203,7 +203,7 @@ mod tests {
             last: 65_535,
         };
         let err = range
-            .socket(1 << 16, &Stats::default())
+            .socket(1 << 16, &Counters::default())
             .unwrap_err()
             .to_string();
         let text = "cannot bind UDP address 192.0.2.1:1024-65535: ";
