@@ -6,8 +6,9 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use crate::Limits;
@@ -62,7 +63,7 @@ impl Admission {
         proved: bool,
     ) -> Result<Handshake, TurnedAway> {
         let (limits, from) = (&self.limits, place(ip));
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.connections >= limits.connections {
             return Err(TurnedAway::Connections);
         }
@@ -87,7 +88,7 @@ impl Admission {
     ) -> Result<Connection, TurnedAway> {
         // Two certificates with one number share a bound, no more.
         let peer = self.hasher.hash_one(certificate);
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         // Handshakes that were under way all at once may have been more than fit.
         if state.connections >= self.limits.connections {
             return Err(TurnedAway::Connections);
@@ -109,11 +110,6 @@ impl Admission {
             unopened,
         })
     }
-
-    fn lock(&self) -> MutexGuard<'_, AdmissionCounts> {
-        // Each change is whole, so a panic elsewhere left nothing half done.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Whom an address counts for: one who has an IPv6 address has 2⁶⁴ of them.
@@ -132,7 +128,7 @@ pub(crate) struct Handshake {
 
 impl Drop for Handshake {
     fn drop(&mut self) {
-        let mut state = self.gate.lock();
+        let mut state = self.gate.state.lock();
         state.handshakes -= 1;
         give_back(&mut state.by_address, self.from, |count| count);
     }
@@ -148,7 +144,7 @@ pub(crate) struct Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        let mut state = self.gate.lock();
+        let mut state = self.gate.state.lock();
         state.connections -= 1;
         give_back(&mut state.by_peer, self.peer, |peer| &mut peer.connections);
     }

@@ -6,10 +6,11 @@
 
 use std::collections::VecDeque;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use quinn::{ConnectionError, SendStream, StoppedError, VarInt};
 use tokio::sync::Notify;
 use tokio::task::yield_now;
@@ -83,7 +84,7 @@ impl Lingerers {
 
     /// Cuts the stream of that fate, which is aborted, if it is here.
     pub(crate) fn abort(&self, fate: &Fate) {
-        let mut streams = self.lock();
+        let mut streams = self.streams.lock();
         let Some(streams) = &mut *streams else {
             return;
         };
@@ -96,7 +97,7 @@ impl Lingerers {
 
     /// Puts it among the others; gives it back once the host closes.
     fn keep_open(&self, mut leaver: Lingerer) -> Option<Lingerer> {
-        let mut streams = self.lock();
+        let mut streams = self.streams.lock();
         let Some(streams) = &mut *streams else {
             return Some(leaver);
         };
@@ -135,7 +136,7 @@ impl Lingerers {
 
     /// Returns how many are left.
     fn look_at_some(&self) -> usize {
-        let mut streams = self.lock();
+        let mut streams = self.streams.lock();
         let Some(streams) = &mut *streams else {
             return 0;
         };
@@ -149,7 +150,7 @@ impl Lingerers {
 
     /// From here on each has a task, which the close waits for or cuts short.
     pub(crate) fn close(self: &Arc<Lingerers>) {
-        let streams = self.lock().take();
+        let streams = self.streams.lock().take();
         for mut leaver in streams.into_iter().flatten() {
             if !self.is_gone(&mut leaver) {
                 self.watch(leaver);
@@ -212,11 +213,6 @@ impl Lingerers {
         if let Some(conn) = held.conn() {
             self.clogged.note(conn);
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<VecDeque<Lingerer>>> {
-        // Each change is whole, so a panic elsewhere left nothing half done.
-        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

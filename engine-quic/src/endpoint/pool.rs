@@ -5,9 +5,10 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use quinn::Connection;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
@@ -68,7 +69,7 @@ impl PoolUse {
 
 impl Drop for PoolUse {
     fn drop(&mut self) {
-        let mut uses = lock(&self.pooled.uses);
+        let mut uses = self.pooled.uses.lock();
         uses.count -= 1;
         uses.since = Instant::now();
     }
@@ -103,7 +104,7 @@ impl Pool {
             let waiting = WaitingDial {
                 pool: self,
                 key,
-                entry: Arc::clone(lock(&self.entries).entry(key.clone()).or_default()),
+                entry: Arc::clone(self.entries.lock().entry(key.clone()).or_default()),
             };
             let mut fresh = false;
             let (made_now, connecting) = (&mut fresh, &connect);
@@ -127,7 +128,7 @@ impl Pool {
     /// Counts one more use, unless the connection is not to be used any more.
     fn use_pooled(&self, key: &Key, pooled: &Arc<Pooled>, fresh: bool) -> Option<PoolUse> {
         // Under this lock no keeper lets the connection go.
-        let mut entries = lock(&self.entries);
+        let mut entries = self.entries.lock();
         if !fresh && pooled.conn.close_reason().is_some() {
             forget(&mut entries, key, pooled);
         }
@@ -135,7 +136,7 @@ impl Pool {
             return None;
         }
         if !fresh {
-            lock(&pooled.uses).count += 1;
+            pooled.uses.lock().count += 1;
         }
         Some(PoolUse {
             pooled: Arc::clone(pooled),
@@ -145,7 +146,7 @@ impl Pool {
 
     /// Has the next dial make a new connection. Streams on this one go on.
     pub(crate) fn evict(&self, key: &Key, lease: &PoolUse) {
-        forget(&mut lock(&self.entries), key, &lease.pooled);
+        forget(&mut self.entries.lock(), key, &lease.pooled);
     }
 
     /// Starts the keeper of a new connection.
@@ -171,7 +172,7 @@ impl Pool {
                     None => break kept.conn.close(CloseCode::Idle.into(), b"unused"),
                 }
             }
-            forget(&mut lock(&pool.entries), &key, &kept);
+            forget(&mut pool.entries.lock(), &key, &kept);
             pool.clogged.forget(&kept.conn);
         });
         pooled
@@ -180,8 +181,8 @@ impl Pool {
     /// Takes a connection that went unused for too long out of the pool;
     /// otherwise says when to look again.
     fn let_go(&self, key: &Key, pooled: &Arc<Pooled>) -> Option<Instant> {
-        let mut entries = lock(&self.entries);
-        let uses = lock(&pooled.uses);
+        let mut entries = self.entries.lock();
+        let uses = pooled.uses.lock();
         let now = Instant::now();
         if uses.count > 0 {
             return Some(now + self.idle);
@@ -197,7 +198,7 @@ impl Pool {
     /// Forgets an entry whose connection could not be made, unless others wait
     /// for it.
     fn forget_unmade(&self, key: &Key, entry: &Arc<PoolEntry>) {
-        let mut entries = lock(&self.entries);
+        let mut entries = self.entries.lock();
         // Two holders: the map and this dial.
         if !entry.pooled.initialized() && Arc::strong_count(entry) == 2 {
             entries.remove(key);
@@ -230,11 +231,6 @@ fn forget(entries: &mut HashMap<Key, Arc<PoolEntry>>, key: &Key, pooled: &Arc<Po
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Each change is whole, so a panic elsewhere left nothing half done.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,9 +253,9 @@ mod tests {
                 });
                 assert!(polled.await);
             }
-            assert_eq!(lock(&pool.entries).len(), 1);
+            assert_eq!(pool.entries.lock().len(), 1);
             drop(leases);
-            assert_eq!(lock(&pool.entries).len(), 0, "{dials} dials");
+            assert_eq!(pool.entries.lock().len(), 0, "{dials} dials");
         }
     }
 }

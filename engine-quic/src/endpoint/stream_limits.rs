@@ -17,8 +17,9 @@
 //! us keep more than that.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use quinn::{Connection, VarInt};
 
 use crate::config::transport::{FIRST_STREAMS, FIRST_WINDOWS, MAX_STREAMS, receive_window};
@@ -93,7 +94,7 @@ impl StreamLimits {
 
     /// Counts a stream that the peer dialed from its port `port`.
     pub(crate) fn take(self: &Arc<StreamLimits>, port: u16) -> StreamPermit {
-        let grown = self.with(|state| state.take(port));
+        let grown = self.state.lock().take(port);
         if let Some(windows) = grown.windows {
             let window = receive_window(windows, self.window);
             self.conn.set_receive_window(window);
@@ -106,11 +107,6 @@ impl StreamLimits {
             slots: Arc::clone(self),
             port,
         }
-    }
-
-    fn with<T>(&self, change: impl FnOnce(&mut StreamCounts) -> T) -> T {
-        // Each change is whole, so a panic elsewhere left nothing half done.
-        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -127,13 +123,13 @@ impl StreamPermit {
 
     /// Notes that reading stopped before the peer's end.
     pub(crate) fn leave(&self) {
-        self.slots.with(|state| state.left.insert(self.port));
+        self.slots.state.lock().left.insert(self.port);
     }
 }
 
 impl Drop for StreamPermit {
     fn drop(&mut self) {
-        self.slots.with(|state| state.held -= 1);
+        self.slots.state.lock().held -= 1;
     }
 }
 

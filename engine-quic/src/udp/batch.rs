@@ -15,9 +15,10 @@ use std::fmt;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use parking_lot::Mutex;
 use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
 
@@ -56,7 +57,7 @@ impl BatchSocket {
             contents.len(),
             transmit.destination,
         );
-        let mut sent = self.begun(|begun| begun.remove(&batch)).unwrap_or(0);
+        let mut sent = self.begun.lock().remove(&batch).unwrap_or(0);
         for piece in contents[sent..].chunks(piece) {
             let transmit = Transmit {
                 contents: piece,
@@ -69,21 +70,16 @@ impl BatchSocket {
                     // What is sent already must not be sent first again: with
                     // little room it would be all that is ever sent.
                     if err.kind() == io::ErrorKind::WouldBlock && sent > 0 {
-                        self.begun(|begun| {
-                            if begun.len() < MAX_BEGUN {
-                                begun.insert(batch, sent);
-                            }
-                        });
+                        let mut begun = self.begun.lock();
+                        if begun.len() < MAX_BEGUN {
+                            begun.insert(batch, sent);
+                        }
                     }
                     return Err(err);
                 }
             }
         }
         Ok(())
-    }
-
-    fn begun<T>(&self, look: impl FnOnce(&mut HashMap<Batch, usize>) -> T) -> T {
-        look(&mut self.begun.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -152,10 +148,10 @@ mod tests {
         }
 
         fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-            let mut room = self.room.lock().unwrap();
+            let mut room = self.room.lock();
             *room = room.checked_sub(1).ok_or(io::ErrorKind::WouldBlock)?;
             let piece = (transmit.contents.to_vec(), transmit.segment_size);
-            self.sent.lock().unwrap().push(piece);
+            self.sent.lock().push(piece);
             Ok(())
         }
 
@@ -196,7 +192,7 @@ mod tests {
         let split = BatchSocket::new(narrow.clone());
         let bytes = contents(10 * 1452);
         split.try_send(&batch(&bytes, 1452)).unwrap();
-        assert_eq!(*narrow.sent.lock().unwrap(), [(bytes, Some(1452))]);
+        assert_eq!(*narrow.sent.lock(), [(bytes, Some(1452))]);
     }
 
     #[test]
@@ -210,11 +206,11 @@ mod tests {
             let batch = batch(&bytes, segment);
             let pieces = bytes.len().div_ceil(each * segment);
             for round in 0..pieces {
-                *narrow.room.lock().unwrap() = 1;
+                *narrow.room.lock() = 1;
                 let sent = split.try_send(&batch);
                 assert_eq!(sent.is_ok(), round == pieces - 1, "{sent:?}");
             }
-            let sent = std::mem::take(&mut *narrow.sent.lock().unwrap());
+            let sent = std::mem::take(&mut *narrow.sent.lock());
             assert_eq!(sent.len(), pieces);
             for (piece, size) in &sent {
                 assert!(piece.len() <= max, "{}", piece.len());
@@ -223,7 +219,7 @@ mod tests {
             let sent: Vec<u8> = sent.into_iter().flat_map(|(piece, _)| piece).collect();
             assert!(sent == bytes, "{segment}");
             // It is done, so the next one begins anew.
-            assert!(split.begun.lock().unwrap().is_empty());
+            assert!(split.begun.lock().is_empty());
         }
     }
 

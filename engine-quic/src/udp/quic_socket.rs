@@ -9,9 +9,10 @@ use std::future::Future;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use parking_lot::RwLock;
 use quinn::udp::{RecvMeta, Transmit, UdpSocketState};
 use quinn::{AsyncUdpSocket, UdpPoller};
 use tokio::io::Interest;
@@ -49,10 +50,6 @@ impl Udp {
         })
     }
 
-    fn sending(&self) -> RwLockReadGuard<'_, UdpSocketState> {
-        self.sending.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The system did not take a datagram.
     fn refused(&self, to: SocketAddr, err: &io::Error) {
         if mtu::is_too_large(err) {
@@ -62,7 +59,7 @@ impl Udp {
         if err.kind() == io::ErrorKind::InvalidInput && mtu::route(self.local, to).is_err() {
             // Without it, sending goes on as on an old kernel.
             if let Ok(anew) = UdpSocketState::new((&self.io).into()) {
-                *self.sending.write().unwrap_or_else(PoisonError::into_inner) = anew;
+                *self.sending.write() = anew;
             }
         }
         self.refusals.remember(to, err);
@@ -79,7 +76,7 @@ impl AsyncUdpSocket for Udp {
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         let sent = self.io.try_io(Interest::WRITABLE, || {
-            self.sending().try_send((&self.io).into(), transmit)
+            self.sending.read().try_send((&self.io).into(), transmit)
         });
         match sent {
             Err(err) if err.kind() != io::ErrorKind::WouldBlock => {
@@ -113,7 +110,7 @@ impl AsyncUdpSocket for Udp {
     }
 
     fn max_transmit_segments(&self) -> usize {
-        self.sending().max_gso_segments()
+        self.sending.read().max_gso_segments()
     }
 
     fn max_receive_segments(&self) -> usize {

@@ -7,9 +7,9 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 /// Destinations that are remembered; for one more, the oldest is forgotten.
@@ -39,7 +39,7 @@ impl Refusals {
             at: Instant::now(),
         };
         let before = {
-            let mut last = self.last();
+            let mut last = self.last.lock();
             let to = canonical(to);
             if last.len() >= MAX_DESTINATIONS && !last.contains_key(&to) {
                 let oldest = last.iter().min_by_key(|(_, refused)| refused.at);
@@ -58,7 +58,7 @@ impl Refusals {
     /// Why the system refused to send to `to` the last time, if that was not before
     /// `since`.
     pub(crate) fn since(&self, to: SocketAddr, since: Instant) -> Option<io::Error> {
-        let last = self.last();
+        let last = self.last.lock();
         let refused = last.get(&canonical(to))?;
         (refused.at >= since).then(|| io::Error::from_raw_os_error(refused.error))
     }
@@ -88,10 +88,6 @@ impl Refusals {
             since = now;
             more.await;
         }
-    }
-
-    fn last(&self) -> MutexGuard<'_, HashMap<SocketAddr, Refused>> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -138,7 +134,7 @@ mod tests {
         for port in 1..=most + 1 {
             refusals.remember(place(port), &io::Error::from_raw_os_error(1));
         }
-        assert_eq!(refusals.last().len(), MAX_DESTINATIONS);
+        assert_eq!(refusals.last.lock().len(), MAX_DESTINATIONS);
         assert!(refusals.since(place(1), began).is_none());
         assert!(refusals.since(place(most + 1), began).is_some());
     }

@@ -13,7 +13,7 @@ fn ip(text: &str) -> IpAddr {
 }
 
 fn empty(gate: &Admission) {
-    let state = gate.lock();
+    let state = gate.state.lock();
     assert_eq!((state.handshakes, state.connections), (0, 0));
     assert!(state.by_address.is_empty() && state.by_peer.is_empty());
 }
