@@ -13,7 +13,7 @@ use virtnet_core::{Addr, Cause, Failure};
 
 use crate::config::transport::{CloseCode, StreamCode};
 use crate::hostdata::Place;
-use crate::udp::send_errors::Refusals;
+use crate::udp::send_errors::SendErrors;
 use crate::wire::handshake::DialError;
 
 /// TLS alerts are QUIC error codes from here on (RFC 9001).
@@ -27,7 +27,7 @@ pub(crate) struct DialTarget<'a> {
     /// The address that was tried, once there is one.
     pub(crate) addr: Option<SocketAddr>,
     /// What the system refused to send, and since when that matters.
-    pub(crate) refusals: (&'a Refusals, Instant),
+    pub(crate) send_errors: (&'a SendErrors, Instant),
 }
 
 impl fmt::Display for DialTarget<'_> {
@@ -45,9 +45,9 @@ impl DialTarget<'_> {
     pub(crate) fn no_answer(&self, within: Duration) -> Failure {
         let host = self.dst.host();
         let mut text = format!("no answer from host {host:?} at {self} within {within:?}");
-        let (refusals, since) = self.refusals;
+        let (send_errors, since) = self.send_errors;
         let addr = self.addr.or_else(|| self.place.addr());
-        if let Some(err) = addr.and_then(|addr| refusals.since(addr, since)) {
+        if let Some(err) = addr.and_then(|addr| send_errors.last_since(addr, since)) {
             text += &format!(": this machine refused to send there: {err}");
         }
         Failure::wrap(Cause::TimedOut, text)

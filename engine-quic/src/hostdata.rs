@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use virtnet_core::{Cause, Failure};
 
-use crate::udp::socket::{Bind, Families};
+use crate::udp::socket::{AddressFamilies, Bind};
 
 /// Longest DNS name, in bytes.
 const MAX_DNS_NAME: usize = 253;
@@ -75,7 +75,7 @@ impl Place {
     pub(crate) async fn resolve(
         &self,
         hostname: &str,
-        families: Families,
+        families: AddressFamilies,
     ) -> Result<Vec<SocketAddr>, Failure> {
         let failed = |problem: String| {
             // As for a machine that is gone, whose name often goes with it: that of a
@@ -93,7 +93,7 @@ impl Place {
                 .collect(),
         };
         let mut usable = found.clone();
-        usable.retain(|addr| families.reach(addr));
+        usable.retain(|addr| families.contains(addr));
         usable.truncate(MAX_ADDRESSES);
         if usable.is_empty() {
             return Err(failed(match found.first() {

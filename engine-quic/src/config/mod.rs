@@ -17,7 +17,7 @@ use crate::udp::socket::Bind;
 use crate::{Counters, Identity, Limits, Tuning};
 
 /// Longest of all durations: 30 days.
-const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const MAX_DURATION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// What can be set of an engine. No duration may be over 30 days.
 ///
@@ -244,8 +244,10 @@ impl QuicConfig {
             ("drain timeout", self.drain_timeout),
             ("pool idle time", self.pool_idle),
         ] {
-            if value > LONGEST {
-                return invalid(format!("a {name} of {value:?} is more than {LONGEST:?}"));
+            if value > MAX_DURATION {
+                return invalid(format!(
+                    "a {name} of {value:?} is more than {MAX_DURATION:?}"
+                ));
             }
         }
         if self.keep_alive * 2 > self.idle_timeout {

@@ -36,7 +36,7 @@ fn transport(config: &QuicConfig, peer: SocketAddr, route: Option<Route>) -> Tra
     // last that it heard, and a keep-alive is one.
     let silence = config.idle_timeout - config.keep_alive;
     let idle = u32::try_from(silence.as_millis()).unwrap_or(u32::MAX);
-    let search = mtu::steps(peer, route, tuning.largest_datagram);
+    let search = mtu::discovery_config(peer, route, tuning.largest_datagram);
     let mut transport = TransportConfig::default();
     transport
         .max_concurrent_bidi_streams(VarInt::from_u32(0))
@@ -107,7 +107,7 @@ pub(crate) fn receive_window(streams: u32, stream_window: u32) -> VarInt {
 }
 
 /// How long closed connections may take to tell their peers so.
-pub(crate) const FAREWELL: Duration = Duration::from_millis(500);
+pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The numbers that go with a stream that is reset or stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 use virtnet_core::{Cause, Failure};
 
 use crate::udp::batch::MAX_DATAGRAM;
-use crate::udp::mtu::SMALLEST;
+use crate::udp::mtu::MIN_DATAGRAM;
 
 /// Sizes that trade memory for speed. The defaults suit loopback, containers on one
 /// machine, clouds with and without jumbo frames, and the internet.
@@ -66,7 +66,7 @@ impl Default for Tuning {
 
 impl Tuning {
     pub(crate) fn check(&self) -> Result<(), Failure> {
-        let least = u64::from(SMALLEST);
+        let least = u64::from(MIN_DATAGRAM);
         for (name, value, most) in [
             (
                 "largest datagram",

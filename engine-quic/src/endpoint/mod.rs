@@ -20,18 +20,18 @@ use quinn::crypto::rustls::QuicClientConfig;
 use tokio::time::timeout;
 use virtnet_core::{Cause, Failure, Notifier};
 
-use crate::config::transport::{self, CloseCode, FAREWELL};
+use crate::config::transport::{self, CLOSE_TIMEOUT, CloseCode};
 use crate::endpoint::accept::accept_loop;
 use crate::endpoint::flush::Unflushed;
 use crate::endpoint::linger::Lingerers;
 use crate::endpoint::pool::Pool;
-use crate::endpoint::tasks::{OwnedTasks, Tasks};
+use crate::endpoint::tasks::{Tasks, TrackedRuntime};
 use crate::hostdata::Advertised;
 use crate::identity::reset;
 use crate::identity::tls::Trust;
 use crate::udp::mtu;
-use crate::udp::send_errors::Refusals;
-use crate::udp::socket::Families;
+use crate::udp::send_errors::SendErrors;
+use crate::udp::socket::AddressFamilies;
 use crate::{Counters, QuicConfig};
 
 /// What all endpoints of an engine share: one network's checked configuration.
@@ -58,12 +58,12 @@ pub(crate) struct EndpointInner {
     pub(crate) quinn: quinn::Endpoint,
     pub(crate) client: Arc<QuicClientConfig>,
     pub(crate) server: ServerConfig,
-    pub(crate) families: Families,
+    pub(crate) families: AddressFamilies,
     /// What its socket could not send.
-    pub(crate) refusals: Arc<Refusals>,
+    pub(crate) send_errors: Arc<SendErrors>,
     pub(crate) pool: Arc<Pool>,
-    pub(crate) clogged: Unflushed,
-    pub(crate) leaving: Arc<Lingerers>,
+    pub(crate) unflushed: Unflushed,
+    pub(crate) lingerers: Arc<Lingerers>,
     pub(crate) tasks: Tasks,
 }
 
@@ -84,21 +84,21 @@ impl Endpoint {
         let (socket, families) = config
             .bind
             .socket(config.tuning.socket_buffer, &context.counters)?;
-        let unmade = |err| Failure::other(format!("cannot start an endpoint: {err}"));
-        let port = socket.local_addr().map_err(unmade)?.port();
+        let failed = |err| Failure::other(format!("cannot start an endpoint: {err}"));
+        let port = socket.local_addr().map_err(failed)?.port();
         if let Some(place) = context.advertised.ip() {
             mtu::loopback_is_up(config.bind.first.ip(), (place, port).into())?;
         }
-        let (tasks, clogged) = (Tasks::new(), Unflushed::default());
-        let refusals = Arc::new(Refusals::default());
+        let (tasks, unflushed) = (Tasks::new(), Unflushed::default());
+        let send_errors = Arc::new(SendErrors::default());
         let server = transport::server(tls.server);
         let quinn = quinn::Endpoint::new(
             reset::endpoint_config(tls.reset_key, tls.random),
             Some(server.clone()),
             socket,
-            OwnedTasks::runtime(&tasks, &refusals),
+            TrackedRuntime::runtime(&tasks, &send_errors),
         )
-        .map_err(unmade)?;
+        .map_err(failed)?;
         let inner = Arc::new(EndpointInner {
             network: context.network.clone(),
             hostname: hostname.into(),
@@ -107,16 +107,16 @@ impl Endpoint {
             counters: context.counters.clone(),
             client: tls.client,
             server,
-            pool: Pool::new(tasks.clone(), clogged.clone(), config.pool_idle),
+            pool: Pool::new(tasks.clone(), unflushed.clone(), config.pool_idle),
             quinn,
             families,
-            refusals,
-            leaving: Lingerers::new(tasks.clone(), clogged.clone()),
-            clogged,
+            send_errors,
+            lingerers: Lingerers::new(tasks.clone(), unflushed.clone()),
+            unflushed,
             tasks,
         });
-        inner.tasks.work(Arc::clone(&inner.leaving).keep());
-        inner.tasks.work(accept_loop(Arc::clone(&inner)));
+        inner.tasks.spawn(Arc::clone(&inner.lingerers).run());
+        inner.tasks.spawn(accept_loop(Arc::clone(&inner)));
         Ok((Endpoint(inner), context.advertised.hostdata(port)))
     }
 
@@ -138,26 +138,26 @@ impl Endpoint {
         let EndpointInner {
             quinn,
             tasks,
-            clogged,
-            leaving,
+            unflushed,
+            lingerers,
             ..
         } = &*self.0;
         tasks.closing().cancel();
-        leaving.close();
+        lingerers.close();
         let bound = self.0.config.drain_timeout;
         let late = timeout(bound, tasks.delivered()).await.is_err();
         let cut = tasks.undelivered();
         // An end alone is worth less time: a peer that is gone needs none.
-        let _ = timeout(FAREWELL, tasks.ended()).await;
+        let _ = timeout(CLOSE_TIMEOUT, tasks.ended()).await;
         tasks.cut().cancel();
-        let goodbye_possible = async {
+        let flushed = async {
             tasks.ended().await;
-            clogged.flush().await;
+            unflushed.flush().await;
         };
-        let _ = timeout(FAREWELL, goodbye_possible).await;
+        let _ = timeout(CLOSE_TIMEOUT, flushed).await;
         quinn.close(CloseCode::Bye.into(), b"bye");
         // The peers are to hear of it, but not to be waited for.
-        let _ = timeout(FAREWELL, quinn.wait_idle()).await;
+        let _ = timeout(CLOSE_TIMEOUT, quinn.wait_idle()).await;
         tasks.end().await;
         match cut {
             0 => Ok(()),
@@ -185,11 +185,11 @@ impl Drop for Endpoint {
         let EndpointInner {
             quinn,
             tasks,
-            leaving,
+            lingerers,
             ..
         } = &*self.0;
         tasks.closing().cancel();
-        leaving.close();
+        lingerers.close();
         tasks.cut().cancel();
         quinn.close(CloseCode::Bye.into(), b"bye");
     }
