@@ -1,6 +1,6 @@
-//! What can be set of an engine, and the check of it before anything starts.
+//! The settings of an engine, and their check before anything starts.
 //!
-//! Owns [`QuicConfig`] and [`Prepared`]. Never opens a socket.
+//! Owns [`QuicConfig`]. Never opens a socket.
 
 pub(crate) mod limits;
 pub(crate) mod transport;
@@ -16,10 +16,10 @@ use crate::observe::qlog::Qlog;
 use crate::udp::socket::Bind;
 use crate::{Counters, Identity, Limits, Tuning};
 
-/// Longest of all durations: 30 days.
+/// The largest value of any duration: 30 days.
 const MAX_DURATION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// What can be set of an engine. No duration may be over 30 days.
+/// The settings of an engine. Each duration is at most 30 days.
 ///
 /// ```
 /// use std::time::Duration;
@@ -51,8 +51,8 @@ pub struct QuicConfig {
 }
 
 impl QuicConfig {
-    /// The defaults: bound to all IPv4 addresses, which makes
-    /// [`advertise`](QuicConfig::advertise) necessary.
+    /// The defaults. They bind all IPv4 addresses, so you must also set
+    /// [`advertise`](QuicConfig::advertise).
     pub fn new(identity: Identity) -> QuicConfig {
         QuicConfig {
             identity,
@@ -74,17 +74,17 @@ impl QuicConfig {
 
     /// The UDP address that every host binds; default `0.0.0.0:0`.
     ///
-    /// Leave the port 0, unless there is to be one host only: each host has a
-    /// socket of its own. `[::]:0` serves IPv6 and IPv4.
+    /// Leave the port 0 unless you make one host only: each host has its own socket.
+    /// `[::]:0` serves IPv6 and IPv4.
     pub fn bind(mut self, addr: SocketAddr) -> QuicConfig {
         self.bind = addr.into();
         self
     }
 
-    /// The UDP address that the first host binds, and the last port that a host
-    /// may have: each takes the lowest free one, so that a firewall can know them.
+    /// A range of UDP ports for the hosts, for example because a firewall lets only these
+    /// through: from the port of `first` to `last`. Each host binds the lowest free port.
     ///
-    /// This and [`bind`](QuicConfig::bind) take each other's place.
+    /// Replaces [`bind`](QuicConfig::bind); the last call counts.
     ///
     /// ```
     /// use virtnet_engine_quic::{Identity, QuicConfig, Secret};
@@ -99,73 +99,72 @@ impl QuicConfig {
         self
     }
 
-    /// Where other machines reach this one: `host` or `host:port`, where host
-    /// is an IP address (IPv6 in brackets where a port follows) or a DNS name;
-    /// default the bound address.
+    /// The address at which other machines reach this one: `host` or `host:port`, where
+    /// host is an IP address (IPv6 in brackets if a port follows) or a DNS name. Default:
+    /// the bound address.
     ///
-    /// Without a port every host announces the port that it is bound to; with
-    /// one, there is to be one host only.
+    /// Without a port, every host announces the port that it is bound to. With a port,
+    /// make one host only.
     pub fn advertise(mut self, place: impl Into<String>) -> QuicConfig {
         self.advertise = Some(place.into());
         self
     }
 
-    /// How long a dial waits for a sign of life from the other side; default 3 s. All of
-    /// it counts: asking the registry, once more where the answer was out of date, and the
-    /// second try then.
+    /// How long a dial waits for the first answer of the other side; default 3 s. This
+    /// includes the query of the registry and, where its answer was out of date, a second
+    /// query and a second attempt.
     ///
-    /// A host whose listener is slow to accept gives its sign of life after
-    /// 1 s, so with less than that slow accepts time out.
+    /// A host whose listener does not accept at once answers after 1 s that it is still
+    /// waiting. So with less than 1 s, dials to slow listeners time out.
     pub fn dial_timeout(mut self, timeout: Duration) -> QuicConfig {
         self.dial_timeout = timeout;
         self
     }
 
-    /// How long a peer may take for its part of a handshake: of QUIC's, of a
-    /// stream's first frame, of the confirmation; default 3 s.
+    /// How long a peer may take for the QUIC handshake, for the first frame of a stream,
+    /// and for the confirmation of a connection, each; default 3 s.
     pub fn handshake_timeout(mut self, timeout: Duration) -> QuicConfig {
         self.handshake_timeout = timeout;
         self
     }
 
-    /// How long closing waits until what was written is delivered; default 5 s.
+    /// How long closing waits for the delivery of data that was written before; default 5 s.
     pub fn drain_timeout(mut self, timeout: Duration) -> QuicConfig {
         self.drain_timeout = timeout;
         self
     }
 
-    /// Within which time connections to a peer that has fallen silent are cut;
-    /// default 10 s. The smaller value of the two sides counts.
+    /// After how long without a packet from a peer its connections are cut; default 10 s.
+    /// The smaller value of the two sides counts.
     ///
-    /// A peer that is paused for up to this less the
-    /// [`keep_alive`](QuicConfig::keep_alive) interval, so 7 s, does not notice.
+    /// Connections survive a pause of the peer for up to this timeout minus the
+    /// [`keep_alive`](QuicConfig::keep_alive) interval: 7 s by default.
     pub fn idle_timeout(mut self, timeout: Duration) -> QuicConfig {
         self.idle_timeout = timeout;
         self
     }
 
-    /// How often an unused connection is shown to be alive; default 3 s, and at
+    /// How often to send a packet on an idle connection to keep it alive; default 3 s, at
     /// most half of the [`idle_timeout`](QuicConfig::idle_timeout).
     pub fn keep_alive(mut self, interval: Duration) -> QuicConfig {
         self.keep_alive = interval;
         self
     }
 
-    /// How long a QUIC connection to a peer is kept that no virtual connection
-    /// uses; default 60 s.
+    /// How long to keep a QUIC connection that no virtual connection uses; default 60 s.
     pub fn pool_idle(mut self, timeout: Duration) -> QuicConfig {
         self.pool_idle = timeout;
         self
     }
 
-    /// How much peers may ask of a host at a time; the defaults let members in, but for
-    /// more than 256 at once from one machine, or with one certificate.
+    /// How much peers may use of a host at a time. Raise the defaults if more than 256
+    /// hosts of one machine, or with the same certificate, connect at once.
     pub fn limits(mut self, limits: Limits) -> QuicConfig {
         self.limits = limits;
         self
     }
 
-    /// Sizes that trade memory for speed; the defaults are good ones.
+    /// Sizes that trade memory for speed; the defaults suit most networks.
     pub fn tuning(mut self, tuning: Tuning) -> QuicConfig {
         self.tuning = tuning;
         self
@@ -188,28 +187,27 @@ impl QuicConfig {
         self
     }
 
-    /// Whether the keys of all connections are appended to the file that the environment
-    /// variable `SSLKEYLOGFILE` names, so that Wireshark can read a capture; default no,
-    /// whatever the environment says. Without the variable it has no effect.
+    /// Whether to append the keys of all connections to the file that the environment
+    /// variable `SSLKEYLOGFILE` names, so that Wireshark can decrypt a capture. Default: no,
+    /// also where the variable is set. Without the variable it has no effect.
     ///
-    /// Whoever has the file can read all that these connections carried: that is warned
-    /// of in the trace.
+    /// Anybody who can read that file can decrypt these connections; a warning is logged.
     pub fn key_log(mut self, on: bool) -> QuicConfig {
         self.key_log = on;
         self
     }
 
-    /// Has QUIC write what it does into `dir`, by the feature `qlog`: which packets were
-    /// sent, received and lost, round-trip times and congestion windows, a file for each
-    /// connection and each of its ends. Default none. The folder is made if need be.
+    /// Logs QUIC's events into files in `dir`: packets sent, received and lost, round-trip
+    /// times and congestion windows. Each end of each connection has its own file. Default:
+    /// no log. Needs the feature `qlog`. The folder is created if it does not exist.
     ///
-    /// The files are [qlog](https://datatracker.ietf.org/doc/draft-ietf-quic-qlog-main-schema/)
-    /// as JSON text sequences, which qvis shows, and are named like
-    /// `α-dials-127.0.0.1-4433-71-1.sqlog`: the host, its peer, the process, a number. They
-    /// have no payload and no keys in them, and are as long as their connections are: some
-    /// 150 bytes for each packet. They are written line by line as things happen, which takes
-    /// time from the connections. A handshake that fails leaves its file, too, so whoever
-    /// reaches the host's port can make some: it is for debugging, not for exposed hosts.
+    /// The format is [qlog](https://datatracker.ietf.org/doc/draft-ietf-quic-qlog-main-schema/)
+    /// as JSON text sequences, which qvis shows. A file has a name such as
+    /// `α-dials-127.0.0.1-4433-71-1.sqlog`: host, peer, process id, number. Files contain no
+    /// payload and no keys, and grow by about 150 bytes for each packet. Each event is
+    /// written at once, which slows the connections down. A failed handshake leaves a file,
+    /// too, so anybody who can reach the host's port can create files: use it for
+    /// debugging, not on exposed hosts.
     ///
     /// ```no_run
     /// use virtnet_engine_quic::{Identity, QuicConfig, Secret};
@@ -234,7 +232,7 @@ impl QuicConfig {
             ("keep-alive interval", self.keep_alive),
         ] {
             if value < Duration::from_millis(1) {
-                return invalid(format!("a {name} of {value:?} is none"));
+                return invalid(format!("{name} must be at least 1ms, got {value:?}"));
             }
         }
         for (name, value) in [
@@ -246,14 +244,14 @@ impl QuicConfig {
         ] {
             if value > MAX_DURATION {
                 return invalid(format!(
-                    "a {name} of {value:?} is more than {MAX_DURATION:?}"
+                    "{name} must be at most {MAX_DURATION:?} (30 days), got {value:?}"
                 ));
             }
         }
         if self.keep_alive * 2 > self.idle_timeout {
             return invalid(format!(
-                "a keep-alive interval of {:?} is more than half of the idle timeout of {:?}",
-                self.keep_alive, self.idle_timeout
+                "keep-alive interval must be at most half of the idle timeout of {:?}, got {:?}",
+                self.idle_timeout, self.keep_alive
             ));
         }
         Ok(())
