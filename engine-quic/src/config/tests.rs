@@ -23,14 +23,26 @@ fn what_cannot_be_is_refused_and_named() {
     assert!(range(7, 7).advertise("10.0.0.2:7").prepare("net").is_ok());
     let zero = Duration::ZERO;
     for (config, named) in [
-        (good().dial_timeout(zero), "dial timeout must be at least 1ms, got 0ns"),
-        (good().handshake_timeout(zero), "handshake timeout must be at least 1ms, got 0ns"),
-        (good().keep_alive(zero), "keep-alive interval must be at least 1ms, got 0ns"),
+        (
+            good().dial_timeout(zero),
+            "dial timeout must be at least 1ms, got 0ns",
+        ),
+        (
+            good().handshake_timeout(zero),
+            "handshake timeout must be at least 1ms, got 0ns",
+        ),
+        (
+            good().keep_alive(zero),
+            "keep-alive interval must be at least 1ms, got 0ns",
+        ),
         (
             good().idle_timeout(Duration::from_secs(3)),
             "keep-alive interval must be at most half of the idle timeout of 3s, got 3s",
         ),
-        (no(|limits| limits.handshakes = 0), "limit \"handshakes\" must be at least 1, got 0"),
+        (
+            no(|limits| limits.handshakes = 0),
+            "limit \"handshakes\" must be at least 1, got 0",
+        ),
         (
             no(|limits| limits.unopened_per_peer = 0),
             "limit \"unopened_per_peer\" must be at least 1, got 0",
