@@ -5,7 +5,7 @@
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 
 use crate::SubNetwork;
-use crate::quic::Stats;
+use crate::quic::Counters;
 
 /// Says to the recorder what the figures are: to be called once it is installed.
 pub fn describe() {
@@ -19,7 +19,7 @@ pub fn describe() {
 }
 
 /// Hands the figures of a subnetwork, as they are now, to the recorder; with those of its
-/// engine, where it was given [`Stats`].
+/// engine, where it was given [`Counters`].
 ///
 /// They are told apart by the network: of several subnetworks of one network in this
 /// process, hand over one.
@@ -29,15 +29,15 @@ pub fn describe() {
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let stats = virtnet::quic::Stats::default();
-/// let counted = stats.clone();
+/// let counters = virtnet::quic::Counters::default();
+/// let counted = counters.clone();
 /// let config = virtnet::testing::config()?;
-/// let net = config.tune(move |quic| quic.stats(counted.clone())).join().await?;
+/// let net = config.tune(move |quic| quic.counters(counted.clone())).join().await?;
 /// virtnet::figures::describe();
-/// virtnet::figures::record(&net, Some(&stats));
+/// virtnet::figures::record(&net, Some(&counters));
 /// # net.close().await?; Ok(()) }
 /// ```
-pub fn record(subnet: &SubNetwork, stats: Option<&Stats>) {
+pub fn record(subnet: &SubNetwork, counters: Option<&Counters>) {
     let network = subnet.network();
     let open = subnet.open();
     for (kind, count) in [
@@ -56,7 +56,10 @@ pub fn record(subnet: &SubNetwork, stats: Option<&Stats>) {
         counter!("virtnet_refused_total", "network" => network.to_owned(), "reason" => reason)
             .absolute(count);
     }
-    for (reason, count) in stats.iter().flat_map(|stats| stats.snapshot().by_name()) {
+    for (reason, count) in counters
+        .iter()
+        .flat_map(|counters| counters.stats().by_name())
+    {
         counter!("virtnet_quic_refused_total", "network" => network.to_owned(), "reason" => reason)
             .absolute(count);
     }

@@ -13,7 +13,7 @@ use virtnet_core::{Addr, Cause, Failure};
 
 use crate::config::transport::{CloseCode, StreamCode};
 use crate::hostdata::RealAddr;
-use crate::udp::send_errors::Refusals;
+use crate::udp::send_errors::SendErrors;
 use crate::wire::handshake::HandshakeError;
 
 /// The QUIC error code of a TLS alert is this plus the alert (RFC 9001, section 4.8).
@@ -26,8 +26,8 @@ pub(crate) struct DialTarget<'a> {
     pub(crate) place: &'a RealAddr,
     /// The socket address that was tried, once it is known.
     pub(crate) addr: Option<SocketAddr>,
-    /// Sends that the operating system refused, and the time from which they matter.
-    pub(crate) refusals: (&'a Refusals, Instant),
+    /// Errors of sends by the operating system, and the time from which they matter.
+    pub(crate) send_errors: (&'a SendErrors, Instant),
 }
 
 impl fmt::Display for DialTarget<'_> {
@@ -45,9 +45,9 @@ impl DialTarget<'_> {
     pub(crate) fn no_answer(&self, within: Duration) -> Failure {
         let host = self.dst.host();
         let mut text = format!("no answer from host {host:?} at {self} within {within:?}");
-        let (refusals, since) = self.refusals;
+        let (send_errors, since) = self.send_errors;
         let addr = self.addr.or_else(|| self.place.addr());
-        if let Some(err) = addr.and_then(|addr| refusals.since(addr, since)) {
+        if let Some(err) = addr.and_then(|addr| send_errors.last_since(addr, since)) {
             text += &format!(": this machine refused to send there: {err}");
         }
         Failure::wrap(Cause::TimedOut, text)

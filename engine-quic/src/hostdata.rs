@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use virtnet_core::{Cause, Failure};
 
-use crate::udp::socket::{Bind, Families};
+use crate::udp::socket::{AddressFamilies, Bind};
 
 /// Longest DNS name, in bytes.
 const MAX_DNS_NAME: usize = 253;
@@ -76,7 +76,7 @@ impl RealAddr {
     pub(crate) async fn resolve(
         &self,
         hostname: &str,
-        families: Families,
+        families: AddressFamilies,
     ) -> Result<Vec<SocketAddr>, Failure> {
         let failed = |problem: String| {
             // Like a machine that is gone: its name often disappears with it, such as
@@ -94,7 +94,7 @@ impl RealAddr {
                 .collect(),
         };
         let mut usable = found.clone();
-        usable.retain(|addr| families.reach(addr));
+        usable.retain(|addr| families.contains(addr));
         usable.truncate(MAX_ADDRESSES);
         if usable.is_empty() {
             return Err(failed(match found.first() {

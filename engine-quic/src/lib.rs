@@ -80,10 +80,10 @@ mod observe;
 mod udp;
 mod wire;
 
+pub use config::QuicConfig;
 pub use config::limits::Limits;
 pub use config::tuning::Tuning;
-pub use config::{Prepared, QuicConfig};
-pub use engine::QuicEngine;
+pub use engine::{Prepared, QuicEngine};
 pub use identity::secret::{Secret, SecretError};
 pub use identity::{Identity, dns_name};
-pub use observe::stats::{SocketBuffers, Stats, StatsSnapshot};
+pub use observe::stats::{Counters, SocketBuffers, Stats};

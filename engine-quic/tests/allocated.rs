@@ -17,7 +17,7 @@ use common::{HANG, Net, connect, eventually};
 use quinn::Connection;
 use tokio::time::timeout;
 use virtnet_core::{Host, Listener};
-use virtnet_engine_quic::{QuicConfig, Stats, dns_name};
+use virtnet_engine_quic::{Counters, QuicConfig, dns_name};
 
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
@@ -45,10 +45,15 @@ fn address(number: usize) -> SocketAddr {
 /// Begins handshakes from all addresses until `stop`, and returns the number of
 /// datagrams. It sends only as fast as the host processes them, so that full kernel
 /// queues do not drop the datagrams of members.
-fn flood(place: SocketAddr, datagrams: Vec<Vec<u8>>, stats: Stats, stop: Arc<AtomicBool>) -> u64 {
+fn flood(
+    place: SocketAddr,
+    datagrams: Vec<Vec<u8>>,
+    counters: Counters,
+    stop: Arc<AtomicBool>,
+) -> u64 {
     let bind = |number| UdpSocket::bind(address(number)).unwrap();
     let sockets: Vec<_> = (0..datagrams.len()).map(bind).collect();
-    let looked_at = || stats.snapshot().handshakes_retried;
+    let looked_at = || counters.stats().handshakes_retried;
     let mut sent = 0;
     for (socket, datagram) in sockets.iter().zip(&datagrams).cycle() {
         let until = Instant::now() + LOST;
@@ -82,7 +87,7 @@ async fn members_come(members: &[Host], listener: &Listener) -> Duration {
     slowest
 }
 
-async fn a_flood(net: &Net, pki: &Pki, listener: &Listener, stats: &Stats, others: &[Host]) {
+async fn a_flood(net: &Net, pki: &Pki, listener: &Listener, counters: &Counters, others: &[Host]) {
     let datagrams = first_datagrams(pki, ADDRESSES)
         .await
         .into_values()
@@ -91,10 +96,10 @@ async fn a_flood(net: &Net, pki: &Pki, listener: &Listener, stats: &Stats, other
     let (calm, before) = (members_come(&others[..MEMBERS], listener).await, heap());
     let flooding = tokio::task::spawn_blocking({
         let stop = stop.clone();
-        let stats = stats.clone();
-        move || flood(place, datagrams, stats, stop)
+        let counters = counters.clone();
+        move || flood(place, datagrams, counters, stop)
     });
-    let retried = || stats.snapshot().handshakes_retried;
+    let retried = || counters.stats().handshakes_retried;
     eventually("the flood has come", || retried() > ADDRESSES as u64).await;
     let slowest = members_come(&others[MEMBERS..], listener).await;
     stop.store(true, Relaxed);
@@ -150,7 +155,7 @@ async fn strangers_and_members_allocate_little() {
     proved.push("α");
     let identity = pki.identity(&pki.leaf("net", &proved));
     let config = QuicConfig::new(identity).bind((Ipv4Addr::LOCALHOST, 0).into());
-    let (here, stats) = net.join_with(config.clone());
+    let (here, counters) = net.join_with(config.clone());
     let (there, _) = net.join_with(config);
     let alpha = here.new_host("α").await.unwrap();
     let listener = alpha.listen(":1").unwrap();
@@ -164,7 +169,7 @@ async fn strangers_and_members_allocate_little() {
 
     let _profiler = dhat::Profiler::builder().testing().build();
     lengths(&conn).await;
-    a_flood(&net, &pki, &listener, &stats, &others).await;
+    a_flood(&net, &pki, &listener, &counters, &others).await;
     here.close().await.unwrap();
     there.close().await.unwrap();
 }

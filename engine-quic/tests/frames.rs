@@ -72,7 +72,7 @@ async fn first_frames_that_are_none_and_frames_out_of_turn() {
     let config = QuicConfig::new(pki.identity(&pki.leaf("net", &["α", "β"])))
         .bind((Ipv4Addr::LOCALHOST, 0).into())
         .handshake_timeout(Duration::from_millis(700));
-    let (subnet, stats) = net.join_with(config);
+    let (subnet, counters) = net.join_with(config);
     let alpha = subnet.new_host("α").await.unwrap();
     let beta = subnet.new_host("β").await.unwrap();
     let listener = alpha.listen(":1").unwrap();
@@ -112,7 +112,7 @@ async fn first_frames_that_are_none_and_frames_out_of_turn() {
     assert!(exact.iter().all(|bytes| *bytes > 0), "{exact:?}");
     eventually("α's ports are free", || alpha.sockets().len() == 1).await;
     assert_eq!(accepted.load(Relaxed), 2, "the neighbours, and nobody else");
-    assert_eq!(stats.snapshot(), expected());
+    assert_eq!(counters.stats(), expected());
     assert_eq!(conn.close_reason(), None);
     subnet.close().await.unwrap();
     accepting.await.unwrap();

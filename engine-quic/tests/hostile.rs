@@ -16,12 +16,12 @@ use quinn::{Connection, ConnectionError, Endpoint, ReadError, VarInt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use virtnet_core::{Conn, Host, Listener, SubNetwork};
-use virtnet_engine_quic::{QuicConfig, Stats, StatsSnapshot, dns_name};
+use virtnet_engine_quic::{Counters, QuicConfig, Stats, dns_name};
 
 /// α and β of one network are connected; γ has a certificate, and no engine.
 struct Scene {
     net: SubNetwork,
-    stats: Stats,
+    counters: Counters,
     alpha: Host,
     beta: Host,
     listener: Listener,
@@ -39,13 +39,13 @@ impl Scene {
         let config = QuicConfig::new(identity)
             .bind((Ipv4Addr::LOCALHOST, 0).into())
             .handshake_timeout(Duration::from_millis(500));
-        let (subnet, stats) = net.join_with(config);
+        let (subnet, counters) = net.join_with(config);
         let alpha = subnet.new_host("α").await.unwrap();
         let beta = subnet.new_host("β").await.unwrap();
         let listener = alpha.listen(":1").unwrap();
         Scene {
             neighbours: connect(&beta, &listener).await,
-            stats,
+            counters,
             alpha,
             beta,
             listener,
@@ -62,7 +62,7 @@ impl Scene {
 
     /// Asserts that the connection of α and β still works, that new ones do, and
     /// that nothing of the attack is left on α.
-    async fn end(mut self, expected: StatsSnapshot) {
+    async fn end(mut self, expected: Stats) {
         let (there, here) = &mut self.neighbours;
         there.write_all(b"still here").await.unwrap();
         let mut received = [0; 10];
@@ -71,13 +71,13 @@ impl Scene {
         connect(&self.beta, &self.listener).await;
         eventually("α's ports are free", || self.alpha.sockets().len() == 2).await;
         assert_eq!(self.listener.pending(), 0);
-        assert_eq!(self.stats.snapshot(), expected);
+        assert_eq!(self.counters.stats(), expected);
         self.net.close().await.unwrap();
     }
 }
 
-fn counted(count: impl FnOnce(&mut StatsSnapshot)) -> StatsSnapshot {
-    let mut stats = StatsSnapshot::default();
+fn counted(count: impl FnOnce(&mut Stats)) -> Stats {
+    let mut stats = Stats::default();
     count(&mut stats);
     stats
 }
@@ -132,7 +132,7 @@ async fn its_own_name_is_accepted() {
         assert_eq!(read.unwrap_err().kind(), ErrorKind::ConnectionReset);
     }
     drop(conn);
-    scene.end(StatsSnapshot::default()).await;
+    scene.end(Stats::default()).await;
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ fn assert_dial(err: OpError, network: &str, dst: &str, cause: Cause, text: &str)
 #[tokio::test]
 async fn another_secret() {
     let net = Net::new("net");
-    let (here, stats) = net.join_with(net.config());
+    let (here, counters) = net.join_with(net.config());
     let (there, _) = net.join_with(config(&Secret::random()));
     let _alpha = here.new_host("α").await.unwrap();
     let beta = there.new_host("β").await.unwrap();
@@ -41,7 +41,7 @@ async fn another_secret() {
     );
     let err = beta.dial("α:1").await.unwrap_err();
     assert_dial(err, "net", "α:1", Cause::PermissionDenied, &text);
-    eventually("it is counted", || stats.snapshot().handshakes_failed == 1).await;
+    eventually("it is counted", || counters.stats().handshakes_failed == 1).await;
     here.close().await.unwrap();
     there.close().await.unwrap();
 }

@@ -48,7 +48,7 @@ async fn who_claims_anothers_name_gets_no_connection() {
     let (net, pki) = (Net::new("net"), Pki::new());
     let identity = pki.identity(&pki.leaf("net", &["α", "β"]));
     let config = QuicConfig::new(identity).bind((Ipv4Addr::LOCALHOST, 0).into());
-    let (subnet, stats) = net.join_with(config);
+    let (subnet, counters) = net.join_with(config);
     let alpha = subnet.new_host("α").await.unwrap();
     let beta = subnet.new_host("β").await.unwrap();
     let listener = alpha.listen(":1").unwrap();
@@ -174,7 +174,7 @@ async fn who_claims_anothers_name_gets_no_connection() {
         assert_eq!(listener.pending(), 0, "{what}");
         slowest = slowest.max(start.elapsed());
     }
-    let stats = || stats.snapshot();
+    let stats = || counters.stats();
     let failed = count - not_proved;
     eventually("all are counted", || stats().handshakes_failed == failed).await;
     assert_eq!(stats().source_not_proved, not_proved);

@@ -13,7 +13,7 @@ use quinn::{Connection, ConnectionError, Endpoint};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use virtnet_core::{Cause, Host, Listener, SubNetwork};
-use virtnet_engine_quic::{Limits, QuicConfig, Stats, Tuning, dns_name};
+use virtnet_engine_quic::{Counters, Limits, QuicConfig, Tuning, dns_name};
 
 const WINDOW: u32 = 64 << 10;
 
@@ -26,7 +26,7 @@ struct Arena {
     there: SubNetwork,
     listener: Listener,
     beta: Host,
-    stats: Stats,
+    counters: Counters,
 }
 
 impl Arena {
@@ -43,7 +43,7 @@ impl Arena {
         let mut limits = Limits::default();
         change(&mut limits);
         let attacked = config("α").limits(limits).handshake_timeout(HANG);
-        let (here, stats) = net.join_with(attacked);
+        let (here, counters) = net.join_with(attacked);
         let (there, _) = net.join_with(config("β"));
         let alpha = here.new_host("α").await.unwrap();
         Arena {
@@ -54,7 +54,7 @@ impl Arena {
             pki,
             here,
             there,
-            stats,
+            counters,
         }
     }
 
@@ -90,12 +90,12 @@ async fn a_peer_has_so_many_connections_and_no_more() {
         panic!("{closed}")
     };
     assert_eq!(u64::from(closed.error_code), 4);
-    assert_eq!(arena.stats.snapshot().connections_refused, 1);
+    assert_eq!(arena.counters.stats().connections_refused, 1);
     exchange(&arena.beta, &arena.listener).await;
 
     // One that ends makes room.
     _first.1.close(0u32.into(), b"");
-    let refused = arena.stats.snapshot().connections_refused;
+    let refused = arena.counters.stats().connections_refused;
     loop {
         let (_endpoint, next) = arena.attack().await;
         let (mut writer, mut reader) = next.open_bi().await.unwrap();
@@ -107,7 +107,7 @@ async fn a_peer_has_so_many_connections_and_no_more() {
     }
     println!(
         "{} tries until there was room",
-        arena.stats.snapshot().connections_refused - refused + 1
+        arena.counters.stats().connections_refused - refused + 1
     );
     arena.close().await;
 }
@@ -126,7 +126,7 @@ async fn a_host_that_has_all_its_connections_says_so() {
         .await
         .unwrap()
         .unwrap_err();
-    assert_eq!(arena.stats.snapshot().connections_refused, 1);
+    assert_eq!(arena.counters.stats().connections_refused, 1);
     assert_eq!(err.cause(), Cause::ConnectionRefused);
     let text = format!(
         "dial net β:1->α:2: host \"α\" at {place} accepts no more connections at the moment"
@@ -145,7 +145,7 @@ async fn one_address_cannot_keep_the_others_out() {
     for datagram in flood.values() {
         socket.send_to(datagram, place).unwrap();
     }
-    let refused = || arena.stats.snapshot().handshakes_refused;
+    let refused = || arena.counters.stats().handshakes_refused;
     eventually("the fourth is refused", || refused() == 1).await;
     let err = arena.beta.dial("α:1").await.unwrap_err();
     assert_eq!(err.cause(), Cause::ConnectionRefused);
@@ -173,7 +173,7 @@ async fn streams_without_a_first_frame_wait_for_each_other_and_no_one_else() {
         writer.write_all(&[1]).await.unwrap();
         silent.push((writer, reader));
     }
-    let held_back = || arena.stats.snapshot().unopened_held_back;
+    let held_back = || arena.counters.stats().unopened_held_back;
     eventually("the peer is held back", || held_back() > 0).await;
     let (mut writer, mut reader) = first.open_bi().await.unwrap();
     let closed = hello("net", ("μ", 1), ("α", 9));

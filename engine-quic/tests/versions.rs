@@ -15,7 +15,7 @@ use quinn::crypto::rustls::HandshakeData;
 use quinn::{Connection, Endpoint, VarInt};
 use tokio::time::timeout;
 use virtnet_core::{Cause, Registry};
-use virtnet_engine_quic::{QuicConfig, StatsSnapshot, dns_name};
+use virtnet_engine_quic::{QuicConfig, Stats, dns_name};
 
 const THIS: u8 = 1;
 /// Other versions, including the smallest and the largest byte.
@@ -84,7 +84,7 @@ async fn a_later_dialer_is_told_the_hosts_version() {
     let (net, pki) = (Net::new("net"), Pki::new());
     let identity = pki.identity(&pki.leaf("net", &["α", "β"]));
     let config = QuicConfig::new(identity).bind((Ipv4Addr::LOCALHOST, 0).into());
-    let (subnet, stats) = net.join_with(config);
+    let (subnet, counters) = net.join_with(config);
     let alpha = subnet.new_host("α").await.unwrap();
     let listener = alpha.listen(":1").unwrap();
     let gamma = pki.leaf("net", &["γ"]);
@@ -99,9 +99,9 @@ async fn a_later_dialer_is_told_the_hosts_version() {
         let told = timeout(HANG, recv.read_to_end(16)).await.unwrap();
         assert_eq!(told, Ok(vec![2, 6, THIS]), "to version {version}");
     }
-    let mut expected = StatsSnapshot::default();
+    let mut expected = Stats::default();
     expected.other_version = OTHERS.len() as u64;
-    eventually("all are counted", || stats.snapshot() == expected).await;
+    eventually("all are counted", || counters.stats() == expected).await;
     assert_eq!(listener.pending(), 0);
     // Who speaks this one is not disturbed.
     let beta = subnet.new_host("β").await.unwrap();

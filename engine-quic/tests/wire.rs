@@ -17,7 +17,7 @@ use tokio::net::UdpSocket;
 use tokio::time::timeout;
 use virtnet_core::memory::{MemoryHub, MemoryRegistry};
 use virtnet_core::{Cause, Conn, Registry};
-use virtnet_engine_quic::{Secret, StatsSnapshot, dns_name};
+use virtnet_engine_quic::{Secret, Stats, dns_name};
 
 /// Texts that must not be readable. Each is too long to occur by chance.
 const NETWORK: &str = "network-in-plain";
@@ -137,7 +137,7 @@ async fn who_is_no_member_is_refused_and_nothing_is_said() {
     let (ours, other) = (net.secret.reveal(), Secret::random().reveal());
     let trusting = format!("{other},{ours}").parse().unwrap();
     let other = other.parse().unwrap();
-    let (here, stats) = net.join_with(net.config());
+    let (here, counters) = net.join_with(net.config());
     let alpha = here.new_host(ALPHA).await.unwrap();
     let listener = alpha.listen(":1").unwrap();
     let mut slowest = Duration::ZERO;
@@ -183,7 +183,7 @@ async fn who_is_no_member_is_refused_and_nothing_is_said() {
         assert_eq!(versions, [[0, 0, 0, 1]], "{said}");
     }
     assert_eq!(listener.pending(), 0);
-    let failed = || stats.snapshot().handshakes_failed;
+    let failed = || counters.stats().handshakes_failed;
     eventually("they are counted", || failed() == 3).await;
     here.close().await.unwrap();
     println!(
@@ -223,7 +223,7 @@ async fn replay(tap: &Tap, host: std::net::SocketAddr, seen: &[Seen]) -> usize {
 async fn what_is_said_again_is_done_once() {
     let net = Net::new(NETWORK);
     let bound = Duration::from_millis(300);
-    let (here, stats) = net.join_with(net.config().handshake_timeout(bound));
+    let (here, counters) = net.join_with(net.config().handshake_timeout(bound));
     let alpha = here.new_host(ALPHA).await.unwrap();
     let listener = Arc::new(alpha.listen(":1").unwrap());
     let tap = Tap::to(net.real_addr(ALPHA)).await;
@@ -262,7 +262,7 @@ async fn what_is_said_again_is_done_once() {
 
     // Once the host has forgotten the connection, its beginning is a new one: a
     // handshake that nobody can end.
-    let failed = || stats.snapshot().handshakes_failed;
+    let failed = || counters.stats().handshakes_failed;
     let seen = tap.seen();
     while failed() == 0 {
         said += replay(&tap, net.real_addr(ALPHA), &seen).await;
@@ -274,10 +274,10 @@ async fn what_is_said_again_is_done_once() {
     counting.await.unwrap();
     // That is all that anybody counted; the dialer, too, takes what it knows no
     // more for a beginning.
-    for stats in [&stats, &dialers] {
-        let mut counted = stats.snapshot();
+    for counters in [&counters, &dialers] {
+        let mut counted = counters.stats();
         counted.handshakes_failed = 0;
-        assert_eq!(counted, StatsSnapshot::default());
+        assert_eq!(counted, Stats::default());
     }
     println!(
         "failures: recorded packets replayed: {said} said again, 0 done again, \

@@ -1,57 +1,54 @@
-//! Limits on what peers may use of one host at a time.
+//! Limits: how much peers may use of one host at a time.
 //!
-//! Owns the defaults and the validation. Never counts or refuses anything:
+//! Owns the defaults, and the check of each value. Never counts and never refuses:
 //! `endpoint/admission.rs` does.
 
 use virtnet_core::Failure;
 
-/// Limits on what peers may use of one host at a time.
-///
-/// Beyond a limit, peers are refused or have to wait, and [`Stats`](crate::Stats)
-/// counts them. Peers within the limits are not affected. Every limit except
-/// [`handshakes_unproved`](Limits::handshakes_unproved) must be at least 1.
+/// How much peers may use of one host at a time. Beyond a limit, peers are refused or
+/// wait, and are counted ([`Stats`](crate::Stats)). Other peers are not affected.
 ///
 /// ```
 /// use virtnet_engine_quic::{Identity, Limits, QuicConfig, Secret};
 ///
 /// let mut limits = Limits::default();
-/// // Hundreds of hosts that share one certificate dial this host.
+/// // A host that hundreds of others dial, all with one certificate.
 /// limits.connections_per_peer = 1_000;
 /// let config = QuicConfig::new(Identity::secret(Secret::random())).limits(limits);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// QUIC handshakes in progress; default 512. Further ones are refused.
+    /// QUIC handshakes in progress; default 512. More are refused.
     pub handshakes: usize,
-    /// QUIC handshakes in progress from one IPv4 address or one IPv6 /64 network;
-    /// default 256. Further ones are refused.
+    /// QUIC handshakes in progress from one IPv4 address, or from one /64 network of
+    /// IPv6; default 256. More are refused.
     pub handshakes_per_address: usize,
-    /// QUIC handshakes in progress from which on a new peer must first prove its
-    /// address; default 32. The proof is one more round trip, which needs no memory on
-    /// this side (Retry, RFC 9000, section 8.1.2). With 0, every peer must prove it.
+    /// When so many QUIC handshakes are in progress, a peer that starts another one must
+    /// first validate its address with a Retry packet (RFC 9000, section 8.1.2): one more
+    /// round trip, for which this side keeps no state. Default 32; with 0 each peer must.
     pub handshakes_unproved: usize,
-    /// QUIC connections; default 16,384. Each host that dials this one usually has one,
-    /// for any number of virtual connections. Further ones are refused.
+    /// QUIC connections; default 16,384. More are refused. One QUIC connection carries
+    /// all virtual connections that one host dials to another.
     pub connections: usize,
-    /// QUIC connections of peers that use the same certificate; default 256. With a
-    /// secret, each host has its own certificate. Further ones are closed.
+    /// QUIC connections of peers with the same certificate; default 256. More are closed.
+    /// With a secret, each host has its own certificate.
     pub connections_per_peer: usize,
-    /// Streams without a first frame yet, of peers that use the same certificate;
-    /// default 1,024. Further streams wait until the first frames of these arrive or
-    /// the [`handshake_timeout`](crate::QuicConfig::handshake_timeout) ends them.
+    /// Streams without a first frame, of peers with the same certificate; default 1,024.
+    /// More streams wait until the first frame of one of these arrives, or its
+    /// [`handshake_timeout`](crate::QuicConfig::handshake_timeout) ends.
     pub unopened_per_peer: usize,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
-            // A stalled handshake costs about 30 kB for 3 s.
+            // A handshake that the peer does not continue costs about 30 kB for 3 s.
             handshakes: 512,
-            // Many hosts of one machine may dial at once, but one machine must not use up
-            // the whole limit.
+            // Many hosts of one machine may dial at once, but one machine alone must not
+            // use up all handshakes.
             handshakes_per_address: 256,
-            // Rarely reached by members; forged addresses cost at most 1 MB.
+            // Enough for members; spoofed addresses cost 1 MB at most.
             handshakes_unproved: 32,
             connections: 16_384,
             connections_per_peer: 256,
@@ -70,7 +67,7 @@ impl Limits {
             ("unopened_per_peer", self.unopened_per_peer),
         ] {
             if most == 0 {
-                let problem = format!("limit {name:?} must be at least 1");
+                let problem = format!("limit {name:?} must be at least 1, got 0");
                 return Err(Failure::other(problem));
             }
         }

@@ -1,7 +1,7 @@
-//! QUIC's transport settings: windows, limits, timers and error codes.
+//! QUIC's transport settings: windows, limits, timers, and application error codes.
 //!
-//! Owns the transport configurations. Never decides which peers are trusted or what
-//! a stream carries.
+//! Owns the transport configurations. Never decides which peers to trust or what a
+//! stream carries.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,34 +17,33 @@ use crate::udp::mtu::{self, Route};
 /// memory at once, so the limit grows with use ([`crate::endpoint::stream_limits`]).
 pub(crate) const FIRST_STREAMS: u32 = 128;
 
-/// How many streams' windows a peer may fill at first. This grows with use, too.
+/// How many streams of a peer may have full windows at first; this grows with use, too.
 pub(crate) const FIRST_WINDOWS: u32 = 8;
 
-/// The most streams that a peer may ever have open: one for each port of its host,
-/// so that this limit never blocks a connection.
+/// How many streams a peer may ever have open: one for each port of its host,
+/// so that the limit never blocks a connection.
 pub(crate) const MAX_STREAMS: u32 = 1 << 16;
 
-/// Handshakes that may wait for the accept loop, and the bytes that they may buffer.
-/// Small, as the loop takes them at once.
+/// How many handshakes may wait for the accept loop, which takes them at once, and how
+/// many bytes each of them and all of them may buffer.
 const MAX_INCOMING: usize = 256;
 const INCOMING_BUFFER: u64 = 16 << 10;
 const INCOMING_BUFFERS: u64 = 1 << 20;
 
 fn transport(config: &QuicConfig, peer: SocketAddr, route: Option<Route>) -> TransportConfig {
     let tuning = &config.tuning;
-    // QUIC restarts its idle timer with the first packet that it sends after the last
-    // one that it received, and a keep-alive is such a packet.
+    // QUIC restarts its idle timer also when it sends the first ack-eliciting packet after
+    // the last one received (RFC 9000, section 10.1), and a keep-alive is one.
     let silence = config.idle_timeout - config.keep_alive;
     let idle = u32::try_from(silence.as_millis()).unwrap_or(u32::MAX);
-    let search = mtu::steps(peer, route, tuning.largest_datagram);
+    let search = mtu::discovery_config(peer, route, tuning.largest_datagram);
     let mut transport = TransportConfig::default();
     transport
         .max_concurrent_bidi_streams(VarInt::from_u32(0))
-        // The one that is opened before a close; it is never read
-        // ([`crate::endpoint::flush`]).
+        // The empty stream before a close; nobody reads it ([`crate::endpoint::flush`]).
         .max_concurrent_uni_streams(VarInt::from_u32(1))
         .datagram_receive_buffer_size(None)
-        // Flow control per stream only: this side opened each of them.
+        // Limited per stream only: this side opened each of them.
         .receive_window(VarInt::MAX)
         .stream_receive_window(VarInt::from_u32(tuning.stream_window))
         .send_window(tuning.send_window)
@@ -54,7 +53,7 @@ fn transport(config: &QuicConfig, peer: SocketAddr, route: Option<Route>) -> Tra
     transport
 }
 
-/// For a connection that the local `host` opens to `peer` over `route`. Only `host`
+/// For a connection that `host`, of this side, opens to `peer` over `route`. Only `host`
 /// opens streams on it.
 pub(crate) fn client(
     tls: Arc<QuicClientConfig>,
@@ -69,7 +68,7 @@ pub(crate) fn client(
     client
 }
 
-/// For connections that peers open: the settings that do not depend on the peer.
+/// For connections that peers open: the settings that are the same for all peers.
 pub(crate) fn server(tls: Arc<QuicServerConfig>) -> ServerConfig {
     let mut server = ServerConfig::with_crypto(tls);
     server
@@ -87,7 +86,7 @@ pub(crate) fn server_to(
     host: &str,
     peer: SocketAddr,
 ) -> ServerConfig {
-    // If this peer cannot be reached in return, QUIC's own timeout ends the connection.
+    // If there is no route back to the peer, QUIC's timeout ends the handshake.
     let route = mtu::route(config.bind.first.ip(), peer).ok().flatten();
     let mut transport = transport(config, peer, route);
     transport
@@ -101,44 +100,44 @@ pub(crate) fn server_to(
     server
 }
 
-/// Unread bytes that this side buffers for a peer at most.
+/// How many unread bytes of one connection this side buffers.
 pub(crate) fn receive_window(streams: u32, stream_window: u32) -> VarInt {
     let bytes = u64::from(streams) * u64::from(stream_window);
     VarInt::from_u64(bytes).unwrap_or(VarInt::MAX)
 }
 
-/// How long closing connections may take to send their CONNECTION_CLOSE.
-pub(crate) const FAREWELL: Duration = Duration::from_millis(500);
+/// How long a close waits for each step of telling the peers.
+pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Application error codes of RESET_STREAM and STOP_SENDING.
+/// Application error codes of RESET_STREAM and STOP_SENDING frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum StreamCode {
-    /// The dial was cancelled, or failed.
+    /// The dial was given up, or failed.
     Abandoned = 1,
-    /// The peer did not respond in time.
+    /// The peer was silent for too long.
     Silent = 2,
     /// The peer broke the protocol.
     Violation = 3,
-    /// The host is closing.
+    /// The host is going down.
     Closing = 4,
-    /// Written data was not delivered before the host closed.
+    /// Written data could not be delivered before the host went down.
     Undelivered = 5,
-    /// The connection was cut on purpose, or was never returned to a caller.
+    /// The connection was aborted, or was never handed to a user.
     Aborted = 6,
 }
 
-/// Application error codes of CONNECTION_CLOSE.
+/// Application error codes of CONNECTION_CLOSE frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum CloseCode {
-    /// The host closed.
+    /// The host went down.
     Bye = 1,
-    /// Nothing used the connection for a while.
+    /// No virtual connection used it for some time.
     Idle = 2,
     /// The peer claimed a name that its certificate does not prove.
     SourceNotProved = 3,
-    /// Too many connections with the peer's certificate are open already.
+    /// The peer has too many connections already.
     TooMany = 4,
 }
 

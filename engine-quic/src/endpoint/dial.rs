@@ -13,7 +13,7 @@ use virtnet_core::{Addr, ByteStream, Failure};
 use crate::config::transport::{self, StreamCode};
 use crate::dial_error::DialTarget;
 use crate::endpoint::EndpointInner;
-use crate::endpoint::pool::{Key, PoolUse};
+use crate::endpoint::pool::{PoolKey, PoolUse};
 use crate::endpoint::stream::{HandshakeStream, StreamGuard};
 use crate::hostdata::RealAddr;
 use crate::identity::tls::dns_name_of;
@@ -22,7 +22,7 @@ use crate::wire::frame::Hello;
 use crate::wire::handshake::{self, HandshakeError};
 
 /// Why a try on a connection failed, and whether another connection may help.
-struct Failed {
+struct DialAttemptError {
     failure: Failure,
     stale: bool,
 }
@@ -47,85 +47,88 @@ impl EndpointInner {
             src: src.clone(),
             dst: dst.clone(),
         };
-        let key = Key {
+        let key = PoolKey {
             host: dst.host().into(),
             hostdata: hostdata.into(),
         };
         loop {
-            let tried = self.try_dial(&key, &place, &hello, deadline).await;
+            let tried = self.dial_once(&key, &place, &hello, deadline).await;
             match tried {
                 Ok((stream, port)) => return Ok((stream, dst.with_port(port))),
                 // A pooled connection whose peer is gone may only show it when
                 // it is used. Nothing was accepted on it, so trying again on a
                 // new one is safe, and happens once: that one is not stale.
-                Err(Failed { stale: true, .. }) if Instant::now() < deadline => {
+                Err(DialAttemptError { stale: true, .. }) if Instant::now() < deadline => {
                     tracing::debug!("that QUIC connection was lost: once more on another");
                 }
-                Err(Failed { failure, .. }) => return Err(failure),
+                Err(DialAttemptError { failure, .. }) => return Err(failure),
             }
         }
     }
 
-    async fn try_dial(
+    async fn dial_once(
         self: &Arc<EndpointInner>,
-        key: &Key,
+        key: &PoolKey,
         place: &RealAddr,
         hello: &Hello,
         deadline: Instant,
-    ) -> Result<(ByteStream, u16), Failed> {
+    ) -> Result<(ByteStream, u16), DialAttemptError> {
         let within = self.config.dial_timeout;
         let mut target = DialTarget {
             dst: &hello.dst,
             place,
             addr: None,
-            refusals: (&self.refusals, std::time::Instant::now()),
+            send_errors: (&self.send_errors, std::time::Instant::now()),
         };
-        let failed = |failure| Failed {
+        let failed = |failure| DialAttemptError {
             failure,
             stale: false,
         };
         let connect = || self.connect(target, deadline);
-        let lease = timeout_at(deadline, self.pool.lease(key, connect))
+        let pool_use = timeout_at(deadline, self.pool.acquire(key, connect))
             .await
             .map_err(|_| failed(target.no_answer(within)))?
             .map_err(failed)?;
-        let at = lease.conn().remote_address();
-        match lease.fresh {
+        let at = pool_use.conn().remote_address();
+        match pool_use.fresh {
             true => tracing::debug!(%at, "QUIC connection made"),
             false => tracing::debug!(%at, "QUIC connection reused"),
         }
         target.addr = Some(at);
-        let mut stream = match timeout_at(deadline, lease.conn().open_bi()).await {
+        let mut stream = match timeout_at(deadline, pool_use.conn().open_bi()).await {
             Ok(Ok(halves)) => HandshakeStream::new(halves, StreamCode::Abandoned),
             Ok(Err(reason)) => {
-                return Err(Failed {
+                return Err(DialAttemptError {
                     failure: target.lost(&reason),
-                    stale: is_stale(&lease, Some(&reason)),
+                    stale: is_stale(&pool_use, Some(&reason)),
                 });
             }
             Err(_) => {
-                self.pool.evict(key, &lease);
+                self.pool.evict(key, &pool_use);
                 return Err(failed(target.no_answer(within)));
             }
         };
         let (reader, writer) = stream.halves();
-        let met = tokio::select! {
+        let outcome = tokio::select! {
             // First: the Confirm may be written, and then it has succeeded.
             biased;
-            met = handshake::dial(reader, writer, hello, deadline) => met,
+            outcome = handshake::dial(reader, writer, hello, deadline) => outcome,
             failure = self.unreachable(target, at) => return Err(failed(failure)),
         };
-        match met {
+        match outcome {
             // Nothing is awaited from the Confirm on.
-            Ok(port) => Ok((stream.settle(StreamGuard::Dialed(lease), self), port)),
+            Ok(port) => Ok((
+                stream.into_byte_stream(StreamGuard::Dialed(pool_use), self),
+                port,
+            )),
             Err(err) => {
-                let reason = lease.conn().close_reason();
+                let reason = pool_use.conn().close_reason();
                 if matches!(err, HandshakeError::TimedOut) {
-                    self.pool.evict(key, &lease);
+                    self.pool.evict(key, &pool_use);
                 }
-                Err(Failed {
+                Err(DialAttemptError {
                     failure: target.not_dialed(&err, reason.as_ref(), within),
-                    stale: is_stale(&lease, reason.as_ref()),
+                    stale: is_stale(&pool_use, reason.as_ref()),
                 })
             }
         }
@@ -192,17 +195,17 @@ impl EndpointInner {
     /// Waits until the system refuses to send to `addr` because of the route.
     async fn unreachable(&self, target: DialTarget<'_>, addr: SocketAddr) -> Failure {
         let local = self.config.bind.first.ip();
-        let (refusals, since) = target.refusals;
+        let (send_errors, since) = target.send_errors;
         let no_route = || mtu::route(local, addr).err();
-        let err = refusals.judged(addr, since, no_route).await;
+        let err = send_errors.wait_confirmed(addr, since, no_route).await;
         target.unreachable(local, &err)
     }
 }
 
 /// Whether a pooled connection was lost for a reason that says nothing of the
 /// peer as it is now.
-fn is_stale(lease: &PoolUse, reason: Option<&ConnectionError>) -> bool {
-    !lease.fresh
+fn is_stale(pool_use: &PoolUse, reason: Option<&ConnectionError>) -> bool {
+    !pool_use.fresh
         && matches!(
             reason,
             Some(ConnectionError::Reset | ConnectionError::TimedOut)

@@ -10,8 +10,9 @@
 //! after it: an empty stream.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use quinn::Connection;
 use tokio::task::JoinSet;
 
@@ -22,18 +23,17 @@ pub(crate) struct Unflushed(Arc<Mutex<HashMap<usize, Connection>>>);
 impl Unflushed {
     /// Notes that a stream was reset on `conn`.
     pub(crate) fn note(&self, conn: &Connection) {
-        self.with(|conns| {
-            if conn.close_reason().is_none() {
-                conns
-                    .entry(conn.stable_id())
-                    .or_insert_with(|| conn.clone());
-            }
-        });
+        let mut conns = self.0.lock();
+        if conn.close_reason().is_none() {
+            conns
+                .entry(conn.stable_id())
+                .or_insert_with(|| conn.clone());
+        }
     }
 
     /// Drops a connection from the list: it has ended.
     pub(crate) fn forget(&self, conn: &Connection) {
-        let forgotten = self.with(|conns| conns.remove(&conn.stable_id()));
+        let forgotten = self.0.lock().remove(&conn.stable_id());
         drop(forgotten);
     }
 
@@ -43,7 +43,7 @@ impl Unflushed {
     ///
     /// Dropping the future gives up.
     pub(crate) async fn flush(&self) {
-        let conns = self.with(std::mem::take);
+        let conns = std::mem::take(&mut *self.0.lock());
         let mut flushing = JoinSet::new();
         for conn in conns.into_values() {
             flushing.spawn(async move {
@@ -55,10 +55,5 @@ impl Unflushed {
             });
         }
         while flushing.join_next().await.is_some() {}
-    }
-
-    fn with<T>(&self, change: impl FnOnce(&mut HashMap<usize, Connection>) -> T) -> T {
-        // Each change is whole, so a panic elsewhere left nothing half done.
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -20,18 +20,28 @@ use quinn::crypto::rustls::QuicClientConfig;
 use tokio::time::timeout;
 use virtnet_core::{Cause, Failure, Notifier};
 
-use crate::config::Prepared;
-use crate::config::transport::{self, CloseCode, FAREWELL};
+use crate::config::transport::{self, CLOSE_TIMEOUT, CloseCode};
 use crate::endpoint::accept::accept_loop;
 use crate::endpoint::flush::Unflushed;
 use crate::endpoint::linger::Lingerers;
 use crate::endpoint::pool::Pool;
-use crate::endpoint::tasks::{OwnedTasks, Tasks};
+use crate::endpoint::tasks::{Tasks, TrackedRuntime};
+use crate::hostdata::Advertised;
 use crate::identity::reset;
+use crate::identity::tls::Trust;
 use crate::udp::mtu;
-use crate::udp::send_errors::Refusals;
-use crate::udp::socket::Families;
-use crate::{QuicConfig, Stats};
+use crate::udp::send_errors::SendErrors;
+use crate::udp::socket::AddressFamilies;
+use crate::{Counters, QuicConfig};
+
+/// What all endpoints of an engine share: one network's checked configuration.
+pub(crate) struct EndpointContext {
+    pub(crate) network: Arc<str>,
+    pub(crate) config: QuicConfig,
+    pub(crate) advertised: Advertised,
+    pub(crate) trust: Trust,
+    pub(crate) counters: Counters,
+}
 
 /// A host's endpoint. Dropping it without [`close`](Endpoint::close) closes it
 /// too, without waiting for what was not delivered yet.
@@ -44,16 +54,16 @@ pub(crate) struct EndpointInner {
     pub(crate) hostname: Arc<str>,
     pub(crate) config: QuicConfig,
     pub(crate) notifier: Notifier,
-    pub(crate) stats: Stats,
+    pub(crate) counters: Counters,
     pub(crate) quinn: quinn::Endpoint,
     pub(crate) client: Arc<QuicClientConfig>,
     pub(crate) server: ServerConfig,
-    pub(crate) families: Families,
+    pub(crate) families: AddressFamilies,
     /// What its socket could not send.
-    pub(crate) refusals: Arc<Refusals>,
+    pub(crate) send_errors: Arc<SendErrors>,
     pub(crate) pool: Arc<Pool>,
-    pub(crate) clogged: Unflushed,
-    pub(crate) leaving: Arc<Lingerers>,
+    pub(crate) unflushed: Unflushed,
+    pub(crate) lingerers: Arc<Lingerers>,
     pub(crate) tasks: Tasks,
 }
 
@@ -65,49 +75,49 @@ impl Endpoint {
     ///
     /// Outside of a tokio runtime.
     pub(crate) fn start(
-        prepared: &Prepared,
+        context: &EndpointContext,
         notifier: &Notifier,
         hostname: &str,
     ) -> Result<(Endpoint, String), Failure> {
-        let config = &prepared.config;
-        let tls = prepared.trust.host(hostname)?;
+        let config = &context.config;
+        let tls = context.trust.host(hostname)?;
         let (socket, families) = config
             .bind
-            .socket(config.tuning.socket_buffer, &prepared.stats)?;
-        let unmade = |err| Failure::other(format!("cannot start an endpoint: {err}"));
-        let port = socket.local_addr().map_err(unmade)?.port();
-        if let Some(place) = prepared.advertised.ip() {
+            .socket(config.tuning.socket_buffer, &context.counters)?;
+        let failed = |err| Failure::other(format!("cannot start an endpoint: {err}"));
+        let port = socket.local_addr().map_err(failed)?.port();
+        if let Some(place) = context.advertised.ip() {
             mtu::loopback_is_up(config.bind.first.ip(), (place, port).into())?;
         }
-        let (tasks, clogged) = (Tasks::new(), Unflushed::default());
-        let refusals = Arc::new(Refusals::default());
+        let (tasks, unflushed) = (Tasks::new(), Unflushed::default());
+        let send_errors = Arc::new(SendErrors::default());
         let server = transport::server(tls.server);
         let quinn = quinn::Endpoint::new(
             reset::endpoint_config(tls.reset_key, tls.random),
             Some(server.clone()),
             socket,
-            OwnedTasks::runtime(&tasks, &refusals),
+            TrackedRuntime::runtime(&tasks, &send_errors),
         )
-        .map_err(unmade)?;
+        .map_err(failed)?;
         let inner = Arc::new(EndpointInner {
-            network: prepared.network.clone(),
+            network: context.network.clone(),
             hostname: hostname.into(),
             config: config.clone(),
             notifier: notifier.clone(),
-            stats: prepared.stats.clone(),
+            counters: context.counters.clone(),
             client: tls.client,
             server,
-            pool: Pool::new(tasks.clone(), clogged.clone(), config.pool_idle),
+            pool: Pool::new(tasks.clone(), unflushed.clone(), config.pool_idle),
             quinn,
             families,
-            refusals,
-            leaving: Lingerers::new(tasks.clone(), clogged.clone()),
-            clogged,
+            send_errors,
+            lingerers: Lingerers::new(tasks.clone(), unflushed.clone()),
+            unflushed,
             tasks,
         });
-        inner.tasks.work(Arc::clone(&inner.leaving).keep());
-        inner.tasks.work(accept_loop(Arc::clone(&inner)));
-        Ok((Endpoint(inner), prepared.advertised.hostdata(port)))
+        inner.tasks.spawn(Arc::clone(&inner.lingerers).run());
+        inner.tasks.spawn(accept_loop(Arc::clone(&inner)));
+        Ok((Endpoint(inner), context.advertised.hostdata(port)))
     }
 
     pub(crate) fn inner(&self) -> &Arc<EndpointInner> {
@@ -128,26 +138,26 @@ impl Endpoint {
         let EndpointInner {
             quinn,
             tasks,
-            clogged,
-            leaving,
+            unflushed,
+            lingerers,
             ..
         } = &*self.0;
         tasks.closing().cancel();
-        leaving.close();
+        lingerers.close();
         let bound = self.0.config.drain_timeout;
         let late = timeout(bound, tasks.delivered()).await.is_err();
         let cut = tasks.undelivered();
         // An end alone is worth less time: a peer that is gone needs none.
-        let _ = timeout(FAREWELL, tasks.ended()).await;
+        let _ = timeout(CLOSE_TIMEOUT, tasks.ended()).await;
         tasks.cut().cancel();
-        let goodbye_possible = async {
+        let flushed = async {
             tasks.ended().await;
-            clogged.flush().await;
+            unflushed.flush().await;
         };
-        let _ = timeout(FAREWELL, goodbye_possible).await;
+        let _ = timeout(CLOSE_TIMEOUT, flushed).await;
         quinn.close(CloseCode::Bye.into(), b"bye");
         // The peers are to hear of it, but not to be waited for.
-        let _ = timeout(FAREWELL, quinn.wait_idle()).await;
+        let _ = timeout(CLOSE_TIMEOUT, quinn.wait_idle()).await;
         tasks.end().await;
         match cut {
             0 => Ok(()),
@@ -175,11 +185,11 @@ impl Drop for Endpoint {
         let EndpointInner {
             quinn,
             tasks,
-            leaving,
+            lingerers,
             ..
         } = &*self.0;
         tasks.closing().cancel();
-        leaving.close();
+        lingerers.close();
         tasks.cut().cancel();
         quinn.close(CloseCode::Bye.into(), b"bye");
     }

@@ -49,37 +49,37 @@ impl HandshakeStream {
     }
 
     /// Ends the stream cleanly, and has what was written delivered: a refusal.
-    pub(crate) fn end(self, held: StreamGuard, host: &EndpointInner) {
-        drop(self.into_halves(held, host));
+    pub(crate) fn finish(self, guard: StreamGuard, host: &EndpointInner) {
+        drop(self.into_halves(guard, host));
     }
 
     /// A connection's stream: from here on it is the core that ends or cuts it.
-    pub(crate) fn settle(self, held: StreamGuard, host: &EndpointInner) -> ByteStream {
-        let (reader, writer) = self.into_halves(held, host);
-        let fate = Arc::clone(&reader.fate);
-        ByteStream::with_abort(reader, writer, fate)
+    pub(crate) fn into_byte_stream(self, guard: StreamGuard, host: &EndpointInner) -> ByteStream {
+        let (reader, writer) = self.into_halves(guard, host);
+        let abort_handle = Arc::clone(&reader.abort_handle);
+        ByteStream::with_abort(reader, writer, abort_handle)
     }
 
-    fn into_halves(mut self, held: StreamGuard, host: &EndpointInner) -> (Reader, Writer) {
+    fn into_halves(mut self, guard: StreamGuard, host: &EndpointInner) -> (Reader, Writer) {
         let (recv, send) = self.halves.take().expect("only settling takes them");
-        let held = Arc::new(held);
-        let fate = Arc::new(Fate {
-            told: AtomicBool::new(false),
+        let guard = Arc::new(guard);
+        let abort_handle = Arc::new(AbortHandle {
+            error_reported: AtomicBool::new(false),
             aborted: AtomicBool::new(false),
-            leaving: Arc::downgrade(&host.leaving),
+            lingerers: Arc::downgrade(&host.lingerers),
         });
         let reader = Reader {
             recv,
             ended: None,
-            held: Arc::clone(&held),
-            fate: Arc::clone(&fate),
+            guard: Arc::clone(&guard),
+            abort_handle: Arc::clone(&abort_handle),
         };
         let writer = Writer {
-            open: Some((send, held)),
+            open: Some((send, guard)),
             wrote: false,
             cut: false,
-            fate,
-            leaving: Arc::clone(&host.leaving),
+            abort_handle,
+            lingerers: Arc::clone(&host.lingerers),
         };
         (reader, writer)
     }
@@ -101,32 +101,32 @@ pub(crate) enum StreamGuard {
     Dialed(PoolUse),
     Accepted(StreamPermit),
     /// A refused stream, which was not counted.
-    Nothing,
+    Uncounted,
 }
 
 impl StreamGuard {
     pub(crate) fn conn(&self) -> Option<&Connection> {
         match self {
-            StreamGuard::Dialed(lease) => Some(lease.conn()),
-            StreamGuard::Accepted(slot) => Some(slot.conn()),
-            StreamGuard::Nothing => None,
+            StreamGuard::Dialed(pool_use) => Some(pool_use.conn()),
+            StreamGuard::Accepted(permit) => Some(permit.conn()),
+            StreamGuard::Uncounted => None,
         }
     }
 }
 
 /// What the halves of a connection, and what is left of them, know of each other.
-pub(crate) struct Fate {
+pub(crate) struct AbortHandle {
     /// Either half has reported an error: the loss of the peer is no news.
-    told: AtomicBool,
+    error_reported: AtomicBool,
     /// Dropping a half cuts it.
     aborted: AtomicBool,
     /// Where the writer is once it was dropped.
-    leaving: Weak<Lingerers>,
+    lingerers: Weak<Lingerers>,
 }
 
-impl Fate {
-    fn tell(&self) {
-        self.told.store(true, Ordering::Relaxed);
+impl AbortHandle {
+    fn note_error(&self) {
+        self.error_reported.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn is_aborted(&self) -> bool {
@@ -134,11 +134,11 @@ impl Fate {
     }
 }
 
-impl Abort for Fate {
+impl Abort for AbortHandle {
     fn abort(&self) {
         self.aborted.store(true, Ordering::Release);
-        if let Some(leaving) = self.leaving.upgrade() {
-            leaving.abort(self);
+        if let Some(lingerers) = self.lingerers.upgrade() {
+            lingerers.abort(self);
         }
     }
 }
@@ -149,8 +149,8 @@ struct Reader {
     /// How it ended. QUIC's stream reports a reset only once, and end-of-file
     /// from then on.
     ended: Option<Result<(), io::ErrorKind>>,
-    held: Arc<StreamGuard>,
-    fate: Arc<Fate>,
+    guard: Arc<StreamGuard>,
+    abort_handle: Arc<AbortHandle>,
 }
 
 impl AsyncRead for Reader {
@@ -173,7 +173,7 @@ impl AsyncRead for Reader {
             Err(err) => {
                 let kind = read_kind(&err);
                 self.ended = Some(Err(kind));
-                self.fate.tell();
+                self.abort_handle.note_error();
                 Poll::Ready(Err(kind.into()))
             }
         }
@@ -182,13 +182,13 @@ impl AsyncRead for Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        if self.fate.is_aborted() {
+        if self.abort_handle.is_aborted() {
             // An error only says that it has ended already.
             let _ = self.recv.stop(StreamCode::Aborted.into());
         }
         // Else QUIC's stream tells the peer to stop when it is dropped.
-        if let (None, StreamGuard::Accepted(slot)) = (&self.ended, &*self.held) {
-            slot.leave();
+        if let (None, StreamGuard::Accepted(permit)) = (&self.ended, &*self.guard) {
+            permit.keep_counted();
         }
     }
 }
@@ -201,8 +201,8 @@ struct Writer {
     wrote: bool,
     /// The peer has cut the connection. QUIC's stream reports it only once.
     cut: bool,
-    fate: Arc<Fate>,
-    leaving: Arc<Lingerers>,
+    abort_handle: Arc<AbortHandle>,
+    lingerers: Arc<Lingerers>,
 }
 
 impl Writer {
@@ -226,15 +226,17 @@ impl AsyncWrite for Writer {
         let written = ready!(Pin::new(self.send()).poll_write(cx, buf));
         match &written {
             Ok(_) => self.wrote = true,
-            Err(_) => self.fate.tell(),
+            Err(_) => self.abort_handle.note_error(),
         }
         if let Err(WriteError::Stopped(code)) = written {
             self.cut = is_cut(code);
             // Says that this direction is over, which gives the peer its
-            // stream's slot back.
-            let Writer { open, leaving, .. } = &mut *self;
-            let (send, held) = open.as_mut().expect("only the drop takes it");
-            leaving.give_up(send, code, held);
+            // stream's permit back.
+            let Writer {
+                open, lingerers, ..
+            } = &mut *self;
+            let (send, guard) = open.as_mut().expect("only the drop takes it");
+            lingerers.give_up(send, code, guard);
         }
         Poll::Ready(written.map_err(|err| write_kind(&err).into()))
     }
@@ -280,13 +282,14 @@ impl AsyncWrite for Writer {
 impl Drop for Writer {
     /// Ends the stream, and has what was written delivered, unless it was aborted.
     fn drop(&mut self) {
-        if let Some((send, held)) = self.open.take() {
-            self.leaving.add(Lingerer {
+        if let Some((send, guard)) = self.open.take() {
+            self.lingerers.add(Lingerer {
                 send,
-                held,
+                guard,
                 wrote: self.wrote,
-                owed: self.wrote && !self.fate.told.load(Ordering::Relaxed),
-                fate: Arc::clone(&self.fate),
+                report_loss: self.wrote
+                    && !self.abort_handle.error_reported.load(Ordering::Relaxed),
+                abort_handle: Arc::clone(&self.abort_handle),
             });
         }
     }

@@ -18,8 +18,8 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::udp::batch::BatchSocket;
-use crate::udp::quic_socket::Udp;
-use crate::udp::send_errors::Refusals;
+use crate::udp::quic_socket::QuicSocket;
+use crate::udp::send_errors::SendErrors;
 
 /// The tasks of one endpoint, in groups that end one after the other.
 #[derive(Debug, Clone)]
@@ -66,14 +66,18 @@ impl Tasks {
         &self.cut
     }
 
-    pub(crate) fn work(&self, task: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let task = task.with_cancellation_token_owned(self.kill.clone());
         self.working.spawn_on(task, &self.handle);
     }
 
     /// Delivers the end of a stream, and what was `written` before, if
     /// anything. May be called from outside of the runtime, as drops are.
-    pub(crate) fn deliver(&self, written: bool, task: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn spawn_delivery(
+        &self,
+        written: bool,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
         let tracker = if written {
             &self.delivering
         } else {
@@ -89,7 +93,7 @@ impl Tasks {
     }
 
     /// Has the close wait for whoever holds it: it has an end to hand over.
-    pub(crate) fn will_end(&self) -> TaskTrackerToken {
+    pub(crate) fn ending_token(&self) -> TaskTrackerToken {
         self.ending.token()
     }
 
@@ -125,22 +129,22 @@ impl Tasks {
 
 /// What QUIC runs on: tokio, with its tasks among the others of the endpoint.
 #[derive(Debug)]
-pub(crate) struct OwnedTasks {
+pub(crate) struct TrackedRuntime {
     tasks: Tasks,
     /// Of the endpoint's socket.
-    refusals: Arc<Refusals>,
+    send_errors: Arc<SendErrors>,
 }
 
-impl OwnedTasks {
-    pub(crate) fn runtime(tasks: &Tasks, refusals: &Arc<Refusals>) -> Arc<dyn Runtime> {
-        Arc::new(OwnedTasks {
+impl TrackedRuntime {
+    pub(crate) fn runtime(tasks: &Tasks, send_errors: &Arc<SendErrors>) -> Arc<dyn Runtime> {
+        Arc::new(TrackedRuntime {
             tasks: tasks.clone(),
-            refusals: Arc::clone(refusals),
+            send_errors: Arc::clone(send_errors),
         })
     }
 }
 
-impl Runtime for OwnedTasks {
+impl Runtime for TrackedRuntime {
     fn new_timer(&self, at: Instant) -> Pin<Box<dyn AsyncTimer>> {
         TokioRuntime.new_timer(at)
     }
@@ -157,7 +161,7 @@ impl Runtime for OwnedTasks {
     }
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        let udp = Udp::new(socket, Arc::clone(&self.refusals))?;
+        let udp = QuicSocket::new(socket, Arc::clone(&self.send_errors))?;
         Ok(Arc::new(BatchSocket::new(Arc::new(udp))))
     }
 

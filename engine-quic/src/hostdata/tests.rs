@@ -4,8 +4,8 @@
 
 use super::*;
 
-const BOTH: Families = Families { v4: true, v6: true };
-const V4: Families = Families {
+const BOTH: AddressFamilies = AddressFamilies { v4: true, v6: true };
+const V4: AddressFamilies = AddressFamilies {
     v4: true,
     v6: false,
 };

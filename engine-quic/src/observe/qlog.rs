@@ -4,35 +4,15 @@
 
 use std::path::PathBuf;
 
-use crate::QuicConfig;
-
 /// Where qlog's files go, if anywhere.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Qlog {
     dir: Option<PathBuf>,
 }
 
-impl QuicConfig {
-    /// Has QUIC write what it does into `dir`, by the feature `qlog`: which packets were
-    /// sent, received and lost, round-trip times and congestion windows, a file for each
-    /// connection and each of its ends. Default none. The folder is made if need be.
-    ///
-    /// The files are [qlog](https://datatracker.ietf.org/doc/draft-ietf-quic-qlog-main-schema/)
-    /// as JSON text sequences, which qvis shows, and are named like
-    /// `α-dials-127.0.0.1-4433-71-1.sqlog`: the host, its peer, the process, a number. They
-    /// have no payload and no keys in them, and are as long as their connections are: some
-    /// 150 bytes for each packet. They are written line by line as things happen, which takes
-    /// time from the connections. A handshake that fails leaves its file, too, so whoever
-    /// reaches the host's port can make some: it is for debugging, not for exposed hosts.
-    ///
-    /// ```no_run
-    /// use virtnet_engine_quic::{Identity, QuicConfig, Secret};
-    ///
-    /// let config = QuicConfig::new(Identity::secret(Secret::random())).qlog("qlogs");
-    /// ```
-    pub fn qlog(mut self, dir: impl Into<PathBuf>) -> QuicConfig {
-        self.qlog.dir = Some(dir.into());
-        self
+impl Qlog {
+    pub(crate) fn in_dir(dir: PathBuf) -> Qlog {
+        Qlog { dir: Some(dir) }
     }
 }
 

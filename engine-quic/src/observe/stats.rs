@@ -10,28 +10,29 @@ use crate::wire::frame::{FrameError, Refusal};
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         #[derive(Debug, Default)]
-        pub(crate) struct Counters {
+        pub(crate) struct CountersInner {
             $(pub(crate) $name: AtomicU64,)*
+            socket_buffers: OnceLock<SocketBuffers>,
         }
 
         /// What an engine has refused since it started, by reason.
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
         #[non_exhaustive]
-        pub struct StatsSnapshot {
+        pub struct Stats {
             $($(#[$doc])* pub $name: u64,)*
         }
 
-        impl StatsSnapshot {
+        impl Stats {
             /// All counts, by name.
             pub fn by_name(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
                 [$((stringify!($name), self.$name),)*].into_iter()
             }
         }
 
-        impl Stats {
-            /// The counts as they are now.
-            pub fn snapshot(&self) -> StatsSnapshot {
-                StatsSnapshot {
+        impl Counters {
+            /// The current counts.
+            pub fn stats(&self) -> Stats {
+                Stats {
                     $($name: self.0.$name.load(Relaxed),)*
                 }
             }
@@ -39,9 +40,12 @@ macro_rules! counters {
     };
 }
 
-/// A view of an engine's counters, which outlives the engine.
+/// The counters of an engine. Clones share them, and outlive the engine.
+///
+/// Give a clone to [`QuicConfig::counters`](crate::QuicConfig::counters), and read the
+/// other with [`stats`](Counters::stats).
 #[derive(Debug, Clone, Default)]
-pub struct Stats(pub(crate) Arc<Counters>, Arc<OnceLock<SocketBuffers>>);
+pub struct Counters(pub(crate) Arc<CountersInner>);
 
 /// What the kernel granted of a UDP socket's buffers, in bytes.
 ///
@@ -57,11 +61,11 @@ pub struct SocketBuffers {
     pub send: usize,
 }
 
-impl Stats {
+impl Counters {
     /// What the first host's UDP socket was granted; `None` before there is one. Less
     /// than what was asked for is also logged, once.
     pub fn socket_buffers(&self) -> Option<SocketBuffers> {
-        self.1.get().copied()
+        self.0.socket_buffers.get().copied()
     }
 
     pub(crate) fn granted(&self, buffers: SocketBuffers) {
@@ -70,7 +74,7 @@ impl Stats {
             receive,
             send,
         } = buffers;
-        if self.1.set(buffers).is_ok() && receive.min(send) < asked {
+        if self.0.socket_buffers.set(buffers).is_ok() && receive.min(send) < asked {
             tracing::info!(
                 asked,
                 receive,
@@ -117,7 +121,7 @@ counters! {
     not_confirmed,
 }
 
-impl Counters {
+impl CountersInner {
     pub(crate) fn refused(&self, refusal: Refusal) {
         match refusal {
             Refusal::WrongHost => count(&self.wrong_host),

@@ -4,7 +4,7 @@
 //! datagram: QUIC does, and finds out by itself when the way gets narrower.
 //!
 //! A search is not free: a datagram that is tried is full of padding, and the peer
-//! looks at each byte of it. So its steps are as few as the path allows.
+//! looks at each byte of it. So its discovery_config are as few as the path allows.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -13,36 +13,40 @@ use quinn::MtuDiscoveryConfig;
 use virtnet_core::{Cause, Failure};
 
 /// What every path takes, and where the search begins (RFC 9000, section 14).
-pub(crate) const SMALLEST: u16 = 1200;
+pub(crate) const MIN_DATAGRAM: u16 = 1200;
 
 /// What the kernel says of the way to a peer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Route {
     /// The size of the packets that it would send, headers included: what the
     /// interface takes, or less where it has learned so.
-    size: u32,
+    mtu: u32,
     /// The peer is on this machine, so nothing on the way can be narrower.
-    stays_here: bool,
+    is_local: bool,
 }
 
 /// How QUIC is to search for the largest datagrams that get to `peer`, none of
 /// them over `most` bytes.
-pub(crate) fn steps(peer: SocketAddr, route: Option<Route>, most: u16) -> MtuDiscoveryConfig {
+pub(crate) fn discovery_config(
+    peer: SocketAddr,
+    route: Option<Route>,
+    most: u16,
+) -> MtuDiscoveryConfig {
     let headers = match peer.ip().to_canonical() {
         IpAddr::V4(_) => 20 + 8,
         IpAddr::V6(_) => 40 + 8,
     };
-    let fits = route.map_or(most.into(), |route| route.size.saturating_sub(headers));
-    let upper = most.min(fits.try_into().unwrap_or(u16::MAX)).max(SMALLEST);
+    let fits = route.map_or(most.into(), |route| route.mtu.saturating_sub(headers));
+    let upper = most
+        .min(fits.try_into().unwrap_or(u16::MAX))
+        .max(MIN_DATAGRAM);
     // QUIC halves what is left until a step would be smaller than this, and then
     // tries the upper bound.
     let step = match route {
         // At once.
-        Some(Route {
-            stays_here: true, ..
-        }) => upper - SMALLEST,
+        Some(Route { is_local: true, .. }) => upper - MIN_DATAGRAM,
         // ½, ¾, all of it; something narrower on the way costs about 5 % at most.
-        Some(Route { size, .. }) if size <= 1500 => (upper - SMALLEST) / 4,
+        Some(Route { mtu, .. }) if mtu <= 1500 => (upper - MIN_DATAGRAM) / 4,
         // Jumbo frames end at the edge of a cloud: this comes to 1,441 where 1,472 get
         // through, and to within 5 % of anything less.
         _ => 60,
@@ -80,28 +84,28 @@ pub(crate) fn route(local: IpAddr, peer: SocketAddr) -> io::Result<Option<Route>
     // Nothing is sent: connecting looks up the route.
     match socket.connect(peer) {
         Ok(()) => {}
-        Err(err) if is_refusal(&err) => return Err(err),
+        Err(err) if is_route_error(&err) => return Err(err),
         Err(_) => return Ok(None),
     }
-    let size = match peer {
+    let mtu = match peer {
         SocketAddr::V4(_) => sockopt::ip_mtu(&socket),
         SocketAddr::V6(_) => sockopt::ipv6_mtu(&socket),
     };
-    let stays_here = |socket: UdpSocket| {
+    let is_local = |socket: UdpSocket| {
         let local = socket.local_addr().ok()?.ip();
         Some(peer.ip().is_loopback() || local == peer.ip())
     };
-    let route = |size| {
-        let stays_here = stays_here(socket)?;
-        Some(Route { size, stays_here })
+    let route = |mtu| {
+        let is_local = is_local(socket)?;
+        Some(Route { mtu, is_local })
     };
-    Ok(size.ok().and_then(route))
+    Ok(mtu.ok().and_then(route))
 }
 
 /// Whether it is about the destination: no route, or one that is `unreachable`,
 /// `prohibit` or `blackhole`, or none from the address that the socket has.
 #[cfg(target_os = "linux")]
-fn is_refusal(err: &io::Error) -> bool {
+fn is_route_error(err: &io::Error) -> bool {
     use rustix::io::Errno;
 
     matches!(
@@ -137,22 +141,22 @@ pub(crate) fn is_too_large(_: &io::Error) -> bool {
     false
 }
 
-/// Where a host is announced at `place`, an address of the loopback interface, that
+/// Where a host is announced at `addr`, an address of the loopback interface, that
 /// the interface is up: sandboxes may have it down.
 ///
 /// # Errors
 ///
 /// When nothing can be sent there.
-pub(crate) fn loopback_is_up(local: IpAddr, place: SocketAddr) -> Result<(), Failure> {
-    if !place.ip().to_canonical().is_loopback() {
+pub(crate) fn loopback_is_up(local: IpAddr, addr: SocketAddr) -> Result<(), Failure> {
+    if !addr.ip().to_canonical().is_loopback() {
         return Ok(());
     }
-    route(local, place).map(drop).map_err(|err| {
+    route(local, addr).map(drop).map_err(|err| {
         let why = match err.kind() {
             io::ErrorKind::NetworkUnreachable => "the loopback interface is down: ",
             _ => "",
         };
-        let text = format!("nobody can reach a host at {place}: {why}{err}");
+        let text = format!("nobody can reach a host at {addr}: {why}{err}");
         Failure::wrap(Cause::HostUnreachable, text)
     })
 }

@@ -11,7 +11,7 @@ use quinn::udp::UdpSocketState;
 use socket2::{Domain, Protocol, Socket, Type};
 use virtnet_core::Failure;
 
-use crate::{SocketBuffers, Stats};
+use crate::{Counters, SocketBuffers};
 
 /// Keeps the making of hosts fast, as long as it is held.
 ///
@@ -38,13 +38,13 @@ impl ProbeSocket {
 
 /// What a UDP socket can send to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Families {
+pub(crate) struct AddressFamilies {
     pub(crate) v4: bool,
     pub(crate) v6: bool,
 }
 
-impl Families {
-    pub(crate) fn reach(self, addr: &SocketAddr) -> bool {
+impl AddressFamilies {
+    pub(crate) fn contains(self, addr: &SocketAddr) -> bool {
         if addr.is_ipv4() { self.v4 } else { self.v6 }
     }
 }
@@ -92,7 +92,7 @@ impl Bind {
     }
 
     /// Whether it could not be bound as its loopback address is not there.
-    fn lacks_loopback(&self, err: &io::Error) -> bool {
+    fn is_loopback_missing(&self, err: &io::Error) -> bool {
         err.kind() == io::ErrorKind::AddrNotAvailable && self.first.ip().is_loopback()
     }
 
@@ -100,8 +100,8 @@ impl Bind {
     pub(crate) fn socket(
         &self,
         buffer: usize,
-        stats: &Stats,
-    ) -> Result<(UdpSocket, Families), Failure> {
+        counters: &Counters,
+    ) -> Result<(UdpSocket, AddressFamilies), Failure> {
         let failed = |why: &dyn fmt::Display| {
             Failure::other(format!("cannot bind UDP address {self}: {why}"))
         };
@@ -110,12 +110,12 @@ impl Bind {
             addr.set_port(port);
             match bind(addr) {
                 Ok((socket, families)) => {
-                    stats.granted(ask(&socket, buffer));
+                    counters.granted(request_buffers(&socket, buffer));
                     return Ok((socket.into(), families));
                 }
                 Err(err) if err.kind() == io::ErrorKind::AddrInUse && self.is_range() => {}
                 Err(err) if self.is_range() => return Err(failed(&format!("port {port}: {err}"))),
-                Err(err) if self.lacks_loopback(&err) => {
+                Err(err) if self.is_loopback_missing(&err) => {
                     let why = "the loopback interface is down, or without this version of IP";
                     return Err(failed(&format!("{why}: {err}")));
                 }
@@ -128,10 +128,10 @@ impl Bind {
 
 /// Binds one socket; one bound to all IPv6 addresses serves IPv4 too where the
 /// system allows it.
-fn bind(addr: SocketAddr) -> io::Result<(Socket, Families)> {
+fn bind(addr: SocketAddr) -> io::Result<(Socket, AddressFamilies)> {
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
     let both = addr.is_ipv6() && addr.ip().is_unspecified();
-    let families = Families {
+    let families = AddressFamilies {
         v4: addr.is_ipv4() || (both && socket.set_only_v6(false).is_ok()),
         v6: addr.is_ipv6(),
     };
@@ -141,7 +141,7 @@ fn bind(addr: SocketAddr) -> io::Result<(Socket, Families)> {
 }
 
 /// Asks for buffers of `asked` bytes for each direction.
-fn ask(socket: &Socket, asked: usize) -> SocketBuffers {
+fn request_buffers(socket: &Socket, asked: usize) -> SocketBuffers {
     // What the kernel grants is its business; less only costs speed.
     let _ = socket.set_recv_buffer_size(asked);
     let _ = socket.set_send_buffer_size(asked);
@@ -174,11 +174,11 @@ mod tests {
     #[test]
     fn the_lowest_free_port_of_a_range_is_taken() {
         let (kept, range) = two_ports();
-        let port = |bound: &(UdpSocket, Families)| bound.0.local_addr().unwrap().port();
-        let second = range.socket(1 << 16, &Stats::default()).unwrap();
+        let port = |bound: &(UdpSocket, AddressFamilies)| bound.0.local_addr().unwrap().port();
+        let second = range.socket(1 << 16, &Counters::default()).unwrap();
         assert_eq!(port(&second), range.last);
         let err = range
-            .socket(1 << 16, &Stats::default())
+            .socket(1 << 16, &Counters::default())
             .unwrap_err()
             .to_string();
         let text = format!(
@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(err, text);
         drop(kept);
         assert_eq!(
-            port(&range.socket(1 << 16, &Stats::default()).unwrap()),
+            port(&range.socket(1 << 16, &Counters::default()).unwrap()),
             range.first.port()
         );
     }
@@ -203,7 +203,7 @@ mod tests {
             last: 65_535,
         };
         let err = range
-            .socket(1 << 16, &Stats::default())
+            .socket(1 << 16, &Counters::default())
             .unwrap_err()
             .to_string();
         let text = "cannot bind UDP address 192.0.2.1:1024-65535: ";

@@ -3,7 +3,7 @@
 //! Owns the table, and what the host has to count. Owns no test.
 
 use quinn::{Connection, ReadError, VarInt};
-use virtnet_engine_quic::StatsSnapshot;
+use virtnet_engine_quic::Stats;
 
 use crate::common::raw::hello;
 
@@ -226,8 +226,8 @@ pub(crate) fn table() -> Vec<(&'static str, Vec<u8>, Then, Received)> {
     ]
 }
 
-pub(crate) fn expected() -> StatsSnapshot {
-    let mut stats = StatsSnapshot::default();
+pub(crate) fn expected() -> Stats {
+    let mut stats = Stats::default();
     stats.other_version = 5;
     stats.malformed = 14;
     stats.wrong_host = 1;

@@ -20,7 +20,7 @@ use async_trait::async_trait;
 use virtnet_core::conformance::Bed;
 use virtnet_core::memory::MemoryHub;
 use virtnet_core::{Conn, Host, Listener, SubNetwork};
-use virtnet_engine_quic::{Identity, QuicConfig, Secret, Stats};
+use virtnet_engine_quic::{Counters, Identity, QuicConfig, Secret};
 
 /// The timeout of every wait, far longer than anything here takes.
 pub const HANG: Duration = Duration::from_secs(60);
@@ -62,12 +62,12 @@ impl Net {
         self.join_with(self.config()).0
     }
 
-    pub fn join_with(&self, config: QuicConfig) -> (SubNetwork, Stats) {
+    pub fn join_with(&self, config: QuicConfig) -> (SubNetwork, Counters) {
         let prepared = config.prepare(self.network).unwrap();
-        let (registry, stats) = (Arc::new(self.hub.registry()), prepared.stats());
+        let (registry, counters) = (Arc::new(self.hub.registry()), prepared.counters());
         let engine = |notifier| prepared.start(notifier);
         let net = SubNetwork::new(self.network, registry, engine).unwrap();
-        (net, stats)
+        (net, counters)
     }
 }
 

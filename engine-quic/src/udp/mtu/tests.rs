@@ -13,7 +13,7 @@ use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::{Route, steps};
+use super::{Route, discovery_config};
 use crate::identity::tls::Trust;
 use crate::identity::{Identity, dns_name};
 use crate::udp::batch::BatchSocket;
@@ -24,14 +24,14 @@ const HANG: Duration = Duration::from_secs(30);
 
 /// The kernel's word for loopback.
 const HERE: Option<Route> = Some(Route {
-    size: 65_536,
-    stays_here: true,
+    mtu: 65_536,
+    is_local: true,
 });
 
 /// And for another machine.
-fn to(size: u32) -> Option<Route> {
-    let stays_here = false;
-    Some(Route { size, stays_here })
+fn to(mtu: u32) -> Option<Route> {
+    let is_local = false;
+    Some(Route { mtu, is_local })
 }
 
 /// A path to `server` on which datagrams over `widest` bytes are lost.
@@ -103,7 +103,7 @@ async fn connect(
         }
     });
 
-    let search = steps(place, route, Tuning::default().largest_datagram);
+    let search = discovery_config(place, route, Tuning::default().largest_datagram);
     let mut transport = TransportConfig::default();
     transport.mtu_discovery_config(Some(search));
     let mut config = ClientConfig::new(trust.host("α").unwrap().client);
@@ -194,7 +194,7 @@ fn the_kernel_knows_what_is_here() {
         for local in [any, here] {
             let route = super::route(local, peer.parse().unwrap()).unwrap();
             let route = route.expect("it is known");
-            assert!(route.stays_here && route.size >= 1_500, "{peer}: {route:?}");
+            assert!(route.is_local && route.mtu >= 1_500, "{peer}: {route:?}");
         }
     }
 }
