@@ -20,7 +20,7 @@ use crate::wire::frame::{CONFIRM, HEADER, Hello, MAX_BODY, Refusal, Reply, VERSI
 
 const PAGE: &str = include_str!("../../docs/protocol.md");
 
-/// What begins the name of a vector that is none of this crate's.
+/// The prefix of the vectors of the Redis registry.
 const REGISTRY: &str = "redis-";
 
 fn unhex(digits: &str) -> Vec<u8> {
@@ -29,11 +29,11 @@ fn unhex(digits: &str) -> Vec<u8> {
     (0..digits.len()).step_by(2).map(byte).collect()
 }
 
-/// The vectors of the page; each must be looked at before they are dropped.
+/// The vectors of the page. A test must use each of them.
 struct Vectors(BTreeMap<&'static str, Vec<u8>>);
 
 impl Vectors {
-    /// Those whose names begin so.
+    /// The vectors whose names have these prefixes.
     fn of(prefixes: &[&str]) -> Vectors {
         let mut vectors = all();
         vectors.retain(|name, _| prefixes.iter().any(|prefix| name.starts_with(prefix)));
@@ -42,7 +42,7 @@ impl Vectors {
 
     fn take(&mut self, name: &str) -> Vec<u8> {
         let vector = self.0.remove(name);
-        vector.unwrap_or_else(|| panic!("the page has no {name}, or it was looked at"))
+        vector.unwrap_or_else(|| panic!("the page has no {name}, or it was used before"))
     }
 
     fn text(&mut self, name: &str) -> String {
@@ -51,7 +51,7 @@ impl Vectors {
 
     fn end(self) {
         let left: Vec<_> = self.0.keys().collect();
-        assert!(left.is_empty(), "nobody looks at {left:?}");
+        assert!(left.is_empty(), "no test uses {left:?}");
     }
 }
 
@@ -94,7 +94,7 @@ const FRAMES: [&str; 6] = [
     "hello", "waiting", "accepted", "refused-", "reply-", "confirm",
 ];
 const CODES: [&str; 4] = ["stream-", "close-", "streams-", "windows-"];
-/// Those that only a peer sees: tests/protocol.rs looks at them.
+/// Vectors that only a peer can check: tests/protocol.rs does.
 const SEEN: [&str; 1] = ["connection-"];
 const PLACES: [&str; 1] = ["hostdata-"];
 
@@ -149,13 +149,13 @@ fn identity() {
         &leaf.chain[0],
         b"\x06\x03\x55\x1d\x23\x04\x18\x30\x16\x80\x14"
     ));
-    // What others match a host's certificate with.
+    // Verifiers match a host's certificate to its authority by these bytes.
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from(certificate)).unwrap();
     let [root] = &roots.roots[..] else {
         panic!("there is one");
     };
-    // A SEQUENCE's tag, its length, and what is in it.
+    // A SEQUENCE: tag, length, content.
     let subject = [&[0x30, root.subject.len() as u8], &root.subject[..]].concat();
     assert_eq!(subject, page.take("authority-subject"));
     let key = page.take("authority-public-key");
@@ -166,7 +166,7 @@ fn identity() {
     assert_eq!(network_key[..], page.take("reset-network-key"));
     let host_key = authority.reset_key(&name);
     assert_eq!(host_key[..], page.take("reset-host-key"));
-    // A host is asked for its token in tests/protocol.rs.
+    // tests/protocol.rs gets the token from a host.
     let (id, token) = (page.take("reset-connection-id"), page.take("reset-token"));
     assert_eq!((id.len(), token.len()), (8, 16));
     page.end();

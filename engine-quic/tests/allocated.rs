@@ -117,7 +117,7 @@ async fn a_flood(net: &Net, pki: &Pki, listener: &Listener, counters: &Counters,
 /// The bytes that a stream with this content allocates, on both sides together.
 async fn cost(conn: &Connection, sent: &[u8], received: &[u8]) -> u64 {
     let mut before = 0;
-    // The first round warms up.
+    // The first round is a warm-up.
     for round in 0..2 * STREAMS {
         if round == STREAMS {
             before = dhat::HeapStats::get().total_bytes;

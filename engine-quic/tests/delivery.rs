@@ -45,7 +45,7 @@ async fn a_megabyte_arrives_although_everything_was_closed() {
         received.len(),
         sent.len()
     );
-    // It notices that nobody reads any more, sooner or later, and for good.
+    // It eventually gets an error, and then always, as its data is not read any more.
     let write = async {
         loop {
             if let Err(err) = accepted.write_all(b"?").await {
@@ -83,7 +83,7 @@ async fn what_cannot_be_delivered_is_an_error_of_the_close() {
         "virtnet \"net\": close: host \"β\" cut 2 connections: \
          what was written could not be delivered within 300ms"
     );
-    // Who killed the peer on purpose says so, and hears of all else.
+    // A caller that expects one cause still gets the errors with others.
     let else_ = here.close_expecting(Cause::NoSuchHost).await.unwrap_err();
     assert_eq!(else_.cause(), Cause::ConnectionCut);
     here.close_expecting(Cause::ConnectionCut).await.unwrap();

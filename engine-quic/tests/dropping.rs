@@ -178,11 +178,10 @@ async fn whatever_is_dropped_at_whichever_await() {
         }
         memory.push(dhat::HeapStats::get().curr_bytes);
     }
-    // A dial or a stream that something still held would keep its connection, and so
-    // the connection's tasks.
+    // A leaked dial or stream would keep its connection, and so the connection's tasks.
     eventually("the QUIC connection is let go", || tasks() == before.tasks).await;
     assert_eq!(scene.open(), before);
-    // What is under way comes and goes, so the least of a quarter counts. Of a stream
+    // Temporary allocations vary, so the minimum of a quarter counts. Of a stream
     // that ended quinn keeps 360 bytes for the next one, until there are enough of them;
     // one that is left takes 7 KiB.
     let least = |quarter: usize| {

@@ -43,7 +43,7 @@ async fn members_get_in_through_a_flood() {
     let beta = there.new_host("β").await.unwrap();
     let listener = alpha.listen(":1").unwrap();
     let _sockets = flood(net.real_addr("α"), COUNT).await;
-    // One costs a handshake; the others are to prove their address first.
+    // One starts a handshake; the others must prove their address first.
     let retried = || counters.stats().handshakes_retried;
     eventually("the flood has come", || retried() == COUNT as u64 - 1).await;
     timeout(HANG, connect(&beta, &listener)).await.unwrap();

@@ -95,7 +95,7 @@ async fn a_claimed_source() {
     let scene = Scene::new().await;
     let (_endpoint, conn) = scene.connect(Some(&scene.gamma)).await;
     let (mut send, _recv) = conn.open_bi().await.unwrap();
-    // γ says that it is β.
+    // γ claims to be β.
     send.write_all(&hello("net", ("β", 9), ("α", 1)))
         .await
         .unwrap();
@@ -125,7 +125,7 @@ async fn its_own_name_is_accepted() {
     });
     let (mut conn, peer) = accepted.unwrap();
     assert_eq!(peer, "γ:9");
-    // What it resets is cut, however often it is read.
+    // A reset stream is cut, however often it is read.
     send.reset(VarInt::from_u32(9)).unwrap();
     for _ in 0..2 {
         let read = timeout(HANG, conn.read(&mut [0])).await.unwrap();
@@ -138,7 +138,7 @@ async fn its_own_name_is_accepted() {
 #[tokio::test]
 async fn no_certificate() {
     let scene = Scene::new().await;
-    // The client finds its own handshake complete before it is refused.
+    // The client completes its handshake before it is refused.
     let (_endpoint, conn) = scene.connect(None).await;
     let closed = timeout(HANG, conn.closed()).await.unwrap();
     assert!(
@@ -199,7 +199,7 @@ async fn silence_and_frames_out_of_turn() {
         let received = timeout(HANG, recv.read(&mut [0; 16])).await.unwrap();
         assert_eq!(received, Err(reset), "after {sent:?}");
     };
-    // All that may come at once come, and none goes on.
+    // As many as are allowed at once, and none continues.
     let mut silent = Vec::new();
     for _ in 0..128 {
         let (mut send, recv) = conn.open_bi().await.unwrap();
@@ -233,7 +233,7 @@ async fn an_accepted_dial_that_is_not_confirmed() {
         recv.read_exact(&mut [0; 3]).await.unwrap();
         let reset = recv.received_reset().await;
         assert_eq!(reset, Ok(Some(VarInt::from_u32(2))));
-        // The accept goes on waiting, and takes the next dial on the same port.
+        // The accept continues to wait, and accepts the next dial on the same port.
         scene.beta.dial("α:1").await.unwrap()
     };
     let both = async { tokio::join!(scene.listener.accept(), dialer) };

@@ -172,7 +172,7 @@ async fn what_is_not_virtnet() {
     other.close(0u32.into(), b"");
     serving.await.unwrap();
 
-    // Says nothing at all.
+    // Sends nothing at all.
     let silent = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let place = silent.local_addr().unwrap();
     registry.announce("γ", &place.to_string()).await.unwrap();
@@ -180,7 +180,7 @@ async fn what_is_not_virtnet() {
     let err = beta.dial("γ:1").await.unwrap_err();
     assert_dial(err, "net", "γ:1", Cause::TimedOut, &text);
 
-    // Is no address.
+    // Not a valid address.
     registry.announce("δ", "0.0.0.0:80").await.unwrap();
     let text = "invalid hostdata \"0.0.0.0:80\" of host \"δ\" in the registry: \
                 expected an address of one host, got the unspecified address";
@@ -193,7 +193,7 @@ async fn what_is_not_virtnet() {
 #[tokio::test]
 async fn an_address_that_cannot_be_bound() {
     let net = Net::new("net");
-    // Of the block that is for documentation.
+    // From the block for documentation (RFC 5737).
     let config = QuicConfig::new(Identity::secret(Secret::random()));
     let (here, _) = net.join_with(config.bind(([192, 0, 2, 1], 0).into()));
     let err = here.new_host("α").await.unwrap_err().to_string();

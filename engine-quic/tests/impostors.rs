@@ -155,8 +155,8 @@ async fn who_claims_anothers_name_gets_no_connection() {
             &dns_name("net", "α"),
         )
         .await;
-        // It may be closed before; what arrives of it is the same. The stream is
-        // dropped at once: that nobody reads the refusal changes nothing.
+        // The connection may close earlier, with the same result. The stream is dropped
+        // at once, so the refusal is not read, which must change nothing.
         if let Ok((mut send, _recv)) = conn.open_bi().await {
             let _ = send.write_all(&hello("net", (src, 9), ("α", 1))).await;
         }
@@ -242,7 +242,7 @@ async fn who_answers_for_another_is_told_nothing() {
         registry.announce("α", &place).await.unwrap();
         let start = Instant::now();
         let answer = async {
-            // It hears of the dialer's doubts, and of no stream.
+            // It receives the dialer's alert, but no stream.
             let incoming = server.accept().await.unwrap();
             match incoming.await {
                 Ok(conn) => conn.accept_bi().await.map(|_| "a stream").unwrap_err(),

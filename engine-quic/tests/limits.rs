@@ -83,7 +83,7 @@ async fn exchange(from: &Host, listener: &Listener) {
 async fn a_peer_has_so_many_connections_and_no_more() {
     let arena = Arena::new(|limits| limits.connections_per_peer = 2).await;
     let (_first, _second) = (arena.attack().await, arena.attack().await);
-    // The handshake is over before its certificate is known.
+    // The handshake completes before its certificate is checked.
     let (_endpoint, third) = arena.attack().await;
     let closed = timeout(HANG, third.closed()).await.unwrap();
     let ConnectionError::ApplicationClosed(closed) = closed else {
@@ -93,14 +93,14 @@ async fn a_peer_has_so_many_connections_and_no_more() {
     assert_eq!(arena.counters.stats().connections_refused, 1);
     exchange(&arena.beta, &arena.listener).await;
 
-    // One that ends makes room.
+    // When one ends, another one is allowed.
     _first.1.close(0u32.into(), b"");
     let refused = arena.counters.stats().connections_refused;
     loop {
         let (_endpoint, next) = arena.attack().await;
         let (mut writer, mut reader) = next.open_bi().await.unwrap();
         let _ = writer.write_all(&[9]).await;
-        // Refused for its version; or the connection is one too many yet.
+        // Refused because of its version, or because the connection is still one too many.
         if reader.read_to_end(3).await == Ok(vec![2, 6, 1]) {
             break;
         }
@@ -116,7 +116,7 @@ async fn a_peer_has_so_many_connections_and_no_more() {
 async fn a_host_that_has_all_its_connections_says_so() {
     let arena = Arena::new(|limits| limits.connections = 1).await;
     let (_endpoint, held) = arena.attack().await;
-    // The attacker knows of its connection before α has counted it.
+    // The attacker's connection is complete before α has counted it.
     let place = arena.net.real_addr("α");
     let (mut writer, mut reader) = held.open_bi().await.unwrap();
     writer.write_all(&[9]).await.unwrap();
@@ -164,7 +164,7 @@ async fn one_address_cannot_keep_the_others_out() {
 async fn streams_without_a_first_frame_wait_for_each_other_and_no_one_else() {
     const MOST: usize = 8;
     let arena = Arena::new(|limits| limits.unopened_per_peer = MOST).await;
-    // On two connections: it is the peer that has the limit.
+    // On two connections: the limit is per peer.
     let (_one, first) = arena.attack().await;
     let (_two, second) = arena.attack().await;
     let mut silent = Vec::new();
@@ -180,7 +180,7 @@ async fn streams_without_a_first_frame_wait_for_each_other_and_no_one_else() {
     writer.write_all(&closed).await.unwrap();
     exchange(&arena.beta, &arena.listener).await;
 
-    // Every one that opens, or goes, lets another one in.
+    // Each one that sends its first frame, or ends, allows another one.
     drop(silent);
     let refusal = timeout(HANG, reader.read_to_end(3)).await.unwrap();
     assert_eq!(refusal, Ok(vec![2, 2]), "nothing listens there");
@@ -191,14 +191,14 @@ async fn streams_without_a_first_frame_wait_for_each_other_and_no_one_else() {
 async fn what_is_sent_too_early_is_not_kept_without_end() {
     let arena = Arena::new(|limits| limits.unopened_per_peer = 1).await;
     let (_endpoint, conn) = arena.attack().await;
-    // Dials that are refused leave no room behind.
+    // Refused dials do not raise the limit.
     for port in 1..100 {
         let (mut writer, mut reader) = conn.open_bi().await.unwrap();
         let dial = hello("net", ("μ", port), ("α", 9));
         writer.write_all(&dial).await.unwrap();
         assert_eq!(reader.read_to_end(3).await, Ok(vec![2, 2]));
     }
-    // The first stream is silent, so the host looks at none of the others.
+    // The first stream sends nothing, so the host reads none of the others.
     let mut streams = Vec::new();
     for _ in 0..100 {
         let (mut writer, reader) = conn.open_bi().await.unwrap();
@@ -229,7 +229,7 @@ async fn what_is_sent_too_early_is_not_kept_without_end() {
 async fn unread_connections_stall_no_other_and_give_back_what_they_took() {
     let arena = Arena::new(|_| {}).await;
     let (from, listener) = (&arena.beta, &arena.listener);
-    // The handshake's bytes are in the window, too.
+    // The handshake's bytes count, too.
     let full = vec![7; WINDOW as usize - 100];
     let mut unread = Vec::new();
     for _ in 0..40 {
@@ -241,7 +241,7 @@ async fn unread_connections_stall_no_other_and_give_back_what_they_took() {
         unread.push((dialed, accepted));
     }
     timeout(HANG, exchange(from, listener)).await.unwrap();
-    // Closed unread, from either side, many times what may be unread at once.
+    // Closed unread, from either side, with many times the limit in all.
     for round in 0..400 {
         let (mut dialed, accepted) = connect(from, listener).await;
         let write = timeout(HANG, dialed.write_all(&full));
@@ -252,7 +252,7 @@ async fn unread_connections_stall_no_other_and_give_back_what_they_took() {
         }
     }
     timeout(HANG, exchange(from, listener)).await.unwrap();
-    // Those that waited have lost nothing.
+    // The connections that waited have lost nothing.
     for (dialed, mut accepted) in unread {
         drop(dialed);
         let mut all = Vec::new();

@@ -43,7 +43,7 @@ async fn a_cut_is_noticed_within_the_idle_timeout() {
     let took = cut.elapsed();
     figure(
         "peer killed, its idle timeout set",
-        format!("noticed after {took:.1?} of {IDLE:?} by who goes on sending"),
+        format!("noticed after {took:.1?} of {IDLE:?} by the end that sends"),
     );
     assert_eq!(err.kind(), std::io::ErrorKind::TimedOut);
     assert!(took < IDLE + IDLE / 2, "{took:?}");
@@ -64,7 +64,7 @@ async fn what_a_lost_peer_did_not_get_is_reported() {
     drop(dialed);
     let err = here.close().await.unwrap_err();
     assert!(
-        // Not that it took the close's own bound, which it did not.
+        // The error must not name the drain timeout, which did not end it.
         err.to_string()
             .contains("host \"β\" cut 1 connection: the peer was lost before"),
         "{err}"
@@ -115,7 +115,7 @@ async fn a_host_that_is_back_on_its_port_is_found_at_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_that_is_back_on_its_port_is_found_by_all_its_peers() {
     const PEERS: usize = 100;
-    // Far more than it takes, and no time for a connection that is lost to be noticed.
+    // Far longer than it takes, and too short to detect a lost connection.
     const BOUND: Duration = Duration::from_secs(10);
     const NEVER: Duration = Duration::from_secs(60);
     let net = Net::new("net");

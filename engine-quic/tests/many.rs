@@ -155,7 +155,7 @@ async fn an_unused_connection_is_let_go_and_made_again() {
     };
     let before = tasks();
     let (dialed, accepted) = connect(&beta, &listener).await;
-    // What is not to happen would happen within twice the idle time.
+    // If it were closed, that would happen within twice the idle time.
     tokio::time::sleep(Duration::from_millis(120)).await;
     assert!(tasks() > before, "a connection in use is kept");
     drop((dialed, accepted));

@@ -40,7 +40,7 @@ async fn by_a_dns_name() {
     let hosts = net.hub.hosts();
     assert!(hosts[0].1.starts_with("localhost:"), "{hosts:?}");
     connect_both_ways(&alpha, &beta).await;
-    // A name that is none anywhere (RFC 6761).
+    // A name that never exists (RFC 6761).
     let registry = net.hub.registry();
     registry.announce("γ", "nobody.invalid:1").await.unwrap();
     let err = beta.dial("γ:1").await.unwrap_err();
@@ -74,7 +74,7 @@ async fn over_ipv6_and_over_both() {
     let beta = there.new_host("β").await.unwrap();
     let hosts = net.hub.hosts();
     assert!(hosts[0].1.starts_with("[::1]:"), "{hosts:?}");
-    // β reaches α's IPv6 address, and is reached over IPv4 by γ.
+    // β reaches α over IPv6, and γ reaches β over IPv4.
     connect(&beta, &alpha.listen("").unwrap()).await;
     let v4 = net.join();
     let gamma = v4.new_host("γ").await.unwrap();

@@ -108,7 +108,7 @@ async fn the_pages_peer_is_dialed() {
     let (dialed, (conn, _send, mut recv)) = timeout(HANG, both).await.unwrap();
     assert_eq!(dialed.local_addr(), &"β:258");
     assert_eq!(dialed.peer_addr(), &"α:258");
-    // Closing is an end, and nobody reads any more.
+    // A close ends the stream, and sends STOP_SENDING.
     drop(dialed);
     let end = timeout(HANG, recv.read_to_end(0)).await.unwrap();
     assert_eq!(end.unwrap(), b"");
@@ -131,7 +131,7 @@ async fn a_stateless_reset_has_the_pages_token() {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     // A packet with a short header (RFC 9000, section 17.3.1).
     let packet = [&[0x40], &vector("reset-connection-id")[..], &[0; 91]].concat();
-    // The smallest that a member sends, and the smallest that is answered; less is not.
+    // The smallest that a member sends, the smallest that is answered, and a smaller one.
     for length in [packet.len(), 30, 21, 22] {
         socket.send_to(&packet[..length], place).await.unwrap();
         if length == 21 {
@@ -141,7 +141,7 @@ async fn a_stateless_reset_has_the_pages_token() {
         let answered = timeout(HANG, socket.recv(&mut answer)).await.unwrap();
         let answer = &answer[..answered.unwrap()];
         assert!(answer.ends_with(&vector("reset-token")), "{answer:?}");
-        // The answer to 21 would have 20.
+        // The answer to 21 bytes would have 20.
         assert!((21..length).contains(&answer.len()), "{length}: {answer:?}");
     }
     subnet.close().await.unwrap();
@@ -189,7 +189,7 @@ async fn what_is_no_reply() {
         (vector("reply-unknown"), Cause::Protocol),
         (vector("reply-port-0"), Cause::Protocol),
         (vector("reply-waiting-twice"), Cause::Protocol),
-        // The end of the stream, in a reply's place and in its midst.
+        // The end of the stream, instead of a reply and within one.
         (vec![], Cause::ConnectionCut),
         (vector("accepted")[..2].to_vec(), Cause::ConnectionCut),
         ([vector("waiting"), vec![2]].concat(), Cause::ConnectionCut),
@@ -224,7 +224,7 @@ async fn what_is_no_reply() {
 #[tokio::test]
 async fn connection_ids_and_the_smallest_packets() {
     let net = net();
-    // Often alive, so that there are small packets.
+    // Frequent keep-alives, so that there are small packets.
     let often = Duration::from_millis(50);
     let (subnet, _) = net.join_with(net.config().keep_alive(often));
     let _host = subnet.new_host(&text("acceptor")).await.unwrap();
@@ -238,7 +238,7 @@ async fn connection_ids_and_the_smallest_packets() {
         conn.stats().frame_rx.retire_connection_id == 1
     })
     .await;
-    // The first came with the handshake, and one more in place of the one that is retired.
+    // The first came with the handshake, and one more replaces the retired one.
     eventually("the peer is given as many as it keeps", || {
         conn.stats().frame_tx.new_connection_id == kept
     })

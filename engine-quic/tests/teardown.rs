@@ -18,7 +18,7 @@ fn descriptors() -> Vec<String> {
         .unwrap()
         .filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok())
         .map(|target| target.display().to_string())
-        // The directory that is being read is one itself.
+        // Reading the directory needs a descriptor itself.
         .filter(|target| !target.starts_with("/proc/"))
         .collect();
     open.sort();
@@ -74,7 +74,7 @@ async fn nothing_is_left() {
             dialed.write_all(b"not read").await.unwrap();
             held.push((dialed, accepted));
         }
-        // One that waits, one that is refused, one host that cannot be made.
+        // A dial that waits, one that is refused, and a host that cannot be made.
         let waiting = tokio::spawn({
             let beta = beta.clone();
             async move { beta.dial("α:1").await }
@@ -92,7 +92,7 @@ async fn nothing_is_left() {
         one.unwrap();
         other.unwrap();
         waiting.await.unwrap().unwrap_err();
-        // With every handle still held.
+        // While all handles still exist.
         eventually("all tasks end", || tasks() == before.0).await;
         assert_eq!(descriptors(), before.1);
         drop((held, listener, alpha, beta));

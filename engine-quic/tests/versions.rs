@@ -93,7 +93,7 @@ async fn a_later_dialer_is_told_the_hosts_version() {
     assert_eq!(protocol(&conn), b"virtnet/1");
     for version in OTHERS {
         let (mut send, mut recv) = conn.open_bi().await.unwrap();
-        // What follows is another version's affair.
+        // The bytes after the version are not specified.
         let frame = [&[version], &[0xa5; 4000][..]].concat();
         send.write_all(&frame).await.unwrap();
         let told = timeout(HANG, recv.read_to_end(16)).await.unwrap();
@@ -103,7 +103,7 @@ async fn a_later_dialer_is_told_the_hosts_version() {
     expected.other_version = OTHERS.len() as u64;
     eventually("all are counted", || counters.stats() == expected).await;
     assert_eq!(listener.pending(), 0);
-    // Who speaks this one is not disturbed.
+    // Peers with this version are not affected.
     let beta = subnet.new_host("β").await.unwrap();
     connect(&beta, &listener).await;
     subnet.close().await.unwrap();

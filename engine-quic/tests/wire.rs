@@ -70,7 +70,7 @@ async fn talk((mut here, mut there): (Conn, Conn), count: usize) -> u64 {
 /// All bytes that must not be readable without a key.
 fn hidden(secret: &Secret) -> Vec<Vec<u8>> {
     let digits = secret.reveal();
-    // Of several the one that is used.
+    // The first one is used.
     let digits = &digits[..64];
     let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
     let raw: Vec<u8> = (0..digits.len()).step_by(2).map(byte).collect();
@@ -91,7 +91,7 @@ fn assert_hidden(seen: &[Seen], secret: &Secret) {
             "{text} is in a packet that all can read"
         );
     }
-    // The tap can read what it can: so that nothing is found is no accident.
+    // Proves that the tap works, so that finding nothing means something.
     assert!(shows(&clear, dns_name(NETWORK, ALPHA).as_bytes()));
     assert!(shows(&clear, b"virtnet/1"));
     assert!(
@@ -152,7 +152,7 @@ async fn who_is_no_member_is_refused_and_nothing_is_said() {
             OTHER,
             "is not on network \"another-network-in-plain\"",
         ),
-        // Takes α for who it is, and says so before it is refused.
+        // It trusts α, so it completes its handshake before it is refused.
         (
             &trusting,
             NETWORK,
@@ -178,7 +178,7 @@ async fn who_is_no_member_is_refused_and_nothing_is_said() {
         for needle in [hidden(secret), hidden(&net.secret), vec![OTHER.into()]].concat() {
             assert!(!shows(&seen, &needle) && !shows(&readable(&seen), &needle));
         }
-        // One connection of QUIC's version 1: it fell back to nothing.
+        // One connection with QUIC version 1, and no fallback.
         let versions: Vec<_> = begun(&seen).into_iter().map(|begun| begun.0).collect();
         assert_eq!(versions, [[0, 0, 0, 1]], "{said}");
     }
@@ -234,7 +234,7 @@ async fn what_is_said_again_is_done_once() {
     let (mut dialed, mut accepted) = dial(&beta, &listener).await;
     round(&mut dialed, &mut accepted).await;
 
-    // From now on whatever is accepted and was not dialed here is too much.
+    // From now on, nothing may be accepted that was not dialed here.
     let more = Arc::new(AtomicUsize::new(0));
     let counting = tokio::spawn({
         let (listener, more) = (listener.clone(), more.clone());
@@ -244,7 +244,7 @@ async fn what_is_said_again_is_done_once() {
             }
         }
     });
-    // What arrives later is handled later: with the dial all before it was.
+    // Datagrams are processed in order: once the dial was, all before it were.
     let to = format!("{ALPHA}:1");
     let handled = async || drop(timeout(HANG, member.dial(&to)).await.unwrap().unwrap());
     let mut said = replay(&tap, net.real_addr(ALPHA), &tap.seen()).await;
@@ -260,8 +260,8 @@ async fn what_is_said_again_is_done_once() {
     said += replay(&tap, net.real_addr(ALPHA), &tap.seen()).await;
     handled().await;
 
-    // Once the host has forgotten the connection, its beginning is a new one: a
-    // handshake that nobody can end.
+    // After the host has dropped the connection, its first datagram begins a new
+    // handshake, which cannot be completed.
     let failed = || counters.stats().handshakes_failed;
     let seen = tap.seen();
     while failed() == 0 {
@@ -272,8 +272,8 @@ async fn what_is_said_again_is_done_once() {
     assert_eq!(more.load(Relaxed), 0, "a second accept");
     here.close().await.unwrap();
     counting.await.unwrap();
-    // That is all that anybody counted; the dialer, too, takes what it knows no
-    // more for a beginning.
+    // Nothing else was counted. The dialer, too, treats datagrams of a dropped
+    // connection as new ones.
     for counters in [&counters, &dialers] {
         let mut counted = counters.stats();
         counted.handshakes_failed = 0;

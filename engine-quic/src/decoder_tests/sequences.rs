@@ -20,11 +20,11 @@ pub(super) use oracle::read;
 use oracle::{READ, Tap, of_acceptor, of_dialer};
 
 const BOUND: Duration = Duration::from_secs(3);
-/// Longer than anything waits that is bounded.
+/// Longer than every timeout.
 const LONG: Duration = Duration::from_secs(1000);
 const PORT: u16 = 258;
 
-/// What was decided: taken, and given up after so long.
+/// An accepted dial, whose accept is cancelled after a while.
 #[derive(Debug)]
 pub(super) struct Decided(Duration);
 
@@ -38,7 +38,7 @@ impl AcceptHandle for Decided {
     }
 }
 
-/// The hosts that a dialer finds: the first listens.
+/// The hosts of the acceptor; the first one listens.
 fn dialed(rng: &mut Rng) -> Hello {
     let src = Addr::new("net", "α", 1).unwrap();
     let host = rng.one_of(&["β", "β", "β", "γ", "δ"]);
@@ -78,7 +78,7 @@ fn moment(rng: &mut Rng) -> Duration {
     rng.one_of(&[Duration::ZERO, Duration::ZERO, any, WAITING_AFTER, BOUND])
 }
 
-/// One frame of any kind, now and then a broken one.
+/// One frame of any type, sometimes an invalid one.
 fn frame(rng: &mut Rng) -> Vec<u8> {
     let code = rng.below(9) as u8;
     let mut frame = match rng.below(9) {
@@ -104,7 +104,7 @@ fn frame(rng: &mut Rng) -> Vec<u8> {
     frame
 }
 
-/// Sends frames, in pieces and with pauses; then waits, or not, and goes.
+/// Sends frames, in pieces and with pauses; then waits, or not, and ends.
 async fn send_any(stream: DuplexStream, frames: Vec<Vec<u8>>, rng: &mut Rng) {
     let (mut reader, mut writer) = split(stream);
     let hears = rng.below(8) > 0;
@@ -132,14 +132,14 @@ async fn send_any(stream: DuplexStream, frames: Vec<Vec<u8>>, rng: &mut Rng) {
     tokio::select! { () = sending => {}, () = hearing => {} }
 }
 
-/// An acceptor ends in time, and connects only in order.
+/// An acceptor ends in time, and connects only after the right frames.
 pub(super) async fn accepts(rng: &mut Rng) -> AcceptOutcome<Decided> {
     let (here, there) = duplex(rng.one_of(&[1, 8, 4096]));
     let (decision, cancel) = (moment(rng), rng.one_of(&[LONG, LONG, BOUND / 2]));
     let (tap, seen) = Tap::new(there, rng);
     let mut pace = rng.fork();
     let mut frames: Vec<_> = (0..rng.below(5)).map(|_| frame(rng)).collect();
-    // So that some get further than the first frame.
+    // So that some dials get past the first frame.
     if rng.below(4) > 0 {
         frames.insert(0, dialed(rng).encode());
     }
@@ -169,21 +169,21 @@ pub(super) async fn dials(rng: &mut Rng) -> Result<u16, HandshakeError> {
     };
     let ((dialed, took), ()) = tokio::join!(dialing, send_any(there, frames, &mut pace));
     let seen = seen.lock().unwrap();
-    // Without a bound it waits only for who said that they live.
+    // It waits without a limit only after Waiting.
     let waited = seen.events.contains(&(READ, 0));
     let holds = of_dialer(&dialed, &hello, &seen) && (took <= within || waited);
     assert!(holds, "{dialed:?} after {took:?} and {:?}", seen.events);
     dialed
 }
 
-/// Both sides agree, whatever the times and pieces; yields on what.
+/// Both sides agree, whatever the times and pieces. Returns the outcome.
 pub(super) async fn agree(rng: &mut Rng) -> bool {
     let (here, there) = duplex(rng.one_of(&[1, 8, 4096]));
     let (dialer, dialer_saw) = Tap::new(here, rng);
     let (acceptor, acceptor_saw) = Tap::new(there, rng);
     let (decision, cancel) = (moment(rng), rng.one_of(&[LONG, Duration::ZERO]));
     let (hello, within) = (dialed(rng), moment(rng));
-    // A dial may also be given up by whoever asked for it.
+    // The caller may also cancel the dial.
     let patience = rng.one_of(&[LONG, LONG, decision]);
     let dialing = timeout(patience, dial_at(dialer, &hello, within));
     let start = Instant::now();
@@ -236,6 +236,6 @@ async fn both_sides_agree_whatever_the_times_and_pieces() {
     assert!((200..9_800).contains(&agreed), "{agreed}");
 }
 
-// Found by the fuzzer too, which includes this file by its path.
+// The fuzzer uses it, too: it includes this file by its path.
 #[path = "oracle.rs"]
 mod oracle;

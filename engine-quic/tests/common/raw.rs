@@ -208,7 +208,7 @@ pub async fn first_datagrams(pki: &Pki, count: usize) -> HashMap<Vec<u8>, Vec<u8
     let mut buffer = [0; 2048];
     while datagrams.len() < count {
         let length = sink.recv(&mut buffer).await.unwrap();
-        // After the flags and the version: the id's length and the id.
+        // After the flags and the version: the length of the id, and the id.
         let id = buffer[6..][..usize::from(buffer[5])].to_vec();
         datagrams
             .entry(id)

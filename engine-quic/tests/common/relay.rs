@@ -47,7 +47,7 @@ impl Path {
         late: 333,
         late_by: Duration::from_millis(8),
         delay: Duration::from_millis(1),
-        // As on most paths between machines, so that there are many.
+        // The usual size between machines, so that there are many datagrams.
         largest: 1452,
     };
 }
@@ -151,7 +151,7 @@ async fn answers(
 ) {
     let mut datagram = vec![0; 1 << 16];
     loop {
-        // A closed port answers with an error, and may open again.
+        // A closed port causes an error, and may open again.
         let Ok(length) = far.recv(&mut datagram).await else {
             continue;
         };

@@ -59,7 +59,7 @@ impl Tap {
         tasks.spawn(async move {
             let mut buffer = vec![0; 1 << 16];
             loop {
-                // A host that is gone is an error of each send, and of the next call.
+                // If the host is gone, each send causes an error of the next call.
                 let Ok(length) = from.recv(&mut buffer).await else {
                     continue;
                 };
@@ -115,7 +115,7 @@ pub fn readable(seen: &[Seen]) -> Vec<Seen> {
                 continue;
             }
             let keys = keys.get_or_insert_with(|| initial_keys(&packet.id));
-            // As the server has them: the client's are the other side's.
+            // The server's keys; the client's are its `remote` ones.
             let keys = if *to_host { &keys.remote } else { &keys.local };
             if let Some(bytes) = packet.open(keys) {
                 let to_host = *to_host;

@@ -14,7 +14,7 @@ use crate::common::relay::{Path, bytes};
 use crate::common::{HANG, figure};
 use crate::world::World;
 
-/// Within which a close gives up what it cannot deliver.
+/// The drain timeout.
 const DRAIN: Duration = Duration::from_secs(5);
 
 /// How long it may take on top of that to tell the peers.
@@ -29,7 +29,7 @@ const FAR: Path = Path {
     ..Path::CLEAN
 };
 
-/// A connection on which β has written, most of which has not been sent.
+/// A connection on which β has written data, most of it not sent yet.
 async fn unsent(world: &World) -> (Conn, Conn) {
     let (mut dialed, accepted) = world.connect().await;
     world.relay.set(FAR);
@@ -60,7 +60,7 @@ async fn megabytes_that_are_delivered_after_the_close() {
     );
     assert!(closed < DRAIN + SLACK, "{closed:?}");
 
-    // Nobody reads until all is closed.
+    // No data is read until all is closed.
     let next = World::new(1).await;
     let (_dialed, mut accepted) = unsent(&next).await;
     let begun = Instant::now();
@@ -114,7 +114,7 @@ async fn given_up(path: Path) -> (Duration, usize) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn megabytes_that_cannot_be_delivered() {
-    // So slow that it takes far longer than the close waits.
+    // So slow that it takes far longer than the drain timeout.
     let slow = Path {
         delay: Duration::from_millis(200),
         lost: 100,

@@ -23,13 +23,13 @@ const DIAL: Duration = Duration::from_secs(3);
 enum Doing {
     /// Waits for what the other end would say.
     Reads,
-    /// Says a word now and then, to somebody who reads.
+    /// Sends a few bytes regularly to a reader.
     Writes,
-    /// Waits until there is room for what it has to say.
+    /// Waits to write, as the buffers are full.
     Presses,
 }
 
-/// Goes on until an error, which it returns. A clean end is none.
+/// Continues until an error, and returns it. A clean end is not an error.
 async fn until_cut(mut conn: Conn, doing: Doing) -> std::io::Error {
     let mut now_and_then = interval(Duration::from_millis(100));
     loop {
@@ -60,8 +60,8 @@ async fn ends(world: &World) -> JoinSet<(&'static str, Doing, Instant, std::io::
             (side, doing, Instant::now(), err)
         });
     };
-    // One that is silent both ways, one where each side writes to a reader, and
-    // for each side one that nobody reads.
+    // One that is silent in both directions, one where each side writes to a reader,
+    // and for each side one whose data is not read.
     let (dialed, accepted) = world.connect().await;
     busy("dialed", Doing::Reads, dialed);
     busy("accepted", Doing::Reads, accepted);
@@ -102,7 +102,7 @@ async fn all_fail(
 async fn hosts_that_are_cut_off_from_each_other() {
     let world = World::new(1).await;
     let ends = ends(&world).await;
-    // One dial waits for its accept, and goes with the connections.
+    // One dial waits for its accept, and ends with the connections.
     let waiting = tokio::spawn({
         let beta = world.beta.clone();
         async move { beta.dial("α:1").await }
@@ -124,7 +124,7 @@ async fn hosts_that_are_cut_off_from_each_other() {
         there < CUT + SLACK && here < CUT + SLACK,
         "{there:?} {here:?}"
     );
-    assert_eq!(world.listener.pending(), 0, "nobody is waited for any more");
+    assert_eq!(world.listener.pending(), 0, "no dial waits any more");
     figure(
         "hosts cut off from each other",
         format!(
@@ -133,7 +133,7 @@ async fn hosts_that_are_cut_off_from_each_other() {
              within {gave_up:.1?}"
         ),
     );
-    // All is well again with the path.
+    // The path works again.
     world.relay.set(Path::CLEAN);
     drop(timeout(DIAL + SLACK, world.connect()).await.unwrap());
     world.close().await;
@@ -166,7 +166,7 @@ async fn hosts_of_which_only_one_hears_the_other() {
     figure(
         "hosts cut off from each other, one way",
         format!(
-            "who hears nothing fails within {deaf:.1?}, who is not received within {received:.1?}"
+            "the side that receives nothing fails within {deaf:.1?}, the other one within {received:.1?}"
         ),
     );
     assert!(deaf < CUT + SLACK, "{deaf:?}");

@@ -21,5 +21,5 @@ mod world;
 
 use std::time::Duration;
 
-/// What a busy machine may take beyond a bound that is promised.
+/// The time that a busy machine may need beyond a timeout.
 const SLACK: Duration = Duration::from_secs(2);

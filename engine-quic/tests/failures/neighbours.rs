@@ -70,7 +70,7 @@ async fn readers_that_stopped_cost_their_neighbours_little() {
              without in {alone:.0?}"
         ),
     );
-    // Far more than noise: a stall has no end.
+    // Far more than noise; a real stall never ends.
     assert!(beside < 5 * alone, "{beside:?}, {alone:?}");
     drop(unread);
     while let Some(err) = timeout(HANG, stopped.join_next()).await.unwrap() {

@@ -55,7 +55,7 @@ async fn loss_reordering_and_duplication() {
     world.close().await;
 }
 
-/// Each dial succeeds, or says within its bound that nobody answered.
+/// Each dial succeeds, or reports within its timeout that there was no answer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dials_over_a_path_that_loses() {
     const DIALS: usize = 60;
@@ -63,7 +63,7 @@ async fn dials_over_a_path_that_loses() {
     let (mut slowest, mut failed) = (Duration::ZERO, 0);
     let accepting = async {
         loop {
-            // Those whose confirmation is lost too often do not get here.
+            // Dials whose confirmation is lost too often are not accepted.
             let (mut conn, _) = world.listener.accept().await.unwrap();
             tokio::spawn(async move {
                 let word = conn.read_u32().await;
@@ -121,7 +121,7 @@ async fn a_path_that_shrinks_without_a_word() {
     let world = World::new(seed).await;
     let (mut dialed, mut accepted) = world.connect().await;
     let mut took = Vec::new();
-    // QUIC needs 1200 bytes, and so may assume that they get through.
+    // QUIC requires 1,200 bytes, so it assumes that they arrive.
     for largest in [usize::MAX, usize::MAX, 1200, 1200, 1200] {
         let path = Path {
             largest,

@@ -6,7 +6,7 @@ use super::*;
 
 #[tokio::test(start_paused = true)]
 async fn silence_is_bounded() {
-    // No first frame, half of one, and no confirmation.
+    // No first frame, an incomplete one, and no confirmation.
     let frame = hello().encode();
     for sent in [&frame[..0], &frame[..1], &frame[..frame.len() - 1], &frame] {
         let (mut here, there) = pipe(1024);
@@ -69,7 +69,7 @@ async fn frames_out_of_turn_are_a_violation() {
     here.1.write_all(&[CONFIRM]).await.unwrap();
     let met = accept_after(there, BOUND, Watch::default()).await;
     assert!(matches!(met, AcceptOutcome::Violation), "{met:?}");
-    // Something else than a Confirm after it.
+    // Another byte than a Confirm after it.
     let (mut here, there) = pipe(1024);
     let watch = Watch::default();
     let accepting = accept_after(there, Duration::ZERO, watch.clone());
