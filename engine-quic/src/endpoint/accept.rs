@@ -1,7 +1,7 @@
-//! Incoming: the connections and streams that peers open to a host.
+//! Incoming connections and streams of a host.
 //!
-//! Owns the accept loop, its bounds, and what is checked of a first frame.
-//! Never decides whether a port is listened on: the notifier does.
+//! Owns the accept loop, its limits, and the checks of a first frame. Never decides
+//! whether a port has a listener: the notifier does.
 
 use std::sync::{Arc, OnceLock};
 
@@ -23,12 +23,12 @@ use crate::observe::stats::{CountersInner, count};
 use crate::wire::frame::{Hello, Refusal};
 use crate::wire::handshake::{self, AcceptOutcome};
 
-/// Takes what comes in until the endpoint is closed. When it ends by itself,
-/// which is when its socket fails, the network is down.
+/// Accepts connections until the endpoint is closed. If its socket fails, reports that
+/// the network is down.
 pub(crate) async fn accept_loop(host: Arc<EndpointInner>) {
     let admission = Admission::new(host.config.limits);
     while let Some(incoming) = host.quinn.accept().await {
-        // While the host closes, so that dials are refused at once.
+        // Continues while the host closes, so that dials are refused at once.
         if host.tasks.closing().is_cancelled() {
             incoming.refuse();
             continue;
@@ -55,8 +55,8 @@ pub(crate) async fn accept_loop(host: Arc<EndpointInner>) {
     }
     if !host.tasks.closing().is_cancelled() {
         let hostname = &host.hostname;
-        let gone = format!("the UDP socket of host {hostname:?} failed");
-        host.notifier.vnet_down(Failure::other(gone));
+        let problem = format!("the UDP socket of host {hostname:?} failed");
+        host.notifier.vnet_down(Failure::other(problem));
     }
 }
 
@@ -74,8 +74,8 @@ fn refuse(incoming: Incoming, why: NotAdmitted, counters: &CountersInner) {
     incoming.refuse();
 }
 
-/// Carries on one peer's handshake, and then takes its streams until the
-/// connection is closed.
+/// Completes one peer's handshake, then accepts its streams until the connection is
+/// closed.
 async fn serve(
     host: Arc<EndpointInner>,
     incoming: Incoming,
@@ -114,7 +114,7 @@ async fn serve(
         conn,
         host: Arc::clone(&host),
     });
-    // While the host closes this goes on, so that dials are refused at once.
+    // Continues while the host closes, so that dials are refused at once.
     while let Ok(halves) = peer.conn.accept_bi().await {
         let stream = HandshakeStream::new(halves, StreamCode::Closing);
         let Some(unopened) = acquire_unopened(&connection_permit.unopened, counters).await else {
@@ -122,14 +122,14 @@ async fn serve(
         };
         let closing = peer.host.tasks.closing();
         if !closing.is_cancelled() {
-            let outcome = accept_stream(Arc::clone(&peer), stream, unopened);
-            peer.host.tasks.spawn(outcome.in_current_span());
+            let accepting = accept_stream(Arc::clone(&peer), stream, unopened);
+            peer.host.tasks.spawn(accepting.in_current_span());
         }
     }
     peer.host.unflushed.forget(&peer.conn);
 }
 
-/// Waits until the peer may have one more stream without a first frame.
+/// Waits for a permit for one more stream without a first frame.
 async fn acquire_unopened(
     unopened: &Arc<Semaphore>,
     counters: &CountersInner,
@@ -138,7 +138,7 @@ async fn acquire_unopened(
         return Some(permit);
     }
     count(&counters.unopened_held_back);
-    // It is never closed.
+    // Never `None`: the semaphore is never closed.
     Arc::clone(unopened).acquire_owned().await.ok()
 }
 
@@ -148,18 +148,18 @@ fn certificates(conn: &Connection) -> Vec<CertificateDer<'static>> {
         .map_or_else(Vec::new, |certificates| *certificates)
 }
 
-/// A peer that proved to be a member of the network.
+/// The QUIC connection of a peer that proved to be a member of the network.
 struct PeerConnection {
     host: Arc<EndpointInner>,
     conn: Connection,
     certificates: Vec<CertificateDer<'static>>,
     stream_limits: Arc<StreamLimits>,
-    /// The name that its certificate was found to prove.
+    /// The first name that its certificate was found to prove.
     proved: OnceLock<Arc<str>>,
 }
 
 impl PeerConnection {
-    /// Checks that the stream is for this host, from whom it says.
+    /// Checks that the stream is for this host, and that its source is proved.
     fn check(&self, hello: &Hello) -> Result<(), Refusal> {
         if hello.dst.network() != &*self.host.network {
             return Err(Refusal::WrongNetwork);
@@ -174,7 +174,7 @@ impl PeerConnection {
         if !proves(&self.certificates, &dns_name_of(&hello.src)) {
             return Err(Refusal::SourceNotProved);
         }
-        // A given certificate may prove several names: the first is kept.
+        // A certificate made elsewhere may prove several names: the first is kept.
         let _ = self.proved.set(src.into());
         Ok(())
     }
@@ -215,7 +215,7 @@ async fn accept_stream(
             let accept: Accept = accept;
             accept.ack(stream.into_byte_stream(guard(permit), host));
         }
-        // Nobody gets it: dropping it cuts it.
+        // No user gets it: dropping it resets it.
         Some(AcceptOutcome::Orphaned) => drop(stream.into_byte_stream(guard(permit), host)),
         Some(AcceptOutcome::Refused(refusal, told)) => {
             counters.refused(refusal);
@@ -251,13 +251,13 @@ async fn accept_stream(
             tracing::debug!("the dialer gave up");
             stream.reset(StreamCode::Abandoned);
         }
-        // The host closes. Dropping the stream says so, also to a dialer that may hold
-        // its end by now: nobody here ever got the other.
+        // The host closes. Dropping the stream resets it with that code, also for a dialer
+        // that has its end already: no user on this side ever got the other end.
         None => {}
     }
 }
 
-/// Delivers a refusal, if it was written.
+/// Delivers a refusal if it was written; otherwise resets the stream.
 fn refused(stream: HandshakeStream, told: bool, guard: StreamGuard, host: &EndpointInner) {
     match told {
         true => stream.finish(guard, host),
@@ -265,7 +265,7 @@ fn refused(stream: HandshakeStream, told: bool, guard: StreamGuard, host: &Endpo
     }
 }
 
-/// The dialer may hold its end of the stream, and never write to it.
+/// Keeps the stream counted: the dialer may still have its end, without writing to it.
 fn keep_counted(permit: &Option<StreamPermit>) {
     if let Some(permit) = permit {
         permit.keep_counted();

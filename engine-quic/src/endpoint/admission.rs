@@ -1,7 +1,7 @@
-//! The admission of a host: how many peers are let in at a time, and from where.
+//! Admission: how many handshakes and connections of peers a host has at a time.
 //!
-//! Owns the counts behind [`Limits`], as values whose drop gives back what they took.
-//! Never refuses anybody itself, and knows nothing of QUIC.
+//! Owns the counts for [`Limits`]: permits that count until they are dropped. Never
+//! refuses a peer itself, and never uses QUIC.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 
 use crate::Limits;
 
-/// Counts who is let in to one host.
+/// The counts of one host.
 pub(crate) struct Admission {
     limits: Limits,
     hasher: RandomState,
@@ -29,19 +29,19 @@ struct AdmissionCounts {
     by_peer: HashMap<u64, PeerCounts>,
 }
 
-/// What the peers with one certificate have.
+/// The counts of all peers with the same certificate.
 #[derive(Debug)]
 struct PeerCounts {
     connections: usize,
     unopened: Arc<Semaphore>,
 }
 
-/// Why nobody is let in.
+/// Why a peer is not admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NotAdmitted {
-    /// The address is to be proved first.
+    /// The peer must validate its address first.
     Unproved,
-    /// Too many handshakes are under way.
+    /// Too many handshakes are in progress.
     Handshakes,
     /// There are too many connections.
     Connections,
@@ -56,7 +56,7 @@ impl Admission {
         })
     }
 
-    /// Counts a handshake from `ip`, whose address was `proved`.
+    /// Counts a handshake from `ip`; `proved` says whether QUIC has validated the address.
     pub(crate) fn handshake(
         self: &Arc<Admission>,
         ip: IpAddr,
@@ -86,10 +86,10 @@ impl Admission {
         self: &Arc<Admission>,
         certificate: impl Hash,
     ) -> Result<ConnectionPermit, NotAdmitted> {
-        // Two certificates with one number share a bound, no more.
+        // Two certificates with the same hash only share their limits.
         let peer = self.hasher.hash_one(certificate);
         let mut counts = self.counts.lock();
-        // Handshakes that were under way all at once may have been more than fit.
+        // More handshakes may have been in progress than connections are left.
         if counts.connections >= self.limits.connections {
             return Err(NotAdmitted::Connections);
         }
@@ -112,7 +112,7 @@ impl Admission {
     }
 }
 
-/// Whom an address counts for: one who has an IPv6 address has 2⁶⁴ of them.
+/// The address to count for `ip`: a peer that has one IPv6 address has 2⁶⁴ of them.
 fn address_group(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
@@ -138,7 +138,7 @@ impl Drop for HandshakePermit {
 pub(crate) struct ConnectionPermit {
     admission: Arc<Admission>,
     peer: u64,
-    /// Of the streams without a first frame, also of the peer's other connections.
+    /// Permits for streams without a first frame, shared with the peer's other connections.
     pub(crate) unopened: Arc<Semaphore>,
 }
 
@@ -150,7 +150,7 @@ impl Drop for ConnectionPermit {
     }
 }
 
-/// Counts one less under `key`, of which nothing is left with the last one.
+/// Counts one less for `key`; removes the entry with the last one.
 fn give_back<K: Eq + Hash, V>(
     counts: &mut HashMap<K, V>,
     key: K,

@@ -1,6 +1,6 @@
 //! Dialing: from hostdata to a stream that the other side accepted.
 //!
-//! Owns the order of it, and its second try on another connection. Never decides
+//! Owns the steps of a dial, and the second attempt on another connection. Never decides
 //! whether the other side can be trusted: TLS does.
 
 use std::net::SocketAddr;
@@ -21,20 +21,21 @@ use crate::udp::mtu;
 use crate::wire::frame::Hello;
 use crate::wire::handshake::{self, HandshakeError};
 
-/// Why a try on a connection failed, and whether another connection may help.
+/// Why an attempt on one connection failed. If the connection was `stale`, another one
+/// may work.
 struct DialAttemptError {
     failure: Failure,
     stale: bool,
 }
 
 impl EndpointInner {
-    /// Connects `src`, the host of this endpoint, to `dst`, which has to give a sign of
-    /// life until `deadline`.
+    /// Connects `src`, the host of this endpoint, to `dst`, which must send its first
+    /// answer before `deadline`.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future resets the stream; the other side never hands it
-    /// out. A QUIC connection may stay in the pool.
+    /// Dropping the future resets the stream; no user on the other side ever gets it. A
+    /// QUIC connection may stay in the pool.
     pub(crate) async fn dial(
         self: &Arc<EndpointInner>,
         src: &Addr,
@@ -55,11 +56,11 @@ impl EndpointInner {
             let tried = self.dial_once(&key, &place, &hello, deadline).await;
             match tried {
                 Ok((stream, port)) => return Ok((stream, dst.with_port(port))),
-                // A pooled connection whose peer is gone may only show it when
-                // it is used. Nothing was accepted on it, so trying again on a
-                // new one is safe, and happens once: that one is not stale.
+                // The loss of a pooled connection may only show when it is used. Nothing
+                // was accepted on it, so a second attempt on a new one is safe. There is
+                // no third: a new connection is never stale.
                 Err(DialAttemptError { stale: true, .. }) if Instant::now() < deadline => {
-                    tracing::debug!("that QUIC connection was lost: once more on another");
+                    tracing::debug!("the pooled QUIC connection was lost: trying a new one");
                 }
                 Err(DialAttemptError { failure, .. }) => return Err(failure),
             }
@@ -110,13 +111,13 @@ impl EndpointInner {
         };
         let (reader, writer) = stream.halves();
         let outcome = tokio::select! {
-            // First: the Confirm may be written, and then it has succeeded.
+            // Biased: once the Confirm is written, the dial has succeeded.
             biased;
             outcome = handshake::dial(reader, writer, hello, deadline) => outcome,
             failure = self.unreachable(target, at) => return Err(failed(failure)),
         };
         match outcome {
-            // Nothing is awaited from the Confirm on.
+            // Nothing is awaited after the Confirm.
             Ok(port) => Ok((
                 stream.into_byte_stream(StreamGuard::Dialed(pool_use), self),
                 port,
@@ -134,8 +135,7 @@ impl EndpointInner {
         }
     }
 
-    /// Makes a QUIC connection to `target`, trying the addresses of its place in
-    /// order.
+    /// Makes a QUIC connection to `target`; tries its addresses in order.
     async fn connect(
         &self,
         target: DialTarget<'_>,
@@ -152,7 +152,7 @@ impl EndpointInner {
                 addr: Some(addr),
                 ..target
             };
-            // Each address gets its share of what time is left.
+            // Each address gets an equal share of the time that is left.
             let now = Instant::now();
             let left = (addrs.len() - tried) as u32;
             let until = now + deadline.saturating_duration_since(now) / left;
@@ -176,7 +176,7 @@ impl EndpointInner {
         let route = mtu::route(local, addr).map_err(|err| target.unreachable(local, &err))?;
         let (tls, way) = (self.client.clone(), (addr, route));
         let config = transport::client(tls, &self.config, &self.hostname, way);
-        // It outlives the dial, whose span ends with it.
+        // The connection outlives the dial, so its span has no parent.
         let span = tracing::debug_span!(parent: None, "quic", host = &*self.hostname, to = %addr);
         let connecting = span
             .in_scope(|| self.quinn.connect_with(config, addr, name))
@@ -192,7 +192,7 @@ impl EndpointInner {
         }
     }
 
-    /// Waits until the system refuses to send to `addr` because of the route.
+    /// Waits until the system refuses to send to `addr` because there is no route.
     async fn unreachable(&self, target: DialTarget<'_>, addr: SocketAddr) -> Failure {
         let local = self.config.bind.first.ip();
         let (send_errors, since) = target.send_errors;
@@ -202,8 +202,8 @@ impl EndpointInner {
     }
 }
 
-/// Whether a pooled connection was lost for a reason that says nothing of the
-/// peer as it is now.
+/// Whether a pooled connection was lost for a reason that does not tell whether the peer
+/// can be reached now.
 fn is_stale(pool_use: &PoolUse, reason: Option<&ConnectionError>) -> bool {
     !pool_use.fresh
         && matches!(

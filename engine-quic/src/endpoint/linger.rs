@@ -1,8 +1,8 @@
-//! Streams that were dropped, until what was written to them is delivered.
+//! Lingering streams: dropped by the user, and not yet delivered to the peer.
 //!
-//! Owns them meanwhile. A task for each would be woken for each, in the midst of
-//! dials; so while the host is open they are looked at now and then, and only a
-//! close, which waits for them, gives each a task. Never reads.
+//! Owns them until then. While the host is open, one task polls them at intervals: one
+//! task for each stream would cost a wake-up for each, which slows down dials. A close
+//! waits for them, and gives each a task. Never reads from a stream.
 
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -22,24 +22,24 @@ use crate::endpoint::flush::Unflushed;
 use crate::endpoint::stream::{AbortHandle, StreamGuard};
 use crate::endpoint::tasks::Tasks;
 
-/// How often all of them are looked at.
+/// How often all streams are polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How many of the oldest are looked at when one more comes: so there are never
-/// many more than are under way.
+/// How many of the oldest streams are polled when one is added, so that delivered streams
+/// do not pile up.
 const POLLED_PER_ADD: usize = 2;
 
-/// How many are looked at before others may go on: each look takes its connection's
+/// How many streams are polled before the task yields: each poll takes the connection's
 /// lock.
 const POLLED_PER_YIELD: usize = 32;
 
-/// The dropped streams of one host.
+/// The lingering streams of one host.
 pub(crate) struct Lingerers {
     tasks: Tasks,
     unflushed: Unflushed,
-    /// In the order in which they are looked at. `None` once the host closes.
+    /// In the order in which they are polled. `None` once the host closes.
     streams: Mutex<Option<VecDeque<Lingerer>>>,
-    /// There is one again.
+    /// Notified when the first stream is added.
     not_empty: Notify,
 }
 
@@ -47,11 +47,11 @@ pub(crate) struct Lingerers {
 pub(crate) struct Lingerer {
     pub(crate) send: SendStream,
     pub(crate) guard: Arc<StreamGuard>,
-    /// There was something to deliver.
+    /// Data was written.
     pub(crate) wrote: bool,
-    /// The loss of the peer would be news.
+    /// If the peer is lost, the close must report it: the user has seen no error yet.
     pub(crate) report_loss: bool,
-    /// It may be aborted, before or while it is delivered.
+    /// Aborts it, before or during delivery.
     pub(crate) abort_handle: Arc<AbortHandle>,
 }
 
@@ -65,11 +65,10 @@ impl Lingerers {
         })
     }
 
-    /// Ends the stream, and has what was written delivered.
+    /// Finishes the stream, and delivers written data.
     ///
-    /// The delivery ends by itself: with the last acknowledgement, when the peer
-    /// stops reading, or when the peer is silent for so long that QUIC gives it up.
-    /// What was aborted is cut instead.
+    /// The delivery ends with the last acknowledgement, when the peer stops reading, or at
+    /// QUIC's idle timeout. An aborted stream is reset instead.
     pub(crate) fn add(self: &Arc<Lingerers>, mut lingerer: Lingerer) {
         if !lingerer.abort_handle.is_aborted() {
             let _ = lingerer.send.finish();
@@ -82,7 +81,7 @@ impl Lingerers {
         }
     }
 
-    /// Cuts the stream of that abort_handle, which is aborted, if it is here.
+    /// Resets the stream that has this handle, if it lingers here.
     pub(crate) fn abort(&self, abort_handle: &AbortHandle) {
         let mut streams = self.streams.lock();
         let Some(streams) = &mut *streams else {
@@ -95,13 +94,13 @@ impl Lingerers {
         }
     }
 
-    /// Puts it among the others; gives it back once the host closes.
+    /// Adds a stream to the queue; gives it back once the host closes.
     fn enqueue(&self, mut lingerer: Lingerer) -> Option<Lingerer> {
         let mut streams = self.streams.lock();
         let Some(streams) = &mut *streams else {
             return Some(lingerer);
         };
-        // An abort looks for it under this lock.
+        // Checked under the lock: a later abort finds the stream in the queue.
         if lingerer.abort_handle.is_aborted() && self.poll_done(&mut lingerer) {
             return None;
         }
@@ -114,7 +113,7 @@ impl Lingerers {
         None
     }
 
-    /// Looks at them as long as the host is open.
+    /// Polls the streams as long as the host is open.
     pub(crate) async fn run(self: Arc<Lingerers>) {
         let polling = self.poll_loop();
         polling.with_cancellation_token(self.tasks.closing()).await;
@@ -134,7 +133,7 @@ impl Lingerers {
         }
     }
 
-    /// Returns how many are left.
+    /// Polls a number of streams; returns how many are left in the queue.
     fn poll_some(&self) -> usize {
         let mut streams = self.streams.lock();
         let Some(streams) = &mut *streams else {
@@ -142,13 +141,13 @@ impl Lingerers {
         };
         self.poll_next(streams, POLLED_PER_YIELD);
         if streams.is_empty() {
-            // A burst's memory goes with it.
+            // Frees the memory after a burst.
             *streams = VecDeque::new();
         }
         streams.len()
     }
 
-    /// From here on each has a task, which the close waits for or cuts short.
+    /// Gives each stream a task, which the close waits for or cancels.
     pub(crate) fn close(self: &Arc<Lingerers>) {
         let streams = self.streams.lock().take();
         for mut lingerer in streams.into_iter().flatten() {
@@ -158,8 +157,8 @@ impl Lingerers {
         }
     }
 
-    /// Lets go of those among the next `count` that are gone. Under the lock, so that a
-    /// close misses none.
+    /// Polls the next `count` streams, and removes those that are done. The caller holds
+    /// the lock, so that a close misses none.
     fn poll_next(&self, streams: &mut VecDeque<Lingerer>, count: usize) {
         for _ in 0..count.min(streams.len()) {
             if let Some(mut lingerer) = streams.pop_front()
@@ -170,7 +169,7 @@ impl Lingerers {
         }
     }
 
-    /// Whether there is nothing left to do for it.
+    /// Whether nothing is left to deliver.
     fn poll_done(&self, lingerer: &mut Lingerer) -> bool {
         if lingerer.abort_handle.is_aborted() {
             self.give_up(
@@ -188,7 +187,7 @@ impl Lingerers {
         true
     }
 
-    /// Gives it a task.
+    /// Delivers the stream in its own task.
     fn spawn_delivery(self: &Arc<Lingerers>, mut lingerer: Lingerer) {
         let (lingerers, cut) = (Arc::clone(self), self.tasks.cut().clone());
         self.tasks.spawn_delivery(lingerer.wrote, async move {
@@ -210,9 +209,9 @@ impl Lingerers {
         }
     }
 
-    /// Resets a stream whose data nobody wants any more.
+    /// Resets a stream whose data is not needed any more.
     pub(crate) fn give_up(&self, send: &mut SendStream, code: VarInt, guard: &StreamGuard) {
-        // An error only says that the direction has ended already.
+        // An error only says that this direction has ended already.
         let _ = send.reset(code);
         if let Some(conn) = guard.conn() {
             self.unflushed.note(conn);
@@ -220,7 +219,7 @@ impl Lingerers {
     }
 }
 
-/// Whether the peer was lost, and not closed by either side.
+/// Whether the connection was lost, not closed by either side.
 fn is_loss(err: &StoppedError) -> bool {
     use ConnectionError::{ApplicationClosed, LocallyClosed};
     match err {

@@ -1,6 +1,9 @@
-//! An endpoint: one host's UDP socket with everything that runs on it.
+//! An endpoint: one host's UDP socket, and the connections and tasks that use it.
 //!
-//! Owns the order in which it starts and closes. Never knows the registry.
+//! Owns the order in which these start and close. Never uses the registry.
+//!
+//! All locks in this folder are parking_lot's, which a panic does not poison: each change
+//! under a lock is complete before anything can panic.
 
 pub(crate) mod accept;
 pub(crate) mod admission;
@@ -34,7 +37,7 @@ use crate::udp::send_errors::SendErrors;
 use crate::udp::socket::AddressFamilies;
 use crate::{Counters, QuicConfig};
 
-/// What all endpoints of an engine share: one network's checked configuration.
+/// The checked configuration of one network, which all endpoints of an engine share.
 pub(crate) struct EndpointContext {
     pub(crate) network: Arc<str>,
     pub(crate) config: QuicConfig,
@@ -43,12 +46,12 @@ pub(crate) struct EndpointContext {
     pub(crate) counters: Counters,
 }
 
-/// A host's endpoint. Dropping it without [`close`](Endpoint::close) closes it
-/// too, without waiting for what was not delivered yet.
+/// A host's endpoint. Dropping it without [`close`](Endpoint::close) closes it, too, but
+/// does not wait for the delivery of written data.
 pub(crate) struct Endpoint(Arc<EndpointInner>);
 
-/// What the tasks of an endpoint share. They end when it closes, so they do not
-/// keep it open.
+/// The state that the tasks of an endpoint share. Closing ends the tasks, so their
+/// references do not keep it open.
 pub(crate) struct EndpointInner {
     pub(crate) network: Arc<str>,
     pub(crate) hostname: Arc<str>,
@@ -59,7 +62,7 @@ pub(crate) struct EndpointInner {
     pub(crate) client: Arc<QuicClientConfig>,
     pub(crate) server: ServerConfig,
     pub(crate) families: AddressFamilies,
-    /// What its socket could not send.
+    /// Errors of sending on its socket.
     pub(crate) send_errors: Arc<SendErrors>,
     pub(crate) pool: Arc<Pool>,
     pub(crate) unflushed: Unflushed,
@@ -68,12 +71,12 @@ pub(crate) struct EndpointInner {
 }
 
 impl Endpoint {
-    /// Binds the endpoint of a host and starts to accept; also returns the
-    /// hostdata to announce.
+    /// Binds the endpoint of a host and starts to accept. Returns it with the hostdata to
+    /// announce.
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime.
+    /// Panics outside of a tokio runtime.
     pub(crate) fn start(
         context: &EndpointContext,
         notifier: &Notifier,
@@ -96,7 +99,7 @@ impl Endpoint {
             reset::endpoint_config(tls.reset_key, tls.random),
             Some(server.clone()),
             socket,
-            TrackedRuntime::runtime(&tasks, &send_errors),
+            TrackedRuntime::shared(&tasks, &send_errors),
         )
         .map_err(failed)?;
         let inner = Arc::new(EndpointInner {
@@ -124,16 +127,16 @@ impl Endpoint {
         &self.0
     }
 
-    /// Refuses what is new, delivers what was written, and takes everything
-    /// down: connections, tasks, the socket.
+    /// Refuses new dials, delivers written data, then closes all connections, ends all
+    /// tasks and closes the socket.
     ///
     /// # Errors
     ///
-    /// When something could not be delivered within the drain timeout.
+    /// When written data could not be delivered within the drain timeout.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future takes everything down without waiting.
+    /// Dropping the future closes everything without waiting.
     pub(crate) async fn close(self) -> Result<(), Failure> {
         let EndpointInner {
             quinn,
@@ -147,7 +150,8 @@ impl Endpoint {
         let bound = self.0.config.drain_timeout;
         let late = timeout(bound, tasks.delivered()).await.is_err();
         let cut = tasks.undelivered();
-        // An end alone is worth less time: a peer that is gone needs none.
+        // Streams that have only their end to deliver get less time: if the peer is gone,
+        // nothing is lost.
         let _ = timeout(CLOSE_TIMEOUT, tasks.ended()).await;
         tasks.cut().cancel();
         let flushed = async {
@@ -156,7 +160,7 @@ impl Endpoint {
         };
         let _ = timeout(CLOSE_TIMEOUT, flushed).await;
         quinn.close(CloseCode::Bye.into(), b"bye");
-        // The peers are to hear of it, but not to be waited for.
+        // Sends CONNECTION_CLOSE frames, but does not wait for slow peers.
         let _ = timeout(CLOSE_TIMEOUT, quinn.wait_idle()).await;
         tasks.end().await;
         match cut {
@@ -166,7 +170,8 @@ impl Endpoint {
     }
 }
 
-/// `bound` is what was waited for; none where the peers were lost before.
+/// The error of a close. `bound` is how long it waited; `None` where the peers were lost
+/// earlier.
 fn undelivered(hostname: &str, cut: usize, bound: Option<Duration>) -> Failure {
     let connections = match cut {
         1 => "1 connection".to_owned(),

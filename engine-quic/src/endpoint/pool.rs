@@ -1,7 +1,7 @@
 //! The pool of QUIC connections that a host has opened to its peers.
 //!
-//! Owns which connection a dial uses, and when an unused one is let go. Never
-//! connects by itself, and never touches a stream.
+//! Owns which connection a dial uses, and when an unused one is closed. Never connects
+//! by itself, and never touches a stream.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -18,8 +18,8 @@ use crate::config::transport::CloseCode;
 use crate::endpoint::flush::Unflushed;
 use crate::endpoint::tasks::Tasks;
 
-/// What a connection is pooled by: the name that its peer proved, and where it
-/// was reached.
+/// The key of a pooled connection: the name that its peer proved, and the hostdata at
+/// which it was reached.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct PoolKey {
     pub(crate) host: Arc<str>,
@@ -31,18 +31,17 @@ pub(crate) struct Pool {
     entries: Mutex<HashMap<PoolKey, Arc<PoolEntry>>>,
     tasks: Tasks,
     unflushed: Unflushed,
-    /// How long a connection may go unused.
+    /// How long an unused connection is kept.
     idle: Duration,
 }
 
-/// A connection that is there or being made; dials that need it at the same
-/// time share the making.
+/// A connection, or an attempt to connect that all dials with the same key wait for.
 #[derive(Default)]
 struct PoolEntry {
     conn: OnceCell<Arc<PooledConnection>>,
 }
 
-/// A connection, and who uses it.
+/// A connection, and how many streams and dials use it.
 pub(crate) struct PooledConnection {
     conn: Connection,
     uses: Mutex<UseCount>,
@@ -85,13 +84,12 @@ impl Pool {
         })
     }
 
-    /// A use of the connection for `key`, which `connect` makes where there is
-    /// none.
+    /// A use of the connection for `key`. Calls `connect` if the pool has none.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future leaves at most a connection in the pool. When
-    /// others wait for the connection too, one of them goes on making it.
+    /// Dropping the future leaves at most a connection in the pool. If other dials wait
+    /// for the connection, too, one of them connects instead.
     pub(crate) async fn acquire<F>(
         self: &Arc<Pool>,
         key: &PoolKey,
@@ -117,22 +115,22 @@ impl Pool {
                 Ok(pooled) => Arc::clone(pooled),
                 Err(failure) => return Err::<_, Failure>(failure),
             };
-            // A connection that was just made is used even where it is already
-            // lost: its loss is what the dial is to report.
+            // A new connection is used even if it is lost already: the dial must report
+            // that loss.
             if let Some(pool_use) = self.use_pooled(key, &pooled, fresh) {
                 return Ok(pool_use);
             }
         }
     }
 
-    /// Counts one more use, unless the connection is not to be used any more.
+    /// Counts one more use, unless the connection was removed from the pool.
     fn use_pooled(
         &self,
         key: &PoolKey,
         pooled: &Arc<PooledConnection>,
         fresh: bool,
     ) -> Option<PoolUse> {
-        // Under this lock no keeper lets the connection go.
+        // While this lock is held, the connection's task does not close it.
         let mut entries = self.entries.lock();
         if !fresh && pooled.conn.close_reason().is_some() {
             forget(&mut entries, key, pooled);
@@ -149,17 +147,17 @@ impl Pool {
         })
     }
 
-    /// Has the next dial make a new connection. Streams on this one go on.
+    /// Removes a connection, so that the next dial makes a new one. Its streams continue.
     pub(crate) fn evict(&self, key: &PoolKey, pool_use: &PoolUse) {
         forget(&mut self.entries.lock(), key, &pool_use.pooled);
     }
 
-    /// Starts the keeper of a new connection.
+    /// Starts the task that closes a connection after it was unused for too long.
     fn keep(self: &Arc<Pool>, key: &PoolKey, conn: Connection) -> Arc<PooledConnection> {
         let pooled = Arc::new(PooledConnection {
             conn,
             uses: Mutex::new(UseCount {
-                // By whoever made it, so that it is not let go before that.
+                // The use of the dial that made it, so that it is not closed before.
                 count: 1,
                 since: Instant::now(),
             }),
@@ -183,8 +181,8 @@ impl Pool {
         pooled
     }
 
-    /// Takes a connection that went unused for too long out of the pool;
-    /// otherwise says when to look again.
+    /// Removes a connection that was unused for too long; otherwise returns when to check
+    /// again.
     fn let_go(&self, key: &PoolKey, pooled: &Arc<PooledConnection>) -> Option<Instant> {
         let mut entries = self.entries.lock();
         let uses = pooled.uses.lock();
@@ -200,8 +198,7 @@ impl Pool {
         None
     }
 
-    /// Forgets an entry whose connection could not be made, unless others wait
-    /// for it.
+    /// Removes an entry whose connection could not be made, unless other dials wait for it.
     fn forget_unmade(&self, key: &PoolKey, entry: &Arc<PoolEntry>) {
         let mut entries = self.entries.lock();
         // Two holders: the map and this dial.
@@ -211,8 +208,8 @@ impl Pool {
     }
 }
 
-/// A dial's interest in an entry: the last that gives up an unmade one, in
-/// whichever way, removes it.
+/// A dial that waits for an entry. The last one that fails or is dropped before there is
+/// a connection removes the entry.
 struct WaitingDial<'a> {
     pool: &'a Pool,
     key: &'a PoolKey,

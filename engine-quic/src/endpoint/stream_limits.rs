@@ -1,20 +1,18 @@
-//! StreamLimits: how many streams a peer may have open on one QUIC connection, and how much
-//! it may have us keep of what nobody has read.
+//! Limits of one QUIC connection: how many streams the peer may have open (MAX_STREAMS),
+//! and how many unread bytes this side buffers (MAX_DATA).
 //!
-//! Owns the count of them on the accepting side, and the growth of both limits.
-//! Never opens or closes a stream.
+//! Owns the counts on the accepting side, and raises both limits. Never opens or closes
+//! a stream.
 //!
-//! A stream takes a slot of QUIC's limit until both directions have ended on
-//! both sides. This side does not see the end of a direction that it stopped
-//! reading: the peer may go on holding its writer without noticing. Such a slot
-//! stays counted until the dialing port, which the peer holds just as long,
-//! turns up again in another dial. So the count is never too low, and the limit
-//! never in the way.
+//! A stream counts for QUIC's limit until both directions have ended on both sides. If
+//! this side stopped reading a direction, it does not see its end: the peer may keep its
+//! writing half without using it. Such a stream stays counted until its dialing port,
+//! which the peer keeps for the same time, is used for another dial. So the count is never
+//! too low, and the limit never blocks a dial.
 //!
-//! What is unread may fill the window of each stream that is held, so that one that
-//! nobody reads stalls no other. Streams that are not held yet have the windows of a few to
-//! share: who opens many and sends at once, which is against the protocol, can't have
-//! us keep more than that.
+//! The buffer has one full window for each accepted stream, so that a stream that nobody
+//! reads blocks no other. Streams before that share a few windows: a peer that opens many
+//! streams and sends on them at once, which violates the protocol, cannot fill more.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -27,23 +25,23 @@ use crate::config::transport::{FIRST_STREAMS, FIRST_WINDOWS, MAX_STREAMS, receiv
 /// The limits of one connection.
 pub(crate) struct StreamLimits {
     conn: Connection,
-    /// Of one stream, in bytes.
+    /// The window of one stream, in bytes.
     window: u32,
     counts: Mutex<StreamCounts>,
 }
 
 #[derive(Debug)]
 struct StreamCounts {
-    /// Streams that are held on this side.
+    /// Streams with a permit.
     held: usize,
-    /// Dialing ports of streams that this side let go before the peer's end.
+    /// Dialing ports of streams that this side released before it saw the peer's end.
     unfinished: HashSet<u16>,
     limit: u32,
-    /// How many streams may have their windows full.
+    /// How many streams may have full windows.
     windows: u32,
 }
 
-/// What a stream more made necessary.
+/// The new limits, where one more stream has raised them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Growth {
     limit: Option<u32>,
@@ -67,7 +65,7 @@ impl StreamCounts {
         let taken = self.held + self.unfinished.len();
         Growth {
             limit: grow(&mut self.limit, taken),
-            // What is left is not kept: QUIC throws it away as it comes.
+            // Without the unfinished: QUIC discards the data of stopped streams.
             windows: grow(&mut self.windows, self.held),
         }
     }
@@ -83,7 +81,7 @@ fn grow(limit: &mut u32, taken: usize) -> Option<u32> {
 }
 
 impl StreamLimits {
-    /// Of a connection whose streams may have `window` bytes unread.
+    /// For a connection whose streams have windows of `window` bytes.
     pub(crate) fn new(conn: Connection, window: u32) -> Arc<StreamLimits> {
         Arc::new(StreamLimits {
             conn,
@@ -121,7 +119,7 @@ impl StreamPermit {
         &self.limits.conn
     }
 
-    /// Notes that reading stopped before the peer's end.
+    /// Keeps the stream counted after the drop: reading stopped before the peer's end.
     pub(crate) fn keep_counted(&self) {
         self.limits.counts.lock().unfinished.insert(self.port);
     }

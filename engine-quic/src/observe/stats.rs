@@ -1,4 +1,4 @@
-//! Counters of what was refused, and why.
+//! Counters of refused handshakes, connections and streams, by reason.
 //!
 //! Owns the counters. Never decides to refuse.
 
@@ -47,23 +47,23 @@ macro_rules! counters {
 #[derive(Debug, Clone, Default)]
 pub struct Counters(pub(crate) Arc<CountersInner>);
 
-/// What the kernel granted of a UDP socket's buffers, in bytes.
+/// The sizes of a UDP socket's buffers that the kernel granted, in bytes.
 ///
 /// Linux grants no more than `net.core.rmem_max` and `net.core.wmem_max`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SocketBuffers {
-    /// What was asked for, for each direction.
+    /// The requested size, for each direction.
     pub asked: usize,
-    /// For what has arrived and was not read yet.
+    /// The receive buffer.
     pub receive: usize,
-    /// For what was not sent yet.
+    /// The send buffer.
     pub send: usize,
 }
 
 impl Counters {
-    /// What the first host's UDP socket was granted; `None` before there is one. Less
-    /// than what was asked for is also logged, once.
+    /// The buffers of the first host's UDP socket; `None` before there is one. If they are
+    /// smaller than requested, that is also logged, once.
     pub fn socket_buffers(&self) -> Option<SocketBuffers> {
         self.0.socket_buffers.get().copied()
     }
@@ -87,35 +87,36 @@ impl Counters {
 }
 
 counters! {
-    /// QUIC handshakes refused because too many were under way, in all or from one
+    /// QUIC handshakes refused because too many were in progress, in total or from one
     /// address.
     handshakes_refused,
-    /// Peers asked to prove their address first, as many handshakes were
-    /// under way.
+    /// Retry packets sent to validate the peer's address, because many handshakes were in
+    /// progress.
     handshakes_retried,
-    /// QUIC handshakes that failed: no or another secret, another network, not
-    /// this protocol, or nothing more heard of the peer.
+    /// QUIC handshakes that failed: the peer has no secret or another one, is of another
+    /// network, uses another protocol, or did not answer any more.
     handshakes_failed,
-    /// QUIC connections refused or closed because there were too many, in all or of
-    /// one peer.
+    /// QUIC connections refused or closed because there were too many, in total or of one
+    /// peer.
     connections_refused,
-    /// How often a peer had so many streams without a first frame that it had to wait
-    /// for one of them.
+    /// How often a stream had to wait because its peer had too many streams without a first
+    /// frame.
     unopened_held_back,
-    /// Streams on which the first frame did not come in time.
+    /// Streams whose first frame did not arrive in time.
     no_first_frame,
     /// Streams whose first frame could not be read.
     malformed,
     /// Streams of another version of the protocol.
     other_version,
-    /// Streams for another host than the one they reached.
+    /// Streams for another host than the one that they reached.
     wrong_host,
     /// Streams for another network.
     wrong_network,
     /// Connections closed because the peer claimed a name that its certificate
     /// does not prove.
     source_not_proved,
-    /// Streams on which the peer sent frames out of turn.
+    /// Streams on which the peer sent a frame that the protocol does not allow at that
+    /// point.
     out_of_turn,
     /// Accepted connections that the dialer did not confirm in time.
     not_confirmed,
@@ -127,7 +128,7 @@ impl CountersInner {
             Refusal::WrongHost => count(&self.wrong_host),
             Refusal::WrongNetwork => count(&self.wrong_network),
             Refusal::SourceNotProved => count(&self.source_not_proved),
-            // The subnetwork's decisions are its own to count.
+            // Refusals of the subnetwork are counted there.
             _ => {}
         }
     }

@@ -1,14 +1,13 @@
-//! Sending large datagrams in batches that the kernel takes.
+//! Sending large datagrams in batches that the kernel accepts.
 //!
-//! Owns the socket of a batch of datagrams that is too large for one call. Never
-//! looks into a datagram, and never keeps a copy.
+//! Owns the splitting of a batch of datagrams that is too large for one call. Never reads
+//! a datagram, and never keeps a copy.
 //!
-//! QUIC hands over up to ten datagrams at once, which the kernel cuts apart
-//! (generic segmentation offload). It refuses more bytes than one IP packet can
-//! have; quinn swallows that error, takes the datagrams for lost and the path for
-//! one that large datagrams do not pass. Where the path takes datagrams of more
-//! than 6,550 bytes, as loopback and the links between containers do, that is
-//! every full batch.
+//! quinn passes up to ten datagrams in one call, which the kernel splits (generic
+//! segmentation offload). The kernel refuses a batch that is larger than one IP packet;
+//! quinn ignores that error, regards the datagrams as lost, and concludes that the path
+//! does not carry large datagrams. On a path with datagrams of more than 6,550 bytes, such
+//! as loopback and links between containers, this would happen to every full batch.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -22,22 +21,23 @@ use parking_lot::Mutex;
 use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
 
-/// The most bytes of one call: what an IPv4 packet can have, without the headers
-/// of IP and UDP.
+/// The largest UDP payload, in bytes: an IPv4 packet without the headers of IP and UDP.
+/// Also the limit for the batch of one call.
 pub(crate) const MAX_DATAGRAM: u16 = 65_535 - 20 - 8;
 
-/// A UDP socket that takes batches of any size.
+/// A UDP socket that accepts batches of any size.
 pub(crate) struct BatchSocket {
     socket: Arc<dyn AsyncUdpSocket>,
-    /// How far batches got that the socket had no room for.
+    /// How many bytes were sent of each batch that did not fit into the socket's buffer.
     partly_sent: Mutex<HashMap<BatchId, usize>>,
 }
 
-/// Which batch it is, while its sender waits to send it again: sent from the same
-/// memory, which it keeps meanwhile.
+/// Identifies a batch when its sender tries again: address and length of its memory,
+/// which the sender keeps until then, and the destination.
 type BatchId = (usize, usize, SocketAddr);
 
-/// Batches that are partly_sent at once; more are partly_sent anew, which QUIC does not mind.
+/// How many batches are remembered. Others are sent again from the start; QUIC ignores
+/// duplicates.
 const MAX_PARTLY_SENT: usize = 1024;
 
 impl BatchSocket {
@@ -48,7 +48,7 @@ impl BatchSocket {
         }
     }
 
-    /// Sends it piece by piece: each of as many datagrams as go together.
+    /// Sends a batch in pieces, each of as many datagrams as fit into one call.
     fn send_pieces(&self, transmit: &Transmit<'_>, segment: usize) -> io::Result<()> {
         let piece = (usize::from(MAX_DATAGRAM) / segment).max(1) * segment;
         let contents = transmit.contents;
@@ -67,8 +67,8 @@ impl BatchSocket {
             match self.socket.try_send(&transmit) {
                 Ok(()) => sent += piece.len(),
                 Err(err) => {
-                    // What is sent already must not be sent first again: with
-                    // little room it would be all that is ever sent.
+                    // The next try must continue here: with a small buffer, it would
+                    // otherwise send the same pieces each time.
                     if err.kind() == io::ErrorKind::WouldBlock && sent > 0 {
                         let mut partly_sent = self.partly_sent.lock();
                         if partly_sent.len() < MAX_PARTLY_SENT {
@@ -114,8 +114,8 @@ impl AsyncUdpSocket for BatchSocket {
         self.socket.max_transmit_segments()
     }
 
-    /// One, whatever the kernel joins to one: all of it together is never more
-    /// than the largest datagram, and quinn reserves memory for each.
+    /// Always one: the datagrams that the kernel coalesces are together never larger than
+    /// the largest datagram, and quinn reserves memory for each segment.
     fn max_receive_segments(&self) -> usize {
         1
     }
@@ -135,7 +135,7 @@ impl fmt::Debug for BatchSocket {
 mod tests {
     use super::*;
 
-    /// A socket with room for so many more calls, and what went through.
+    /// A socket that accepts a number of calls, and records them.
     #[derive(Debug, Default)]
     struct LimitedSocket {
         calls_left: Mutex<usize>,
@@ -148,8 +148,8 @@ mod tests {
         }
 
         fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-            let mut room = self.calls_left.lock();
-            *room = room.checked_sub(1).ok_or(io::ErrorKind::WouldBlock)?;
+            let mut left = self.calls_left.lock();
+            *left = left.checked_sub(1).ok_or(io::ErrorKind::WouldBlock)?;
             let piece = (transmit.contents.to_vec(), transmit.segment_size);
             self.sent.lock().push(piece);
             Ok(())
@@ -218,7 +218,7 @@ mod tests {
             }
             let sent: Vec<u8> = sent.into_iter().flat_map(|(piece, _)| piece).collect();
             assert!(sent == bytes, "{segment}");
-            // It is done, so the next one begins anew.
+            // Nothing is remembered of a batch that was sent.
             assert!(socket.partly_sent.lock().is_empty());
         }
     }

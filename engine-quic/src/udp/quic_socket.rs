@@ -1,8 +1,7 @@
-//! A host's UDP socket, as QUIC uses it.
+//! A host's UDP socket, as quinn uses it.
 //!
-//! Owns the calls that send and receive, and what becomes of a datagram that the
-//! system refuses to send: to QUIC it is lost, and why is recorded
-//! ([`SendErrors`]). Never looks into a datagram.
+//! Owns the calls that send and receive, and the handling of send errors: for QUIC the
+//! datagram is lost, and the error is recorded ([`SendErrors`]). Never reads a datagram.
 
 use std::fmt;
 use std::future::Future;
@@ -21,16 +20,15 @@ use tokio::net::UdpSocket;
 use crate::udp::mtu;
 use crate::udp::send_errors::SendErrors;
 
-/// A UDP socket that keeps what the system can do, whatever one destination does.
+/// A UDP socket that keeps segmentation offload when one destination fails.
 ///
-/// `UdpSocketState` takes EINVAL for an old kernel or a driver that cannot cut
-/// datagrams apart, and does without, to all destinations, as long as it lives. A
-/// blackhole route says EINVAL too. So what sends is made anew where it is the route
-/// that is refused.
+/// On EINVAL, `UdpSocketState` assumes an old kernel or a driver without segmentation
+/// offload, and stops using it for all destinations, until it is dropped. A blackhole route
+/// causes EINVAL, too. So the state for sending is made again when the route is the cause.
 pub(crate) struct QuicSocket {
     io: UdpSocket,
     local: IpAddr,
-    /// Never sends, so it shows what the system can do.
+    /// Never used for sending, so its offload settings stay as detected.
     recv_state: UdpSocketState,
     send_state: RwLock<UdpSocketState>,
     send_errors: Arc<SendErrors>,
@@ -39,7 +37,7 @@ pub(crate) struct QuicSocket {
 impl QuicSocket {
     /// # Panics
     ///
-    /// Outside of a tokio runtime.
+    /// Panics outside of a tokio runtime.
     pub(crate) fn new(
         socket: std::net::UdpSocket,
         send_errors: Arc<SendErrors>,
@@ -53,14 +51,14 @@ impl QuicSocket {
         })
     }
 
-    /// The system did not take a datagram.
+    /// Handles an error of sending a datagram.
     fn send_failed(&self, to: SocketAddr, err: &io::Error) {
         if mtu::is_too_large(err) {
-            // That is how QUIC finds out what is not.
+            // Expected: this is how QUIC's search finds the path MTU.
             return;
         }
         if err.kind() == io::ErrorKind::InvalidInput && mtu::route(self.local, to).is_err() {
-            // Without it, sending goes on as on an old kernel.
+            // If this fails, sending continues without offload.
             if let Ok(anew) = UdpSocketState::new((&self.io).into()) {
                 *self.send_state.write() = anew;
             }
@@ -101,7 +99,7 @@ impl AsyncUdpSocket for QuicSocket {
             let received = self.io.try_io(Interest::READABLE, || {
                 self.recv_state.recv((&self.io).into(), bufs, meta)
             });
-            // An error is of a datagram that was sent, or there is nothing any more.
+            // Errors are either about a datagram that was sent earlier, or WouldBlock.
             if let Ok(received) = received {
                 return Poll::Ready(Ok(received));
             }
@@ -131,7 +129,7 @@ impl fmt::Debug for QuicSocket {
     }
 }
 
-/// Waits for room to send, for one of those who send.
+/// Waits until the socket is writable, for one sender.
 struct Poller {
     socket: Arc<QuicSocket>,
     waiting: Option<Writable>,
@@ -146,9 +144,9 @@ impl UdpPoller for Poller {
             let socket = Arc::clone(socket);
             Box::pin(async move { socket.io.writable().await })
         });
-        let room = ready!(writable.as_mut().poll(cx));
+        let ready = ready!(writable.as_mut().poll(cx));
         *waiting = None;
-        Poll::Ready(room)
+        Poll::Ready(ready)
     }
 }
 

@@ -1,8 +1,7 @@
-//! What the system refused to send, and why.
+//! Errors of sending datagrams.
 //!
-//! Owns the memory of it, for each destination the last. Never decides what comes of
-//! it: a datagram that was refused is repeated as one that was lost, and a dial asks
-//! here why nothing came back.
+//! Owns the last error for each destination. Never handles an error: QUIC sends a refused
+//! datagram again, as a lost one, and a dial asks here why no answer came.
 
 use std::collections::HashMap;
 use std::io;
@@ -12,10 +11,10 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-/// Destinations that are remembered; for one more, the oldest is forgotten.
+/// How many destinations have an entry; one more replaces the oldest.
 const MAX_DESTINATIONS: usize = 256;
 
-/// The last send_errors of one socket. Costs nothing while all is sent.
+/// The last send errors of one socket. Costs nothing while sending succeeds.
 #[derive(Debug, Default)]
 pub(crate) struct SendErrors {
     last: Mutex<HashMap<SocketAddr, SendError>>,
@@ -24,47 +23,46 @@ pub(crate) struct SendErrors {
 
 #[derive(Debug, Clone, Copy)]
 struct SendError {
-    /// The number of the system's error.
-    error: i32,
+    /// The system's error number.
+    errno: i32,
     at: Instant,
 }
 
 impl SendErrors {
     pub(crate) fn record(&self, to: SocketAddr, err: &io::Error) {
-        let Some(error) = err.raw_os_error() else {
+        let Some(errno) = err.raw_os_error() else {
             return;
         };
-        let refused = SendError {
-            error,
+        let error = SendError {
+            errno,
             at: Instant::now(),
         };
         let before = {
             let mut last = self.last.lock();
             let to = canonical(to);
             if last.len() >= MAX_DESTINATIONS && !last.contains_key(&to) {
-                let oldest = last.iter().min_by_key(|(_, refused)| refused.at);
+                let oldest = last.iter().min_by_key(|(_, error)| error.at);
                 if let Some(oldest) = oldest.map(|(to, _)| *to) {
                     last.remove(&oldest);
                 }
             }
-            last.insert(to, refused)
+            last.insert(to, error)
         };
-        if before.is_none_or(|before| before.error != error) {
+        if before.is_none_or(|before| before.errno != errno) {
             tracing::debug!(%to, %err, "the system refuses to send");
         }
         self.more.notify_waiters();
     }
 
-    /// Why the system refused to send to `to` the last time, if that was not before
-    /// `since`.
+    /// The last error of sending to `to`, if it was not before `since`.
     pub(crate) fn last_since(&self, to: SocketAddr, since: Instant) -> Option<io::Error> {
         let last = self.last.lock();
-        let refused = last.get(&canonical(to))?;
-        (refused.at >= since).then(|| io::Error::from_raw_os_error(refused.error))
+        let error = last.get(&canonical(to))?;
+        (error.at >= since).then(|| io::Error::from_raw_os_error(error.errno))
     }
 
-    /// Waits until the system refuses to send to `to` and `confirm` finds that it will
-    /// go on to; returns what it found.
+    /// Waits for an error of sending to `to`, until `confirm` returns an error, too: then it
+    /// is permanent. Returns that error.
     ///
     /// # Cancel safety
     ///
@@ -77,7 +75,7 @@ impl SendErrors {
     ) -> io::Error {
         loop {
             let mut more = std::pin::pin!(self.more.notified());
-            // From here on, so that none comes unseen.
+            // Enabled before the check, so that no error is missed.
             more.as_mut().enable();
             let now = Instant::now();
             if self.last_since(to, since).is_some()
@@ -91,8 +89,7 @@ impl SendErrors {
     }
 }
 
-/// A socket for both versions of IP sends to IPv4 addresses as if they were of the
-/// other.
+/// A socket for both versions of IP uses IPv4-mapped IPv6 addresses.
 fn canonical(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
 }
@@ -146,7 +143,7 @@ mod tests {
             send_errors.wait_confirmed(place(1), began, || Some(io::Error::from_raw_os_error(101)));
         let later = async {
             tokio::task::yield_now().await;
-            // Another's first.
+            // An error of another destination first.
             send_errors.record(place(2), &io::Error::from_raw_os_error(1));
             tokio::task::yield_now().await;
             send_errors.record(place(1), &io::Error::from_raw_os_error(1));

@@ -1,4 +1,4 @@
-//! Tests of the admission: whom it lets in, and that nothing is left of who went.
+//! Which peers are admitted, and that nothing stays counted after all permits are dropped.
 
 use super::*;
 

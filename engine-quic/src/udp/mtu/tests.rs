@@ -1,7 +1,7 @@
-//! The search over real QUIC connections, on paths that drop what is too large.
+//! The search over real QUIC connections, on paths that drop large datagrams.
 //!
-//! Owns the path: a relay on this machine. Never asks the kernel: what it would
-//! say is given.
+//! Owns the path: a relay on this machine. Never asks the kernel for the route: the tests
+//! choose it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,13 +22,13 @@ use crate::{Secret, Tuning};
 /// No search takes so long.
 const HANG: Duration = Duration::from_secs(30);
 
-/// The kernel's word for loopback.
+/// The kernel's route on loopback.
 const HERE: Option<Route> = Some(Route {
     mtu: 65_536,
     is_local: true,
 });
 
-/// And for another machine.
+/// A route to another machine.
 fn to(mtu: u32) -> Option<Route> {
     let is_local = false;
     Some(Route { mtu, is_local })
