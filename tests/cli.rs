@@ -99,7 +99,7 @@ fn a_secrets_file_is_its_owners_and_never_replaced() {
         let args = ["ping", "β", "-c", "1", "--registry", &registry];
         run(command(&args).args(["--secret-file", path])).stderr
     };
-    let unanswered = "virtnet: 1 of 1 were not answered".to_owned();
+    let unanswered = "virtnet: 1 of 1 pings were not answered".to_owned();
     assert_eq!(ping(0o640), [&*unanswered]);
     let warning = format!(
         "virtnet: warning: every user can read the file {path:?} with the secret (mode 444)"
@@ -219,15 +219,15 @@ fn options_take_the_place_of_variables_before_and_after_the_subcommand() {
     for (args, said) in [
         (
             &["--secret-file", file, "--ca", "x"][..],
-            "--secret-file does not go together",
+            "--secret-file cannot be used with --ca, --cert or --key",
         ),
         (
             &["--ca", "x", "--key", "y"],
-            "--ca, --cert and --key go together",
+            "--ca, --cert and --key must be given together",
         ),
         (
             &["--registry-cert", "x"],
-            "--registry-cert and --registry-key go together",
+            "--registry-cert and --registry-key must be given together",
         ),
     ] {
         let reason = run(member(&server.url(), &["listen", "β:1"]).args(args)).misuse();

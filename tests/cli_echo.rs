@@ -107,7 +107,10 @@ fn more_is_said_when_it_is_asked_for() {
         let args = [&["ping", "β", "-c", "1"], args].concat();
         let pinged = run(member(&server.url(), &args).env("RUST_LOG", log));
         let mut lines = pinged.stderr;
-        assert_eq!(lines.pop().unwrap(), "virtnet: 1 of 1 were not answered");
+        assert_eq!(
+            lines.pop().unwrap(),
+            "virtnet: 1 of 1 pings were not answered"
+        );
         assert!(!lines.concat().contains(support::SECRET), "{lines:?}");
         lines
     };

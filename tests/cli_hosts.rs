@@ -170,7 +170,10 @@ fn waiting_ends_when_all_are_there() {
     let none = look(&server, &["wait", "[x"]).misuse();
     assert!(none.contains("invalid hostname \"[x\""), "{none}");
     let nowhere = run(&mut command(&["wait", "α", "--registry", "memory:"])).misuse();
-    assert!(nowhere.contains("no other process reaches"), "{nowhere}");
+    assert!(
+        nowhere.contains("expected a registry that other processes can reach, got memory:"),
+        "{nowhere}"
+    );
 }
 
 #[test]

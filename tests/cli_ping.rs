@@ -53,8 +53,8 @@ fn a_host_answers_by_refusing_and_an_echo_by_sending_back() {
 
     let there = ping(&["β:1", "--count", "1", "--from", "α", "--size", "100000"]).success();
     let expected = [
-        "β:1 1: dial T ms, there and back T ms",
-        "β:1: 1 sent, 1 answered; dial min/median/max T ms; there and back min/median/max T ms",
+        "β:1 1: dial T ms, round trip T ms",
+        "β:1: 1 sent, 1 answered; dial min/median/max T ms; round trip min/median/max T ms",
     ];
     assert_eq!(timeless(&there), expected);
     let dials = ping(&["β:1", "--count", "1", "--size", "0"]).success();
@@ -62,7 +62,7 @@ fn a_host_answers_by_refusing_and_an_echo_by_sending_back() {
 
     let refused = ping(&["β:9", "--count", "2", "--from", "α"]);
     assert_eq!(refused.code, Some(1));
-    assert_eq!(refused.stderr, ["virtnet: 2 of 2 were not answered"]);
+    assert_eq!(refused.stderr, ["virtnet: 2 of 2 pings were not answered"]);
     let printed = String::from_utf8(refused.stdout).unwrap();
     let expected = [
         "β:9 1: dial virtnet α:1->β:9: connection refused",
