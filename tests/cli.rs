@@ -122,7 +122,11 @@ fn a_bad_setting_is_named_and_no_secret_is_shown() {
     let dial = ["dial", "--from", "α", "β:1"];
     let nowhere = format!("redis://127.0.0.1:{}", free_port());
     for (name, value, said) in [
-        ("VIRTNET_REGISTRY", "memory:", "no other process reaches"),
+        (
+            "VIRTNET_REGISTRY",
+            "memory:",
+            "that other processes can reach",
+        ),
         (
             "VIRTNET_REGISTRY",
             "local:here",
