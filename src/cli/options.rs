@@ -13,7 +13,7 @@ use super::exit::Exit;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Network")]
 pub(crate) struct Options {
-    /// Log more to stderr: -v for progress, -vv for every dial, -vvv for everything;
+    /// Log more to stderr: -v for hosts, -vv for every dial, -vvv for everything;
     /// RUST_LOG, such as virtnet=debug, overrides it
     #[arg(long, short, global = true, action = clap::ArgAction::Count, help_heading = None)]
     verbose: u8,
