@@ -15,7 +15,8 @@ COPY examples/runner examples/runner
 ENV RUSTFLAGS="-C target-feature=+crt-static -C strip=symbols" \
     CARGO_PROFILE_RELEASE_LTO=off
 RUN host="$(rustc -vV | sed -n 's/^host: //p')" \
-    && cargo build --release --locked --target "$host" --bin virtnet --example runner \
+    && cargo build --release --locked --target "$host" --features cli \
+        --bin virtnet --example runner \
     && mkdir /out \
     && cp "target/$host/release/virtnet" "target/$host/release/examples/runner" /out/
 

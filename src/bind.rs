@@ -1,13 +1,11 @@
-//! Where hosts bind: one IP address, with a port or a range of ports.
+//! The UDP address that hosts bind: one IP address, with a port or a range of ports.
 //!
 //! Owns the grammar of the setting. Never binds anything: the engine does.
 
 use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
 
-use crate::setting::{Setting, SettingError};
-
-/// What every host binds: the lowest free port from the address's own to the
-/// last.
+/// The UDP address of every host: the lowest free port from the address's own to the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Bind {
     pub(crate) first: SocketAddr,
@@ -22,34 +20,35 @@ impl Bind {
             last: 0,
         }
     }
-
-    /// Reads `IP:port` or `IP:first-last`; IPv6 addresses are in brackets.
-    pub(crate) fn parse(setting: &Setting) -> Result<Bind, SettingError> {
-        parse(&setting.value).map_err(|problem| setting.refuse(problem))
-    }
 }
 
-fn parse(text: &str) -> Result<Bind, &'static str> {
-    const FORM: &str =
-        "it is not of the form IP:port or IP:first-last, as 0.0.0.0:0 and 0.0.0.0:20000-20099 are";
-    if let Ok(first) = text.parse::<SocketAddr>() {
-        let last = first.port();
-        return Ok(Bind { first, last });
-    }
-    let (first, last) = text.rsplit_once('-').ok_or(FORM)?;
-    let first: SocketAddr = first.parse().map_err(|_| FORM)?;
-    // Read as the first one is, which takes no sign and no number over 16 bits.
-    let last: SocketAddr = format!("0.0.0.0:{last}").parse().map_err(|_| FORM)?;
-    match (first.port(), last.port()) {
-        (0, _) => Err("a range can't begin with port 0, which is any free one"),
-        (low, high) if low > high => Err("the range's last port is before its first"),
-        (_, last) => Ok(Bind { first, last }),
+/// Reads `IP:port` or `IP:first-last`; IPv6 addresses are in brackets.
+impl FromStr for Bind {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Bind, &'static str> {
+        const FORM: &str =
+            "expected IP:port or IP:first-last, such as 0.0.0.0:0 or 0.0.0.0:20000-20099";
+        if let Ok(first) = text.parse::<SocketAddr>() {
+            let last = first.port();
+            return Ok(Bind { first, last });
+        }
+        let (first, last) = text.rsplit_once('-').ok_or(FORM)?;
+        let first: SocketAddr = first.parse().map_err(|_| FORM)?;
+        // Parsed as the first port is: without a sign, and at most 65535.
+        let last: SocketAddr = format!("0.0.0.0:{last}").parse().map_err(|_| FORM)?;
+        match (first.port(), last.port()) {
+            (0, _) => Err("a range must not begin with port 0, which means any free port"),
+            (low, high) if low > high => Err("the range's last port must not be below its first"),
+            (_, last) => Ok(Bind { first, last }),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::setting::Setting;
 
     #[test]
     fn a_port_or_a_range_of_them() {
@@ -61,29 +60,29 @@ mod tests {
             ("[fe80::1%2]:7-7", "[fe80::1%2]:7", 7),
         ] {
             let first = first.parse().unwrap();
-            assert_eq!(parse(text), Ok(Bind { first, last }));
+            assert_eq!(text.parse(), Ok(Bind { first, last }));
         }
     }
 
     #[test]
     fn what_is_neither_is_named() {
         for (text, problem) in [
-            ("", "not of the form"),
-            ("everywhere", "not of the form"),
-            ("0.0.0.0", "not of the form"),
-            ("0.0.0.0-1:7", "not of the form"),
-            ("localhost:7-8", "not of the form"),
-            ("::1:7-8", "not of the form"),
-            ("0.0.0.0:7-", "not of the form"),
-            ("0.0.0.0:-7", "not of the form"),
-            ("0.0.0.0:7-8-9", "not of the form"),
-            ("0.0.0.0:7-+8", "not of the form"),
-            ("0.0.0.0:7-65536", "not of the form"),
+            ("", "expected IP:port"),
+            ("everywhere", "expected IP:port"),
+            ("0.0.0.0", "expected IP:port"),
+            ("0.0.0.0-1:7", "expected IP:port"),
+            ("localhost:7-8", "expected IP:port"),
+            ("::1:7-8", "expected IP:port"),
+            ("0.0.0.0:7-", "expected IP:port"),
+            ("0.0.0.0:-7", "expected IP:port"),
+            ("0.0.0.0:7-8-9", "expected IP:port"),
+            ("0.0.0.0:7-+8", "expected IP:port"),
+            ("0.0.0.0:7-65536", "expected IP:port"),
             ("0.0.0.0:0-7", "begin with port 0"),
-            ("0.0.0.0:8-7", "before its first"),
+            ("0.0.0.0:8-7", "below its first"),
         ] {
-            let err = Bind::parse(&Setting::new("bind", text.to_owned())).unwrap_err();
-            let err = err.to_string();
+            let setting = Setting::new("bind", text.to_owned());
+            let err = setting.parse::<Bind>().unwrap_err().to_string();
             assert!(err.starts_with(&format!("bind {text:?}: ")), "{err}");
             assert!(err.contains(problem), "{err}");
         }

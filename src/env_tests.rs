@@ -39,10 +39,16 @@ fn how_the_registry_is_used() {
         (&vars[2..3], "VIRTNET_REGISTRY_CERT: it is not set"),
         (
             &[(LEASE, "soon")],
-            "VIRTNET_LEASE \"soon\": it is no number",
+            "VIRTNET_LEASE \"soon\": expected a number of seconds",
         ),
-        (&[(LEASE, "-1")], "VIRTNET_LEASE \"-1\": it is no number"),
-        (&[(LEASE, "NaN")], "VIRTNET_LEASE \"NaN\": it is no number"),
+        (
+            &[(LEASE, "-1")],
+            "VIRTNET_LEASE \"-1\": expected a number of seconds",
+        ),
+        (
+            &[(LEASE, "NaN")],
+            "VIRTNET_LEASE \"NaN\": expected a number of seconds",
+        ),
     ] {
         let err = read(vars).unwrap_err().to_string();
         assert!(err.starts_with(said), "{err}");
@@ -57,7 +63,7 @@ fn what_is_logged() {
     let config = read(&[(KEYLOG, "no")]).unwrap();
     assert!(!config.key_log.value && config.qlog.is_none());
     let err = read(&[(KEYLOG, "keys.log")]).unwrap_err().to_string();
-    assert_eq!(err, "VIRTNET_KEYLOG \"keys.log\": it is neither yes nor no");
+    assert_eq!(err, "VIRTNET_KEYLOG \"keys.log\": expected yes or no");
 }
 
 #[test]

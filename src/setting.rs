@@ -1,4 +1,4 @@
-//! One setting: its value, where it was given, and what is wrong with it.
+//! One setting: its value, its name, and the error that it is invalid.
 //!
 //! Owns [`SettingError`] and how a value is shown in it. Never knows what the
 //! settings mean.
@@ -6,11 +6,12 @@
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
+use std::str::FromStr;
 
 /// How much of a refused value an error shows, in characters.
 const SHOWN: usize = 80;
 
-/// A value, with the name of the variable or method that it was given by.
+/// A value, with the name of the variable or method that set it.
 #[derive(Debug, Clone)]
 pub(crate) struct Setting<T = String> {
     pub(crate) name: &'static str,
@@ -24,7 +25,12 @@ impl<T> Setting<T> {
 }
 
 impl Setting {
-    /// What is wrong with this value, which is shown.
+    /// Parses this value; the error shows it.
+    pub(crate) fn parse<T: FromStr<Err: Into<Problem>>>(&self) -> Result<T, SettingError> {
+        self.value.parse().map_err(|err| self.refuse(err))
+    }
+
+    /// The error that this value has a problem; it shows the value.
     pub(crate) fn refuse(&self, problem: impl Into<Problem>) -> SettingError {
         SettingError::new(self.name, Some(&self.value), problem)
     }
@@ -32,19 +38,18 @@ impl Setting {
 
 type Problem = Box<dyn StdError + Send + Sync>;
 
-/// A setting that is missing, or that can't be used: which, and why.
+/// A setting is missing or invalid: which, and why.
 ///
-/// It names the environment variable, if the setting came from there, or the
-/// method of [`Config`](crate::Config) that was given it. It never shows a
-/// secret or a password.
+/// It names the environment variable that the setting came from, or the method of
+/// [`Config`](crate::Config) that set it. It never shows a secret or a password.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// let config = virtnet::Config::new("quicα").registry("ftp://me:hunter2@10.0.0.9");
 /// assert_eq!(
-///     config.join().await.unwrap_err().to_string(),
-///     "registry \"ftp://***@10.0.0.9\": unknown scheme: there are memory:, local:, redis://, \
-///      redis+sentinel:// and redis+cluster://, and rediss in place of redis for TLS",
+///     config.open().await.unwrap_err().to_string(),
+///     "registry \"ftp://***@10.0.0.9\": unknown scheme: expected memory:, local:, \
+///      redis://, redis+sentinel:// or redis+cluster:// (for TLS: rediss in place of redis)",
 /// );
 /// # }
 /// ```
@@ -55,7 +60,7 @@ pub struct SettingError {
 }
 
 impl SettingError {
-    /// `shown` is the value, for what is no secret.
+    /// `shown` is the value, unless it is secret.
     pub(crate) fn new(
         name: impl Into<Cow<'static, str>>,
         shown: Option<&str>,
@@ -103,10 +108,10 @@ impl StdError for SettingError {
     }
 }
 
-/// A URL as it may be shown: without whatever stands before its host.
+/// The URL without everything before its host.
 ///
-/// Of a URL that was refused one cannot know which part is the password, so
-/// the user's name goes with it.
+/// In an invalid URL, nobody knows which part is the password, so the user's name
+/// is left out as well.
 pub(crate) fn redacted(url: &str) -> String {
     let start = url.find("://").map_or(0, |at| at + "://".len());
     match url.rfind('@') {

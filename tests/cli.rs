@@ -129,7 +129,7 @@ fn a_bad_setting_is_named_and_no_secret_is_shown() {
         (
             "VIRTNET_REGISTRY",
             "local:here",
-            "VIRTNET_REGISTRY \"local:here\": its folder begins",
+            "VIRTNET_REGISTRY \"local:here\": expected local:",
         ),
         (
             "VIRTNET_REGISTRY",
@@ -139,12 +139,12 @@ fn a_bad_setting_is_named_and_no_secret_is_shown() {
         (
             "VIRTNET_REGISTRY",
             "redis://u:hunter2@h:x",
-            "VIRTNET_REGISTRY \"redis://***@h:x\": its port",
+            "VIRTNET_REGISTRY \"redis://***@h:x\": expected a port",
         ),
         (
             "VIRTNET_REGISTRY",
             "redis://u:hun#ter2@h",
-            "a password are written %2F %3F %23 %40",
+            "of a password as %2F %3F %23 %40",
         ),
         (
             "VIRTNET_REGISTRY",
@@ -157,7 +157,11 @@ fn a_bad_setting_is_named_and_no_secret_is_shown() {
             "VIRTNET_REGISTRY_CERT: it is not set",
         ),
         ("VIRTNET_REGISTRY_CA", "x", "the CA file \"x\""),
-        ("VIRTNET_LEASE", "0", "the lease must be from"),
+        (
+            "VIRTNET_LEASE",
+            "0",
+            "lease: expected from 100 ms to a day, got 0ns",
+        ),
         ("VIRTNET_SECRET", "", "virtnet keygen"),
         ("VIRTNET_SECRET", "hunter2", "VIRTNET_SECRET: "),
         (
@@ -255,10 +259,19 @@ fn a_registry_that_is_not_there_is_named_without_its_password() {
 fn bad_addresses_are_named() {
     let server = RedisServer::start();
     for (args, said) in [
-        (&["listen", "β"][..], "\"β\": the port is missing"),
-        (&["listen", ":1"], "\":1\": the host is missing"),
-        (&["listen", "β:70000"], "\"β:70000\": the port does not fit"),
-        (&["dial", "--from", "α", "β"], "\"β\": the port is missing"),
+        (
+            &["listen", "β"][..],
+            "\"β\": expected host:port, got no port",
+        ),
+        (&["listen", ":1"], "\":1\": expected host:port, got no host"),
+        (
+            &["listen", "β:70000"],
+            "\"β:70000\": the port must be at most 65535",
+        ),
+        (
+            &["dial", "--from", "α", "β"],
+            "\"β\": expected host:port, got no port",
+        ),
         (&["dial", "--from", "", "β:1"], "invalid hostname \"\""),
         (&["dial", "--from", "α:1", "β:1"], "invalid host \"α:1\""),
         (&["ping", "--from", "α:1", "β:1"], "invalid host \"α:1\""),
@@ -311,7 +324,7 @@ fn a_misspelt_variable_is_an_error_if_the_subcommand_reads_variables() {
     ] {
         let ended = run(command(args).env("VIRTNET_REGISTY", "redis://127.0.0.1:1"));
         assert_ne!(ended.code, Some(0));
-        let said = "virtnet: VIRTNET_REGISTY: there is no such setting: is it VIRTNET_REGISTRY?";
+        let said = "virtnet: VIRTNET_REGISTY: unknown setting: did you mean VIRTNET_REGISTRY?";
         assert_eq!(ended.stderr, [said]);
     }
     // Variables that are not misspelt, or that belong to other programs.

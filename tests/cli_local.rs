@@ -260,11 +260,11 @@ fn variables_set_where_debug_logs_are_written() {
     let yes = Path::new("yes");
     assert_eq!(
         ping(&[("VIRTNET_KEYLOG", yes)]).usage_error(),
-        "VIRTNET_KEYLOG: the environment's SSLKEYLOGFILE is to name the file, and is not set"
+        "VIRTNET_KEYLOG: expected SSLKEYLOGFILE in the environment to name the file, but it is not set"
     );
     let nowhere = Path::new("/nowhere/keys");
     let said = ping(&[("VIRTNET_KEYLOG", yes), ("SSLKEYLOGFILE", nowhere)]).usage_error();
-    let expected = "VIRTNET_KEYLOG: SSLKEYLOGFILE \"/nowhere/keys\" can't be written: ";
+    let expected = "VIRTNET_KEYLOG: SSLKEYLOGFILE \"/nowhere/keys\" cannot be written: ";
     assert!(said.starts_with(expected), "{said}");
     ping(&[("SSLKEYLOGFILE", &keys)]).success();
     assert!(!keys.exists(), "it was not asked for");

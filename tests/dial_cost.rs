@@ -103,8 +103,8 @@ async fn a_dial_is_cheap() {
     let far = config()
         .bind(place.to_string())
         .advertise(through.to_string());
-    let far = far.join().await.unwrap();
-    let near = config().join().await.unwrap();
+    let far = far.open().await.unwrap();
+    let near = config().open().await.unwrap();
     let beta = far.new_host("β").await.unwrap();
     let alpha = near.new_host("α").await.unwrap();
     let listener = beta.listen("β:1").unwrap();

@@ -104,8 +104,8 @@ async fn over_pipes() -> Seen {
 }
 
 async fn over_quic() -> Seen {
-    let join = || Config::new("dropin").join();
-    over([join().await.unwrap(), join().await.unwrap()]).await
+    let open = || Config::new("dropin").open();
+    over([open().await.unwrap(), open().await.unwrap()]).await
 }
 
 /// The rows of the page: first what is the same, then what differs.

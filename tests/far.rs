@@ -139,13 +139,13 @@ async fn round_trips_to_redis() {
     let port = far_tcp(&mut tasks, ONE_WAY, server.port()).await;
     let secret = Secret::random();
     let config = |url| Config::new("far").registry(url).secret(secret.clone());
-    let near = config(server.url()).join().await.unwrap();
+    let near = config(server.url()).open().await.unwrap();
     let beta = near.new_host("β").await.unwrap();
     let listener = beta.listen("β:1").unwrap();
     // Joining; making a host; dialing it for the first time, and once more.
     counted(&[5, 1, 1, 0], async || {
         let mut counts = Vec::new();
-        let joining = config(format!("redis://127.0.0.1:{port}")).join();
+        let joining = config(format!("redis://127.0.0.1:{port}")).open();
         let far = trips("join", &mut counts, joining).await.unwrap();
         let making = far.new_host("α");
         let alpha = trips("new host", &mut counts, making).await.unwrap();
@@ -170,12 +170,12 @@ async fn round_trips_to_a_peer() {
     let place = place.unwrap().unwrap();
     let link = far_udp(&mut tasks, place).await;
     let far = config().bind(place.to_string()).advertise(link.to_string());
-    let far = far.join().await.unwrap();
+    let far = far.open().await.unwrap();
     let beta = far.new_host("β").await.unwrap();
     let listener = beta.listen("β:1").unwrap();
     counted(&[2, 1], async || {
         let mut counts = Vec::new();
-        let near = config().join().await.unwrap();
+        let near = config().open().await.unwrap();
         let alpha = near.new_host("α").await.unwrap();
         dial_twice(&mut counts, &alpha, &listener).await;
         near.close().await.unwrap();
@@ -193,13 +193,13 @@ async fn a_redis_that_is_too_far_for_the_deadline() {
     let port = far_tcp(&mut tasks, one_way, server.port()).await;
     let url = format!("redis://127.0.0.1:{port}");
     let config = || Config::new("far").registry(&url).secret(Secret::random());
-    let err = config().join().await.unwrap_err().to_string();
+    let err = config().open().await.unwrap_err().to_string();
     assert!(err.ends_with(": registry is down"), "{err}");
     let patient = config().tune_redis(|mut redis| {
         redis.deadline = Duration::from_secs(8);
         redis
     });
-    let subnet = patient.join().await.unwrap();
+    let subnet = patient.open().await.unwrap();
     subnet.new_host("α").await.unwrap();
     subnet.close().await.unwrap();
 }

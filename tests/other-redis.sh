@@ -47,7 +47,7 @@ with() {
     case $1 in
     *fakeredis*) tests --test conformance ;;
     *)
-        tests --lib -- ownership_tests server_tests
+        tests --lib -- tests::ownership tests::server
         tests --test contract --test listing --test cache --test cancel --test conformance
         # The skipped test waits long, and does not depend on the server.
         tests --test leases -- --skip a_server_that_forgot_everything

@@ -29,7 +29,7 @@ const SLACK: Duration = Duration::from_secs(2);
 async fn join(server: &RedisServer) -> SubNetwork {
     let config = Config::new("virtnet").registry(server.url());
     let config = config.secret(SECRET.parse().unwrap());
-    config.join().await.unwrap()
+    config.open().await.unwrap()
 }
 
 fn echo(server: &RedisServer) -> Running {

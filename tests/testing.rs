@@ -85,7 +85,7 @@ fn a_misspelt_variable_is_no_test_that_passes_somewhere_else() {
     assert!(!ended.status.success());
     // As Rust shows what a test returns.
     let said = String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat()).into_owned();
-    let error = "Error: VIRTNET_REGISTY: there is no such setting: is it VIRTNET_REGISTRY?\n";
+    let error = "Error: VIRTNET_REGISTY: unknown setting: did you mean VIRTNET_REGISTRY?\n";
     assert!(said.contains(error), "{said}");
 }
 
@@ -95,7 +95,7 @@ async fn node() -> Result<(), Box<dyn std::error::Error>> {
     if std::env::var_os(NODE).is_none() {
         return Ok(());
     }
-    let net = virtnet::join().await?;
+    let net = virtnet::open().await?;
     let node = net.new_host("node").await?;
     let asked = node.dial("test:1").await?;
     drop(asked);
@@ -108,7 +108,7 @@ async fn a_process_that_a_test_starts_joins_its_network() {
     let dir = tempdir().unwrap();
     let local = format!("local:{}", dir.path().join("virtnet").display());
     let config = testing::config().unwrap().registry(&local);
-    let net = config.join().await.unwrap();
+    let net = config.open().await.unwrap();
     let host = net.new_host("test").await.unwrap();
     let listener = host.listen("test:1").unwrap();
     let mut started = this_program("node")
@@ -132,7 +132,7 @@ async fn a_name_that_is_taken_in_this_process_names_the_way_out() {
     let dir = tempdir().unwrap();
     let local = format!("local:{}", dir.path().join("virtnet").display());
     for config in [config.clone(), config.registry(local)] {
-        let (one, two) = (config.clone().join().await, config.join().await);
+        let (one, two) = (config.clone().open().await, config.open().await);
         let (one, two) = (one.unwrap(), two.unwrap());
         let _alpha = one.new_host("α").await.unwrap();
         let err = two.new_host("α").await.unwrap_err();
@@ -141,7 +141,7 @@ async fn a_name_that_is_taken_in_this_process_names_the_way_out() {
         let (text, hint) = said.split_once("\n  caused by: ").unwrap();
         assert!(text.ends_with(": host already registered"), "{said}");
         assert!(hint.contains("this process holds it"), "{said}");
-        assert!(hint.contains("virtnet::testing::join()"), "{said}");
+        assert!(hint.contains("virtnet::testing::open()"), "{said}");
         one.close().await.unwrap();
         two.close().await.unwrap();
     }

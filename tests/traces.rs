@@ -91,7 +91,7 @@ async fn talk(from: &SubNetwork, to: &SubNetwork) {
         to.new_host("β").await.unwrap(),
     );
     in_order(&[
-        "DEBUG virtnet_registry_redis::inner: announced hostname=\"α\" hostdata=\"127.0.0.1:",
+        "DEBUG virtnet_registry_redis::registry::inner: announced hostname=\"α\" hostdata=\"127.0.0.1:",
         "INFO virtnet_core::host: host made network=\"traced\" host=\"α\"",
     ]);
     forget();
@@ -152,11 +152,11 @@ async fn a_dials_way_is_traced_and_nothing_secret() {
     let url = format!("redis://:{password}@127.0.0.1:{}", redis.port());
     let secret = Secret::random();
     let (hex, mut said) = (secret.reveal(), Vec::new());
-    let join = || {
+    let open = || {
         let config = Config::new("traced").registry(&*url);
-        config.secret(secret.clone()).bind("127.0.0.1:0").join()
+        config.secret(secret.clone()).bind("127.0.0.1:0").open()
     };
-    let (here, there) = (join().await.unwrap(), join().await.unwrap());
+    let (here, there) = (open().await.unwrap(), open().await.unwrap());
     talk(&here, &there).await;
     said.append(&mut LINES.lock().unwrap());
     here.close().await.unwrap();
@@ -173,8 +173,8 @@ async fn a_dials_way_is_traced_and_nothing_secret() {
     let config = Config::new("traced")
         .registry(&*url)
         .secret(Secret::random());
-    let other = config.bind("127.0.0.1:0").join().await.unwrap();
-    let there = join().await.unwrap();
+    let other = config.bind("127.0.0.1:0").open().await.unwrap();
+    let there = open().await.unwrap();
     let _beta = there.new_host("β").await.unwrap();
     let gamma = other.new_host("γ").await.unwrap();
     println!("{}", gamma.dial("β:1").await.unwrap_err());

@@ -1,6 +1,6 @@
-//! The limits of a subnetwork, and that whoever looks sees what was refused, and why.
+//! Tests of a subnetwork's limits, and of its counts of refused dials by reason.
 //!
-//! Owns what core limits by itself: engines have tests of their own limits.
+//! Owns the limits of core. Never tests an engine's limits.
 
 mod support;
 
@@ -37,7 +37,7 @@ fn refused(change: impl FnOnce(&mut Refused)) -> Refused {
 async fn no_more_hosts_are_made_than_the_limit() {
     let (subnet, _) = limited(|limits| limits.hosts = 2);
     let _alpha = subnet.new_host("α").await.unwrap();
-    // One that failed does not count, one that was closed does.
+    // A host that could not be made does not count, a closed one does.
     subnet.new_host("").await.unwrap_err();
     let taken = subnet.new_host("α").await.unwrap_err();
     assert_eq!(taken.cause(), Cause::HostAlreadyRegistered);
@@ -45,7 +45,7 @@ async fn no_more_hosts_are_made_than_the_limit() {
     let err = subnet.new_host("γ").await.unwrap_err();
     assert_eq!(
         err.to_string(),
-        "virtnet \"pipet\": new host \"γ\": this subnetwork has had 2 hosts, which is its limit"
+        "virtnet \"pipet\": new host \"γ\": this subnetwork already has 2 hosts, its limit (closed hosts count too)"
     );
     assert_eq!(err.cause(), Cause::Other);
     subnet.close().await.unwrap();
@@ -67,7 +67,7 @@ async fn a_backlog_of_its_own() {
     let over = dial(&notifier, "α:1").await.unwrap_err();
     assert_eq!(over.cause(), Cause::ConnectionRefused);
     assert_eq!(
-        subnet.refused(),
+        subnet.stats().refused,
         refused(|refused| refused.backlog_full = 1)
     );
 
@@ -82,7 +82,7 @@ async fn a_backlog_of_its_own() {
         refused.backlog_full = 1;
         refused.went_down = 2;
     });
-    assert_eq!(subnet.refused(), counted);
+    assert_eq!(subnet.stats().refused, counted);
 }
 
 #[tokio::test]
@@ -91,11 +91,11 @@ async fn without_a_backlog_only_who_is_awaited_comes_in() {
     let alpha = subnet.new_host("α").await.unwrap();
     let listener = alpha.listen(":1").unwrap();
     dial(&notifier, "α:1").await.unwrap_err();
-    // The accept sits down first.
+    // The accept starts first.
     let conn = accept_over(&notifier, &listener, empty(), sink()).await;
-    assert_eq!(conn.peer_addr(), &"γ:1");
+    assert_eq!(conn.peer_addr(), "γ:1");
     assert_eq!(
-        subnet.refused(),
+        subnet.stats().refused,
         refused(|refused| refused.backlog_full = 1)
     );
 }
@@ -104,7 +104,7 @@ async fn without_a_backlog_only_who_is_awaited_comes_in() {
 async fn each_refusal_is_counted_by_its_reason() {
     let (subnet, notifier) = limited(|_| {});
     let alpha = subnet.new_host("α").await.unwrap();
-    assert_eq!(subnet.refused(), Refused::default());
+    assert_eq!(subnet.stats().refused, Refused::default());
     for (dst, cause) in [
         ("β:1", Cause::NoSuchHost),
         ("α:1", Cause::ConnectionRefused),
@@ -120,7 +120,7 @@ async fn each_refusal_is_counted_by_its_reason() {
             refused.went_down = went_down;
         })
     };
-    assert_eq!(subnet.refused(), counted(0));
+    assert_eq!(subnet.stats().refused, counted(0));
 
     let listener = alpha.listen("").unwrap();
     let (waited, ()) = tokio::join!(dial(&notifier, "α:1"), async {
@@ -130,10 +130,10 @@ async fn each_refusal_is_counted_by_its_reason() {
         alpha.close();
     });
     assert_eq!(waited.unwrap_err().cause(), Cause::ConnectionRefused);
-    assert_eq!(subnet.refused(), counted(1));
-    // A host that keeps its name has nothing that listens.
+    assert_eq!(subnet.stats().refused, counted(1));
+    // A closed host keeps its name, but has no listeners.
     dial(&notifier, "α:1").await.unwrap_err();
-    assert_eq!(subnet.refused().nothing_listened, 3);
+    assert_eq!(subnet.stats().refused.nothing_listened, 3);
 }
 
 #[tokio::test]
@@ -142,7 +142,7 @@ async fn a_dial_for_which_there_is_no_port_is_counted() {
     let alpha = subnet.new_host("α").await.unwrap();
     let listener = alpha.listen("").unwrap();
     let _all: Vec<_> = (2..=u16::MAX).map(|_| alpha.listen("").unwrap()).collect();
-    // Either may come first: the one sees the other in line.
+    // Either may come first: the other finds it in the queue.
     for accept_first in [true, false] {
         let (dialed, accepted) = if accept_first {
             let (accepted, dialed) = tokio::join!(listener.accept(), dial(&notifier, "α:1"));
@@ -153,5 +153,8 @@ async fn a_dial_for_which_there_is_no_port_is_counted() {
         assert_eq!(dialed.unwrap_err().cause(), Cause::ConnectionRefused);
         assert_eq!(accepted.unwrap_err().cause(), Cause::NoFreePort);
     }
-    assert_eq!(subnet.refused(), refused(|refused| refused.no_port = 2));
+    assert_eq!(
+        subnet.stats().refused,
+        refused(|refused| refused.no_port = 2)
+    );
 }

@@ -94,7 +94,7 @@ impl DialTarget<'_> {
             }
             ConnectionError::TimedOut => Failure::wrap(
                 Cause::TimedOut,
-                format!("host {host:?} at {self} went silent"),
+                format!("host {host:?} at {self} stopped responding"),
             ),
             ConnectionError::VersionMismatch => self.failed(Cause::Protocol, reason),
             ConnectionError::LocallyClosed => Cause::NetworkDown.into(),
@@ -125,7 +125,7 @@ impl DialTarget<'_> {
                 Some(code) if is(code, StreamCode::Closing) => Cause::ConnectionRefused.into(),
                 Some(code) if is(code, StreamCode::Silent) => Failure::wrap(
                     Cause::TimedOut,
-                    format!("host {host:?} at {self} did not hear from this side in time"),
+                    format!("host {host:?} at {self} timed out waiting for this side"),
                 ),
                 Some(_) | None => self.failed(Cause::ConnectionCut, err),
             },
@@ -134,7 +134,7 @@ impl DialTarget<'_> {
 
     fn no_more(&self) -> Failure {
         let host = self.dst.host();
-        let text = format!("host {host:?} at {self} takes no more connections now");
+        let text = format!("host {host:?} at {self} accepts no more connections at the moment");
         Failure::wrap(Cause::ConnectionRefused, text)
     }
 
@@ -152,22 +152,22 @@ impl DialTarget<'_> {
         let denied = |problem: String| Failure::wrap(Cause::PermissionDenied, problem);
         match alert {
             alerts::UNKNOWN_CA => denied(format!(
-                "what answers for host {host:?} at {self} is not on network {network:?}: \
-                 it is on another network, or no host of any"
+                "expected host {host:?} at {self}, got a peer that is not on network {network:?}: \
+                 it is on another network, or is not a virtnet host"
             )),
             alerts::DECRYPT_ERROR => denied(format!(
-                "what answers for host {host:?} at {self} holds another secret \
-                 than this side for network {network:?}"
+                "expected host {host:?} at {self}, got a peer with another secret \
+                 for network {network:?}"
             )),
             alerts::BAD_CERTIFICATE => denied(format!(
-                "what answers for host {host:?} at {self} is another host of network {network:?}"
+                "expected host {host:?} at {self}, got another host of network {network:?}"
             )),
             alerts::CERTIFICATE_EXPIRED => denied(format!(
                 "the certificate of host {host:?} at {self} is not valid at this time"
             )),
             alerts::NO_APPLICATION_PROTOCOL => self.other_protocol(),
             alert => denied(format!(
-                "what answers for host {host:?} at {self} did not prove its name (TLS alert {alert})"
+                "expected host {host:?} at {self}, got a peer that did not prove its name (TLS alert {alert})"
             )),
         }
     }
@@ -177,9 +177,11 @@ impl DialTarget<'_> {
         let (host, network) = (self.dst.host(), self.dst.network());
         let why = match alert {
             alerts::NO_APPLICATION_PROTOCOL => return self.other_protocol(),
-            alerts::UNKNOWN_CA => format!("it does not take it for one of network {network:?}"),
-            alerts::DECRYPT_ERROR => "it holds another secret".to_owned(),
-            alerts::CERTIFICATE_EXPIRED => "it finds it not valid at this time".to_owned(),
+            alerts::UNKNOWN_CA => format!("its issuer is not trusted on network {network:?}"),
+            alerts::DECRYPT_ERROR => "the hosts have different secrets".to_owned(),
+            alerts::CERTIFICATE_EXPIRED => {
+                "it is not valid at this time by that host's clock".to_owned()
+            }
             alert => format!("TLS alert {alert}"),
         };
         Failure::wrap(
@@ -193,7 +195,8 @@ impl DialTarget<'_> {
             self.dst.host(),
             String::from_utf8_lossy(crate::identity::tls::ALPN),
         );
-        let text = format!("what answers for host {host:?} at {self} does not speak {alpn}");
+        let text =
+            format!("expected host {host:?} at {self}, got a peer that does not speak {alpn}");
         Failure::wrap(Cause::Protocol, text)
     }
 }

@@ -56,13 +56,14 @@ impl Place {
             Failure::wrap(
                 Cause::Protocol,
                 format!(
-                    "the registry says that host {hostname:?} is at {shown:?}, \
-                     which is no address: {problem}"
+                    "invalid hostdata {shown:?} of host {hostname:?} in the registry: {problem}"
                 ),
             )
         };
         let (host, port) = split(hostdata).map_err(corrupt)?;
-        let port = port.ok_or("the port is missing").map_err(corrupt)?;
+        let port = port
+            .ok_or("expected a port after the host, got none")
+            .map_err(corrupt)?;
         Ok(Place { host, port })
     }
 
@@ -89,7 +90,7 @@ impl Place {
             RealHost::Ip(ip) => vec![SocketAddr::new(*ip, self.port)],
             RealHost::Name(name) => tokio::net::lookup_host((&**name, self.port))
                 .await
-                .map_err(|err| failed(format!("the name cannot be resolved: {err}")))?
+                .map_err(|err| failed(format!("cannot resolve the name: {err}")))?
                 .collect(),
         };
         let mut usable = found.clone();
@@ -97,11 +98,11 @@ impl Place {
         usable.truncate(MAX_ADDRESSES);
         if usable.is_empty() {
             return Err(failed(match found.first() {
-                None => "the name has no address".to_owned(),
+                None => "the name resolves to no address".to_owned(),
                 Some(addr) if addr.is_ipv6() => {
-                    format!("{addr} is IPv6, and this host is bound to IPv4 only")
+                    format!("{addr} is IPv6, but this host is bound to IPv4 only")
                 }
-                Some(addr) => format!("{addr} is IPv4, and this host is bound to IPv6 only"),
+                Some(addr) => format!("{addr} is IPv4, but this host is bound to IPv6 only"),
             }));
         }
         Ok(usable)
@@ -130,7 +131,8 @@ impl Advertised {
                 };
                 let (host, port) = split(input).map_err(refused)?;
                 if port.is_some() && bind.is_range() {
-                    let problem = format!("hosts have ports of their own, out of {bind}");
+                    let problem =
+                        format!("expected no port, as each host announces its own from {bind}");
                     return Err(refused(&problem));
                 }
                 Ok(Advertised { host, port })
@@ -138,8 +140,8 @@ impl Advertised {
             None if bind.first.ip().is_unspecified() => Err(Failure::wrap(
                 Cause::InvalidAddr,
                 format!(
-                    "hosts bound to {bind} do not know where others reach them: \
-                     set the address to advertise"
+                    "no other machine can reach hosts at {bind}, the address that they bind: \
+                     set an address to advertise"
                 ),
             )),
             None => Ok(Advertised {
@@ -172,13 +174,15 @@ fn split(input: &str) -> Result<(RealHost, Option<u16>), &'static str> {
     }
     let (host, port) = match input.strip_prefix('[') {
         Some(rest) => {
-            let (host, rest) = rest.split_once(']').ok_or("a bracket is not closed")?;
+            let (host, rest) = rest
+                .split_once(']')
+                .ok_or("expected \"]\" after the IPv6 address")?;
             host.parse::<Ipv6Addr>()
-                .map_err(|_| "what is in brackets is no IPv6 address")?;
+                .map_err(|_| "expected an IPv6 address between the brackets")?;
             match rest.strip_prefix(':') {
                 Some(port) => (host, Some(port)),
                 None if rest.is_empty() => (host, None),
-                None => return Err("something follows the brackets"),
+                None => return Err("expected \":\" and a port after \"]\""),
             }
         }
         None => match input.split_once(':') {
@@ -191,12 +195,12 @@ fn split(input: &str) -> Result<(RealHost, Option<u16>), &'static str> {
         None => None,
         Some(digits) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => {
             match digits.parse() {
-                Ok(0) => return Err("port 0 is none"),
+                Ok(0) => return Err("expected a port from 1 to 65535, got 0"),
                 Ok(port) => Some(port),
-                Err(_) => return Err("the port does not fit 16 bits"),
+                Err(_) => return Err("expected a port from 1 to 65535"),
             }
         }
-        Some(_) => return Err("the port is not a number"),
+        Some(_) => return Err("expected a port in decimal digits"),
     };
     Ok((host, port))
 }
@@ -204,22 +208,22 @@ fn split(input: &str) -> Result<(RealHost, Option<u16>), &'static str> {
 fn real_host(host: &str) -> Result<RealHost, &'static str> {
     if let Ok(ip) = host.parse::<IpAddr>() {
         if ip.to_canonical().is_unspecified() {
-            return Err("an unspecified address reaches nobody");
+            return Err("expected an address of one host, got the unspecified address");
         }
         return Ok(RealHost::Ip(ip));
     }
     if host.is_empty() {
-        return Err("the host is missing");
+        return Err("expected a host before the port, got none");
     }
     // The characters of names in use, the underscore of compose files included.
     let in_use = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     if host.len() > MAX_DNS_NAME || !host.bytes().all(in_use) {
-        return Err("the host is neither an IP address nor a DNS name");
+        return Err("expected an IP address or a DNS name as the host");
     }
     // A resolver would take `0` or `0x7f.1` for an IPv4 address.
     let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or("");
     if last.is_empty() || last.starts_with(|c: char| c.is_ascii_digit()) {
-        return Err("the host is neither an IP address nor a DNS name");
+        return Err("expected an IP address or a DNS name as the host");
     }
     Ok(RealHost::Name(host.to_owned()))
 }

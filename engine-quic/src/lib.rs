@@ -31,7 +31,7 @@
 //! let (mut dialed, (mut accepted, peer)) =
 //!     tokio::try_join!(beta.dial("α:1"), listener.accept())?;
 //! assert_eq!(peer, "β:1");
-//! assert_eq!(dialed.peer_addr(), &"α:2");
+//! assert_eq!(dialed.peer_addr(), "α:2");
 //!
 //! dialed.write_all(b"hello").await?;
 //! drop(dialed);

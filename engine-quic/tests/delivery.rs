@@ -137,7 +137,7 @@ async fn a_host_that_comes_back_is_dialed_again() {
         let alpha = there.new_host("α").await.unwrap();
         let listener = alpha.listen(":1").unwrap();
         let (mut dialed, accepted) = connect(&beta, &listener).await;
-        assert_eq!(dialed.local_addr(), &"β:1");
+        assert_eq!(dialed.local_addr(), "β:1");
         drop(accepted);
         assert_eq!(dialed.read(&mut [0]).await.unwrap(), 0);
         there.close().await.unwrap();

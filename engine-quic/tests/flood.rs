@@ -68,7 +68,9 @@ async fn beyond_the_bound_handshakes_are_refused() {
     assert_eq!(err.cause(), Cause::ConnectionRefused);
     assert_eq!(
         err.to_string(),
-        format!("dial net β:1->α:1: host \"α\" at {place} takes no more connections now")
+        format!(
+            "dial net β:1->α:1: host \"α\" at {place} accepts no more connections at the moment"
+        )
     );
     here.close().await.unwrap();
     there.close().await.unwrap();

@@ -238,7 +238,7 @@ async fn an_accepted_dial_that_is_not_confirmed() {
     };
     let both = async { tokio::join!(scene.listener.accept(), dialer) };
     let (accepted, dialed) = timeout(HANG, both).await.unwrap();
-    assert_eq!(accepted.unwrap().0.local_addr(), &"α:3");
+    assert_eq!(accepted.unwrap().0.local_addr(), "α:3");
     drop(dialed);
     scene.end(counted(|stats| stats.not_confirmed = 1)).await;
 }

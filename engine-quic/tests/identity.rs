@@ -36,7 +36,7 @@ async fn another_secret() {
     let _alpha = here.new_host("α").await.unwrap();
     let beta = there.new_host("β").await.unwrap();
     let text = format!(
-        "what answers for host \"α\" at {} holds another secret than this side for network \"net\"",
+        "expected host \"α\" at {}, got a peer with another secret for network \"net\"",
         net.place("α")
     );
     let err = beta.dial("α:1").await.unwrap_err();
@@ -56,8 +56,8 @@ async fn another_network() {
     let _alpha = here.new_host("α").await.unwrap();
     let beta = there.new_host("β").await.unwrap();
     let text = format!(
-        "what answers for host \"α\" at {} is not on network \"other\": \
-         it is on another network, or no host of any",
+        "expected host \"α\" at {}, got a peer that is not on network \"other\": \
+         it is on another network, or is not a virtnet host",
         net.place("α")
     );
     let err = beta.dial("α:1").await.unwrap_err();
@@ -76,7 +76,7 @@ async fn another_host_at_that_address() {
     let place = net.place("α");
     let stale = net.hub.registry();
     stale.announce("γ", &place.to_string()).await.unwrap();
-    let text = format!("what answers for host \"γ\" at {place} is another host of network \"net\"");
+    let text = format!("expected host \"γ\" at {place}, got another host of network \"net\"");
     let err = beta.dial("γ:1").await.unwrap_err();
     assert_dial(err, "net", "γ:1", Cause::PermissionDenied, &text);
     here.close().await.unwrap();
@@ -93,7 +93,7 @@ async fn a_rejected_certificate() {
     let beta = there.new_host("β").await.unwrap();
     let _listener = alpha.listen(":1").unwrap();
     let text = format!(
-        "host \"α\" at {} rejected this host's certificate: it holds another secret",
+        "host \"α\" at {} rejected this host's certificate: the hosts have different secrets",
         net.place("α")
     );
     let err = beta.dial("α:1").await.unwrap_err();
@@ -137,7 +137,10 @@ async fn given_certificates() {
     connect(&beta, &alpha.listen(":1").unwrap()).await;
 
     let err = there.new_host("δ").await.unwrap_err().to_string();
-    assert!(err.contains("the certificate does not hold"), "{err}");
+    assert!(
+        err.contains("expected a certificate with the DNS name"),
+        "{err}"
+    );
     assert!(net.hub.hosts().iter().all(|(host, _)| host != "δ"));
     here.close().await.unwrap();
     there.close().await.unwrap();
@@ -163,7 +166,7 @@ async fn what_is_not_virtnet() {
     });
     let place = other.local_addr().unwrap();
     registry.announce("α", &place.to_string()).await.unwrap();
-    let text = format!("what answers for host \"α\" at {place} does not speak virtnet/1");
+    let text = format!("expected host \"α\" at {place}, got a peer that does not speak virtnet/1");
     let err = beta.dial("α:1").await.unwrap_err();
     assert_dial(err, "net", "α:1", Cause::Protocol, &text);
     other.close(0u32.into(), b"");
@@ -179,8 +182,8 @@ async fn what_is_not_virtnet() {
 
     // Is no address.
     registry.announce("δ", "0.0.0.0:80").await.unwrap();
-    let text = "the registry says that host \"δ\" is at \"0.0.0.0:80\", which is no address: \
-                an unspecified address reaches nobody";
+    let text = "invalid hostdata \"0.0.0.0:80\" of host \"δ\" in the registry: \
+                expected an address of one host, got the unspecified address";
     let err = beta.dial("δ:1").await.unwrap_err();
     assert_dial(err, "net", "δ:1", Cause::Protocol, text);
     assert_eq!(beta.sockets(), []);

@@ -197,27 +197,27 @@ async fn who_answers_for_another_is_told_nothing() {
         (
             "another's",
             pki.leaf("net", &["γ"]),
-            "is another host of network \"net\"",
+            "got another host of network \"net\"",
         ),
         (
             "of another network",
             pki.leaf("ten", &["α"]),
-            "is another host of network \"net\"",
+            "got another host of network \"net\"",
         ),
         (
             "another's sent along",
             gamma.with(&pki.leaf("net", &["α"])),
-            "is another host",
+            "got another host",
         ),
         (
             "signed by a member",
             gamma.signs("net", &["α"]),
-            "holds another secret",
+            "with another secret",
         ),
         (
             "signed by a stranger",
             Pki::new().leaf("net", &["α"]),
-            "holds another secret",
+            "with another secret",
         ),
         (
             "for clients only",

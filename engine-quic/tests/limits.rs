@@ -129,7 +129,9 @@ async fn a_host_that_has_all_its_connections_says_so() {
         .unwrap_err();
     assert_eq!(arena.stats.snapshot().connections_refused, 1);
     assert_eq!(err.cause(), Cause::ConnectionRefused);
-    let text = format!("dial net β:1->α:2: host \"α\" at {place} takes no more connections now");
+    let text = format!(
+        "dial net β:1->α:2: host \"α\" at {place} accepts no more connections at the moment"
+    );
     assert_eq!(err.to_string(), text);
     arena.close().await;
 }

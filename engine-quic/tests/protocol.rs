@@ -104,8 +104,8 @@ async fn the_pages_peer_is_dialed() {
     };
     let both = async { tokio::join!(dial, accept) };
     let (dialed, (conn, _send, mut recv)) = timeout(HANG, both).await.unwrap();
-    assert_eq!(dialed.local_addr(), &"β:258");
-    assert_eq!(dialed.peer_addr(), &"α:258");
+    assert_eq!(dialed.local_addr(), "β:258");
+    assert_eq!(dialed.peer_addr(), "α:258");
     // Closing is an end, and nobody reads any more.
     drop(dialed);
     let end = timeout(HANG, recv.read_to_end(0)).await.unwrap();

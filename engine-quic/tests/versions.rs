@@ -64,8 +64,8 @@ async fn a_dialer_names_the_version_of_a_later_host_and_its_own() {
         assert_eq!(
             err.to_string(),
             format!(
-                "dial net β:1->α:1: host \"α\" at {place} speaks version {version} of the protocol, \
-                 this side version {THIS}"
+                "dial net β:1->α:1: host \"α\" at {place} speaks protocol version {version}, \
+                 this side speaks version {THIS}"
             )
         );
     }

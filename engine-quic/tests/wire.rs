@@ -145,7 +145,7 @@ async fn who_is_no_member_is_refused_and_nothing_is_said() {
         (
             &other,
             NETWORK,
-            "holds another secret than this side for network",
+            "got a peer with another secret for network",
         ),
         (
             &net.secret,
@@ -156,7 +156,7 @@ async fn who_is_no_member_is_refused_and_nothing_is_said() {
         (
             &trusting,
             NETWORK,
-            "rejected this host's certificate: it holds another secret",
+            "rejected this host's certificate: the hosts have different secrets",
         ),
     ] {
         let tap = Tap::to(net.place(ALPHA)).await;

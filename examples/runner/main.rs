@@ -37,7 +37,7 @@ async fn run() -> Result<ExitCode, Box<dyn Error>> {
         Some("load") => true,
         Some(other) => return Err(format!("expected no argument or `load`, got {other:?}").into()),
     };
-    let net = virtnet::join().await?;
+    let net = virtnet::open().await?;
     let done = tested(&net, load).await;
     // In any case: delivers the written data, and frees the name.
     net.close().await?;

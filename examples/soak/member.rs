@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use tokio::time::sleep;
-use virtnet::{Cause, Config, Host, JoinError, Listener, SubNetwork};
+use virtnet::{Cause, Config, Host, Listener, OpenError, SubNetwork};
 
 use crate::load::{Common, serve};
 use crate::wire::{HOSTS, PORT, hosts_of, now};
@@ -115,11 +115,11 @@ async fn join(seat: &Seat) -> Result<SubNetwork, String> {
             .advertise(&*seat.advertise)
             // An idle network must soon have no connections.
             .tune(|quic| quic.pool_idle(Duration::from_secs(2)));
-        let why = match config.join().await {
+        let why = match config.open().await {
             Ok(net) => return Ok(net),
             Err(why) => why,
         };
-        let down = matches!(&why, JoinError::Registry(err) if err.cause() == Cause::RegistryDown);
+        let down = matches!(&why, OpenError::Registry(err) if err.cause() == Cause::RegistryDown);
         if !down || began.elapsed() > ARRIVAL {
             return Err(why.to_string());
         }

@@ -4,7 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
+use data_encoding::HEXLOWER;
+use ring::digest::{SHA256, digest};
 use virtnet_core::Failure;
 
 use crate::os;
@@ -66,7 +67,7 @@ pub(crate) fn is_host(name: &str) -> bool {
 
 /// In lower case, so that a file system that knows no other does not matter.
 fn hash(name: &str) -> String {
-    format!("{:x}", Sha256::digest(name))
+    HEXLOWER.encode(digest(&SHA256, name.as_bytes()).as_ref())
 }
 
 #[cfg(test)]

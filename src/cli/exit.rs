@@ -5,7 +5,7 @@
 
 use std::error::Error;
 
-use virtnet::{AddrError, Cause, JoinError, SettingError};
+use virtnet::{AddrError, Cause, OpenError, SettingError};
 
 /// Why the command ends early.
 #[derive(Debug)]
@@ -39,10 +39,10 @@ fn is_usage_error(err: &(dyn Error + 'static)) -> bool {
     if err.is::<AddrError>() || err.is::<SettingError>() {
         return true;
     }
-    match err.downcast_ref::<JoinError>() {
-        Some(JoinError::Setting(_)) => true,
+    match err.downcast_ref::<OpenError>() {
+        Some(OpenError::Setting(_)) => true,
         // Some parts of a URL only the registry can check.
-        Some(JoinError::Registry(err)) => err.cause() == Cause::InvalidAddr,
+        Some(OpenError::Registry(err)) => err.cause() == Cause::InvalidAddr,
         _ => false,
     }
 }

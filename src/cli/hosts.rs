@@ -7,7 +7,7 @@ use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use serde_json::Value;
-use virtnet::HostInfo;
+use virtnet::HostEntry;
 
 use super::exit::Exit;
 use super::options::Options;
@@ -20,11 +20,11 @@ const SHORT: usize = 8;
 type Row = [String; 4];
 
 pub(crate) async fn hosts(options: Options, json: bool, signals: &mut Signals) -> Result<(), Exit> {
-    let config = options.shared_config()?;
-    let hosts = signals.or(config.hosts()).await??;
+    let observer = options.shared_config()?.observer();
+    let hosts = signals.or(observer.hosts()).await??;
     if hosts.is_empty() {
         // Helps if the user expected hosts, and looked in the wrong place.
-        print_stderr(&format!("virtnet: no hosts on {}", config.looks_at()?));
+        print_stderr(&format!("virtnet: no hosts on {}", observer.describe()?));
     }
     if json {
         return hosts.iter().try_for_each(print_object);
@@ -39,7 +39,7 @@ pub(crate) async fn hosts(options: Options, json: bool, signals: &mut Signals) -
         .try_for_each(|line| print(&line))
 }
 
-fn print_object(host: &HostInfo) -> Result<(), Exit> {
+fn print_object(host: &HostEntry) -> Result<(), Exit> {
     let millis = |left: Duration| u64::try_from(left.as_millis()).ok();
     let left = host.lease_left.and_then(millis);
     print_json(
@@ -54,7 +54,7 @@ fn print_object(host: &HostInfo) -> Result<(), Exit> {
     )
 }
 
-fn row(host: &HostInfo) -> Row {
+fn row(host: &HostEntry) -> Row {
     let none = || "-".to_owned();
     let left = |left: Duration| format!("{:.1}s", left.as_secs_f64());
     // With local: there is no lease: the process holds its names until it ends.

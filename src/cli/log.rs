@@ -22,7 +22,7 @@ use super::output::{print_stderr, warn};
 const WORKSPACE: &str = "virtnet";
 
 /// The target of "the registry is back", among others.
-const LEASES: &str = "virtnet_registry_redis::lease";
+const RENEWER: &str = "virtnet_registry_redis::registry::renewer";
 
 /// The variable that overrides `-v`.
 const VARIABLE: &str = "RUST_LOG";
@@ -60,7 +60,7 @@ fn by_default(verbose: u8) -> Targets {
     let targets = Targets::new()
         .with_default(others)
         .with_target(WORKSPACE, ours);
-    targets.with_target(LEASES, ours.max(LevelFilter::INFO))
+    targets.with_target(RENEWER, ours.max(LevelFilter::INFO))
 }
 
 /// The format of an event: one line of its level, spans, message and fields.

@@ -109,17 +109,17 @@ pub(crate) async fn with_subnetworks(
     signals: &mut Signals,
     work: impl AsyncFnOnce(&[SubNetwork], &mut Tasks) -> Result<(), Exit>,
 ) -> Result<(), Exit> {
-    let mut joined = Vec::new();
+    let mut subnets = Vec::new();
     let mut tasks = Tasks::new();
     let worked = signals.or(async {
         for config in configs {
-            joined.push(config.join().await?);
+            subnets.push(config.open().await?);
         }
-        work(&joined, &mut tasks).await
+        work(&subnets, &mut tasks).await
     });
     let worked = worked.await.and_then(|done| done);
     let _ = timeout(END_TASKS, tasks.shutdown()).await;
-    let closed = close(&joined, signals, matches!(worked, Err(Exit::Signal(_)))).await;
+    let closed = close(&subnets, signals, matches!(worked, Err(Exit::Signal(_)))).await;
     match (worked, closed) {
         (Ok(()), closed) => closed,
         (Err(Exit::Failed(line)), Err(Exit::Failed(closing))) => {
@@ -137,8 +137,8 @@ pub(crate) async fn with_subnetworks(
 }
 
 /// Closes all subnetworks; the first signal sets a time limit, the second ends it.
-async fn close(joined: &[SubNetwork], signals: &mut Signals, hurry: bool) -> Result<(), Exit> {
-    let mut closing = pin!(close_all(joined));
+async fn close(subnets: &[SubNetwork], signals: &mut Signals, hurry: bool) -> Result<(), Exit> {
+    let mut closing = pin!(close_all(subnets));
     let signal = match hurry {
         true => None,
         false => match signals.or(closing.as_mut()).await {
@@ -158,9 +158,9 @@ async fn close(joined: &[SubNetwork], signals: &mut Signals, hurry: bool) -> Res
     }
 }
 
-async fn close_all(joined: &[SubNetwork]) -> Result<(), Exit> {
+async fn close_all(subnets: &[SubNetwork]) -> Result<(), Exit> {
     let mut failed: Vec<OpError> = Vec::new();
-    for subnet in joined {
+    for subnet in subnets {
         failed.extend(subnet.close().await.err());
     }
     if failed.is_empty() {

@@ -22,7 +22,9 @@ pub(crate) async fn wait(
     let addrs = hosts.iter().map(|host| name::host(&network, host));
     let addrs = addrs.collect::<Result<Vec<_>, _>>()?;
     let hosts: Vec<_> = addrs.iter().map(Addr::host).collect();
-    let config = options.shared_config()?;
-    signals.or(config.wait_for_hosts(&hosts, timeout)).await??;
+    let observer = options.shared_config()?.observer();
+    signals
+        .or(observer.wait_for_hosts(&hosts, timeout))
+        .await??;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! How a registry is used, besides its URL: TLS, leases, and who hears warnings.
+//! How a registry is used, in addition to its URL: TLS, leases, and who gets warnings.
 //!
 //! Owns how these settings become the options of a registry. Never connects.
 
@@ -6,27 +6,32 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::redis::{RedisOptions, Whereabouts};
+#[cfg(feature = "redis")]
+use crate::redis::{ClientCertificate, HostdataSource, RedisOptions};
+use crate::route::Home;
 
-/// What a user has set; nothing, by default.
+/// The settings that a user gave; by default none.
 #[derive(Clone, Default)]
 pub(crate) struct Access {
     pub(crate) ca: Option<PathBuf>,
     /// The client's certificate, and its key.
     pub(crate) identity: Option<(PathBuf, PathBuf)>,
     pub(crate) lease: Option<Duration>,
+    #[cfg(feature = "redis")]
     pub(crate) tune: Option<TuneRedis>,
     pub(crate) warned: Option<Warned>,
-    /// Not set by users: where a network's hosts are, once it is joined.
-    pub(crate) whereabouts: Option<Arc<dyn Whereabouts>>,
+    /// Where the hosts of an open network are announced. Users do not set it.
+    pub(crate) home: Option<Arc<Home>>,
 }
 
+#[cfg(feature = "redis")]
 pub(crate) type TuneRedis = Arc<dyn Fn(RedisOptions) -> RedisOptions + Send + Sync>;
 
 pub(crate) type Warned = Arc<dyn Fn(&str) + Send + Sync>;
 
 impl Access {
     /// The options of a Redis registry.
+    #[cfg(feature = "redis")]
     pub(super) fn redis(&self) -> RedisOptions {
         let mut redis = RedisOptions::default();
         if let Some(lease) = self.lease {
@@ -35,27 +40,26 @@ impl Access {
             redis.renewal = lease / 3;
             redis.deadline = redis.deadline.min(lease / 3);
         }
-        if let Some(ca) = &self.ca {
-            redis = redis.with_ca_file(ca);
-        }
-        if let Some((certificate, key)) = &self.identity {
-            redis = redis.with_client_certificate(certificate, key);
-        }
-        if let Some(asked) = &self.whereabouts {
-            redis = redis.with_whereabouts(Arc::clone(asked));
-        }
+        redis.ca_file.clone_from(&self.ca);
+        redis.client_certificate = self
+            .identity
+            .clone()
+            .map(|(certificate, key)| ClientCertificate { certificate, key });
+        let home = self.home.clone();
+        redis.hostdata_source = home.map(|home| home as Arc<dyn HostdataSource>);
         match &self.tune {
             Some(tune) => tune(redis),
             None => redis,
         }
     }
 
-    /// Tells of what nobody has traced yet.
+    /// Traces a warning, and passes it on.
     pub(super) fn found(&self, what: &str) {
         tracing::warn!("{what}");
         self.warn(what);
     }
 
+    /// Passes a warning on that is traced already.
     pub(crate) fn warn(&self, what: &str) {
         if let Some(warned) = &self.warned {
             warned(what);
@@ -63,7 +67,7 @@ impl Access {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "redis"))]
 mod tests {
     use super::*;
 

@@ -1,7 +1,7 @@
 //! `local:`: networks of one user's processes on this machine.
 //!
-//! Owns what such a URL says, and where the network's secret is. Never makes the
-//! secret: who joins does, and who only looks needs none.
+//! Owns the grammar of such a URL, and the place of the network's secret. Never creates the
+//! secret: opening the network does, and observing it needs none.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,16 +9,16 @@ use std::sync::Arc;
 use virtnet_core::RegistryError;
 
 use super::{Access, Opened, Shared};
-use crate::HostInfo;
+use crate::HostEntry;
 use crate::local::{LocalRegistry, default_dir};
 
-/// The folder of what follows `local:`.
+/// The folder that the text after `local:` names.
 pub(super) fn parse(folder: &str) -> Result<PathBuf, &'static str> {
     match folder {
         "" => Ok(default_dir()),
-        _ if folder.starts_with("//") || !Path::new(folder).is_absolute() => Err(
-            "its folder begins with one slash, as in local:/some/dir; local: alone is this user's",
-        ),
+        _ if folder.starts_with("//") || !Path::new(folder).is_absolute() => {
+            Err("expected local: or local:/some/dir, with one slash before the folder")
+        }
         _ => Ok(folder.into()),
     }
 }
@@ -26,7 +26,7 @@ pub(super) fn parse(folder: &str) -> Result<PathBuf, &'static str> {
 pub(super) fn open(dir: &Path, network: &str) -> Result<Opened, RegistryError> {
     let registry = LocalRegistry::open(dir, network)?;
     Ok(Opened {
-        // It is this user's alone, as the folder is.
+        // Only this user can read it, as the folder.
         secret: Some(Shared::File(registry.folder().join("secret"))),
         registry: Arc::new(registry),
     })
@@ -36,16 +36,18 @@ pub(super) fn hosts(
     dir: &Path,
     network: &str,
     access: &Access,
-) -> Result<Vec<HostInfo>, RegistryError> {
+) -> Result<Vec<HostEntry>, RegistryError> {
     let listing = LocalRegistry::list(dir, network)?;
     for file in listing.unreadable {
-        let what = format!("the registry's file {file:?} is locked, and in no registry's format");
+        let what = format!(
+            "the registry's file {file:?} is locked, but is not in the format of a registry"
+        );
         access.found(&what);
     }
     let hosts = listing.hosts.into_iter();
-    // Held as long as their process lives, so there is nothing to lease.
+    // A process holds its names as long as it lives: there are no leases.
     Ok(hosts
-        .map(|(name, holder)| HostInfo {
+        .map(|(name, holder)| HostEntry {
             name,
             address: holder.hostdata,
             lease_left: None,

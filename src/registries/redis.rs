@@ -1,9 +1,8 @@
-//! `redis://` and its like: networks whose registry is a Redis server, or several
+//! `redis://` and related schemes: networks whose registry is a Redis server, or several
 //! with sentinels or as a cluster.
 //!
-//! Owns what is read out of such a URL here: the first server's host and port, to
-//! see by which way it is reached. Never checks the rest, which the registry does
-//! when it is opened, and never shows the URL.
+//! Owns the first server's host and port, parsed from the URL, to find the route to it. Never
+//! checks the rest, which the registry does when it is opened, and never shows the URL.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,24 +10,14 @@ use std::sync::Arc;
 use virtnet_core::RegistryError;
 
 use super::{Access, Opened};
-use crate::HostInfo;
+use crate::HostEntry;
 use crate::redis::RedisRegistry;
 
-/// The schemes of the URLs that are read here.
-pub(super) const SCHEMES: [&str; 6] = [
-    "redis",
-    "rediss",
-    "redis+sentinel",
-    "rediss+sentinel",
-    "redis+cluster",
-    "rediss+cluster",
-];
-
-/// Where Redis listens unless it is told otherwise, and where a sentinel does.
+/// The default ports of a Redis server, and of a sentinel.
 const DEFAULT_PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26_379;
 
-/// A Redis server, or the first of several, by the URL.
+/// A registry URL, and the host and port of its first server.
 pub(crate) struct Server {
     url: String,
     host: String,
@@ -36,12 +25,12 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Reads host and port; the error says what is wrong, without the input.
+    /// Parses host and port; the error does not contain the URL.
     pub(super) fn parse(url: &str) -> Result<Server, &'static str> {
-        const FORM: &str = "a URL has the form redis://user:password@host:port/db";
-        // It ends at the password's first '/', '?' or '#'.
-        const CUT: &str = "there is a '@' after the host; the characters / ? # @ of a password \
-                           are written %2F %3F %23 %40";
+        const FORM: &str = "expected redis://user:password@host:port/db";
+        // An unescaped '/', '?' or '#' in the password ends the part with the host.
+        const CUT: &str = "expected no '@' after the host; write the characters / ? # @ of a password \
+                           as %2F %3F %23 %40";
         let (scheme, rest) = url.split_once("://").ok_or(FORM)?;
         let (authority, after) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
         if after.contains('@') {
@@ -52,20 +41,18 @@ impl Server {
             .map_or(authority, |(_, places)| places);
         let place = places.split(',').next().unwrap_or(places);
         let (host, port) = match place.strip_prefix('[') {
-            Some(v6) => v6
-                .split_once(']')
-                .ok_or("the brackets of its host are not closed")?,
+            Some(v6) => v6.split_once(']').ok_or("expected a ']' after the host")?,
             None => place.split_at(place.find(':').unwrap_or(place.len())),
         };
         if host.is_empty() {
-            return Err("it has no host");
+            return Err("expected a host");
         }
         let port = match port.strip_prefix(':') {
             None if port.is_empty() && scheme.ends_with("+sentinel") => SENTINEL_PORT,
             None if port.is_empty() => DEFAULT_PORT,
             Some(port) => port
                 .parse()
-                .map_err(|_| "its port is no number of 16 bits")?,
+                .map_err(|_| "expected a port from 0 to 65535")?,
             None => return Err(FORM),
         };
         Ok(Server {
@@ -94,7 +81,7 @@ impl Server {
         &self,
         network: &str,
         access: &Access,
-    ) -> Result<Vec<HostInfo>, RegistryError> {
+    ) -> Result<Vec<HostEntry>, RegistryError> {
         let listing = RedisRegistry::list(&self.url, network, access.redis()).await?;
         for (name, value) in listing.unreadable {
             let what = format!("the registry's entry of host {name:?} is damaged: {value:?}");
@@ -102,7 +89,7 @@ impl Server {
         }
         let hosts = listing.hosts.into_iter();
         Ok(hosts
-            .map(|(name, lease)| HostInfo {
+            .map(|(name, lease)| HostEntry {
                 name,
                 address: lease.hostdata,
                 lease_left: lease.left,

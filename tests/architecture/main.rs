@@ -170,6 +170,28 @@ fn only_adapt_knows_axum_and_tonic() {
     }
 }
 
+/// A library's user does not pay for the command, or for a registry that it does not name.
+#[test]
+fn what_no_feature_asks_for_is_not_built() {
+    let command = ["clap", "indicatif", "serde_json", "tracing-subscriber"];
+    let default = tree("virtnet", &[]);
+    for crate_name in command {
+        assert!(
+            !default.iter().any(|name| name == crate_name),
+            "{crate_name}"
+        );
+    }
+    let registries = ["virtnet-registry-local", "virtnet-registry-redis", "redis"];
+    let bare = tree("virtnet", &["--no-default-features"]);
+    for crate_name in registries {
+        assert!(
+            default.iter().any(|name| name == crate_name),
+            "{crate_name}"
+        );
+        assert!(!bare.iter().any(|name| name == crate_name), "{crate_name}");
+    }
+}
+
 #[test]
 fn files_open_with_what_they_own_and_stay_short() {
     for folder in [

@@ -107,7 +107,7 @@ fn program() {
 }
 
 async fn serve(name: &str) -> Result<(), Box<dyn std::error::Error>> {
-    let subnet = virtnet::join().await?;
+    let subnet = virtnet::open().await?;
     let host = subnet.new_host(name).await?;
     let mut kept = Vec::new();
     answer(Instant::now(), Ok(name.to_owned()));

@@ -28,7 +28,7 @@ impl Stream for Conn {
 /// Joins the network of the measurement; all members share the secret.
 pub async fn join(spec: &Spec, secret: &str) -> Result<SubNetwork> {
     let config = Config::new(&spec.network).registry(&spec.redis);
-    Ok(config.secret(secret.parse::<Secret>()?).join().await?)
+    Ok(config.secret(secret.parse::<Secret>()?).open().await?)
 }
 
 pub struct VirtServer<const ACCEPTS: usize> {

@@ -1,10 +1,10 @@
-//! Checks of addresses, ports, dial and accept. Never looks into a stream.
+//! Checks of addresses, ports, dial and accept. Never checks the content of a stream.
 
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::bed::{Bed, Pair, assert_error, connect, eventually};
+use super::bed::{Bed, Pair, assert_error, connect, drop_after, eventually};
 use crate::error::Op;
 use crate::{Cause, Conn, Host};
 
@@ -15,7 +15,7 @@ pub async fn the_example(bed: &dyn Bed) {
     pair.close().await;
 }
 
-/// The same where both hosts are of one subnetwork.
+/// The same example with both hosts on one subnetwork.
 pub async fn the_example_within_one_subnetwork(bed: &dyn Bed) {
     let subnet = bed.subnetwork().await;
     let alpha = subnet.new_host("α").await.unwrap();
@@ -32,15 +32,15 @@ async fn example(alpha: &Host, beta: &Host) {
     assert!(alpha.sockets().is_empty(), "the port is free again");
 
     let listener = alpha.listen("").unwrap();
-    assert_eq!(listener.local_addr(), &"α:1");
+    assert_eq!(listener.local_addr(), "α:1");
     let err = alpha.dial(":0").await.unwrap_err();
-    assert_eq!(err.src().unwrap(), &"α:2");
+    assert_eq!(err.src().unwrap(), "α:2");
 
     let first = connect(beta, &listener).await;
     assert_ends(&first, ["β:1", "α:2"]);
     let second = connect(beta, &listener).await;
     assert_ends(&second, ["β:2", "α:3"]);
-    assert_eq!(alpha.listen(":0").unwrap().local_addr(), &"α:4");
+    assert_eq!(alpha.listen(":0").unwrap().local_addr(), "α:4");
 }
 
 fn assert_ends((dialed, accepted): &(Conn, Conn), [from, to]: [&str; 2]) {
@@ -50,27 +50,27 @@ fn assert_ends((dialed, accepted): &(Conn, Conn), [from, to]: [&str; 2]) {
     assert_eq!(accepted.peer_addr(), &from);
 }
 
-/// A port is free again when its object is closed or dropped, and the lowest
-/// free one is always next.
+/// Closing or dropping an object frees its port, and the lowest free port is always
+/// allocated next.
 pub async fn lowest_free_ports(bed: &dyn Bed) {
     let pair = Pair::new(bed).await;
     let (alpha, beta) = (&pair.alpha, &pair.beta);
     let first = alpha.listen(":1").unwrap();
     let second = alpha.listen(":0").unwrap();
     let third = alpha.listen(":0").unwrap();
-    assert_eq!(third.local_addr(), &"α:3");
+    assert_eq!(third.local_addr(), "α:3");
 
     second.close();
     let (dialed, accepted) = connect(beta, &first).await;
-    assert_eq!(accepted.local_addr(), &"α:2");
+    assert_eq!(accepted.local_addr(), "α:2");
     let (dialed2, accepted2) = connect(beta, &first).await;
-    assert_eq!(accepted2.local_addr(), &"α:4");
-    assert_eq!(dialed2.local_addr(), &"β:2");
+    assert_eq!(accepted2.local_addr(), "α:4");
+    assert_eq!(dialed2.local_addr(), "β:2");
 
     accepted.close();
     drop(dialed);
-    assert_eq!(alpha.listen("").unwrap().local_addr(), &"α:2");
-    assert_eq!(beta.listen("").unwrap().local_addr(), &"β:1");
+    assert_eq!(alpha.listen("").unwrap().local_addr(), "α:2");
+    assert_eq!(beta.listen("").unwrap().local_addr(), "β:1");
 
     let (reader, writer) = accepted2.into_split();
     drop(writer);
@@ -83,7 +83,7 @@ pub async fn lowest_free_ports(bed: &dyn Bed) {
     pair.close().await;
 }
 
-/// What `listen` refuses, and how it says so.
+/// The errors of `listen`.
 pub async fn listen_errors(bed: &dyn Bed) {
     let pair = Pair::new(bed).await;
     let alpha = &pair.alpha;
@@ -126,11 +126,11 @@ pub async fn listen_errors(bed: &dyn Bed) {
             "{err}"
         );
     }
-    assert_eq!(alpha.listen(":65535").unwrap().local_addr(), &"α:65535");
+    assert_eq!(alpha.listen(":65535").unwrap().local_addr(), "α:65535");
     pair.close().await;
 }
 
-/// What `dial` reports, always with its source, and with the port free again.
+/// The errors of `dial`. Each has its source address, and frees the port.
 pub async fn dial_errors(bed: &dyn Bed) {
     let pair = Pair::new(bed).await;
     let alpha = &pair.alpha;
@@ -143,8 +143,8 @@ pub async fn dial_errors(bed: &dyn Bed) {
     }
     let err = alpha.dial("nobody:1").await.unwrap_err();
     assert_eq!(err.cause(), Cause::NoSuchHost);
-    assert_eq!(err.src().unwrap(), &"α:2");
-    assert_eq!(err.addr().unwrap(), &"nobody:1");
+    assert_eq!(err.src().unwrap(), "α:2");
+    assert_eq!(err.addr().unwrap(), "nobody:1");
     let line = err.to_string();
     assert!(
         line.starts_with(&format!("dial {} α:2->nobody:1: ", alpha.network())),
@@ -154,13 +154,13 @@ pub async fn dial_errors(bed: &dyn Bed) {
     for dst in ["", "β", "β:65536", "β:-1", "[β:1", "a\u{7}:1"] {
         let err = alpha.dial(dst).await.unwrap_err();
         assert_eq!(err.cause(), Cause::InvalidAddr, "{err}");
-        assert_eq!(err.src().unwrap(), &"α:2");
+        assert_eq!(err.src().unwrap(), "α:2");
     }
     assert_eq!(alpha.sockets().len(), 1);
     pair.close().await;
 }
 
-/// Source and destination can be one host.
+/// A host can dial itself.
 pub async fn a_host_dials_itself(bed: &dyn Bed) {
     let subnet = bed.subnetwork().await;
     let alpha = subnet.new_host("α").await.unwrap();
@@ -170,7 +170,7 @@ pub async fn a_host_dials_itself(bed: &dyn Bed) {
     subnet.close().await.unwrap();
 }
 
-/// Dials that come together are all accepted, each with ports of its own.
+/// Concurrent dials are all accepted, each with its own ports.
 pub async fn concurrent_dials(bed: &dyn Bed) {
     const DIALS: usize = 64;
     let pair = Pair::new(bed).await;
@@ -222,19 +222,19 @@ pub async fn many_connections_at_once(bed: &dyn Bed) {
     pair.close().await;
 }
 
-/// Whoever sees the end of a connection, or is refused, finds the port free.
+/// When a peer sees the end of a connection, or is refused, the port is already free.
 pub async fn ports_are_free_when_the_peer_knows(bed: &dyn Bed) {
     let pair = Pair::new(bed).await;
     let listener = pair.alpha.listen(":1").unwrap();
     let serving = tokio::spawn(async move {
         while let Ok((mut conn, _)) = listener.accept().await {
-            // Dropped by another task, as servers do.
+            // Drop it in another task, as servers do.
             tokio::spawn(async move { conn.read_u8().await.map(drop) });
         }
     });
     for _ in 0..500 {
         let mut conn = pair.beta.dial("α:1").await.unwrap();
-        assert_eq!(conn.local_addr(), &"β:1");
+        assert_eq!(conn.local_addr(), "β:1");
         assert_eq!(
             conn.peer_addr(),
             &"α:2",
@@ -262,8 +262,8 @@ pub async fn ports_are_free_when_the_peer_knows(bed: &dyn Bed) {
     pair.close().await;
 }
 
-/// Once a host is idle, the next connection has the addresses of the first. The wait ends
-/// with the host, and names what is open when its time is over.
+/// Once hosts are idle, new connections get the same addresses as the first ones. Waiting
+/// ends when the host is closed; after its time limit, the error names the open sockets.
 pub async fn addresses_repeat_once_hosts_are_idle(bed: &dyn Bed) {
     let within = Duration::from_secs(20);
     let pair = Pair::new(bed).await;
@@ -281,7 +281,7 @@ pub async fn addresses_repeat_once_hosts_are_idle(bed: &dyn Bed) {
         assert_eq!(ends, ["α:2", "α:3"]);
         let dropping = tokio::spawn(async move {
             for accepted in accepted {
-                // Its end comes when the peer's is dropped.
+                // Reads until the peer drops its end.
                 let (mut conn, _) = accepted.unwrap();
                 drop(conn.read(&mut [0]).await);
             }
@@ -297,7 +297,7 @@ pub async fn addresses_repeat_once_hosts_are_idle(bed: &dyn Bed) {
     let (_dialed, accepted) = connect(&pair.beta, &listener).await;
     let (waits, idle) = (pair.alpha.clone(), pair.beta.idle(within));
     let waiting = tokio::spawn(async move { waits.idle(within).await });
-    assert!(super::bed::drop_after(1, idle).await.is_none());
+    assert!(drop_after(1, idle).await.is_none());
     pair.alpha.close();
     let gone = waiting.await.unwrap().unwrap_err();
     assert_eq!(gone.cause(), Cause::HostDown);

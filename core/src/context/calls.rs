@@ -1,17 +1,16 @@
-//! Calls into the engine and the registry, so that closing can end them.
+//! Calls to the engine and the registry, which closing can end.
 //!
-//! Owns every such call while it runs. A call is polled by whoever asked for
-//! it, but *dropped* by whoever comes first: the caller, or the close. So a
-//! close never waits for a caller that has stopped polling, and the engine is
-//! never closed under a running call. Never starts a task.
+//! Owns every such call while it runs. The caller polls a call, but the caller or the close
+//! *drops* it, the first of them. So a close never waits for a caller that has stopped
+//! polling, and the engine is never closed while a call runs. Never starts a task.
 
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::Poll;
 
-use crate::context::sync::lock;
+use parking_lot::Mutex;
 
 type Call<T> = Mutex<Option<Pin<Box<dyn Future<Output = T> + Send>>>>;
 
@@ -27,22 +26,22 @@ struct CallTable {
 }
 
 trait Cancel: Send + Sync {
-    /// Drops the call, or waits until whoever does so is done; waits at most
-    /// for a poll that is under way.
+    /// Drops the call. Waits for a poll or another drop of it that is under way, and for
+    /// nothing else.
     fn cancel(&self);
 }
 
 impl<T> Cancel for Call<T> {
     fn cancel(&self) {
-        // Dropped under the lock, so that whoever comes second waits for it.
-        *lock(self) = None;
+        // Dropped under the lock, so that a second `cancel` waits for it.
+        *self.lock() = None;
     }
 }
 
-/// Drops the call when its caller is done with it, and only then takes it off
-/// the list: what is not on the list is gone.
+/// Drops the call when its caller is done with it, and only then takes it off the list: a
+/// call that is not on the list has been dropped.
 struct Running<'a> {
-    ops: &'a Calls,
+    calls: &'a Calls,
     id: u64,
     call: Arc<dyn Cancel>,
 }
@@ -50,16 +49,16 @@ struct Running<'a> {
 impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.call.cancel();
-        let listed = lock(&self.ops.0).running.remove(&self.id);
+        let listed = self.calls.0.lock().running.remove(&self.id);
         drop(listed);
     }
 }
 
 impl Calls {
-    /// Runs `call`, or ends with `None` when it was closed before or meanwhile.
+    /// Runs `call`, or ends with `None` if it was closed before or meanwhile.
     ///
-    /// The caller has to watch for the close by itself: a call that the close
-    /// dropped does not wake it.
+    /// The caller has to watch for the close itself: it is not woken when the close drops
+    /// the call.
     pub(crate) async fn run<T: 'static>(
         &self,
         call: impl Future<Output = T> + Send + 'static,
@@ -67,7 +66,7 @@ impl Calls {
         let call: Arc<Call<T>> = Arc::new(Mutex::new(Some(Box::pin(call))));
         let _running = self.enter(Arc::clone(&call) as Arc<dyn Cancel>)?;
         poll_fn(|cx| {
-            let mut slot = lock(&call);
+            let mut slot = call.lock();
             let Some(future) = slot.as_mut() else {
                 return Poll::Ready(None);
             };
@@ -81,7 +80,7 @@ impl Calls {
     }
 
     fn enter(&self, call: Arc<dyn Cancel>) -> Option<Running<'_>> {
-        let mut state = lock(&self.0);
+        let mut state = self.0.lock();
         if state.closed {
             return None;
         }
@@ -89,16 +88,16 @@ impl Calls {
         state.next += 1;
         state.running.insert(id, Arc::clone(&call));
         Some(Running {
-            ops: self,
+            calls: self,
             id,
             call,
         })
     }
 
-    /// Drops every running call, and refuses all later ones.
+    /// Drops every running call, and refuses later ones.
     pub(crate) fn close(&self) {
         let running = {
-            let mut state = lock(&self.0);
+            let mut state = self.0.lock();
             state.closed = true;
             std::mem::take(&mut state.running)
         };

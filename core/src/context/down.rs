@@ -1,7 +1,7 @@
-//! One-shot "this is down, and why".
+//! Whether an object is down, and why: set once.
 //!
-//! Owns the flag that every operation of an object watches. Never closes
-//! anything: who sets it does.
+//! Owns the flag that every operation of an object watches. Never closes anything: the code
+//! that sets the flag does.
 
 use std::sync::OnceLock;
 
@@ -17,7 +17,7 @@ pub(crate) struct Down {
 }
 
 impl Down {
-    /// Marks it down, if it was not before. Returns whether this call did.
+    /// Marks it down. Returns whether it was up before.
     pub(crate) fn set(&self, why: Failure) -> bool {
         let first = self.why.set(why).is_ok();
         if first {
@@ -38,7 +38,7 @@ impl Down {
 
     /// Waits until it is down, and says why.
     pub(crate) async fn wait(&self) -> &Failure {
-        // Made before the look, so that a set in between is not missed.
+        // Made before the check, so that a `set` in between is not missed.
         let set = self.set.notified();
         if let Some(why) = self.get() {
             return why;

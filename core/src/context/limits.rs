@@ -1,4 +1,4 @@
-//! Limits of a subnetwork, and what was refused of what came in.
+//! Limits of a subnetwork, and counters of the dials that it refused.
 //!
 //! Owns the defaults, and the counters behind [`Refused`]. Never decides to refuse.
 
@@ -9,10 +9,10 @@ use crate::{Cause, Failure};
 /// How many dials may wait for one listener by default ([`Limits::backlog`]).
 pub const BACKLOG: usize = 4_096;
 
-/// How much one subnetwork may have ([`SubNetwork::with_limits`](crate::SubNetwork::with_limits)).
+/// The limits of one subnetwork ([`SubNetwork::with_limits`](crate::SubNetwork::with_limits)).
 ///
 /// Ports need no limit of their own: each host has 65,535, and a connection takes one at
-/// either end.
+/// each end.
 ///
 /// ```
 /// let mut limits = virtnet_core::Limits::default();
@@ -21,11 +21,11 @@ pub const BACKLOG: usize = 4_096;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Hosts, also those that were closed, as they keep their names; default 16,384.
-    /// More can't be made.
+    /// Hosts, including closed ones, which keep their names; default 16,384.
+    /// Making more fails.
     pub hosts: usize,
-    /// Dials that wait for one listener; default [`BACKLOG`]. What comes beyond is refused
-    /// at once. With 0 none may wait: there must be an accept that waits for it.
+    /// Dials that wait for one listener; default [`BACKLOG`]. Further dials are refused at
+    /// once. With 0, a dial is refused unless an accept already waits for it.
     pub backlog: usize,
 }
 
@@ -38,10 +38,10 @@ impl Default for Limits {
     }
 }
 
-/// How many dials that came in were refused, and why; they may have come from the
-/// subnetwork's own hosts ([`SubNetwork::refused`](crate::SubNetwork::refused)).
+/// How many incoming dials were refused, and why ([`Stats::refused`](crate::Stats::refused)).
+/// Dials from the subnetwork's own hosts count too.
 ///
-/// What an engine refuses before it asks, it counts itself.
+/// Dials that an engine refuses before it asks the subnetwork are counted by the engine.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Refused {
@@ -49,7 +49,7 @@ pub struct Refused {
     pub no_such_host: u64,
     /// Nothing listened on the port, or the host was closed.
     pub nothing_listened: u64,
-    /// [`Limits::backlog`] dials waited for the listener already.
+    /// [`Limits::backlog`] dials were already waiting for the listener.
     pub backlog_full: u64,
     /// The listener, its host or the network went down while the dial waited.
     pub went_down: u64,
@@ -75,7 +75,7 @@ impl Refused {
     }
 }
 
-/// Why a dial that came in is refused.
+/// Why an incoming dial is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
     NoSuchHost,
@@ -91,7 +91,7 @@ pub(crate) enum Refusal {
 pub(crate) struct Refusals([AtomicU64; 6]);
 
 impl Refusals {
-    /// Counts it; what the dialer is told.
+    /// Counts a refusal; returns the failure for the dialer.
     pub(crate) fn refuse(&self, why: Refusal) -> Failure {
         self.0[why as usize].fetch_add(1, Relaxed);
         tracing::debug!(?why, "refused");
@@ -101,7 +101,7 @@ impl Refusals {
         }
     }
 
-    pub(crate) fn count(&self) -> Refused {
+    pub(crate) fn snapshot(&self) -> Refused {
         let count = |why: Refusal| self.0[why as usize].load(Relaxed);
         Refused {
             no_such_host: count(Refusal::NoSuchHost),

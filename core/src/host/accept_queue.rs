@@ -1,40 +1,42 @@
-//! Where the dials to one listening address meet the accepts.
+//! The queue of one listening address, where incoming dials meet accepts.
 //!
-//! Owns the line in which those who came first wait, dials or accepts. Never talks
-//! to an engine: a dial that is taken leaves as an [`Accept`].
+//! Owns the queue in which dials or accepts wait, in order of arrival. Never talks to an
+//! engine: a dial that is taken leaves as an [`Accept`].
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::context::down::Down;
 use crate::context::limits::{Refusal, Refusals};
-use crate::context::sync::lock;
-use crate::host::inner::{HostInner, Port, Socket};
+use crate::host::inner::HostInner;
+use crate::host::port::Port;
+use crate::host::socket::Socket;
 use crate::{Accept, Addr, Cause, Conn, Failure};
 
-/// The line: dials that wait to be taken, or accepts that wait for dials. Whoever
-/// comes second does the taking, so that nobody is woken for it.
+/// Dials that wait to be taken, or accepts that wait for dials. The second to come does the
+/// taking, so that no task has to be woken for it.
 pub(crate) struct AcceptQueue {
     pub(crate) addr: Addr,
     pub(crate) down: Down,
     /// How many dials may wait.
     backlog: usize,
     refusals: Arc<Refusals>,
-    /// A plain lock, held for map operations only.
-    queue: Mutex<Queue>,
+    /// Held for map operations only.
+    waiting: Mutex<Waiting>,
 }
 
-/// Those who wait, in order of arrival: dials or accepts, never both.
+/// What waits, in order of arrival: dials or accepts, never both.
 #[derive(Default)]
-struct Queue {
+struct Waiting {
     next: u64,
-    offers: BTreeMap<u64, PendingDial>,
+    dials: BTreeMap<u64, PendingDial>,
     accepts: BTreeMap<u64, PendingAccept>,
 }
 
-impl Queue {
+impl Waiting {
     fn number(&mut self) -> u64 {
         self.next += 1;
         self.next
@@ -46,49 +48,49 @@ struct PendingDial {
     taken: oneshot::Sender<Accept>,
 }
 
-/// A place in the queue; given up when the dial is.
+/// A dial's place in the queue; given up when the dial is.
 struct DialTicket<'a> {
-    meeting: &'a AcceptQueue,
+    queue: &'a AcceptQueue,
     number: u64,
 }
 
 impl Drop for DialTicket<'_> {
     fn drop(&mut self) {
-        lock(&self.meeting.queue).offers.remove(&self.number);
+        self.queue.waiting.lock().dials.remove(&self.number);
     }
 }
 
-/// An accept that waits, and how the connection gets to it.
+/// An accept that waits, and the channel over which it gets the connection.
 struct PendingAccept {
-    held: Arc<Mutex<AcceptSlot>>,
+    slot: Arc<Mutex<AcceptSlot>>,
     host: Arc<HostInner>,
     conn: oneshot::Sender<Conn>,
 }
 
-/// What an accept holds.
+/// The state of an accept.
 enum AcceptSlot {
-    Nothing,
+    Waiting,
     /// The port of the connection that it waits for.
     Port(#[expect(dead_code, reason = "it is held to be dropped")] Arc<Port>),
     /// There was a dial, but it could not be taken.
-    Failure(Failure),
-    /// It waits no more.
-    Left,
+    Failed(Failure),
+    /// The accept was dropped.
+    Dropped,
 }
 
 impl PendingAccept {
-    /// Takes the dial from `src`, unless the accept is gone or can't.
+    /// Takes the dial from `src`, unless the accept was dropped or the host has no port.
     fn take(self, src: &Addr) -> Result<Accept, TakeError> {
         let reserved = self.host.reserve(Socket::Accepting(src.clone()));
-        let mut held = lock(&self.held);
-        if matches!(*held, AcceptSlot::Left) {
-            return Err(TakeError::Gone);
+        let mut slot = self.slot.lock();
+        if matches!(*slot, AcceptSlot::Dropped) {
+            return Err(TakeError::Dropped);
         }
         match reserved {
             Ok(port) => {
                 let port = Arc::new(port);
                 let accept = Accept::new(&port, src.clone(), self.conn);
-                *held = AcceptSlot::Port(port);
+                *slot = AcceptSlot::Port(port);
                 Ok(accept)
             }
             Err(why) => {
@@ -96,38 +98,38 @@ impl PendingAccept {
                     Cause::NoFreePort => Refusal::NoPort,
                     _ => Refusal::WentDown,
                 };
-                *held = AcceptSlot::Failure(why);
+                *slot = AcceptSlot::Failed(why);
                 Err(TakeError::Failed(refusal))
             }
         }
     }
 }
 
-/// What a dial finds.
+/// What a dial finds when it comes.
 enum Joined<'a> {
     Accept(PendingAccept),
-    Line(DialTicket<'a>, oneshot::Receiver<Accept>),
+    Queued(DialTicket<'a>, oneshot::Receiver<Accept>),
 }
 
 /// Why a dial was not taken.
 enum TakeError {
-    Gone,
+    /// The accept was dropped meanwhile; the next one may take the dial.
+    Dropped,
     Failed(Refusal),
 }
 
-/// An accept's place among those that wait, and what it holds; given up when the
-/// accept is.
+/// An accept's place in the queue, and its state; given up when the accept is.
 pub(crate) struct AcceptTicket<'a> {
-    meeting: &'a AcceptQueue,
+    queue: &'a AcceptQueue,
     number: u64,
-    held: Arc<Mutex<AcceptSlot>>,
+    slot: Arc<Mutex<AcceptSlot>>,
 }
 
 impl AcceptTicket<'_> {
-    /// Why the dial that came could not be taken, if it is that.
-    pub(crate) fn failure(&self) -> Result<(), Failure> {
-        match &*lock(&self.held) {
-            AcceptSlot::Failure(why) => Err(why.clone()),
+    /// `Err` with the reason, if a dial came that could not be taken.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        match &*self.slot.lock() {
+            AcceptSlot::Failed(why) => Err(why.clone()),
             _ => Ok(()),
         }
     }
@@ -135,10 +137,10 @@ impl AcceptTicket<'_> {
 
 impl Drop for AcceptTicket<'_> {
     fn drop(&mut self) {
-        let waiting = lock(&self.meeting.queue).accepts.remove(&self.number);
+        let waiting = self.queue.waiting.lock().accepts.remove(&self.number);
         // A port is freed without a lock held.
-        let held = std::mem::replace(&mut *lock(&self.held), AcceptSlot::Left);
-        drop((waiting, held));
+        let slot = std::mem::replace(&mut *self.slot.lock(), AcceptSlot::Dropped);
+        drop((waiting, slot));
     }
 }
 
@@ -149,13 +151,13 @@ impl AcceptQueue {
             backlog,
             refusals: Arc::clone(refusals),
             down: Down::default(),
-            queue: Mutex::default(),
+            waiting: Mutex::default(),
         }
     }
 
     /// How many dials wait.
     pub(crate) fn pending(&self) -> usize {
-        lock(&self.queue).offers.len()
+        self.waiting.lock().dials.len()
     }
 
     /// Ends waiting accepts with `why`, and refuses waiting dials.
@@ -163,82 +165,82 @@ impl AcceptQueue {
         self.down.set(why);
     }
 
-    /// Has the dial from `src` taken by an accept that waits, or waits in line for
-    /// one.
+    /// Gives the dial from `src` to an accept that waits, or queues it until one comes.
     pub(crate) async fn offer(&self, src: &Addr) -> Result<Accept, Failure> {
         let refuse = |why| self.refusals.refuse(why);
         self.down.check().map_err(|_| refuse(Refusal::WentDown))?;
-        let (_place, accept) = loop {
-            let waiting = match self.join(src).map_err(refuse)? {
-                Joined::Accept(waiting) => waiting,
-                Joined::Line(place, accept) => {
+        let (_ticket, taken) = loop {
+            let accept = match self.join(src).map_err(refuse)? {
+                Joined::Accept(accept) => accept,
+                Joined::Queued(ticket, taken) => {
                     tracing::debug!("waits for an accept");
-                    break (place, accept);
+                    break (ticket, taken);
                 }
             };
-            match waiting.take(src) {
+            match accept.take(src) {
                 Ok(accept) => return Ok(accept),
                 Err(TakeError::Failed(why)) => return Err(refuse(why)),
-                Err(TakeError::Gone) => {}
+                Err(TakeError::Dropped) => {}
             }
         };
         tokio::select! {
             biased;
             _ = self.down.wait() => Err(refuse(Refusal::WentDown)),
-            // The accept that took it could not have it.
-            accept = accept => accept.map_err(|_| refuse(Refusal::NoPort)),
+            // An accept came, but its host had no free port.
+            taken = taken => taken.map_err(|_| refuse(Refusal::NoPort)),
         }
     }
 
-    /// Finds an accept that waits, or else puts the dial in line.
+    /// Finds an accept that waits, or else queues the dial.
     fn join(&self, src: &Addr) -> Result<Joined<'_>, Refusal> {
-        let mut queue = lock(&self.queue);
-        if let Some((_, waiting)) = queue.accepts.pop_first() {
-            return Ok(Joined::Accept(waiting));
+        let mut waiting = self.waiting.lock();
+        if let Some((_, accept)) = waiting.accepts.pop_first() {
+            return Ok(Joined::Accept(accept));
         }
-        if queue.offers.len() >= self.backlog {
+        if waiting.dials.len() >= self.backlog {
             return Err(Refusal::BacklogFull);
         }
-        let (taken, accept) = oneshot::channel();
-        let (number, src) = (queue.number(), src.clone());
-        queue.offers.insert(number, PendingDial { src, taken });
-        let place = DialTicket {
-            meeting: self,
+        let (sender, taken) = oneshot::channel();
+        let (number, src) = (waiting.number(), src.clone());
+        let dial = PendingDial { src, taken: sender };
+        waiting.dials.insert(number, dial);
+        let ticket = DialTicket {
+            queue: self,
             number,
         };
-        Ok(Joined::Line(place, accept))
+        Ok(Joined::Queued(ticket, taken))
     }
 
-    /// Takes the first dial in line, or waits for one; `conn` gets the connection,
-    /// and is dropped when there will be none.
-    pub(crate) fn sit(
+    /// Takes the first dial in the queue, or waits for one. `conn` gets the connection, and
+    /// is dropped if the dial is given up or can't be taken.
+    pub(crate) fn accept(
         &self,
         host: &Arc<HostInner>,
         conn: oneshot::Sender<Conn>,
     ) -> AcceptTicket<'_> {
-        let held = Arc::new(Mutex::new(AcceptSlot::Nothing));
-        let waiting = PendingAccept {
-            held: Arc::clone(&held),
+        let slot = Arc::new(Mutex::new(AcceptSlot::Waiting));
+        let accept = PendingAccept {
+            slot: Arc::clone(&slot),
             host: Arc::clone(host),
             conn,
         };
-        let mut queue = lock(&self.queue);
-        let number = queue.number();
-        let seat = AcceptTicket {
-            meeting: self,
+        let mut waiting = self.waiting.lock();
+        let number = waiting.number();
+        let ticket = AcceptTicket {
+            queue: self,
             number,
-            held,
+            slot,
         };
-        let Some((_, PendingDial { src, taken })) = queue.offers.pop_first() else {
-            queue.accepts.insert(number, waiting);
-            return seat;
+        let Some((_, PendingDial { src, taken })) = waiting.dials.pop_first() else {
+            waiting.accepts.insert(number, accept);
+            return ticket;
         };
-        drop(queue);
-        if let Ok(accept) = waiting.take(&src) {
-            // One whose dialer is gone by now is dropped, which cancels it.
+        drop(waiting);
+        if let Ok(accept) = accept.take(&src) {
+            // If the dialer is gone by now, the accept is dropped, which cancels it.
             drop(taken.send(accept));
         }
-        seat
+        ticket
     }
 }
 

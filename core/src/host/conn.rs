@@ -1,7 +1,6 @@
-//! Connections: a byte stream with two addresses, and causes put into errors.
+//! Connections: a byte stream with two addresses, whose errors say why.
 //!
-//! Owns [`Conn`], the user's handle. Never touches a stream by itself: what it shares with
-//! its host does (`stream.rs`).
+//! Owns [`Conn`], the user's handle. Never touches a stream: [`ConnInner`] does.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -10,8 +9,8 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-pub(crate) use crate::host::conn_inner::ConnInner;
-use crate::host::inner::Port;
+use crate::host::conn_inner::ConnInner;
+use crate::host::port::Port;
 use crate::host::split::{self, OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use crate::{Addr, ByteStream, Cause, Failure};
 
@@ -21,46 +20,46 @@ use crate::{Addr, ByteStream, Cause, Failure};
 /// [`shutdown`](tokio::io::AsyncWriteExt::shutdown) half-closes as in TCP: the
 /// peer reads what was written, then end-of-file, and can still write back.
 /// Closing or dropping delivers what was written before it, in the background.
-/// It keeps its host open as long as it lives.
+/// It keeps its host open until it is dropped.
 ///
 /// # Errors
 ///
-/// Every [`io::Error`] is made of an [`OpError`](crate::OpError), which [`OpError::of`](crate::OpError::of) finds
-/// again. Reading and writing report [`Cause::SocketDown`] after the own
-/// [`close`](Conn::close), [`Cause::HostDown`] after the own host's,
-/// [`Cause::NetworkDown`] after the own subnetwork's. When the peer's end is
-/// closed, reading gives end-of-file and writing reports
-/// [`Cause::BrokenPipe`], over a real network after the moment that the news
-/// takes. A connection that is cut reports [`Cause::ConnectionCut`] or
-/// [`Cause::TimedOut`], never a clean end-of-file; so is one that the peer aborted
-/// ([`abort`](Conn::abort)), and one that was taken there and that no caller of accept ever
-/// got.
+/// Every [`io::Error`] is made from an [`OpError`](crate::OpError);
+/// [`OpError::of`](crate::OpError::of) finds it. Reading and writing report
+///
+/// - [`Cause::SocketDown`] after [`close`](Conn::close), [`Cause::HostDown`] after the host of
+///   this end was closed, [`Cause::NetworkDown`] after its subnetwork was;
+/// - end-of-file (reading) or [`Cause::BrokenPipe`] (writing) when the peer's end is closed;
+///   over a real network it takes a moment until this end knows;
+/// - [`Cause::ConnectionCut`] or [`Cause::TimedOut`], never a clean end-of-file, when the
+///   connection is cut. It is also cut when the peer aborts it ([`abort`](Conn::abort)), and
+///   when the peer's listener took it but no caller of accept ever got it.
 ///
 /// # Cancel safety
 ///
 /// Reading and writing are as cancel safe as the method of
 /// [`AsyncReadExt`](tokio::io::AsyncReadExt) or
-/// [`AsyncWriteExt`](tokio::io::AsyncWriteExt) that is used: one `read` or
+/// [`AsyncWriteExt`](tokio::io::AsyncWriteExt) that you use: a single `read` or
 /// `write` that is dropped before it is ready has transferred nothing.
 pub struct Conn {
     shared: Arc<ConnInner>,
 }
 
 impl Conn {
-    /// Makes `port` one end of a connection, unless its host is down. Until it is
-    /// [`handed`](Conn::handed) to a caller, nobody has it: going down cuts it.
+    /// Makes `port` one end of a connection, unless its host is down. Until a caller gets it
+    /// ([`handed`](Conn::handed)), going down cuts it.
     pub(crate) fn open(port: Arc<Port>, peer: Addr, stream: ByteStream) -> Result<Conn, Failure> {
         let shared = ConnInner::open(port, peer, stream)?;
         Ok(Conn { shared })
     }
 
-    /// The caller gets it in this very poll: from here on it ends as the caller ends it.
+    /// The caller gets it in this very poll: from here on it ends the way the caller ends it.
     pub(crate) fn handed(self) -> Conn {
         self.shared.hand();
         self
     }
 
-    /// The address of the own end.
+    /// The address of this end.
     pub fn local_addr(&self) -> &Addr {
         self.shared.local()
     }
@@ -70,44 +69,45 @@ impl Conn {
         self.shared.peer()
     }
 
-    /// Splits it into halves for one task, at no cost. Dropping them has no effect.
+    /// Splits the connection into halves for one task, at no cost. Dropping them has no
+    /// effect.
     pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
         split::borrow(&self.shared)
     }
 
-    /// Splits it into halves that can go to two tasks.
+    /// Splits the connection into halves that can go to two tasks.
     ///
-    /// Dropping the write half half-closes the connection; once both are
-    /// dropped it is closed. [`OwnedReadHalf::reunite`] makes them one again.
+    /// Dropping the write half half-closes the connection; dropping both closes it.
+    /// [`OwnedReadHalf::reunite`] joins them again.
     pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
         split::pair(self.shared)
     }
 
-    /// What two halves share is a connection again.
+    /// Makes a connection again from what two halves share.
     pub(crate) fn reunited(shared: Arc<ConnInner>) -> Conn {
         Conn { shared }
     }
 
-    /// Closes it: the port is free, blocked and later reads and writes here
-    /// report [`Cause::SocketDown`], the peer reads what was written and then
+    /// Closes the connection: its port is free, blocked and later reads and writes at this
+    /// end report [`Cause::SocketDown`], and the peer reads what was written and then
     /// end-of-file.
     ///
     /// Does not wait: what was written is delivered in the background, within
-    /// the engine's bound, and waited for when the subnetwork closes.
+    /// the engine's time limit. Closing the subnetwork waits for it.
     pub fn close(&self) {
         self.shared.go_down(Cause::SocketDown.into());
     }
 
-    /// Cuts it, as a TCP connection that is closed with a linger time of 0: what was
-    /// not sent is thrown away, and the peer's reads and writes report
-    /// [`Cause::ConnectionCut`], never a clean end. For what must not look as if it were
-    /// whole, like a copy that was broken off.
+    /// Cuts the connection, as TCP does when a socket is closed with a linger time of 0:
+    /// unsent data is discarded, and the peer's reads and writes report
+    /// [`Cause::ConnectionCut`], never a clean end-of-file. Use it when the peer must not take
+    /// partial data for all of it, such as when a copy fails halfway.
     ///
-    /// The port is free at once; blocked and later reads and writes here report
-    /// [`Cause::SocketDown`]. What the peer has received and not read may be lost, too.
-    /// Where [`shutdown`](tokio::io::AsyncWriteExt::shutdown) was called before and all
-    /// is delivered, the peer may have read a clean end already. After a
-    /// [`close`](Conn::close) it has no effect.
+    /// The port is free at once; blocked and later reads and writes at this end report
+    /// [`Cause::SocketDown`]. Data that the peer has received but not read may be lost too.
+    /// If you called [`shutdown`](tokio::io::AsyncWriteExt::shutdown) before and all data
+    /// is delivered, the peer may have read a clean end-of-file already. After
+    /// [`close`](Conn::close) this has no effect.
     ///
     /// ```
     /// # use virtnet_core::pipe::PipeNetwork;

@@ -1,6 +1,6 @@
 //! What the handles of a connection share: its two streams, and why it is down.
 //!
-//! Owns [`ConnInner`], and what an engine's error means. Never buffers: bytes go straight
+//! Owns [`ConnInner`], and the causes of an engine's errors. Never buffers: bytes go straight
 //! between caller and engine.
 
 use std::io::{self, IoSlice};
@@ -13,7 +13,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::error::Op;
 use crate::host::half::{Half, TakenStream};
-use crate::host::inner::{Port, Socket};
+use crate::host::port::Port;
+use crate::host::socket::Socket;
 use crate::{Abort, Addr, ByteStream, Cause, Failure, OpError};
 
 type Reader = dyn AsyncRead + Send + Unpin;
@@ -28,7 +29,7 @@ pub(crate) struct ConnInner {
     reader: Half<Reader>,
     writer: Half<Writer>,
     abort: Option<Arc<dyn Abort>>,
-    /// A caller has it.
+    /// A caller has the connection.
     handed: AtomicBool,
     port: Arc<Port>,
 }
@@ -40,14 +41,14 @@ impl ConnInner {
         peer: Addr,
         stream: ByteStream,
     ) -> Result<Arc<ConnInner>, Failure> {
-        let hold = port.host().hold()?;
+        let keep_open = port.host().context().keep_open()?;
         let stream = stream.into_parts();
         let shared = Arc::new(ConnInner {
             local: port.addr().clone(),
             peer: peer.clone(),
             why: OnceLock::new(),
-            reader: Half::new(stream.reader, hold.clone()),
-            writer: Half::new(stream.writer, hold),
+            reader: Half::new(stream.reader, keep_open.clone()),
+            writer: Half::new(stream.writer, keep_open),
             abort: stream.abort,
             handed: AtomicBool::new(false),
             port,
@@ -57,7 +58,7 @@ impl ConnInner {
         Ok(shared)
     }
 
-    /// A caller has it from here on.
+    /// A caller has the connection from here on.
     pub(crate) fn hand(&self) {
         self.handed.store(true, Ordering::Relaxed);
     }
@@ -70,8 +71,8 @@ impl ConnInner {
         &self.peer
     }
 
-    /// Says that it is down and why, which reads and writes report from now
-    /// on, and frees its port. Whoever comes first has to let go of it.
+    /// Marks it down, for the reason that reads and writes report from now on, and frees its
+    /// port. Returns whether it was up: the caller then has to let go of its streams.
     pub(crate) fn mark(&self, why: Failure) -> bool {
         let first = self.why.set(why).is_ok();
         if first {
@@ -81,8 +82,8 @@ impl ConnInner {
         first
     }
 
-    /// Takes the streams away: when what this returns is dropped, the peer sees
-    /// the end, or a cut where no caller ever got the connection.
+    /// Takes the streams away: when the result is dropped, the peer sees the end, or a cut
+    /// if no caller ever got the connection.
     pub(crate) fn let_go(&self) -> (TakenStream<Reader>, TakenStream<Writer>) {
         if !self.handed.load(Ordering::Relaxed) {
             self.cut();
@@ -90,14 +91,14 @@ impl ConnInner {
         (self.reader.take_away(), self.writer.take_away())
     }
 
-    /// Both: its port is free before the peer can know.
+    /// Marks it and lets go of its streams: the port is free before the peer can know.
     pub(crate) fn go_down(&self, why: Failure) {
         if self.mark(why) {
             drop(self.let_go());
         }
     }
 
-    /// Goes down by the hand of its owner, and has the peer see a cut.
+    /// Goes down as its owner asked, and has the peer see a cut.
     pub(crate) fn abort(&self) {
         if self.mark(Cause::SocketDown.into()) {
             self.cut();
@@ -105,7 +106,7 @@ impl ConnInner {
         }
     }
 
-    /// Whatever of the streams is dropped from here on is cut.
+    /// From here on, dropping the streams cuts them.
     fn cut(&self) {
         if let Some(abort) = &self.abort {
             abort.abort();
@@ -141,7 +142,7 @@ impl ConnInner {
         })
     }
 
-    /// What the engine's stream says.
+    /// As the engine's stream answers.
     pub(crate) fn is_write_vectored(&self) -> bool {
         self.writer.lock().is(|stream| stream.is_write_vectored())
     }
@@ -175,17 +176,18 @@ impl ConnInner {
         self.report(Op::Write, shut)
     }
 
-    /// Puts the operation and both ends into what came of a poll.
+    /// Puts the operation and both addresses into the error of a poll. `None` is a stream
+    /// that was taken away.
     fn report<T>(&self, op: Op, done: Option<io::Result<T>>) -> Poll<io::Result<T>> {
         Poll::Ready(match done {
             Some(Ok(value)) => Ok(value),
             Some(Err(err)) => {
-                // What the other end of a close looks like is not the cause.
+                // After a close, the engine's error is a consequence and not the cause.
                 let why = self.why.get().cloned();
                 Err(self.error(op, why.unwrap_or_else(|| failure(err))))
             }
             None => {
-                // Without a reason only this direction was ended, by its handle.
+                // Without a reason only this direction was ended, by dropping its handle.
                 let why = self.why.get().cloned();
                 Err(self.error(op, why.unwrap_or(Cause::SocketDown.into())))
             }
@@ -219,7 +221,7 @@ impl std::fmt::Debug for ConnInner {
     }
 }
 
-/// What an engine's stream reported, in the vocabulary.
+/// The failure for an error of an engine's stream.
 fn failure(err: io::Error) -> Failure {
     use io::ErrorKind as Kind;
     match err.kind() {

@@ -1,22 +1,22 @@
-//! One direction of a connection, which can be taken away from under its user.
+//! One direction of a connection, which a close can take away while a task reads or writes.
 //!
-//! Owns an engine's stream until then, and the waker of who waits for it. Never
+//! Owns an engine's stream until then, and the waker of the task that waits for it. Never
 //! knows why it was taken away: the connection does.
 
-use std::sync::{Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
-use crate::context::sync::lock;
-use crate::subnet::directory::KeepOpen;
+use parking_lot::{Mutex, MutexGuard};
 
-/// One direction. The lock lets the close take the stream from under a reader
-/// or writer; it is held for one poll, and only a close contends for it. An
-/// engine's stream wakes by scheduling, as tokio's do: a waker that closed this
-/// very connection from within its poll would wait for itself.
+use crate::context::KeepOpen;
+
+/// One direction. The lock lets a close take the stream away while a task reads or writes.
+/// It is held for one poll, and only a close contends for it. An engine's stream wakes by
+/// scheduling a task, as tokio's streams do: a waker that closed this connection while it
+/// is polled would wait for itself.
 pub(crate) struct Half<S: ?Sized>(Mutex<HalfState<S>>);
 
 pub(crate) struct HalfState<S: ?Sized> {
-    /// Who waits, to be woken when the stream is taken away.
+    /// Woken when the stream is taken away.
     waiting: Option<Waker>,
     /// The peer will see, or has seen, the end of this direction.
     pub(crate) ended: bool,
@@ -26,29 +26,29 @@ pub(crate) struct HalfState<S: ?Sized> {
 /// A stream, and what keeps its engine from closing; dropped in this order.
 struct HeldStream<S: ?Sized> {
     stream: Box<S>,
-    _hold: KeepOpen,
+    _keep_open: KeepOpen,
 }
 
 impl<S: ?Sized> Half<S> {
-    pub(crate) fn new(stream: Box<S>, hold: KeepOpen) -> Half<S> {
+    pub(crate) fn new(stream: Box<S>, keep_open: KeepOpen) -> Half<S> {
         Half(Mutex::new(HalfState {
             waiting: None,
             ended: false,
             stream: Some(HeldStream {
                 stream,
-                _hold: hold,
+                _keep_open: keep_open,
             }),
         }))
     }
 
     /// The state, for one poll.
     pub(crate) fn lock(&self) -> MutexGuard<'_, HalfState<S>> {
-        lock(&self.0)
+        self.0.lock()
     }
 
     /// Takes the stream, to be dropped by the caller, outside of any lock.
     pub(crate) fn take_away(&self) -> TakenStream<S> {
-        let mut half = lock(&self.0);
+        let mut half = self.0.lock();
         TakenStream {
             stream: half.stream.take(),
             waiting: half.waiting.take(),
@@ -56,9 +56,9 @@ impl<S: ?Sized> Half<S> {
     }
 }
 
-/// What was taken away. Dropping it drops the stream and then wakes who waits
-/// for it. Both run foreign code; if that panics, other streams that were taken
-/// along are dropped all the same.
+/// A stream that was taken away. Dropping this drops the stream, and then wakes the task
+/// that waits for it. Both run foreign code; if that panics, other streams that were taken
+/// with it are still dropped.
 #[must_use]
 pub(crate) struct TakenStream<S: ?Sized> {
     stream: Option<HeldStream<S>>,
@@ -80,9 +80,9 @@ impl<S: ?Sized> HalfState<S> {
         self.stream.is_some()
     }
 
-    /// Whether the stream is like that; one that was taken away is like nothing.
-    pub(crate) fn is(&self, like: impl FnOnce(&S) -> bool) -> bool {
-        self.stream.as_ref().is_some_and(|held| like(&held.stream))
+    /// Whether `test` holds for the stream; `false` if it was taken away.
+    pub(crate) fn is(&self, test: impl FnOnce(&S) -> bool) -> bool {
+        self.stream.as_ref().is_some_and(|held| test(&held.stream))
     }
 
     /// Polls the stream; `None` when it was taken away.
@@ -96,8 +96,7 @@ impl<S: ?Sized> HalfState<S> {
         };
         let polled = poll(&mut stream.stream, cx);
         match (&polled, &mut self.waiting) {
-            // Nobody waits any more: who drops the connection is not to be woken
-            // for it.
+            // No task waits any more: dropping the connection must wake none.
             (Poll::Ready(_), waiting) => *waiting = None,
             (Poll::Pending, Some(waiting)) => waiting.clone_from(cx.waker()),
             (Poll::Pending, waiting) => *waiting = Some(cx.waker().clone()),

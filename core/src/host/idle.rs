@@ -1,15 +1,16 @@
-//! A host's table of sockets, and the wait until nothing is left in it but listeners.
+//! A host's table of sockets, and the wait until only listeners are left in it.
 //!
-//! Owns the count of what is more than that, and who waits for it. Never closes a socket.
+//! Owns the count of the other sockets, and the tasks that wait for it to be 0. Never closes
+//! a socket.
 
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use crate::context::sync::lock;
-use crate::host::inner::{HostInner, Socket};
+use crate::host::inner::HostInner;
 use crate::host::port_table::Ports;
+use crate::host::socket::Socket;
 use crate::{Cause, Failure, SocketInfo};
 
 /// How many sockets an error names.
@@ -19,14 +20,14 @@ const NAMED: usize = 8;
 #[derive(Default)]
 pub(crate) struct Table {
     ports: Ports<Socket>,
-    /// How many of them are no listeners'.
+    /// How many of them are not held by listeners.
     busy: usize,
-    /// Told, by being dropped, when none is.
+    /// Dropped when `busy` becomes 0, which ends the waiting.
     waiting: Vec<oneshot::Sender<()>>,
 }
 
 impl Table {
-    /// What is there, to be looked at.
+    /// The ports, to read.
     pub(crate) fn ports(&self) -> &Ports<Socket> {
         &self.ports
     }
@@ -39,7 +40,7 @@ impl Table {
         taken
     }
 
-    /// Takes that port, if it is free.
+    /// Takes `port`, if it is free.
     pub(crate) fn take(&mut self, port: u16, socket: Socket) -> bool {
         let busy = socket.is_busy();
         let taken = self.ports.take(port, socket);
@@ -47,13 +48,14 @@ impl Table {
         taken
     }
 
-    /// What holds `port`.
+    /// The socket that holds `port`.
     pub(crate) fn get(&mut self, port: u16) -> Option<&Socket> {
         self.ports.get_mut(port).map(|socket| &*socket)
     }
 
-    /// Has `socket` hold the port on, which may be free by now. A dial becomes a
-    /// connection, and an opening socket a listener: it counts as before.
+    /// Puts `socket` in the place of the one that holds the port, if the port is still
+    /// taken. A dial becomes a connection, and an opening socket a listener, so `busy`
+    /// stays the same.
     pub(crate) fn replace(&mut self, port: u16, socket: Socket) {
         if let Some(slot) = self.ports.get_mut(port) {
             debug_assert_eq!(slot.is_busy(), socket.is_busy());
@@ -61,7 +63,8 @@ impl Table {
         }
     }
 
-    /// Frees `port`. Who waited for this is told when what this returns is dropped.
+    /// Frees `port`. Dropping the result ends the waiting, if there is nothing left to wait
+    /// for.
     #[must_use]
     pub(crate) fn free(&mut self, port: u16) -> Vec<oneshot::Sender<()>> {
         let freed = self.ports.free(port);
@@ -74,12 +77,12 @@ impl Table {
         }
     }
 
-    /// Frees the ports of listeners that are not to be kept.
+    /// Frees the ports of listeners that `keep` does not keep.
     pub(crate) fn retain(&mut self, keep: impl FnMut(&Socket) -> bool) {
         self.ports.retain(keep);
     }
 
-    /// A place among those who wait, if there is something to wait for.
+    /// Ends when `busy` becomes 0; `None` if it is 0 already.
     fn wait(&mut self) -> Option<oneshot::Receiver<()>> {
         if self.busy == 0 {
             return None;
@@ -92,14 +95,14 @@ impl Table {
 }
 
 impl HostInner {
-    /// Waits until nothing is open but listeners, for `timeout` at most.
+    /// Waits until only listeners are open, at most for `timeout`.
     pub(crate) async fn idle(&self, timeout: Duration) -> Result<(), Failure> {
-        // No deadline is one that no clock can tell.
+        // Without a deadline, if it is too late for the clock to tell.
         let deadline = Instant::now().checked_add(timeout);
         loop {
             self.check()?;
-            // Not held while it waits.
-            let wait = lock(&self.table).wait();
+            // Not locked while it waits.
+            let wait = self.table.lock().wait();
             let Some(wait) = wait else {
                 return Ok(());
             };
@@ -114,14 +117,14 @@ impl HostInner {
                 None => told.await?,
                 Some(deadline) => match timeout_at(deadline, told).await {
                     Ok(told) => told?,
-                    Err(_) => return Err(still_open(&self.list(), timeout)),
+                    Err(_) => return Err(still_open(&self.sockets(), timeout)),
                 },
             }
         }
     }
 }
 
-/// Says what was waited for in vain.
+/// Says what was still open after `timeout`.
 fn still_open(sockets: &[SocketInfo], timeout: Duration) -> Failure {
     let busy = sockets.iter().filter(|socket| socket.is_busy());
     let mut named: Vec<_> = busy.map(ToString::to_string).collect();

@@ -1,7 +1,7 @@
 //! Incoming: a listener's connections as a stream.
 //!
-//! Owns [`Incoming`], which keeps the accept that is under way. Never accepts by other
-//! means than the listener's own.
+//! Owns [`Incoming`], which keeps the accept that is under way. Never accepts by itself: the
+//! listener does.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -18,13 +18,13 @@ type Accepting = Pin<Box<dyn Future<Output = Result<(Conn, Addr), OpError>> + Se
 /// The connections that a listener accepts, as a stream; made by
 /// [`Listener::into_incoming`].
 ///
-/// It is for loops that have more to wait for: no dial is lost when
-/// [`next`](Incoming::next) is dropped, as the accept under way stays here. For servers
-/// that take a stream it is one.
+/// Use it in loops that wait for other things too: dropping [`next`](Incoming::next) loses no
+/// dial, because the accept under way stays here. It is also a [`Stream`], for servers that
+/// take one.
 ///
-/// When the listener, its host or the network goes down, the error comes once, and then
-/// the end. After [`Cause::NoFreePort`] it goes on. Dropping it closes the listener, and
-/// cuts a connection that has come and was not yielded yet.
+/// When the listener, its host or the network goes down, it yields the error once, and then
+/// ends. After [`Cause::NoFreePort`] it goes on. Dropping it closes the listener, and
+/// cuts a connection that was accepted but not yielded yet.
 ///
 /// ```
 /// # use virtnet_core::pipe::PipeNetwork;
@@ -62,7 +62,7 @@ impl Incoming {
         }
     }
 
-    /// The listener that accepts, to look at or to close.
+    /// The listener, for its address or to close it.
     pub fn listener(&self) -> &Listener {
         &self.listener
     }
@@ -71,11 +71,11 @@ impl Incoming {
     ///
     /// # Errors
     ///
-    /// As of [`Listener::accept`].
+    /// Those of [`Listener::accept`].
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future loses nothing: the next one goes on.
+    /// Dropping the future loses nothing: the next call continues.
     pub async fn next(&mut self) -> Option<Result<Conn, OpError>> {
         poll_fn(|cx| self.poll_conn(cx)).await
     }

@@ -1,7 +1,7 @@
-//! Listeners: a host's ear at one of its ports.
+//! Listeners: sockets that accept connections on one of a host's ports.
 //!
-//! Owns [`Listener`]. Never sees a dial: those come in by the notifier, and meet
-//! the accepts in line (`meeting.rs`).
+//! Owns [`Listener`]. Never sees a dial: the notifier offers dials to the accept queue, in
+//! which the listener waits for them.
 
 use std::sync::Arc;
 
@@ -9,29 +9,30 @@ use tokio::sync::oneshot;
 
 use crate::error::Op;
 use crate::host::accept_queue::AcceptQueue;
-use crate::host::inner::Port;
+use crate::host::port::Port;
 use crate::{Addr, Cause, Conn, Failure, Incoming, OpError};
 
-/// A host's ear at one of its ports, made by [`Host::listen`](crate::Host::listen).
+/// A socket that accepts connections on one of a host's ports; made by
+/// [`Host::listen`](crate::Host::listen).
 ///
-/// Dropping it closes it. It keeps its host open as long as it lives.
+/// Dropping it closes it. It keeps its host open until it is dropped.
 #[derive(Debug)]
 pub struct Listener {
-    meeting: Arc<AcceptQueue>,
+    queue: Arc<AcceptQueue>,
     port: Port,
 }
 
 impl Listener {
-    pub(crate) fn new(meeting: Arc<AcceptQueue>, port: Port) -> Listener {
-        Listener { meeting, port }
+    pub(crate) fn new(queue: Arc<AcceptQueue>, port: Port) -> Listener {
+        Listener { queue, port }
     }
 
     /// The address it listens on.
     pub fn local_addr(&self) -> &Addr {
-        &self.meeting.addr
+        &self.queue.addr
     }
 
-    /// Waits for the next dial and takes it; returns the connection and the
+    /// Waits for the next dial and takes it. Returns the connection and the
     /// dialer's address, which is also the connection's
     /// [`peer_addr`](Conn::peer_addr).
     ///
@@ -41,19 +42,19 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// An [`OpError`] whose cause is [`Cause::SocketDown`] after
-    /// [`close`](Listener::close), [`Cause::HostDown`] after the host's,
-    /// [`Cause::NetworkDown`] after the subnetwork's; [`Cause::NoFreePort`]
-    /// when a dial came (it is refused) but all ports are taken.
+    /// An [`OpError`] whose cause is [`Cause::SocketDown`] after the listener was closed,
+    /// [`Cause::HostDown`] after its host was, [`Cause::NetworkDown`] after its subnetwork
+    /// was; [`Cause::NoFreePort`] when a dial came but all ports are taken (the dial is
+    /// refused).
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future leaves dials that it has not taken to the next
+    /// Dropping the future leaves the dials that it has not taken to the next
     /// accept. A dial that it was taking is cut, and its port is free: the dialer is
-    /// refused, or reads [`Cause::ConnectionCut`], never an end, as nobody has read what
-    /// it wrote. So it is where the listener, its host or its subnetwork goes down
-    /// meanwhile. A loop that has more to wait for takes [`into_incoming`](Listener::into_incoming), or
-    /// keeps the future until it is done:
+    /// refused, or reads [`Cause::ConnectionCut`], never a clean end-of-file, because
+    /// nothing has read what it wrote. The same happens when the listener, its host or its
+    /// subnetwork goes down meanwhile. In a loop that waits for other things too, use
+    /// [`into_incoming`](Listener::into_incoming), or keep the future until it is done:
     ///
     /// ```
     /// # use virtnet_core::{Listener, OpError};
@@ -75,7 +76,7 @@ impl Listener {
     pub async fn accept(&self) -> Result<(Conn, Addr), OpError> {
         let accepted = tokio::select! {
             biased;
-            why = self.meeting.down.wait() => Err(why.clone()),
+            why = self.queue.down.wait() => Err(why.clone()),
             accepted = self.accept_next() => accepted,
         };
         accepted.map_err(|failure| {
@@ -86,38 +87,38 @@ impl Listener {
 
     async fn accept_next(&self) -> Result<(Conn, Addr), Failure> {
         loop {
-            let (conn, arrival) = oneshot::channel();
-            let seat = self.meeting.sit(self.port.host(), conn);
-            match arrival.await {
+            let (sender, conn) = oneshot::channel();
+            let ticket = self.queue.accept(self.port.host(), sender);
+            match conn.await {
                 Ok(conn) => {
                     let peer = conn.peer_addr().clone();
                     return Ok((conn.handed(), peer));
                 }
                 // The dial was given up, unless there is another reason.
-                Err(_) => seat.failure()?,
+                Err(_) => ticket.check()?,
             }
         }
     }
 
-    /// The connections as a stream, for loops that have more to wait for and for
-    /// servers that take one.
+    /// The connections as a stream: for loops that wait for other things too, and for
+    /// servers that take a stream.
     pub fn into_incoming(self) -> Incoming {
         Incoming::new(self)
     }
 
     /// How many dials wait to be accepted, at most [`Limits::backlog`](crate::Limits::backlog).
     pub fn pending(&self) -> usize {
-        self.meeting.pending()
+        self.queue.pending()
     }
 
     /// Stops listening: the port is free, waiting and later accepts report
     /// [`Cause::SocketDown`], and waiting dials are refused.
     ///
-    /// Connections that were accepted live on.
+    /// Accepted connections stay open.
     pub fn close(&self) {
-        // First the port: whoever is refused may listen on it at once.
+        // First the port, so that a dialer that is refused can listen on it at once.
         self.port.free();
-        self.meeting.go_down(Cause::SocketDown.into());
+        self.queue.go_down(Cause::SocketDown.into());
     }
 }
 

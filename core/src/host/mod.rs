@@ -1,17 +1,21 @@
-//! Hosts: listening, dialing, and the sockets that live on one.
+//! Hosts: listening, dialing, and the sockets that are open on a host.
 //!
-//! Owns [`Host`], the user's handle. Never talks to engine or registry but
-//! through the subnetwork, which knows when both are going away.
+//! Owns [`Host`], the user's handle. Never calls engine or registry, except for a dial, which
+//! the shared context runs and ends.
 
+pub(crate) mod accept;
 pub(crate) mod accept_queue;
 pub(crate) mod conn;
 pub(crate) mod conn_inner;
+pub(crate) mod dialing;
 pub(crate) mod half;
 pub(crate) mod idle;
 pub(crate) mod incoming;
 pub(crate) mod inner;
 pub(crate) mod listener;
+pub(crate) mod port;
 pub(crate) mod port_table;
+pub(crate) mod socket;
 pub(crate) mod split;
 
 use std::fmt;
@@ -21,15 +25,15 @@ use std::time::Duration;
 use tracing::Instrument;
 
 use crate::error::Op;
-use crate::host::inner::{HostInner, Socket, SocketInfo};
-use crate::host::listener::Listener;
-use crate::{Addr, Cause, Conn, Failure, OpError, ToAddr};
+use crate::host::inner::HostInner;
+use crate::host::socket::Socket;
+use crate::{Addr, Cause, Conn, Failure, Listener, OpError, SocketInfo, ToAddr};
 
-/// A named access point of a network, made by
+/// A named host of a network, made by
 /// [`SubNetwork::new_host`](crate::SubNetwork::new_host).
 ///
-/// Clones are the same host. It is closed by [`close`](Host::close), or when
-/// the last clone and everything made from it (listeners, connections) is
+/// Clones are the same host. It closes by [`close`](Host::close), or when
+/// the last clone and everything made from it (listeners, connections) are
 /// dropped.
 #[derive(Clone)]
 pub struct Host {
@@ -53,8 +57,8 @@ impl Host {
         self.shared.home().network()
     }
 
-    /// Listens on an address of this host: `α:1` or `:1` is that port, `:0` or
-    /// the empty string the lowest free one.
+    /// Listens on an address of this host: `α:1` or `:1` asks for port 1; `:0` or
+    /// the empty string asks for the lowest free port.
     ///
     /// Never waits for the network.
     ///
@@ -69,8 +73,8 @@ impl Host {
     /// # use virtnet_core::pipe::PipeNetwork;
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let host = PipeNetwork::new("pipet")?.subnetwork().new_host("α").await?;
-    /// assert_eq!(host.listen("")?.local_addr(), &"α:1");
-    /// assert_eq!(host.listen("α:7")?.local_addr(), &"α:7");
+    /// assert_eq!(host.listen("")?.local_addr(), "α:1");
+    /// assert_eq!(host.listen("α:7")?.local_addr(), "α:7");
     /// # Ok(()) }
     /// ```
     pub fn listen(&self, addr: impl ToAddr) -> Result<Listener, OpError> {
@@ -94,23 +98,24 @@ impl Host {
             0 => self.shared.reserve(Socket::Opening)?,
             port => self.shared.reserve_port(port, Socket::Opening)?,
         };
-        let meeting = self.shared.meeting(&port);
-        port.become_socket(Socket::Listening(Arc::downgrade(&meeting)))?;
-        Ok(Listener::new(meeting, port))
+        let queue = self.shared.accept_queue(&port);
+        port.become_socket(Socket::Listening(Arc::downgrade(&queue)))?;
+        Ok(Listener::new(queue, port))
     }
 
     /// Connects to a listening address of any host of the network.
     ///
-    /// The own end takes the lowest free port for as long as the dial and then
-    /// the connection last. Succeeds once the other side has accepted; how long
-    /// that takes is up to it, so bound it with
-    /// [`timeout`](tokio::time::timeout) if need be. Where nobody gives a sign of life, it
-    /// fails within the engine's bound (3 s over QUIC, by default), in which it has asked
-    /// the registry once more, and tried again where the host was elsewhere.
+    /// This end takes the lowest free port for as long as the dial and then
+    /// the connection last. Succeeds once the other side has accepted, which may take any
+    /// time: limit it with [`timeout`](tokio::time::timeout) if you need to.
+    ///
+    /// If the other side gives no sign of life, the dial fails within the engine's time limit
+    /// (3 s over QUIC by default). Within that limit it asks the registry once more, and tries
+    /// again if the host is elsewhere now.
     ///
     /// # Errors
     ///
-    /// An [`OpError`] that names both ends, whose cause is
+    /// An [`OpError`] that names both ends and whose cause is
     /// [`Cause::InvalidAddr`], [`Cause::NoSuchHost`],
     /// [`Cause::ConnectionRefused`], [`Cause::RegistryDown`],
     /// [`Cause::HostDown`], [`Cause::NetworkDown`], [`Cause::NoFreePort`], or
@@ -121,45 +126,42 @@ impl Host {
     /// Dropping the future cancels the dial everywhere: the port is free, and
     /// no accept on the other side returns this connection.
     pub async fn dial(&self, addr: impl ToAddr) -> Result<Conn, OpError> {
-        let outcomes = self.shared.outcomes();
-        outcomes.of(self.try_dial(addr)).await
+        let dial = async {
+            let home = self.shared.home();
+            let port = self.shared.reserve(Socket::Dialing);
+            let src = match &port {
+                Ok(port) => port.addr().clone(),
+                // Not taken, but the error can still say which one it would have been.
+                Err(_) => home.with_port(self.shared.lowest_port()),
+            };
+            let dst = addr.to_addr(home);
+            let fail = |failure: Failure| {
+                let dst = dst.as_ref().ok();
+                OpError::new(Op::Dial, home.network(), Some(&src), dst, failure)
+            };
+            let port = port.map_err(fail)?;
+            let dst = match &dst {
+                Ok(dst) => dst.clone(),
+                Err(err) => return Err(fail(err.clone().into())),
+            };
+            let span = tracing::debug_span!("dial", network = home.network(), %src, %dst);
+            let dial = self.shared.dial_from(port, dst);
+            dial.instrument(span).await.map_err(fail)
+        };
+        self.shared.outcomes().count(dial).await
     }
 
-    async fn try_dial(&self, addr: impl ToAddr) -> Result<Conn, OpError> {
-        let home = self.shared.home();
-        let port = self.shared.reserve(Socket::Dialing);
-        let src = match &port {
-            Ok(port) => port.addr().clone(),
-            // Not taken, but the error can still say which it would have been.
-            Err(_) => home.with_port(self.shared.lowest_port()),
-        };
-        let dst = addr.to_addr(home);
-        let fail = |failure: Failure| {
-            let dst = dst.as_ref().ok();
-            OpError::new(Op::Dial, home.network(), Some(&src), dst, failure)
-        };
-        let port = port.map_err(fail)?;
-        let dst = match &dst {
-            Ok(dst) => dst.clone(),
-            Err(err) => return Err(fail(err.clone().into())),
-        };
-        let span = tracing::debug_span!("dial", network = home.network(), %src, %dst);
-        let connect = self.shared.connect(port, dst);
-        connect.instrument(span).await.map_err(fail)
-    }
-
-    /// Waits until nothing is open on this host but listeners: no connection, and no dial
-    /// or accept under way; at most for `timeout`. From then on the lowest ports are free
-    /// again, so a test can say which addresses come next.
+    /// Waits until only listeners are open on this host, at most for `timeout`: no connection,
+    /// and no dial or accept under way. From then on the lowest ports are free again, so a
+    /// test can predict which addresses come next.
     ///
-    /// It is the *other* end that needs waiting for: the own port is free as soon as the
-    /// own end is dropped, the peer's once it has dropped its end, for which it has to hear
-    /// of it first.
+    /// Call it on the host of the *other* end. A port is free as soon as its own end is
+    /// dropped; the peer drops its end later, once it knows that yours is closed.
     ///
     /// # Errors
     ///
-    /// An [`OpError`] whose cause is [`Cause::TimedOut`], and which says what is open still;
-    /// [`Cause::HostDown`] or [`Cause::NetworkDown`].
+    /// An [`OpError`] whose cause is [`Cause::TimedOut`] and whose text names the sockets that
+    /// are still open; or whose cause is [`Cause::HostDown`] or [`Cause::NetworkDown`].
     ///
     /// # Cancel safety
     ///
@@ -181,7 +183,7 @@ impl Host {
     ///
     /// for _ in 0..2 {
     ///     let conn = alpha.dial("β:1").await?;
-    ///     assert_eq!(conn.peer_addr(), &"β:2");
+    ///     assert_eq!(conn.peer_addr(), "β:2");
     ///     drop(conn);
     ///     beta.idle(Duration::from_secs(10)).await?;
     /// }
@@ -200,18 +202,18 @@ impl Host {
         idle.map_err(|why| OpError::new(Op::Idle, home.network(), None, Some(home), why))
     }
 
-    /// Closes the host: its listeners and connections go down with
-    /// [`Cause::HostDown`], as does every blocked or later operation on it.
+    /// Closes the host: its listeners and connections go down, and every blocked or later
+    /// operation on it reports [`Cause::HostDown`].
     ///
-    /// Its name stays taken until the subnetwork closes; dialing it is refused.
-    /// Does not wait: what its connections had written is delivered in the
+    /// Its name stays taken until the subnetwork closes; dials to it are refused.
+    /// Does not wait: what its connections have written is delivered in the
     /// background.
     pub fn close(&self) {
         self.shared.go_down(Cause::HostDown.into());
     }
 
-    /// The sockets that are open on this host, by port: for printing when a
-    /// test goes wrong, and for asserting that nothing is left.
+    /// The sockets that are open on this host, by port: to print when a
+    /// test fails, and to assert that nothing is left.
     ///
     /// ```
     /// # use virtnet_core::pipe::PipeNetwork;
@@ -224,7 +226,7 @@ impl Host {
     /// # Ok(()) }
     /// ```
     pub fn sockets(&self) -> Vec<SocketInfo> {
-        self.shared.list()
+        self.shared.sockets()
     }
 }
 

@@ -1,8 +1,7 @@
-//! A host's port table: which ports are taken, by what, and which is the
-//! lowest free one.
+//! A host's port table: which ports are taken, by what, and which is the lowest free one.
 //!
-//! Plain data: owns no lock, no task, no waiting. Never decides who gets a
-//! port, only which.
+//! Owns plain data: no lock, no task, no waiting. Never decides whether a socket gets a
+//! port, only which one.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -11,9 +10,8 @@ const FIRST: u16 = 1;
 
 /// Ports taken by values of `T`.
 ///
-/// The free ports are kept as ranges in order, so that taking the lowest and
-/// giving one back cost the logarithm of the number of *gaps*: it does not
-/// matter how many ports are taken.
+/// The free ports are kept as ranges in order. So taking the lowest and giving one back
+/// cost the logarithm of the number of *gaps*, however many ports are taken.
 pub(crate) struct Ports<T> {
     taken: HashMap<u16, T>,
     /// First to last port of every maximal range of free ports.
@@ -60,7 +58,7 @@ impl<T> Ports<T> {
         true
     }
 
-    /// What holds `port`, to be looked at or replaced.
+    /// What holds `port`, to read or replace.
     pub(crate) fn get_mut(&mut self, port: u16) -> Option<&mut T> {
         self.taken.get_mut(&port)
     }
@@ -81,7 +79,7 @@ impl<T> Ports<T> {
         Some(holder)
     }
 
-    /// Frees every port whose holder is not to be kept.
+    /// Frees every port whose holder `keep` does not keep.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
         let go: Vec<u16> = self
             .iter()

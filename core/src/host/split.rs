@@ -1,7 +1,7 @@
 //! The two halves of a connection that was split.
 //!
-//! Owns the handles, and what dropping one of them means. Never touches a
-//! stream: the connection does.
+//! Owns the handles, and the effect of dropping one of them. Never touches a stream: the
+//! connection does.
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -11,15 +11,15 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::host::conn::ConnInner;
+use crate::host::conn_inner::ConnInner;
 use crate::{Addr, Cause, Conn};
 
 /// The reading half of a [`Conn`], from [`into_split`](Conn::into_split).
 ///
-/// Dropping it alone has no effect that the peer sees. Dropped first, it leaves the
-/// write half to close all, whose port is then free before the peer sees the end;
-/// [`close`](OwnedReadHalf::close) does that in any order. Errors and cancel safety
-/// are those of [`Conn`].
+/// Dropping it alone has no effect that the peer sees. If you drop it before the write half,
+/// dropping the write half closes the connection, and the port is free before the peer sees
+/// the end. [`close`](OwnedReadHalf::close) does the same in any order. Errors and cancel
+/// safety are those of [`Conn`].
 pub struct OwnedReadHalf(Arc<ConnInner>);
 
 /// The writing half of a [`Conn`], from [`into_split`](Conn::into_split).
@@ -28,7 +28,7 @@ pub struct OwnedReadHalf(Arc<ConnInner>);
 /// then end-of-file. Errors and cancel safety are those of [`Conn`].
 pub struct OwnedWriteHalf(Arc<ConnInner>, Drops);
 
-/// What dropping a write half does.
+/// The effect of dropping a write half.
 #[derive(PartialEq)]
 enum Drops {
     HalfClose,
@@ -52,13 +52,16 @@ pub(crate) fn borrow(shared: &ConnInner) -> (ReadHalf<'_>, WriteHalf<'_>) {
     (ReadHalf(shared), WriteHalf(shared))
 }
 
-/// Two halves that are not of one connection; both are given back.
+/// Two halves of different connections, which are given back.
 pub struct ReuniteError(pub OwnedReadHalf, pub OwnedWriteHalf);
 
 impl fmt::Display for ReuniteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ReuniteError(reader, writer) = self;
-        write!(f, "halves of two connections: {reader:?} and {writer:?}")
+        write!(
+            f,
+            "expected halves of one connection, got {reader:?} and {writer:?}"
+        )
     }
 }
 
@@ -71,16 +74,16 @@ impl fmt::Debug for ReuniteError {
 impl std::error::Error for ReuniteError {}
 
 impl OwnedReadHalf {
-    /// Makes two halves one connection again.
+    /// Joins two halves to a connection again.
     ///
     /// # Errors
     ///
-    /// [`ReuniteError`] with both, when they are not of one connection.
+    /// [`ReuniteError`] with both halves, when they are of different connections.
     ///
     /// ```
     /// # fn example(conn: virtnet_core::Conn) {
     /// let (reader, writer) = conn.into_split();
-    /// let conn = reader.reunite(writer).expect("they are of one");
+    /// let conn = reader.reunite(writer).expect("halves of one connection");
     /// # }
     /// ```
     pub fn reunite(self, mut writer: OwnedWriteHalf) -> Result<Conn, ReuniteError> {
@@ -97,7 +100,7 @@ impl OwnedWriteHalf {
     ///
     /// # Errors
     ///
-    /// [`ReuniteError`] with both, when they are not of one connection.
+    /// [`ReuniteError`] with both halves, when they are of different connections.
     pub fn reunite(self, reader: OwnedReadHalf) -> Result<Conn, ReuniteError> {
         reader.reunite(self)
     }
@@ -112,7 +115,7 @@ macro_rules! handle {
         }
 
         impl $half {
-            /// The address of the own end.
+            /// The address of this end.
             pub fn local_addr(&self) -> &Addr {
                 self.0.local()
             }
@@ -199,8 +202,8 @@ writable!(OwnedWriteHalf WriteHalf<'_>);
 
 impl Drop for OwnedWriteHalf {
     fn drop(&mut self) {
-        // As the last handle it closes all, and the port is to be free before the
-        // peer can know: the connection's own drop does that.
+        // The last handle closes the connection. The connection's own drop does that, so
+        // that the port is free before the peer can know.
         if self.1 == Drops::HalfClose && Arc::strong_count(&self.0) > 1 {
             self.0.drop_writer();
         }

@@ -1,8 +1,8 @@
-//! Closing a subnetwork, and what its one task does: it watches the names, then closes.
+//! Closing a subnetwork, and the work of its one task: it watches the names, then closes.
 //!
-//! Owns the waiting for lost names, and the closing of engine and registry, so
-//! that a close runs to its end whoever asked for it and whoever still waits.
-//! Never marks a host down: closing starts once that is done.
+//! Owns the wait for lost names, and the closing of engine and registry, so that a close runs
+//! to its end even if no caller waits for it. Never marks a host down: closing starts once
+//! that is done.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -11,24 +11,23 @@ use std::sync::{Arc, Weak};
 use tokio::sync::{mpsc, watch};
 
 use crate::context::calls::Calls;
-use crate::context::sync::lock;
 use crate::error::Op;
-use crate::subnet::Context;
+use crate::subnet::directory::Directory;
 use crate::{Cause, Engine, Failure, OpError, Registry, SubNetwork};
 
-/// What every close of one subnetwork reports: all that went wrong.
+/// All that went wrong while a subnetwork closed; every call of `close` reports it.
 pub(crate) type Closed = Vec<Failure>;
 
-/// What the subnetwork's task ends with: the outcome of the close, or, where its runtime
-/// ended and dropped it, the news that nothing runs any more.
+/// Reports how the subnetwork's task ended: with the outcome of the close; or, if its runtime
+/// ended and dropped it, without a close.
 pub(crate) struct End {
-    pub(crate) subnet: Weak<Context>,
-    pub(crate) ops: Arc<Calls>,
+    pub(crate) directory: Weak<Directory>,
+    pub(crate) calls: Arc<Calls>,
     pub(crate) closed: watch::Sender<Option<Closed>>,
 }
 
 impl End {
-    /// Tells all who wait for the close.
+    /// Ends every call of `close` that waits.
     pub(crate) fn tell(self, closed: Closed) {
         self.closed.send_replace(Some(closed));
     }
@@ -39,57 +38,57 @@ impl Drop for End {
         if self.closed.borrow().is_some() {
             return;
         }
-        // Engine and registry lived on that runtime: no call and no stream of theirs would
-        // ever get on, whoever polls it. So everything ends here.
+        // Engine and registry lived on that runtime: none of their calls and streams would
+        // ever make progress. So everything ends here.
         let ended = Failure::other(match std::thread::panicking() {
             true => "its task panicked",
             false => "its runtime ended before it was closed",
         });
-        if let Some(subnet) = self.subnet.upgrade() {
-            subnet.go_down(Some(ended.clone()));
+        if let Some(directory) = self.directory.upgrade() {
+            directory.go_down(Some(ended.clone()));
         }
-        self.ops.close();
+        self.calls.close();
         self.closed.send_replace(Some(vec![ended]));
     }
 }
 
-/// Takes hosts down that lost their names, until all of `subnet` is down and
-/// every stream let go of; returns what took it down, if it was not a close.
+/// Takes hosts down that lost their names, until all of `directory` is down and
+/// every stream is dropped. Returns the reason for going down, if it was not a close.
 pub(crate) async fn watch_names(
     registry: &dyn Registry,
-    subnet: &Weak<Context>,
-    held: &mut mpsc::UnboundedReceiver<Failure>,
+    directory: &Weak<Directory>,
+    kept_open: &mut mpsc::UnboundedReceiver<Failure>,
 ) -> Option<Failure> {
     let mut reason = None;
     loop {
         tokio::select! {
             biased;
-            message = held.recv() => match message {
+            message = kept_open.recv() => match message {
                 Some(failure) => reason = Some(failure),
                 None => return reason,
             },
             lost = registry.lost() => {
                 tracing::warn!(host = lost.hostname, reason = %lost.reason, "a host lost its name");
-                if let Some(subnet) = subnet.upgrade() {
-                    subnet.lose(lost);
+                if let Some(directory) = directory.upgrade() {
+                    directory.lose(lost);
                 }
             }
         }
     }
 }
 
-/// Ends the running calls, then closes engine and registry, one after the
-/// other; `reason` is reported first.
+/// Ends the running calls, then closes the engine, then the registry; `reason` is reported
+/// first.
 ///
-/// Each close has a task of its own, so that one that panics is a failure like
-/// any other, and keeps nothing from being closed.
+/// Each close has a task of its own. So a panic in one is reported as a failure, and the
+/// other still runs.
 pub(crate) async fn close(
     reason: Option<Failure>,
-    ops: &Calls,
+    calls: &Calls,
     engine: Arc<dyn Engine>,
     registry: Arc<dyn Registry>,
 ) -> Closed {
-    ops.close();
+    calls.close();
     let engine = tokio::spawn(async move { engine.close().await });
     let engine = engine
         .await
@@ -104,7 +103,7 @@ pub(crate) async fn close(
         .collect()
 }
 
-/// All of them as one.
+/// Makes one failure of all.
 pub(crate) fn add_up(mut failures: Closed) -> Result<(), Failure> {
     match failures.len() {
         0 => Ok(()),
@@ -114,38 +113,49 @@ pub(crate) fn add_up(mut failures: Closed) -> Result<(), Failure> {
 }
 
 impl SubNetwork {
-    /// Asks the subnetwork to close by itself when its last open host closes.
-    ///
-    /// # Panics
-    ///
-    /// Without an open host: it would never close, or should have already.
-    pub fn auto_close(&self) {
-        let open = {
-            let mut hosts = lock(&self.shared.hosts);
-            hosts.auto_close |= hosts.open > 0;
-            hosts.open > 0
-        };
-        // One that is down already has nothing left to ask for.
-        if open || self.shared.down.get().is_some() {
-            return;
-        }
-        panic!("auto_close of {:?} without an open host", self.network());
-    }
-
-    /// Closes it: every blocked and later operation on it, its hosts, listeners
-    /// and connections reports [`Cause::NetworkDown`]; then the engine delivers
-    /// what was written and closes, then the registry frees the names.
-    ///
-    /// Whoever closes later, or after the network went down by itself, waits
-    /// for the same close and gets the same result.
+    /// Has the subnetwork close by itself when its last open host closes. On a subnetwork
+    /// that is down already it has no effect.
     ///
     /// # Errors
     ///
-    /// All that went wrong, added up: what took the network down, if it was not
-    /// a close, then what the engine's and the registry's close reported. That is
-    /// also what was written to connections that were dropped since, and never
-    /// reached a peer that was cut off: nobody else has been told. A test that kills
-    /// hosts, or cuts them off, expects it, with the cause [`Cause::ConnectionCut`]:
+    /// An [`OpError`] whose cause is [`Cause::Other`] when no host is open: the call is a
+    /// mistake in the program, because no host is left whose close could close the subnetwork.
+    ///
+    /// ```
+    /// # use virtnet_core::pipe::PipeNetwork;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let subnet = PipeNetwork::new("pipet")?.subnetwork();
+    /// let err = subnet.auto_close().unwrap_err();
+    /// assert_eq!(
+    ///     err.to_string(),
+    ///     r#"virtnet "pipet": auto close: expected at least one open host, got none"#,
+    /// );
+    /// let host = subnet.new_host("α").await?;
+    /// subnet.auto_close()?;
+    /// # Ok(()) }
+    /// ```
+    pub fn auto_close(&self) -> Result<(), OpError> {
+        if self.directory.auto_close() || self.directory.context.down.get().is_some() {
+            return Ok(());
+        }
+        let why = Failure::other("expected at least one open host, got none");
+        Err(OpError::new(Op::AutoClose, self.network(), None, None, why))
+    }
+
+    /// Closes the subnetwork: every blocked and later operation on it, its hosts, listeners
+    /// and connections reports [`Cause::NetworkDown`]; then the engine delivers
+    /// what was written and closes, then the registry frees the names.
+    ///
+    /// A later call, or one after the network went down by itself, waits for the same close
+    /// and gets the same result.
+    ///
+    /// # Errors
+    ///
+    /// All that went wrong, added up: the reason why the network went down, if it was not
+    /// closed, then the failures of the engine's and the registry's close. They include data
+    /// that was written to connections, dropped since, and that never reached a peer that was
+    /// cut off: no other operation reports this. A test that kills hosts, or cuts them off,
+    /// expects it, with the cause [`Cause::ConnectionCut`]: use
     /// [`close_expecting`](SubNetwork::close_expecting).
     ///
     /// # Cancel safety
@@ -155,13 +165,13 @@ impl SubNetwork {
         self.close_but(|_| true).await
     }
 
-    /// Closes it as [`close`](SubNetwork::close) does, where a failure of that cause is
-    /// expected, and none: for a test that killed hosts, or cut them off, and then can't
-    /// deliver what was written to them.
+    /// Closes the subnetwork as [`close`](SubNetwork::close) does, but does not report
+    /// failures with the cause `expected`: for a test that killed hosts, or cut them off, so
+    /// that what was written to them can't be delivered.
     ///
     /// # Errors
     ///
-    /// As of [`close`](SubNetwork::close): all else that went wrong.
+    /// Those of [`close`](SubNetwork::close) with other causes.
     ///
     /// # Cancel safety
     ///
@@ -179,10 +189,10 @@ impl SubNetwork {
         self.close_but(|failure| failure.cause() != expected).await
     }
 
-    /// Closes it, and reports those failures that `counts` says count.
+    /// Closes it, and reports the failures for which `counts` holds.
     async fn close_but(&self, counts: impl Fn(&Failure) -> bool) -> Result<(), OpError> {
-        self.shared.go_down(None);
-        let mut closed = self.shared.closed.clone();
+        self.directory.go_down(None);
+        let mut closed = self.closed.clone();
         let mut failures = match closed.wait_for(Option::is_some).await {
             Ok(failures) => failures.clone().unwrap_or_default(),
             Err(_) => unreachable!("the task tells how it ended"),
@@ -193,7 +203,7 @@ impl SubNetwork {
     }
 }
 
-/// More than one thing went wrong; none is swallowed.
+/// Several failures, all of them shown.
 #[derive(Debug)]
 struct Several(Vec<Failure>);
 

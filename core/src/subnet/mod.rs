@@ -1,41 +1,38 @@
-//! Subnetworks: the home of one process's hosts.
+//! Subnetworks: one process's hosts.
 //!
 //! Owns [`SubNetwork`], the user's handle, and the start of its one task. Never
 //! moves a byte of a connection.
 
 pub(crate) mod close;
-pub(crate) mod dialing;
 pub(crate) mod directory;
 pub(crate) mod notifier;
+pub(crate) mod stats;
+mod wait_for_hosts;
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::addr::name::{Noun, check_name, clipped};
-use crate::context::calls::Calls;
-use crate::context::dials::Outcomes;
-use crate::context::down::Down;
+use crate::context::Context;
 use crate::error::Op;
 use crate::host::Host;
-use crate::host::inner::HostInner;
-use crate::subnet::close::{End, close, watch_names};
-use crate::subnet::directory::{Context, Reservation};
-use crate::{
-    Addr, AddrError, Cause, Engine, Failure, Limits, Notifier, OpError, Refused, Registry,
-};
+use crate::host::inner::{HostInner, HostOwner};
+use crate::subnet::close::{Closed, End, close, watch_names};
+use crate::subnet::directory::{Directory, Reservation};
+use crate::{Addr, AddrError, Cause, Engine, Failure, Limits, Notifier, OpError, Registry};
 
-/// How long to wait before a taken name is tried again.
+/// How often a taken name is tried again.
 const TRY: Duration = Duration::from_millis(100);
 
-/// One process's part of a virtual network, and the home of its hosts.
+/// One process's part of a virtual network, in which it makes its hosts.
 ///
 /// Clones are the same subnetwork. It lives until [`close`](SubNetwork::close),
-/// or until the last clone and everything made from it is dropped; it then
+/// or until the last clone and everything made from it are dropped; it then
 /// closes in the background, as long as its runtime runs. When the runtime that it was
-/// made on ends, all of it is down, whoever still holds a handle.
+/// made on ends, all of it goes down, even if handles are still held.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -56,7 +53,9 @@ const TRY: Duration = Duration::from_millis(100);
 /// ```
 #[derive(Clone)]
 pub struct SubNetwork {
-    pub(crate) shared: Arc<Context>,
+    pub(crate) directory: Arc<Directory>,
+    /// The outcome of the close, once it is over.
+    pub(crate) closed: watch::Receiver<Option<Closed>>,
 }
 
 impl SubNetwork {
@@ -65,11 +64,11 @@ impl SubNetwork {
     /// `make_engine` returns.
     ///
     /// Starts one task, which takes down hosts that lost their names, and closes
-    /// engine and registry when the time comes.
+    /// engine and registry in the end.
     ///
     /// # Errors
     ///
-    /// [`AddrError`] when `network` is no name ([`Addr::new`]).
+    /// [`AddrError`] when `network` is not a valid name ([`Addr::new`]).
     ///
     /// # Panics
     ///
@@ -82,11 +81,11 @@ impl SubNetwork {
         SubNetwork::with_limits(network, Limits::default(), registry, make_engine)
     }
 
-    /// The same, but for its limits.
+    /// The same as [`new`](SubNetwork::new), with other limits than the default ones.
     ///
     /// # Errors
     ///
-    /// As of [`new`](SubNetwork::new).
+    /// Those of [`new`](SubNetwork::new).
     ///
     /// # Panics
     ///
@@ -98,63 +97,47 @@ impl SubNetwork {
         make_engine: impl FnOnce(Notifier) -> E,
     ) -> Result<SubNetwork, AddrError> {
         check_name(Noun::Network, network)?;
-        let ops = Arc::new(Calls::default());
-        let (hold, mut held) = mpsc::unbounded_channel();
+        let (keep_open, mut kept_open) = mpsc::unbounded_channel();
         let (done, closed) = watch::channel(None);
-        let shared = Arc::new(Context {
-            network: Arc::from(network),
-            engine: OnceLock::new(),
-            registry: Arc::clone(&registry),
-            limits,
-            refusals: Arc::default(),
-            outcomes: Outcomes::default(),
-            down: Down::default(),
-            hold: Mutex::new(Some(hold)),
-            ops: Arc::clone(&ops),
-            hosts: Mutex::default(),
-            closed,
-        });
-        let notifier = Notifier(Arc::downgrade(&shared));
+        let context = Context::new(network, limits, Arc::clone(&registry), keep_open);
+        let calls = Arc::clone(&context.calls);
+        let directory = Arc::new(Directory::new(context));
+        let notifier = Notifier(Arc::downgrade(&directory));
         let engine: Arc<dyn Engine> = Arc::new(make_engine(notifier));
-        drop(shared.engine.set(Arc::clone(&engine)));
+        directory.context.set_engine(Arc::clone(&engine));
         // Holds what it closes, but not the subnetwork, which may be dropped.
         let end = End {
-            subnet: Arc::downgrade(&shared),
-            ops,
+            directory: Arc::downgrade(&directory),
+            calls,
             closed: done,
         };
         tokio::spawn(async move {
-            let reason = watch_names(&*registry, &end.subnet, &mut held).await;
-            let closed = close(reason, &end.ops, engine, registry).await;
+            let reason = watch_names(&*registry, &end.directory, &mut kept_open).await;
+            let closed = close(reason, &end.calls, engine, registry).await;
             end.tell(closed);
         });
-        Ok(SubNetwork { shared })
+        Ok(SubNetwork { directory, closed })
     }
 
     /// The full name of the network.
     pub fn network(&self) -> &str {
-        &self.shared.network
-    }
-
-    /// How many dials that came in were refused since it was made, and why.
-    pub fn refused(&self) -> Refused {
-        self.shared.refusals.count()
+        &self.directory.context.network
     }
 
     /// Creates a host and announces it to the whole network.
     ///
     /// # Errors
     ///
-    /// An [`OpError`] whose cause is [`Cause::InvalidAddr`] for what is no
+    /// An [`OpError`] whose cause is [`Cause::InvalidAddr`] when `hostname` is not a valid
     /// name, [`Cause::HostAlreadyRegistered`], [`Cause::RegistryDown`],
-    /// [`Cause::NetworkDown`], or what the engine reports when it can't make
-    /// the host's resources; [`Cause::Other`] when there are [`Limits::hosts`] already.
+    /// [`Cause::NetworkDown`], [`Cause::Other`] when there are [`Limits::hosts`] already, or
+    /// the one that the engine reports when it can't make the host's resources.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future leaves no host and no name behind.
     pub async fn new_host(&self, hostname: &str) -> Result<Host, OpError> {
-        let network = &self.shared.network;
+        let network = &self.directory.context.network;
         let checked = check_name(Noun::Hostname, hostname);
         let shown = checked
             .as_ref()
@@ -167,18 +150,16 @@ impl SubNetwork {
         made.map_err(|why| OpError::new(Op::NewHost, Arc::clone(network), None, Some(&home), why))
     }
 
-    /// Creates a host as [`new_host`](SubNetwork::new_host) does, and waits at
-    /// for `timeout`, and one more try, while its name is taken or the registry is
-    /// down: for a
-    /// process that is restarted after it was killed, whose name is leased to
-    /// who it was.
+    /// Creates a host as [`new_host`](SubNetwork::new_host) does, but tries again while the
+    /// name is taken or the registry is down: after a crash, a restarted process finds its
+    /// old name still leased.
     ///
-    /// Tries every 100 ms.
+    /// Tries every 100 ms, at most for `timeout`; the last try begins when that is over.
     ///
     /// # Errors
     ///
-    /// As of [`new_host`](SubNetwork::new_host): the last one, when the time is
-    /// over.
+    /// Those of [`new_host`](SubNetwork::new_host); when the time is over, the error of the
+    /// last try.
     ///
     /// # Cancel safety
     ///
@@ -201,10 +182,10 @@ impl SubNetwork {
         hostname: &str,
         timeout: Duration,
     ) -> Result<Host, OpError> {
-        // No deadline is one that no clock can tell.
+        // Without a deadline, if it is too late for the clock to tell.
         let deadline = Instant::now().checked_add(timeout);
         let mut tries = tokio::time::interval(TRY);
-        // A registry that is slow to fail is not asked the more often for it.
+        // A registry that is slow to fail is not asked more often because of that.
         tries.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tries.tick().await;
@@ -221,58 +202,18 @@ impl SubNetwork {
     }
 
     async fn try_new_host(&self, home: &Addr) -> Result<Host, Failure> {
-        let sockets = HostInner::new(Arc::clone(&self.shared), home.clone());
-        // Known before it is announced: a dial may be faster than our return.
-        let arrival = Reservation::new(&self.shared, home, &sockets)?;
-        let engine = Arc::clone(self.shared.engine());
-        let registry = Arc::clone(&self.shared.registry);
+        let context = &self.directory.context;
+        let owner = Arc::clone(&self.directory) as Arc<dyn HostOwner>;
+        let host = HostInner::new(Arc::clone(context), owner, home.clone());
+        // Known before it is announced: a dial may come before this returns.
+        let reservation = Reservation::new(&self.directory, &host)?;
+        let (engine, registry) = (Arc::clone(context.engine()), Arc::clone(&context.registry));
         let hostname = home.clone();
-        self.shared
+        context
             .run(async move { engine.vnet_new_host(hostname.host(), &*registry).await })
             .await?;
-        arrival.complete()?;
-        Ok(Host::new(sockets))
-    }
-
-    /// Waits until all of `hostnames` are announced, at most for `timeout`: so
-    /// that a test starts when everybody is there.
-    ///
-    /// Looks every 50 ms. A registry that is down is waited for as well.
-    ///
-    /// # Errors
-    ///
-    /// An [`OpError`] whose cause is [`Cause::TimedOut`] and which names the
-    /// hosts that are missing; [`Cause::NetworkDown`]; or what else the registry
-    /// reports.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future leaves nothing behind.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use virtnet_core::pipe::PipeNetwork;
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let network = PipeNetwork::new("pipet")?;
-    /// let (here, there) = (network.subnetwork(), network.subnetwork());
-    /// let beta = there.new_host("β").await?;
-    /// here.wait_for_hosts(&["β"], Duration::from_secs(10)).await?;
-    ///
-    /// let missing = here.wait_for_hosts(&["β", "γ"], Duration::ZERO).await.unwrap_err();
-    /// assert_eq!(
-    ///     missing.to_string(),
-    ///     r#"virtnet "pipet": wait for hosts: within 0ns there was no "γ""#,
-    /// );
-    /// # Ok(()) }
-    /// ```
-    pub async fn wait_for_hosts<S: AsRef<str>>(
-        &self,
-        hostnames: &[S],
-        timeout: Duration,
-    ) -> Result<(), OpError> {
-        let missing: Vec<&str> = hostnames.iter().map(AsRef::as_ref).collect();
-        let waited = self.shared.wait_for_hosts(missing, timeout).await;
-        waited.map_err(|why| OpError::new(Op::WaitForHosts, self.network(), None, None, why))
+        reservation.complete()?;
+        Ok(Host::new(host))
     }
 }
 

@@ -63,13 +63,13 @@ impl Limits {
     pub(crate) fn check(&self) -> Result<(), Failure> {
         for (name, most) in [
             ("handshakes", self.handshakes),
-            ("handshakes per address", self.handshakes_per_address),
+            ("handshakes_per_address", self.handshakes_per_address),
             ("connections", self.connections),
-            ("connections per peer", self.connections_per_peer),
-            ("unopened streams per peer", self.unopened_per_peer),
+            ("connections_per_peer", self.connections_per_peer),
+            ("unopened_per_peer", self.unopened_per_peer),
         ] {
             if most == 0 {
-                let problem = format!("with at most 0 {name} nobody gets in");
+                let problem = format!("limit {name:?} must be at least 1");
                 return Err(Failure::other(problem));
             }
         }

@@ -242,7 +242,7 @@ impl QuicConfig {
             ("keep-alive interval", self.keep_alive),
         ] {
             if value < Duration::from_millis(1) {
-                return invalid(format!("a {name} of {value:?} is none"));
+                return invalid(format!("{name} must be at least 1 ms, got {value:?}"));
             }
         }
         for (name, value) in [
@@ -253,12 +253,12 @@ impl QuicConfig {
             ("pool idle time", self.pool_idle),
         ] {
             if value > LONGEST {
-                return invalid(format!("a {name} of {value:?} is more than {LONGEST:?}"));
+                return invalid(format!("{name} must be at most 30 days, got {value:?}"));
             }
         }
         if self.keep_alive * 2 > self.idle_timeout {
             return invalid(format!(
-                "a keep-alive interval of {:?} is more than half of the idle timeout of {:?}",
+                "keep-alive interval must be at most half of the idle timeout, got {:?} and {:?}",
                 self.keep_alive, self.idle_timeout
             ));
         }

@@ -21,24 +21,36 @@ fn what_cannot_be_is_refused_and_named() {
     assert!(range(7, 7).advertise("10.0.0.2:7").prepare("net").is_ok());
     let zero = Duration::ZERO;
     for (config, named) in [
-        (good().dial_timeout(zero), "dial timeout of 0ns"),
-        (good().handshake_timeout(zero), "handshake timeout of 0ns"),
-        (good().keep_alive(zero), "keep-alive interval of 0ns"),
+        (
+            good().dial_timeout(zero),
+            "dial timeout must be at least 1 ms, got 0ns",
+        ),
+        (
+            good().handshake_timeout(zero),
+            "handshake timeout must be at least 1 ms, got 0ns",
+        ),
+        (
+            good().keep_alive(zero),
+            "keep-alive interval must be at least 1 ms, got 0ns",
+        ),
         (
             good().idle_timeout(Duration::from_secs(3)),
-            "idle timeout of 3s",
+            "half of the idle timeout, got 3s and 3s",
         ),
-        (no(|limits| limits.handshakes = 0), "at most 0 handshakes"),
+        (
+            no(|limits| limits.handshakes = 0),
+            "limit \"handshakes\" must be at least 1",
+        ),
         (
             no(|limits| limits.unopened_per_peer = 0),
-            "at most 0 unopened streams per peer",
+            "limit \"unopened_per_peer\" must be at least 1",
         ),
         (good().advertise("0.0.0.0"), "\"0.0.0.0\""),
         (good().bind((Ipv4Addr::UNSPECIFIED, 0).into()), "0.0.0.0:0"),
         (range(7, 3), "127.0.0.1:7-3: the range"),
         (
             range(7, 9).advertise("10.0.0.2:7"),
-            "cannot advertise \"10.0.0.2:7\": hosts have ports of their own, out of 127.0.0.1:7-9",
+            "cannot advertise \"10.0.0.2:7\": expected no port, as each host announces its own from 127.0.0.1:7-9",
         ),
     ] {
         let text = config.prepare("net").unwrap_err().to_string();
@@ -59,23 +71,23 @@ fn sizes_are_within_what_quic_can_have() {
     for (change, problem) in [
         (
             (|tuning| tuning.largest_datagram = 65_508) as fn(&mut Tuning),
-            "a largest datagram of 65508 bytes is more than 65507",
+            "largest datagram must be at most 65507 bytes, got 65508",
         ),
         (
             |tuning| tuning.largest_datagram = 1_199,
-            "a largest datagram of 1199 bytes is less than 1200",
+            "largest datagram must be at least 1200 bytes, got 1199",
         ),
         (
             |tuning| tuning.stream_window = 0,
-            "a stream window of 0 bytes is less than 1200",
+            "stream window must be at least 1200 bytes, got 0",
         ),
         (
             |tuning| tuning.socket_buffer = 1 << 32,
-            "a socket buffer of 4294967296 bytes is more than 2147483647",
+            "socket buffer must be at most 2147483647 bytes, got 4294967296",
         ),
         (
             |tuning| tuning.send_window = 7,
-            "a send window of 7 bytes is less than 1200",
+            "send window must be at least 1200 bytes, got 7",
         ),
     ] {
         assert_eq!(check(change), Err(problem.to_owned()));

@@ -78,11 +78,11 @@ impl Tuning {
             ("socket buffer", self.socket_buffer as u64, i32::MAX as u64),
         ] {
             let bound = match value {
-                value if value < least => format!("less than {least}"),
-                value if value > most => format!("more than {most}"),
+                value if value < least => format!("at least {least}"),
+                value if value > most => format!("at most {most}"),
                 _ => continue,
             };
-            let problem = format!("a {name} of {value} bytes is {bound}");
+            let problem = format!("{name} must be {bound} bytes, got {value}");
             return Err(Failure::wrap(Cause::Other, problem));
         }
         Ok(())

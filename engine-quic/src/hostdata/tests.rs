@@ -50,7 +50,9 @@ fn what_nobody_could_reach_is_never_announced() {
         assert_eq!(err.cause(), Cause::InvalidAddr);
         assert_eq!(
             err.to_string(),
-            format!("cannot advertise {input:?}: an unspecified address reaches nobody")
+            format!(
+                "cannot advertise {input:?}: expected an address of one host, got the unspecified address"
+            )
         );
     }
 }
@@ -108,7 +110,7 @@ async fn only_addresses_of_a_family_in_use() {
     let err = v6.resolve("α", V4).await.unwrap_err();
     assert_eq!(
         err.to_string(),
-        "cannot reach host \"α\" at [::1]:80: [::1]:80 is IPv6, and this host is bound to IPv4 only"
+        "cannot reach host \"α\" at [::1]:80: [::1]:80 is IPv6, but this host is bound to IPv4 only"
     );
     let v4 = Place::parse("α", "127.0.0.1:80").unwrap();
     assert_eq!(

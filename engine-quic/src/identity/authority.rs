@@ -7,9 +7,9 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PKCS_ED25519, SerialNumber,
 };
+use ring::digest::{SHA256, digest};
 use rustls::crypto::SecureRandom;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
-use sha2::{Digest, Sha256};
 use virtnet_core::{Cause, Failure};
 
 use crate::identity::{Certified, RESETS, base32, derived};
@@ -37,7 +37,10 @@ impl Authority {
         // The name is the network's and the key is the secret's. So a dialer
         // can tell another network's host (nobody of that name is trusted)
         // from one that holds another secret (the name fits, the key does not).
-        let name = format!("virtnet {}", base32(&Sha256::digest(network)));
+        let name = format!(
+            "virtnet {}",
+            base32(digest(&SHA256, network.as_bytes()).as_ref())
+        );
         params.distinguished_name.push(DnType::CommonName, name);
         params.serial_number = Some(SerialNumber::from(1));
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -58,7 +61,7 @@ impl Authority {
     /// Mints a certificate for the host of that DNS name, with a key of its own.
     pub(crate) fn mint(&self, name: &str, random: &dyn SecureRandom) -> Result<Certified, Failure> {
         let mut seed = [0; 32];
-        let no_randomness = |_| Failure::other("the operating system gives no random bits");
+        let no_randomness = |_| Failure::other("the operating system returned no random bytes");
         random.fill(&mut seed).map_err(no_randomness)?;
         let (pair, key) = key_pair(&seed)?;
         let mut params = CertificateParams::new([name.to_owned()]).map_err(unmade)?;

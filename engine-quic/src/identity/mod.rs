@@ -11,10 +11,11 @@ pub(crate) mod tls;
 
 use std::path::Path;
 
-use hkdf::Hkdf;
+use data_encoding::BASE32_NOPAD;
+use ring::digest::{Context, SHA256};
+use ring::hkdf::{HKDF_SHA256, Salt};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use sha2::{Digest, Sha256};
 use virtnet_core::Failure;
 
 use crate::Secret;
@@ -128,7 +129,7 @@ fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
     match pem.len() as u64 {
         ..=MAX_PEM => Ok(pem),
         _ => Err(Failure::other(format!(
-            "file {path:?} has over {MAX_PEM} bytes"
+            "file {path:?}: expected at most {MAX_PEM} bytes, got more"
         ))),
     }
 }
@@ -140,7 +141,7 @@ fn read_certificates(pem: &[u8], at: &str) -> Result<Vec<CertificateDer<'static>
         .collect::<Result<Vec<_>, _>>()
         .map_err(|err| bad(&err.to_string()))?;
     if certificates.is_empty() {
-        return Err(bad("there are none"));
+        return Err(bad("expected at least one, got none"));
     }
     Ok(certificates)
 }
@@ -168,10 +169,16 @@ impl Pki {
 /// A key that only the holders of `key` can derive, for one purpose and name.
 pub(crate) fn derived(purpose: &[u8], key: &[u8], name: &str) -> [u8; 32] {
     let mut derived = [0; 32];
-    Hkdf::<Sha256>::new(Some(purpose), key)
-        .expand(name.as_bytes(), &mut derived)
-        .expect("32 bytes are within what HKDF can give");
+    hkdf(purpose, key, name.as_bytes(), &mut derived);
     derived
+}
+
+/// HKDF with SHA-256 (RFC 5869): `out` has the 32 bytes of one hash.
+pub(crate) fn hkdf(salt: &[u8], key: &[u8], info: &[u8], out: &mut [u8]) {
+    let key = Salt::new(HKDF_SHA256, salt).extract(key);
+    key.expand(&[info], HKDF_SHA256)
+        .and_then(|okm| okm.fill(out))
+        .expect("HKDF with SHA-256 gives 32 bytes");
 }
 
 /// The DNS name that stands for a host in certificates.
@@ -187,32 +194,17 @@ pub(crate) fn derived(purpose: &[u8], key: &[u8], name: &str) -> [u8; 32] {
 /// assert_ne!(dns_name("ab", "c"), dns_name("a", "bc"));
 /// ```
 pub fn dns_name(network: &str, hostname: &str) -> String {
-    let mut hash = Sha256::new();
+    let mut hash = Context::new(&SHA256);
     for name in [network, hostname] {
-        hash.update((name.len() as u64).to_be_bytes());
-        hash.update(name);
+        hash.update(&(name.len() as u64).to_be_bytes());
+        hash.update(name.as_bytes());
     }
-    format!("{}.virtnet", base32(&hash.finalize()))
+    format!("{}.virtnet", base32(hash.finish().as_ref()))
 }
 
 /// Base 32 of RFC 4648 without padding, in lower case as DNS names are written.
 pub(crate) fn base32(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-    let mut text = String::with_capacity((bytes.len() * 8).div_ceil(5));
-    let (mut held, mut bits) = (0u32, 0);
-    for &byte in bytes {
-        held = held << 8 | u32::from(byte);
-        bits += 8;
-        while bits >= 5 {
-            bits -= 5;
-            text.push(char::from(DIGITS[(held >> bits) as usize & 31]));
-        }
-        held &= (1 << bits) - 1;
-    }
-    if bits > 0 {
-        text.push(char::from(DIGITS[(held << (5 - bits)) as usize & 31]));
-    }
-    text
+    BASE32_NOPAD.encode(bytes).to_ascii_lowercase()
 }
 
 #[cfg(test)]

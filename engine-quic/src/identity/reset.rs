@@ -9,12 +9,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hkdf::Hkdf;
 use quinn::crypto::{CryptoError, HmacKey};
 use quinn::{ConnectionId, ConnectionIdGenerator, EndpointConfig};
 use rustls::crypto::SecureRandom;
-use sha2::Sha256;
 
+use crate::identity::hkdf;
 use crate::udp::batch::MAX_DATAGRAM;
 
 /// Length of a connection id, in bytes: enough to be told apart by chance alone.
@@ -41,9 +40,7 @@ struct ResetKey([u8; 32]);
 
 impl HmacKey for ResetKey {
     fn sign(&self, data: &[u8], signature: &mut [u8]) {
-        Hkdf::<Sha256>::new(Some(data), &self.0)
-            .expand(b"virtnet reset", signature)
-            .expect("32 bytes are within what HKDF can give");
+        hkdf(data, &self.0, b"virtnet reset", signature);
     }
 
     fn signature_len(&self) -> usize {

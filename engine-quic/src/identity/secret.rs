@@ -9,6 +9,7 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::str::FromStr;
 
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use tempfile::NamedTempFile;
 
 /// Bytes of one secret.
@@ -103,10 +104,8 @@ impl Secret {
 
     /// The secret's text form, to be handed to another member.
     pub fn reveal(&self) -> String {
-        let hex = |key: &[u8; LENGTH]| -> String {
-            key.iter().map(|byte| format!("{byte:02x}")).collect()
-        };
-        self.keys.iter().map(hex).collect::<Vec<_>>().join(",")
+        let keys: Vec<_> = self.keys.iter().map(|key| HEXLOWER.encode(key)).collect();
+        keys.join(",")
     }
 
     /// The one to use, and then the others to trust.
@@ -125,15 +124,9 @@ impl Secret {
             if part.chars().count() != 2 * LENGTH {
                 return Err(bad(Problem::Length(index + 1, part.chars().count())));
             }
-            let mut key = [0; LENGTH];
-            for (byte, digits) in key.iter_mut().zip(part.as_bytes().chunks(2)) {
-                let [high, low] = [digits[0], digits[1]].map(|c| char::from(c).to_digit(16));
-                *byte = match (high, low) {
-                    (Some(high), Some(low)) => (high * 16 + low) as u8,
-                    _ => return Err(bad(Problem::NotHex(index + 1))),
-                };
-            }
-            keys.push(key);
+            let key = HEXLOWER_PERMISSIVE.decode(part.as_bytes());
+            let key = key.ok().and_then(|key| key.try_into().ok());
+            keys.push(key.ok_or_else(|| bad(Problem::NotHex(index + 1)))?);
         }
         Ok(Secret { keys })
     }
@@ -196,13 +189,13 @@ pub struct SecretError {
 enum Problem {
     #[error("{0}")]
     Unreadable(String),
-    #[error("there is none, and it can't be made: {0}")]
+    #[error("the file does not exist and cannot be created: {0}")]
     NotMade(String),
-    #[error("number {0} of the list has {1} characters, not the 64 hexadecimal digits of 32 bytes")]
+    #[error("entry {0} of the list: expected 64 hexadecimal digits (32 bytes), got {1} characters")]
     Length(usize, usize),
-    #[error("number {0} of the list has a character that is no hexadecimal digit")]
+    #[error("entry {0} of the list: expected only hexadecimal digits")]
     NotHex(usize),
-    #[error("the list is longer than {MAX_SECRETS}")]
+    #[error("expected a list of at most {MAX_SECRETS} entries, got more")]
     TooMany,
 }
 
@@ -304,6 +297,9 @@ mod tests {
         assert_eq!(err.problem, Problem::Length(1, 0));
         let nowhere = folder.path().join("nowhere/secret");
         let err = Secret::from_file_or_new(nowhere).unwrap_err().to_string();
-        assert!(err.contains("nowhere/secret\": there is none"), "{err}");
+        assert!(
+            err.contains("nowhere/secret\": the file does not exist"),
+            "{err}"
+        );
     }
 }

@@ -97,8 +97,8 @@ impl Trust {
         };
         if !proves(&certified.chain, &name) {
             return Err(Failure::other(format!(
-                "the certificate does not hold {name:?}, which is the name of host {hostname:?} \
-                 on network {:?}",
+                "expected a certificate with the DNS name {name:?}, which stands for host \
+                 {hostname:?} of network {:?}",
                 self.network
             )));
         }
@@ -282,7 +282,7 @@ mod tests {
         let err = identity(&key, &key).unwrap_err().to_string();
         assert_eq!(
             err,
-            "cannot read certificates from the certificate chain: there are none"
+            "cannot read certificates from the certificate chain: expected at least one, got none"
         );
         let err = identity(&leaf, "").unwrap_err().to_string();
         assert!(

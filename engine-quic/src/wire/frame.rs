@@ -45,23 +45,23 @@ const REFUSED: u8 = 2;
 /// Bytes that are no frame.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FrameError {
-    #[error("it speaks version {0} of the protocol, this side version {VERSION}")]
+    #[error("a frame of protocol version {0}, expected {VERSION}")]
     Version(u8),
-    #[error("a first frame of {0} bytes, which is more than {MAX_BODY}")]
+    #[error("a first frame of {0} bytes, expected at most {MAX_BODY}")]
     TooLong(usize),
     #[error("a frame that ends too early")]
     Truncated,
-    #[error("a frame with bytes after its end")]
+    #[error("a frame with unexpected bytes after its end")]
     Trailing,
     #[error("a name that is not UTF-8")]
     NotUtf8,
     #[error("{0}")]
     Name(#[from] AddrError),
-    #[error("port 0 where a port must be")]
+    #[error("port 0, expected 1 to 65535")]
     PortZero,
-    #[error("a reply of unknown kind {0}")]
+    #[error("a reply of unknown type {0}")]
     Kind(u8),
-    #[error("a second \"waiting\"")]
+    #[error("a second \"waiting\" reply, expected at most one")]
     WaitingTwice,
 }
 
@@ -255,21 +255,26 @@ impl Refusal {
             Refusal::ConnectionRefused | Refusal::Unknown(_) => Cause::ConnectionRefused.into(),
             Refusal::WrongHost => Failure::wrap(
                 Cause::PermissionDenied,
-                format!("{place} says that it is not host {host:?}"),
+                format!("{place} replied that it is not host {host:?}"),
             ),
             Refusal::WrongNetwork => Failure::wrap(
                 Cause::PermissionDenied,
-                format!("{place} says that it is not on network {:?}", dst.network()),
+                format!(
+                    "{place} replied that it is not on network {:?}",
+                    dst.network()
+                ),
             ),
             Refusal::SourceNotProved => Failure::wrap(
                 Cause::PermissionDenied,
-                format!("host {host:?} at {place} does not take this host for who it says it is"),
+                format!(
+                    "host {host:?} at {place} rejected this host's name: its certificate does not prove it"
+                ),
             ),
             Refusal::Version(theirs) => Failure::wrap(
                 Cause::Protocol,
                 format!(
-                    "host {host:?} at {place} speaks version {theirs} of the protocol, \
-                     this side version {VERSION}"
+                    "host {host:?} at {place} speaks protocol version {theirs}, \
+                     this side speaks version {VERSION}"
                 ),
             ),
             Refusal::Malformed => Failure::wrap(

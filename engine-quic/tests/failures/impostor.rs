@@ -117,7 +117,7 @@ async fn another_host() -> [Duration; 3] {
         hub: left.net.hub.clone(),
     };
     let other = host(&at, left.place, "γ").await;
-    let said = "what answers for host \"α\" at PLACE is another host of network \"net\"";
+    let said = "expected host \"α\" at PLACE, got another host of network \"net\"";
     let took = left.fails(Cause::PermissionDenied, said).await;
     unreached(other).await;
     took
@@ -130,7 +130,7 @@ async fn another_networks_host() -> [Duration; 3] {
         ..Net::new("other")
     };
     let other = host(&net, left.place, "α").await;
-    let said = "what answers for host \"α\" at PLACE is not on network \"net\"";
+    let said = "expected host \"α\" at PLACE, got a peer that is not on network \"net\"";
     let took = left.fails(Cause::PermissionDenied, said).await;
     unreached(other).await;
     took
@@ -143,7 +143,7 @@ async fn a_stranger_of_the_same_names() -> [Duration; 3] {
         ..Net::new("net")
     };
     let other = host(&net, left.place, "α").await;
-    let said = "what answers for host \"α\" at PLACE holds another secret";
+    let said = "expected host \"α\" at PLACE, got a peer with another secret";
     let took = left.fails(Cause::PermissionDenied, said).await;
     unreached(other).await;
     took

@@ -29,7 +29,7 @@ const PEERS_WITHIN: Duration = Duration::from_secs(60);
 async fn joined(work: impl AsyncFnOnce(&SubNetwork, &mut Signals) -> Ended) -> Ended {
     let mut signals = Signals::new()?;
     let subnet = tokio::select! {
-        subnet = virtnet::join() => subnet?,
+        subnet = virtnet::open() => subnet?,
         () = signals.next() => return Ok(ExitCode::SUCCESS),
     };
     let worked = work(&subnet, &mut signals).await;

@@ -33,7 +33,7 @@ struct Member {
 
 impl Member {
     async fn start(network: &Config, name: &str, peers: &Peers) -> Member {
-        let subnet = network.clone().join().await.unwrap();
+        let subnet = network.clone().open().await.unwrap();
         let node = Node::start(&subnet, name, peers).await.unwrap();
         Member { subnet, node }
     }
@@ -82,7 +82,7 @@ fn peers() -> Peers {
 
 /// A client on a subnetwork of its own.
 async fn client(network: &Config) -> (SubNetwork, Client) {
-    let subnet = network.clone().join().await.unwrap();
+    let subnet = network.clone().open().await.unwrap();
     let host = subnet.new_host("client").await.unwrap();
     let client = Client::new(host, peers()).within(BOUND);
     (subnet, client)
@@ -267,7 +267,7 @@ async fn useless(listener: Listener, what: Useless, asked: Arc<AtomicUsize>) {
 /// How often such a node is asked in a second of writes.
 async fn asked_within_a_second(what: Useless) -> usize {
     let network = format!("a node that {what:?}");
-    let taken = Config::new(&*network).join().await.unwrap();
+    let taken = Config::new(&*network).open().await.unwrap();
     let host = taken.new_host("γ").await.unwrap();
     let asked = Arc::new(AtomicUsize::new(0));
     let listener = host.listen(&address("")).unwrap();

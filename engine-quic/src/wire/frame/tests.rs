@@ -166,22 +166,22 @@ fn refusals_name_place_and_host() {
         (
             Refusal::WrongHost,
             Cause::PermissionDenied,
-            "10.0.0.2:4433 says that it is not host \"β\"",
+            "10.0.0.2:4433 replied that it is not host \"β\"",
         ),
         (
             Refusal::WrongNetwork,
             Cause::PermissionDenied,
-            "10.0.0.2:4433 says that it is not on network \"net\"",
+            "10.0.0.2:4433 replied that it is not on network \"net\"",
         ),
         (
             Refusal::SourceNotProved,
             Cause::PermissionDenied,
-            "host \"β\" at 10.0.0.2:4433 does not take this host for who it says it is",
+            "host \"β\" at 10.0.0.2:4433 rejected this host's name: its certificate does not prove it",
         ),
         (
             Refusal::Version(2),
             Cause::Protocol,
-            "host \"β\" at 10.0.0.2:4433 speaks version 2 of the protocol, this side version 1",
+            "host \"β\" at 10.0.0.2:4433 speaks protocol version 2, this side speaks version 1",
         ),
         (
             Refusal::Malformed,

@@ -60,7 +60,7 @@ async fn both_versions_of_http() {
             let answer = within(client.request(request)).await.unwrap();
             assert_eq!(answer.version(), version);
             let peer: &Addr = answer.extensions().get().unwrap();
-            assert_eq!(peer, &"α:1");
+            assert_eq!(peer, "α:1");
             let body = within(answer.into_body().collect()).await.unwrap();
             assert_eq!(body.to_bytes(), "α:1");
         }

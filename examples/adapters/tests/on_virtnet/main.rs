@@ -30,8 +30,8 @@ impl Two {
     /// Joins a network of this test's own, twice.
     async fn join() -> Two {
         let config = virtnet::testing::config().unwrap();
-        let one = config.clone().join().await.unwrap();
-        let two = config.join().await.unwrap();
+        let one = config.clone().open().await.unwrap();
+        let two = config.open().await.unwrap();
         let alpha = one.new_host("α").await.unwrap();
         let beta = two.new_host("β").await.unwrap();
         let subnets = [one, two];

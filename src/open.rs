@@ -1,8 +1,7 @@
-//! Joining: a configuration becomes a subnetwork.
+//! Opening: a configuration becomes a subnetwork.
 //!
-//! Owns the checks, what is done when a setting is not given, and [`JoinError`].
-//! Never reads the environment and never opens a socket: it puts registry and
-//! engine together.
+//! Owns the checks of settings, their defaults, and [`OpenError`]. Never reads a
+//! `VIRTNET_` variable and never opens a socket: it combines registry and engine.
 
 use std::fmt;
 use std::io;
@@ -21,61 +20,61 @@ use crate::registries::RegistryUrl;
 use crate::route::{Family, Home, Route};
 use crate::setting::{Setting, SettingError};
 
-/// Why a network could not be joined, or looked at.
+/// Why a network could not be opened or observed.
 ///
-/// It reads as what it holds, which is also its source.
+/// Its text is that of the error it contains, which is also its source.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
-pub enum JoinError {
-    /// A setting is missing or can't be used.
+pub enum OpenError {
+    /// A setting is missing or invalid.
     #[error("{0}")]
     Setting(#[from] SettingError),
-    /// The registry can't be reached, or refused.
+    /// The registry cannot be reached, or refused.
     #[error("{0}")]
     Registry(#[from] RegistryError),
-    /// The engine can't work as it was set up.
+    /// The engine cannot work with its settings.
     #[error("{0}")]
     Engine(#[source] Failure),
-    /// Hosts were [waited for](Config::wait_for_hosts) in vain.
+    /// [`Observer::wait_for_hosts`](crate::Observer::wait_for_hosts) failed.
     #[error("{0}")]
     Wait(#[source] OpError),
 }
 
-impl fmt::Debug for JoinError {
+impl fmt::Debug for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !f.alternate() {
             return virtnet_core::report(self, f);
         }
         let (variant, inner): (_, &dyn fmt::Debug) = match self {
-            JoinError::Setting(err) => ("Setting", err),
-            JoinError::Registry(err) => ("Registry", err),
-            JoinError::Engine(failure) => ("Engine", failure),
-            JoinError::Wait(err) => ("Wait", err),
+            OpenError::Setting(err) => ("Setting", err),
+            OpenError::Registry(err) => ("Registry", err),
+            OpenError::Engine(failure) => ("Engine", failure),
+            OpenError::Wait(err) => ("Wait", err),
         };
         f.debug_tuple(variant).field(inner).finish()
     }
 }
 
-impl From<JoinError> for io::Error {
-    fn from(err: JoinError) -> io::Error {
+impl From<OpenError> for io::Error {
+    fn from(err: OpenError) -> io::Error {
         let kind = match &err {
-            JoinError::Setting(_) => io::ErrorKind::InvalidInput,
-            JoinError::Registry(err) => err.cause().kind(),
-            JoinError::Engine(failure) => failure.cause().kind(),
-            JoinError::Wait(err) => err.cause().kind(),
+            OpenError::Setting(_) => io::ErrorKind::InvalidInput,
+            OpenError::Registry(err) => err.cause().kind(),
+            OpenError::Engine(failure) => failure.cause().kind(),
+            OpenError::Wait(err) => err.cause().kind(),
         };
         io::Error::new(kind, err)
     }
 }
 
 impl Config {
-    /// Joins the network: checks the settings, connects to the registry, and
-    /// has an engine ready for hosts.
+    /// Opens the network: checks the settings, connects to the registry, and prepares the
+    /// engine. The result is this process's part of the network.
     ///
     /// # Errors
     ///
-    /// A [`JoinError`] that names the setting that can't be used, or the
-    /// registry that can't be reached.
+    /// An [`OpenError`] that names the setting that is invalid, or the registry that cannot be
+    /// reached.
     ///
     /// # Cancel safety
     ///
@@ -84,12 +83,11 @@ impl Config {
     /// # Panics
     ///
     /// Outside of a tokio runtime with time and I/O enabled.
-    pub async fn join(self) -> Result<SubNetwork, JoinError> {
+    pub async fn open(self) -> Result<SubNetwork, OpenError> {
         let network = self.checked_network()?;
-        let url = RegistryUrl::parse(&self.registry)?;
-        // All that is known without the registry comes first: a server that is
-        // slow to fail must not hide a missing secret.
-        self.check_lease(&url)?;
+        // Everything that needs no registry is checked first: a server that is slow to
+        // fail must not hide a missing secret.
+        let url = self.registry_url()?;
         self.check_logs()?;
         let given = self.identity()?;
         if given.is_none() && !url.has_secret() {
@@ -98,7 +96,7 @@ impl Config {
         let bind = self.bound(&url)?;
         let home = Arc::new(Home::new(self.access.clone()));
         let mut access = self.access.clone();
-        access.whereabouts = Some(home.clone());
+        access.home = Some(home.clone());
         let opened = url.open(network, &access).await?;
         let identity = match (given, opened.secret) {
             (Some(given), _) => given,
@@ -136,24 +134,25 @@ impl Config {
 
     pub(crate) fn checked_network(&self) -> Result<&str, SettingError> {
         let network = &*self.network.value;
-        // The host does not matter: it is the network's name that is checked.
+        // Any valid hostname will do: this checks the network's name.
         match Addr::new(network, "host", 0) {
             Ok(_) => Ok(network),
             Err(err) => Err(SettingError::new(self.network.name, None, err)),
         }
     }
 
-    /// Refuses a lease that `url` would not take, before it is asked.
-    pub(crate) fn check_lease(&self, url: &RegistryUrl) -> Result<(), SettingError> {
+    /// The registry, and whether it would take the lease.
+    pub(crate) fn registry_url(&self) -> Result<RegistryUrl, SettingError> {
         const SHORTEST: Duration = Duration::from_millis(100);
         const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+        let url = RegistryUrl::parse(&self.registry)?;
         match self.access.lease {
-            // What is no server has no leases.
+            // Only a server has leases.
             Some(lease) if url.server().is_some() && !(SHORTEST..=LONGEST).contains(&lease) => {
-                let what = format!("the lease must be from 100 ms to a day, not {lease:?}");
+                let what = format!("expected from 100 ms to a day, got {lease:?}");
                 Err(SettingError::new("lease", None, what))
             }
-            _ => Ok(()),
+            _ => Ok(url),
         }
     }
 
@@ -170,7 +169,7 @@ impl Config {
         })
     }
 
-    /// Refuses logs that would not be written.
+    /// Rejects settings of logs that could not be written.
     fn check_logs(&self) -> Result<(), SettingError> {
         if self.key_log.value {
             self.check_key_log()?;
@@ -185,32 +184,34 @@ impl Config {
         }
     }
 
-    /// What writes the keys is silent when it can't.
+    /// rustls ignores it silently if it cannot write the keys.
     fn check_key_log(&self) -> Result<(), SettingError> {
         const VARIABLE: &str = "SSLKEYLOGFILE";
         let Some(path) = std::env::var_os(VARIABLE) else {
-            let what = format!("the environment's {VARIABLE} is to name the file, and is not set");
+            let what = format!(
+                "expected {VARIABLE} in the environment to name the file, but it is not set"
+            );
             return Err(SettingError::new(self.key_log.name, None, what));
         };
         let mut options = std::fs::OpenOptions::new();
         let opened = options.append(true).create(true).open(&path);
         opened.map(drop).map_err(|err| {
-            let what = format!("{VARIABLE} {path:?} can't be written: {err}");
+            let what = format!("{VARIABLE} {path:?} cannot be written: {err}");
             SettingError::new(self.key_log.name, None, what)
         })
     }
 
     fn no_secret(&self) -> SettingError {
-        let what = "there is none, but members prove by it who they are; make one with \
-                    `virtnet keygen`, and give it to every process of the network as \
-                    VIRTNET_SECRET, or in a file named by VIRTNET_SECRET_FILE; or have \
-                    whoever comes first make the file that VIRTNET_SECRET_INIT_FILE names";
+        let what = "not set, but members prove with it who they are: create one with `virtnet \
+                    keygen`, and give it to every process of the network in VIRTNET_SECRET, or \
+                    in a file that VIRTNET_SECRET_FILE names; or set VIRTNET_SECRET_INIT_FILE \
+                    to a file that the first process creates";
         SettingError::new("secret", None, what)
     }
 
     fn bound(&self, url: &RegistryUrl) -> Result<Bind, SettingError> {
         if let Some(bind) = &self.bind {
-            return Bind::parse(bind);
+            return bind.parse();
         }
         let ip: IpAddr = match (self.advertised_ip(), &self.advertise, url.server()) {
             (Some(IpAddr::V6(_)), ..) => Ipv6Addr::UNSPECIFIED.into(),
@@ -227,7 +228,7 @@ impl Config {
         addr.or_else(|_| place.parse()).ok()
     }
 
-    /// What to bind, and what to advertise in place of it.
+    /// The address to bind, and the one to advertise in place of it.
     async fn place(
         &self,
         bind: Bind,
@@ -245,7 +246,7 @@ impl Config {
             let loopback = if bound.is_ipv4() { "127.0.0.1" } else { "::1" };
             return Ok((bind, Some(Place::Set(loopback.to_owned()))));
         };
-        // What is bound to all IPv6 addresses serves IPv4, too.
+        // A socket bound to all IPv6 addresses serves IPv4, too.
         let family = if bound.is_ipv6() {
             Family::Any
         } else {
@@ -262,28 +263,28 @@ impl Config {
             return Ok((bind, Some(Place::Found(route))));
         }
         let what = format!(
-            "there is none, and no address of this machine is known by which it reaches \
-             {host}: {why}; set VIRTNET_ADVERTISE"
+            "not set, and this machine's address towards {host} cannot be determined: {why}; \
+             set VIRTNET_ADVERTISE"
         );
         Err(SettingError::new("advertise", None, what))
     }
 
-    /// Names the setting that an engine can't be made with.
-    fn blame(&self, failure: Failure) -> JoinError {
+    /// Names the setting that the engine rejects.
+    fn blame(&self, failure: Failure) -> OpenError {
         match &self.advertise {
             Some(place) if failure.cause() == Cause::InvalidAddr => {
                 SettingError::new(place.name, None, failure).into()
             }
-            _ => JoinError::Engine(failure),
+            _ => OpenError::Engine(failure),
         }
     }
 }
 
-/// What is advertised.
+/// The advertised address.
 enum Place {
-    /// What the user or the registry says.
+    /// A fixed address.
     Set(String),
-    /// The address by which this machine reaches the registry, as long as it is that.
+    /// The local address of the route to the registry, which may change.
     Found(Route),
 }
 
@@ -296,7 +297,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// What is proved by the secret in a file, which `read` reads.
+/// The identity by the secret in a file, which `read` reads.
 fn secret(
     path: &Setting<PathBuf>,
     read: impl FnOnce(PathBuf) -> Result<Secret, SecretError>,
@@ -306,6 +307,6 @@ fn secret(
     Ok(Identity::secret(secret.map_err(refuse)?))
 }
 
-#[cfg(test)]
-#[path = "join_tests.rs"]
+#[cfg(all(test, feature = "redis"))]
+#[path = "open_tests.rs"]
 mod tests;

@@ -43,7 +43,7 @@ pub(crate) fn taken(pid: Option<u32>) -> Failure {
         Some(pid) => {
             let what = match pid == std::process::id() {
                 true => "this process holds it; tests that run side by side need a network each, \
-                         as virtnet::testing::join() makes them"
+                         as virtnet::testing::open() makes them"
                     .to_owned(),
                 false => format!("process {pid} holds it"),
             };

@@ -1,12 +1,12 @@
-//! What became of a subnetwork's dials, in numbers.
+//! Counters of the outcomes of a subnetwork's dials.
 //!
-//! Owns the counters behind [`Dials`] and the names of outcomes. Never counts what came in
-//! from other hosts: that is [`Refused`](crate::Refused), and what an engine counts.
+//! Owns the counters behind [`Dials`] and the names of outcomes. Never counts dials that came
+//! in from other hosts: [`Refused`](crate::Refused) and the engine count those.
 
 use std::array;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::{Cause, Conn, OpError, SubNetwork};
+use crate::{Cause, OpError};
 
 /// The outcome of a dial that failed, by its cause, in the order of [`Cause`].
 const FAILED: [(Cause, &str); 18] = [
@@ -30,13 +30,13 @@ const FAILED: [(Cause, &str); 18] = [
     (Cause::Other, "other"),
 ];
 
-/// What became of the dials of a subnetwork's hosts ([`SubNetwork::dials`]).
+/// The outcomes of the dials of a subnetwork's hosts ([`Stats::dials`](crate::Stats::dials)).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Dials {
     /// Dials that became a connection.
     pub connected: u64,
-    /// Dials that were given up: their futures were dropped before they were done.
+    /// Dials that were given up: their futures were dropped before they ended.
     pub cancelled: u64,
     failed: [u64; FAILED.len()],
 }
@@ -47,7 +47,7 @@ impl Dials {
         self.failed[cause as usize]
     }
 
-    /// All counts, by outcome: `connected`, `cancelled`, and one for each [`Cause`], like
+    /// All counts, by outcome: `connected`, `cancelled`, and one for each [`Cause`], such as
     /// `connection_refused`.
     pub fn by_name(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
         let ended = [("connected", self.connected), ("cancelled", self.cancelled)];
@@ -55,25 +55,6 @@ impl Dials {
         ended
             .into_iter()
             .chain(failed.map(|((_, name), count)| (*name, count)))
-    }
-}
-
-impl SubNetwork {
-    /// What became of the dials of its hosts since it was made. Those under way are in
-    /// [`open`](SubNetwork::open).
-    ///
-    /// ```
-    /// # use virtnet_core::{Cause, pipe::PipeNetwork};
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let subnet = PipeNetwork::new("pipet")?.subnetwork();
-    /// let host = subnet.new_host("α").await?;
-    /// host.dial("β:1").await.unwrap_err();
-    /// assert_eq!(subnet.dials().failed(Cause::NoSuchHost), 1);
-    /// assert_eq!(subnet.dials().connected, 0);
-    /// # Ok(()) }
-    /// ```
-    pub fn dials(&self) -> Dials {
-        self.shared.outcomes.count()
     }
 }
 
@@ -86,11 +67,11 @@ pub(crate) struct Outcomes {
 }
 
 impl Outcomes {
-    /// Runs a dial, and counts what becomes of it: also that it was dropped.
-    pub(crate) async fn of(
+    /// Runs a dial and counts its outcome, also if it is dropped.
+    pub(crate) async fn count<T>(
         &self,
-        dial: impl Future<Output = Result<Conn, OpError>>,
-    ) -> Result<Conn, OpError> {
+        dial: impl Future<Output = Result<T, OpError>>,
+    ) -> Result<T, OpError> {
         let mut outcome = Outcome(&self.cancelled);
         let dialed = dial.await;
         outcome.0 = match &dialed {
@@ -100,7 +81,7 @@ impl Outcomes {
         dialed
     }
 
-    fn count(&self) -> Dials {
+    pub(crate) fn snapshot(&self) -> Dials {
         Dials {
             connected: self.connected.load(Relaxed),
             cancelled: self.cancelled.load(Relaxed),

@@ -1,8 +1,8 @@
-//! Looking at a network without being on it: who is there, and waiting for them.
+//! Observing a network without being a member: listing its hosts, waiting for them.
 //!
-//! Owns [`HostInfo`], and a subnetwork that only looks, so that there is one way
-//! to wait. Never makes a host and never opens a UDP socket, so it needs no
-//! secret.
+//! Owns [`Observer`] and [`HostEntry`]. It waits with a subnetwork that has no engine, so
+//! that there is one way to wait. Never creates a host and never opens a UDP socket, so it
+//! needs no secret.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,84 +13,114 @@ use virtnet_core::{Addr, ByteStream, Cause, Engine, Failure, Registry, RegistryE
 
 use crate::registries::{Access, RegistryUrl};
 use crate::setting::{SettingError, redacted};
-use crate::{Config, JoinError};
+use crate::{Config, OpenError};
 
-/// One host of a network, as the registry knows it.
+/// A host of a network, as the registry has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct HostInfo {
+pub struct HostEntry {
     /// Its name.
     pub name: String,
-    /// Where the engine of its subnetwork says that it is reached: `host:port`.
+    /// The UDP address that its engine announced: `host:port`.
     pub address: String,
-    /// For how long the name stays taken unless it is renewed; `None` where names
-    /// are not leased, but held as long
-    /// as their process lives, as with `memory:` and `local:`.
+    /// How long the name stays taken unless it is renewed; `None` for `memory:` and
+    /// `local:`, where a process holds its names as long as it lives.
     pub lease_left: Option<Duration>,
-    /// Who announced it: 32 hexadecimal digits, another one for every subnetwork;
-    /// `None` with `memory:`.
+    /// The id of the subnetwork that announced it: 32 hexadecimal digits; `None` for
+    /// `memory:`.
     pub owner: Option<String>,
-    /// The process that holds it, where that is one of this machine.
+    /// The process that holds it, for `memory:` and `local:`.
     pub pid: Option<u32>,
 }
 
+/// Observes a network without being a member: lists its hosts, and waits for them.
+///
+/// It creates no host and opens no UDP socket, so it needs no secret. For the driver of a
+/// test, for example. A [`SubNetwork`] waits with [`SubNetwork::wait_for_hosts`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let config = virtnet::testing::config()?;
+/// let net = config.clone().open().await?;
+/// let _alpha = net.new_host("α").await?;
+/// let hosts = config.observer().hosts().await?;
+/// assert_eq!(hosts[0].name, "α");
+/// # net.close().await?;
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Observer(Config);
+
 impl Config {
-    /// The network's hosts, sorted by name. Needs no secret, and of the registry's
-    /// rights those to read only.
+    /// An [`Observer`] of the network. Nothing is checked, and nothing is connected to,
+    /// before its methods are called.
+    pub fn observer(self) -> Observer {
+        Observer(self)
+    }
+}
+
+impl Observer {
+    /// The network's hosts, sorted by name. At the registry, the right to read is enough.
     ///
-    /// An entry that cannot be read is told to
-    /// [`on_warning`](Config::on_warning), and left out.
+    /// A damaged entry is left out, and reported to
+    /// [`on_warning`](Config::on_warning).
     ///
     /// # Errors
     ///
-    /// As of [`join`](Config::join).
+    /// [`OpenError::Setting`] for an unusable setting, [`OpenError::Registry`] when the
+    /// registry cannot be reached or refuses.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future leaves nothing behind.
-    pub async fn hosts(&self) -> Result<Vec<HostInfo>, JoinError> {
-        let url = RegistryUrl::parse(&self.registry)?;
-        self.check_lease(&url)?;
-        Ok(url.hosts(self.checked_network()?, &self.access).await?)
+    pub async fn hosts(&self) -> Result<Vec<HostEntry>, OpenError> {
+        let config = &self.0;
+        let url = config.registry_url()?;
+        Ok(url.hosts(config.checked_network()?, &config.access).await?)
     }
 
-    /// Where [`hosts`](Config::hosts) looks, for people: the network, and the registry
-    /// without its password; with `local:` also the folder, and the user's number.
+    /// Describes where [`hosts`](Observer::hosts) looks, for people: the network, and the
+    /// registry without its password; for `local:` also the folder, and the user's number.
     ///
     /// ```
+    /// # #[cfg(feature = "redis")] {
     /// let config = virtnet::Config::new("quicα").registry("redis://:hunter2@10.0.0.9");
-    /// assert_eq!(config.looks_at()?, "network \"quicα\" at redis://***@10.0.0.9");
+    /// let place = config.observer().describe()?;
+    /// assert_eq!(place, "network \"quicα\" at redis://***@10.0.0.9");
+    /// # }
     /// # Ok::<(), virtnet::SettingError>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// A [`SettingError`] for a network or registry that can be none.
-    pub fn looks_at(&self) -> Result<String, SettingError> {
-        let network = self.checked_network()?;
-        let more = match RegistryUrl::parse(&self.registry)? {
+    /// A [`SettingError`] for an invalid network name or registry URL.
+    pub fn describe(&self) -> Result<String, SettingError> {
+        let config = &self.0;
+        let network = config.checked_network()?;
+        let more = match RegistryUrl::parse(&config.registry)? {
             RegistryUrl::Memory => " of this process".to_owned(),
+            #[cfg(feature = "local")]
             RegistryUrl::Local(dir) => {
                 format!(", which is {dir:?} for user {}", crate::local::user())
             }
+            #[cfg(feature = "redis")]
             RegistryUrl::Redis(_) => String::new(),
         };
-        let url = redacted(&self.registry.value);
+        let url = redacted(&config.registry.value);
         Ok(format!("network {network:?} at {url}{more}"))
     }
 
     /// Waits until all of `hostnames` are announced, at most for `timeout`, as
-    /// [`SubNetwork::wait_for_hosts`] does: for who is not on the network, as a
-    /// test's driver. Needs no secret, but a member's rights at the registry.
+    /// [`SubNetwork::wait_for_hosts`] does. At the registry, this needs a member's rights.
     ///
-    /// A registry that is down is waited for as well.
+    /// While the registry is down, this goes on waiting.
     ///
     /// # Errors
     ///
-    /// [`JoinError::Setting`] for a setting that can't be used, or a name that
-    /// can be no host's; [`JoinError::Wait`], whose cause is
-    /// [`Cause::TimedOut`] and which names the hosts that are missing, or that
-    /// has what the registry reports.
+    /// [`OpenError::Setting`] for an unusable setting or an invalid hostname.
+    /// [`OpenError::Wait`] with [`Cause::TimedOut`], naming the missing hosts, or with the
+    /// error of the registry.
     ///
     /// # Cancel safety
     ///
@@ -104,31 +134,31 @@ impl Config {
         &self,
         hostnames: &[S],
         timeout: Duration,
-    ) -> Result<(), JoinError> {
-        let network = self.checked_network()?;
-        let url = RegistryUrl::parse(&self.registry)?;
-        self.check_lease(&url)?;
+    ) -> Result<(), OpenError> {
+        let config = &self.0;
+        let network = config.checked_network()?;
+        let url = config.registry_url()?;
         for hostname in hostnames {
             Addr::new(network, hostname.as_ref(), 0)
                 .map_err(|err| SettingError::new("wait_for_hosts", None, err))?;
         }
-        let registry = Arc::new(Lookout {
+        let registry = Arc::new(LazyRegistry {
             url,
             network: network.to_owned(),
-            access: self.access.clone(),
+            access: config.access.clone(),
             opened: OnceCell::new(),
         });
-        let subnet = SubNetwork::new(network, registry, |_| Onlooker)
-            .map_err(|err| self.network.refuse(err))?;
+        let subnet = SubNetwork::new(network, registry, |_| NoEngine)
+            .map_err(|err| config.network.refuse(err))?;
         let waited = subnet.wait_for_hosts(hostnames, timeout).await;
         let closed = subnet.close().await;
-        waited.and(closed).map_err(JoinError::Wait)
+        waited.and(closed).map_err(OpenError::Wait)
     }
 }
 
-/// A registry that is opened by the first question, and again as long as that
-/// fails: so that one which is yet to come up is like one that is down.
-struct Lookout {
+/// A registry that is opened by the first query, and by the next one if that fails. So a
+/// registry that has not started yet is treated as one that is down.
+struct LazyRegistry {
     url: RegistryUrl,
     network: String,
     access: Access,
@@ -136,11 +166,11 @@ struct Lookout {
 }
 
 #[async_trait]
-impl Registry for Lookout {
+impl Registry for LazyRegistry {
     async fn announce(&self, hostname: &str, hostdata: &str) -> Result<(), RegistryError> {
         let why = Failure::from(Cause::RegistryDown);
         let args = [hostname, hostdata];
-        Err(RegistryError::new("lookout", "announce", &args, why))
+        Err(RegistryError::new("observer", "announce", &args, why))
     }
 
     async fn query(&self, hostname: &str) -> Result<String, RegistryError> {
@@ -160,11 +190,11 @@ impl Registry for Lookout {
     }
 }
 
-/// The engine of who only looks.
-struct Onlooker;
+/// The engine of a subnetwork that has no hosts.
+struct NoEngine;
 
 #[async_trait]
-impl Engine for Onlooker {
+impl Engine for NoEngine {
     async fn vnet_new_host(&self, _: &str, _: &dyn Registry) -> Result<(), Failure> {
         Err(Cause::NetworkDown.into())
     }
@@ -185,8 +215,8 @@ mod tests {
     #[tokio::test]
     async fn waiting_within_one_process() {
         let config = || Config::new("waiting");
-        let subnet = config().join().await.unwrap();
-        let driver = config();
+        let subnet = config().open().await.unwrap();
+        let driver = config().observer();
         let names = ["α", "β"];
         let waiting = driver.wait_for_hosts(&names, Duration::from_secs(60));
         let arriving = async {
@@ -198,7 +228,7 @@ mod tests {
         waited.unwrap();
         drop(hosts.unwrap());
 
-        // Who is there needs no time, and no time is too long.
+        // They are there already: this takes no time, and the longest timeout does no harm.
         let there = driver.wait_for_hosts(&names, Duration::MAX).await;
         there.unwrap();
 
@@ -213,16 +243,20 @@ mod tests {
 
         let err = driver.wait_for_hosts(&["[x]"], Duration::from_secs(60));
         let err = err.await.unwrap_err();
-        assert!(matches!(err, JoinError::Setting(_)), "{err}");
+        assert!(matches!(err, OpenError::Setting(_)), "{err}");
         subnet.close().await.unwrap();
     }
 
+    #[cfg(feature = "redis")]
     #[tokio::test]
     async fn a_registry_that_stays_down_is_named() {
         // Port 1 of this machine, where nothing listens.
         let config = Config::new("waiting").registry("redis://127.0.0.1:1");
-        let err = config.wait_for_hosts(&["α"], Duration::ZERO).await;
-        let JoinError::Wait(err) = err.unwrap_err() else {
+        let err = config
+            .observer()
+            .wait_for_hosts(&["α"], Duration::ZERO)
+            .await;
+        let OpenError::Wait(err) = err.unwrap_err() else {
             panic!("it was waited for");
         };
         assert_eq!(err.cause(), Cause::RegistryDown);

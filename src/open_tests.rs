@@ -1,7 +1,7 @@
-//! Tests of joining: the defaults of where to bind and what to advertise, what is
+//! Tests of opening: the defaults of where to bind and what to advertise, what is
 //! refused, and in what order.
 //!
-//! Owns what needs no server; joining over Redis is tested with the command.
+//! Owns what needs no server; opening over Redis is tested with the command.
 
 use super::*;
 
@@ -64,19 +64,19 @@ async fn a_registry_that_is_reached_by_ipv6_has_its_members_there() {
     let bind = config.bound(&url).unwrap();
     let err = config.place(bind, &url).await.err().unwrap().to_string();
     assert!(
-        err.contains("reaches ::1") && err.contains("VIRTNET_ADVERTISE"),
+        err.contains("address towards ::1") && err.contains("VIRTNET_ADVERTISE"),
         "{err}"
     );
 }
 
 #[tokio::test]
 async fn hosts_take_the_lowest_free_ports_of_a_range() {
-    let joined = Config::new("a range").bind("127.0.0.1:1024-65535").join();
+    let joined = Config::new("a range").bind("127.0.0.1:1024-65535").open();
     let subnet = joined.await.unwrap();
     let mut ports = Vec::new();
     for name in ["α", "β", "γ"] {
         let host = subnet.new_host(name).await.unwrap();
-        let hosts = Config::new("a range").hosts().await.unwrap();
+        let hosts = Config::new("a range").observer().hosts().await.unwrap();
         let info = hosts.iter().find(|info| info.name == host.name()).unwrap();
         let port = info.address.strip_prefix("127.0.0.1:").unwrap();
         ports.push(port.parse::<u16>().unwrap());
@@ -88,30 +88,30 @@ async fn hosts_take_the_lowest_free_ports_of_a_range() {
     subnet.close().await.unwrap();
 
     let fixed = || Config::new("a range").bind("127.0.0.1:1024-65535");
-    let err = fixed().advertise("10.0.0.2:7").join().await.unwrap_err();
+    let err = fixed().advertise("10.0.0.2:7").open().await.unwrap_err();
     assert_eq!(
         err.to_string(),
-        "advertise: cannot advertise \"10.0.0.2:7\": hosts have ports of their own, out of \
+        "advertise: cannot advertise \"10.0.0.2:7\": expected no port, as each host announces its own from \
          127.0.0.1:1024-65535"
     );
 }
 
 #[tokio::test]
 async fn what_is_missing_is_said_before_the_registry_is_asked() {
-    let err = redis().join().await.unwrap_err();
-    assert!(matches!(err, JoinError::Setting(_)), "{err}");
+    let err = redis().open().await.unwrap_err();
+    assert!(matches!(err, OpenError::Setting(_)), "{err}");
     assert!(err.to_string().contains("virtnet keygen"), "{err}");
-    let err = redis().secret(Secret::random()).join().await.unwrap_err();
+    let err = redis().secret(Secret::random()).open().await.unwrap_err();
     assert_eq!(io::Error::from(err).kind(), Cause::RegistryDown.kind());
 }
 
 #[tokio::test]
 async fn two_joins_in_one_process_are_one_network() {
-    let join = || Config::new("two joins").join();
-    let (one, two) = (join().await.unwrap(), join().await.unwrap());
+    let open = || Config::new("two joins").open();
+    let (one, two) = (open().await.unwrap(), open().await.unwrap());
     let alpha = one.new_host("α").await.unwrap();
     let beta = two.new_host("β").await.unwrap();
-    let hosts = Config::new("two joins").hosts().await.unwrap();
+    let hosts = Config::new("two joins").observer().hosts().await.unwrap();
     assert_eq!(
         hosts.iter().map(|host| &*host.name).collect::<Vec<_>>(),
         ["α", "β"]
@@ -125,13 +125,20 @@ async fn two_joins_in_one_process_are_one_network() {
 
     let listener = beta.listen("β:1").unwrap();
     let (dialed, accepted) = tokio::join!(alpha.dial("β:1"), listener.accept());
-    assert_eq!(dialed.unwrap().peer_addr(), &"β:2");
+    assert_eq!(dialed.unwrap().peer_addr(), "β:2");
     assert_eq!(accepted.unwrap().1, "α:1");
     two.close().await.unwrap();
     let cause = alpha.dial("β:1").await.unwrap_err().cause();
     assert_eq!(cause, Cause::NoSuchHost);
     one.close().await.unwrap();
-    assert!(Config::new("two joins").hosts().await.unwrap().is_empty());
+    assert!(
+        Config::new("two joins")
+            .observer()
+            .hosts()
+            .await
+            .unwrap()
+            .is_empty()
+    );
 }
 
 /// As `main` or a test shows what it returns, and with what it was made of.
@@ -140,12 +147,12 @@ async fn why_a_network_was_not_joined_reads_as_its_text() {
     let secret = |text: &str| text.parse::<Secret>().unwrap_err();
     let short = secret("ab");
     assert_eq!(format!("{short:?}"), short.to_string());
-    let setting = Config::new("net").registry("ftp://h").join().await;
+    let setting = Config::new("net").registry("ftp://h").open().await;
     let err = setting.unwrap_err();
     assert_eq!(format!("{err:?}"), err.to_string());
     assert!(format!("{err:#?}").starts_with("Setting(\n"), "{err:#?}");
 
-    let err = redis().secret(Secret::random()).join().await.unwrap_err();
+    let err = redis().secret(Secret::random()).open().await.unwrap_err();
     let registry: &RegistryError = std::error::Error::source(&err)
         .unwrap()
         .downcast_ref()

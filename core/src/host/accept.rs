@@ -1,0 +1,79 @@
+//! A dial that an accept has taken, until the engine hands its connection over.
+//!
+//! Owns [`Accept`]. Never decides which accept takes a dial: the accept queue does.
+
+use std::sync::{Arc, Weak};
+
+use tokio::sync::oneshot;
+
+use crate::host::port::Port;
+use crate::{Addr, ByteStream, Conn};
+
+/// A dial that came in and that an accept has taken: the address of the accepting end. The
+/// engine acknowledges it with [`ack`](Accept::ack).
+///
+/// Dropping it cancels: the address is free again, and the accept waits for the next dial.
+#[derive(Debug)]
+pub struct Accept {
+    addr: Addr,
+    src: Addr,
+    /// The accept that waits holds the port; this only frees it early.
+    port: Weak<Port>,
+    /// Taken by the acknowledgement.
+    conn: Option<oneshot::Sender<Conn>>,
+}
+
+impl Accept {
+    /// The dial from `src` is taken at `port`; the connection is to be sent to `conn`.
+    pub(crate) fn new(port: &Arc<Port>, src: Addr, conn: oneshot::Sender<Conn>) -> Accept {
+        Accept {
+            addr: port.addr().clone(),
+            src,
+            port: Arc::downgrade(port),
+            conn: Some(conn),
+        }
+    }
+
+    /// The address of the accepting end: the dialer's peer address.
+    pub fn addr(&self) -> &Addr {
+        &self.addr
+    }
+
+    /// Hands the connection over, once the dialer is known to hold its end.
+    ///
+    /// If no accept waits for it any more, the stream is dropped, which cuts it
+    /// ([`Abort`](crate::Abort)), so that the dialer does not take it for a connection that
+    /// was read and closed. The same holds until a caller of accept has got the connection.
+    pub fn ack(mut self, stream: ByteStream) {
+        // A connection from here on, even if the accept is polled later: a close in
+        // between finds it among the host's sockets.
+        if let (Some(accepting), Some(port)) = (self.conn.take(), self.port.upgrade())
+            && let Ok(conn) = Conn::open(port, self.src.clone(), stream)
+        {
+            tracing::debug!(?conn, "confirmed");
+            drop(accepting.send(conn));
+        }
+    }
+
+    /// Waits until no accept waits for this connection any more.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves nothing behind.
+    pub async fn cancelled(&mut self) {
+        if let Some(conn) = &mut self.conn {
+            conn.closed().await;
+        }
+    }
+}
+
+impl Drop for Accept {
+    fn drop(&mut self) {
+        if self.conn.is_some()
+            && let Some(port) = self.port.upgrade()
+        {
+            tracing::debug!(local = %self.addr, src = %self.src, "not confirmed");
+            port.free();
+        }
+    }
+}
