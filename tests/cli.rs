@@ -1,9 +1,9 @@
-//! The command's small parts: `demo`, `keygen`, `name`, and the messages of usage errors.
+//! The command's small parts: `demo`, `keygen`, `name`, and errors of settings and addresses.
 //!
 //! Owns what is on stdout and stderr, line by line. Never pipes data, which `cli_pipe.rs`
 //! does, and never lists hosts, which `cli_hosts.rs` does.
 
-// Of what the feature builds.
+// The feature builds the command.
 #![cfg(feature = "cli")]
 
 mod support;
@@ -13,7 +13,7 @@ mod redis;
 
 use redis::{RedisServer, free_port, new_dir};
 use serde_json::Value;
-use support::{Ended, OTHER_SECRET, SECRET, command, member, run, start};
+use support::{Ended, OTHER_SECRET, command, member, run, start};
 
 /// What `demo --json` printed, one object a line.
 fn events(demo: Ended) -> Vec<Value> {
@@ -291,47 +291,4 @@ fn bad_addresses_are_named() {
         "{from}"
     );
     assert_eq!(server.keys(), [""; 0]);
-}
-
-#[test]
-fn usage_errors_have_their_own_exit_code() {
-    for args in [
-        &[][..],
-        &["dail"],
-        &["dial", "--from", "α"],
-        &["listen"],
-        &["demo", "--json=x"],
-        &["wait"],
-        &["wait", "α", "--timeout", "soon"],
-        &["hosts", "--lease", "-1"],
-    ] {
-        let ended = run(command(args).env("VIRTNET_SECRET", SECRET));
-        assert_eq!(ended.code, Some(2), "{ended:?}");
-        assert!(
-            ended.stdout.is_empty() && !ended.stderr.is_empty(),
-            "{ended:?}"
-        );
-    }
-}
-
-#[test]
-fn a_misspelt_variable_is_an_error_if_the_subcommand_reads_variables() {
-    for args in [
-        &["hosts"][..],
-        &["demo"],
-        &["name", "α"],
-        &["wait", "α", "--timeout", "0"],
-    ] {
-        let ended = run(command(args).env("VIRTNET_REGISTY", "redis://127.0.0.1:1"));
-        assert_ne!(ended.code, Some(0));
-        let said = "virtnet: VIRTNET_REGISTY: unknown setting: did you mean VIRTNET_REGISTRY?";
-        assert_eq!(ended.stderr, [said]);
-    }
-    // Variables that are not misspelt, or that belong to other programs.
-    let others = [
-        ("VIRTNET_REGISTY", ""),
-        ("VIRTNET_TEST_X", "x"),
-        ("VIRTNET_PORT", "tcp://x"),
-    ];
-    run(command(&["name", "α"]).envs(others)).success();
 }

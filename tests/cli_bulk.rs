@@ -4,7 +4,7 @@
 //! Owns a stream that both ends can generate, so that nothing is stored. Its size is `VIRTNET_TEST_BULK_MIB` MiB: by default 1,024 for a release
 //! build, 64 otherwise. Never asserts a speed: it prints it.
 
-// Of what the feature builds.
+// The feature builds the command.
 #![cfg(feature = "cli")]
 
 mod support;

@@ -2,7 +2,7 @@
 //!
 //! Owns what the command promises about both. Never measures the echo.
 
-// Of what the feature builds.
+// The feature builds the command.
 #![cfg(feature = "cli")]
 
 mod support;

@@ -2,7 +2,7 @@
 //!
 //! Owns how users see leases. Never stops a server: the tests of registry-redis do.
 
-// Of what the feature builds.
+// The feature builds the command.
 #![cfg(feature = "cli")]
 
 mod support;

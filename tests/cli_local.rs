@@ -4,7 +4,7 @@
 //! Owns how users see the folder in their runtime directory. Never reads the format of its
 //! files: the tests of registry-local do.
 
-// Of what the feature builds, on systems that it works on.
+// The feature builds the command, and `local:` needs Unix.
 #![cfg(all(feature = "cli", unix))]
 
 mod support;

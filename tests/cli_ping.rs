@@ -1,8 +1,9 @@
-//! `virtnet ping`, help, manual and completions, and the progress of a long transfer.
+//! `virtnet ping`; usage errors, help, manual and completions; the progress of a long
+//! transfer.
 //!
 //! Owns what is printed where. Never asserts a duration.
 
-// Of what the feature builds.
+// The feature builds the command.
 #![cfg(feature = "cli")]
 
 mod support;
@@ -12,7 +13,7 @@ mod redis;
 
 use redis::RedisServer;
 use serde_json::Value;
-use support::{Running, command, member, run, start};
+use support::{Running, SECRET, command, member, run, start};
 
 /// The lines, with each number of milliseconds as `T`.
 fn timeless(text: &str) -> Vec<String> {
@@ -262,4 +263,47 @@ fn a_long_transfer_shows_its_progress_on_a_terminal() {
     // The line is cleared at the end.
     let end = shown.rsplit("iB/s").next().unwrap();
     assert!(end.contains("\x1b[2K"), "{end:?}");
+}
+
+#[test]
+fn usage_errors_have_their_own_exit_code() {
+    for args in [
+        &[][..],
+        &["dail"],
+        &["dial", "--from", "α"],
+        &["listen"],
+        &["demo", "--json=x"],
+        &["wait"],
+        &["wait", "α", "--timeout", "soon"],
+        &["hosts", "--lease", "-1"],
+    ] {
+        let ended = run(command(args).env("VIRTNET_SECRET", SECRET));
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(
+            ended.stdout.is_empty() && !ended.stderr.is_empty(),
+            "{ended:?}"
+        );
+    }
+}
+
+#[test]
+fn a_misspelt_variable_is_an_error_if_the_subcommand_reads_variables() {
+    for args in [
+        &["hosts"][..],
+        &["demo"],
+        &["name", "α"],
+        &["wait", "α", "--timeout", "0"],
+    ] {
+        let ended = run(command(args).env("VIRTNET_REGISTY", "redis://127.0.0.1:1"));
+        assert_ne!(ended.code, Some(0));
+        let said = "virtnet: VIRTNET_REGISTY: unknown setting: did you mean VIRTNET_REGISTRY?";
+        assert_eq!(ended.stderr, [said]);
+    }
+    // Variables that are not misspelt, or that belong to other programs.
+    let others = [
+        ("VIRTNET_REGISTY", ""),
+        ("VIRTNET_TEST_X", "x"),
+        ("VIRTNET_PORT", "tcp://x"),
+    ];
+    run(command(&["name", "α"]).envs(others)).success();
 }

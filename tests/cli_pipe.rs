@@ -4,7 +4,7 @@
 //! Owns when each ends, and with which exit code. Never measures speed, and never sends
 //! much data: `cli_bulk.rs` does.
 
-// Of what the feature builds.
+// The feature builds the command.
 #![cfg(feature = "cli")]
 
 mod support;

@@ -3,7 +3,7 @@
 //! Owns that the command reaches them by URL and options. Never fails a server over: the
 //! tests of registry-redis do.
 
-// Of what the feature builds.
+// The feature builds the command.
 #![cfg(feature = "cli")]
 
 #[path = "support/mod.rs"]

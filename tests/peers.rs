@@ -3,7 +3,7 @@
 //! Owns what the other side then sees, at both ends of connections. Never cuts off
 //! machines, which `routed/outage.rs` does, or containers, which `compose/hosts.rs` does.
 
-// Of what the feature builds.
+// The feature builds the command.
 #![cfg(feature = "cli")]
 
 mod support;

@@ -7,7 +7,7 @@
 //! `routed/words.rs`, and packet loss in `routed/rough.rs`. Never touches the network of
 //! the machine: everything is in namespaces, which end with the test.
 
-// Of what the feature builds; and namespaces are Linux's.
+// The feature builds the command, and only Linux has network namespaces.
 #![cfg(all(feature = "cli", target_os = "linux"))]
 
 mod support;

@@ -82,7 +82,7 @@ async fn worker(
         let round = tokio::time::timeout(BOUND, round(&host, name));
         let what = tokio::select! {
             done = round => done.unwrap_or_else(|_| "hung".to_owned()),
-            // An error: whoever says it is gone.
+            // Either the signal, or an error: the sender is gone.
             _ = stopped.changed() => return tally,
         };
         if what != last {
