@@ -91,7 +91,7 @@ async fn talk(from: &SubNetwork, to: &SubNetwork) {
         to.new_host("β").await.unwrap(),
     );
     in_order(&[
-        "DEBUG virtnet_registry_redis::inner: announced hostname=\"α\" hostdata=\"127.0.0.1:",
+        "DEBUG virtnet_registry_redis::registry::inner: announced hostname=\"α\" hostdata=\"127.0.0.1:",
         "INFO virtnet_core::host: host made network=\"traced\" host=\"α\"",
     ]);
     forget();
@@ -161,7 +161,7 @@ async fn a_dials_way_is_traced_and_nothing_secret() {
     said.append(&mut LINES.lock().unwrap());
     here.close().await.unwrap();
     in_order(&[
-        "INFO virtnet_core::hosts: closing network=\"traced\"",
+        "INFO virtnet_core::context: closing network=\"traced\"",
         "freed names=1",
     ]);
     there.close().await.unwrap();
