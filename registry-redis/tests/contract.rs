@@ -244,7 +244,10 @@ async fn values_that_no_registry_wrote_are_errors_that_name_them() {
     assert!(err.to_string().contains("WRONGTYPE"), "{err}");
     for (name, why) in [
         ("odd", "\"10.0.0.2:4433 by hand\""),
-        ("list", "the key \"virtnet:{n}:list\" is no string"),
+        (
+            "list",
+            "expected a string under the key \"virtnet:{n}:list\"",
+        ),
     ] {
         let err = neighbour.announce(name, ADDR).await.unwrap_err();
         assert_eq!(err.cause(), Cause::HostAlreadyRegistered);

@@ -81,7 +81,7 @@ async fn something_else_in_place_of_the_index_keeps_nobody_out_and_is_named() {
     server.command(&["SET", index, "by hand"]);
     let registry = join(&server, "n").await;
     let warnings = registry.warnings();
-    let names_it = |text: &str| text.contains(index) && text.contains("is no sorted set");
+    let names_it = |text: &str| text.contains(index) && text.contains("expected a sorted set");
     assert!(
         matches!(warnings, [warning] if names_it(warning)),
         "{warnings:?}"

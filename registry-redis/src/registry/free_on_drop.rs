@@ -43,7 +43,7 @@ pub(crate) fn free_all(inner: &Arc<RegistryInner>) {
         Ok(_) => match done.recv_timeout(bound + SLACK) {
             Ok(Ok(())) => return,
             Ok(Err(why)) => why,
-            Err(_) => format!("not within {bound:?}"),
+            Err(_) => format!("not done within {bound:?}"),
         },
         Err(err) => err.to_string(),
     };
@@ -52,7 +52,7 @@ pub(crate) fn free_all(inner: &Arc<RegistryInner>) {
         network,
         names = count,
         why,
-        "names of a registry that was dropped stay taken for their lease"
+        "the registry was dropped without a close: its names stay taken until their leases end"
     );
 }
 

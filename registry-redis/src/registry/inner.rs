@@ -63,8 +63,8 @@ impl RegistryInner {
     /// What is said of a network whose index is something else.
     pub(crate) fn no_index(&self) -> String {
         format!(
-            "the key {:?} is no sorted set, so the network's hosts cannot be listed: \
-             delete it, and the next renewals make it anew",
+            "expected a sorted set under the key {:?}, got another type: the network's hosts \
+             cannot be listed; delete the key, and the next renewals recreate it",
             self.keys.index()
         )
     }
@@ -122,7 +122,10 @@ impl RegistryInner {
         let cause = Cause::HostAlreadyRegistered;
         if value.is_empty() {
             let key = self.keys.host(hostname);
-            return Failure::because(cause, format!("the key {key:?} is no string"));
+            return Failure::because(
+                cause,
+                format!("expected a string under the key {key:?}, got another type"),
+            );
         }
         match Entry::of(hostname, value) {
             Ok(_) => cause.into(),
@@ -268,7 +271,7 @@ enum LeaseReply {
 /// Why a name is lost that nobody has.
 fn lapsed(hostname: &str) -> Failure {
     let text = format!(
-        "the name was lost: another {hostname:?} was registered while this one's lease was over"
+        "the name was lost: another {hostname:?} was registered after this one's lease had ended"
     );
     Failure::wrap(Cause::HostAlreadyRegistered, text)
 }
