@@ -1,4 +1,4 @@
-//! What is remembered, and what takes it back.
+//! What is cached, and what removes it.
 //!
 //! Owns no server: pushes are made here.
 
