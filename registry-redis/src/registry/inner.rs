@@ -20,9 +20,9 @@ use crate::lease::timing::LeaseTiming;
 use crate::schema::entry::{Entry, check_hostdata};
 use crate::schema::keys::Keys;
 
-/// Names per script. A script blocks the server, this bounds it to about a millisecond.
+/// Names per script. Bounds how long one script blocks the server, to about a millisecond.
 pub(crate) const PER_SCRIPT: usize = 200;
-/// Names that are sent at once: bounds the memory of one batch.
+/// Names that are sent at once. Bounds the memory of one batch.
 pub(crate) const PER_BATCH: usize = 50 * PER_SCRIPT;
 
 pub(crate) struct RegistryInner {

@@ -1,7 +1,7 @@
-//! The renewer: the one background task of a registry value.
+//! Renewer: the one background task of a registry value.
 //!
 //! Owns when leases are renewed, and when abandoned names are freed. Never ends
-//! by itself: the registry that started it ends it.
+//! by itself: the registry that started it stops it.
 
 use std::error::Error;
 use std::future::poll_fn;
