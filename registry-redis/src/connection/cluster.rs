@@ -39,7 +39,7 @@ impl Locator {
                 // elsewhere. The slot stays this node's until the migration is complete.
                 Err(err) if is_migrating(&err) => return Ok(found),
                 Err(err) => {
-                    node = place(&err, &node).ok_or_else(|| self.errors.failure(&err))?;
+                    node = redirect_target(&err, &node).ok_or_else(|| self.errors.failure(&err))?;
                 }
             }
         }
@@ -52,7 +52,7 @@ impl Locator {
     pub(crate) fn ahead(&self, err: &RedisError, from: &Node) -> Option<Node> {
         let is_ask = err.kind() == ErrorKind::Server(ServerErrorKind::Ask);
         let is_ours = self.target.kind == Kind::Cluster && is_ask;
-        is_ours.then(|| place(err, from))?
+        is_ours.then(|| redirect_target(err, from))?
     }
 
     /// Runs one command at a node that does not have the slot yet (`ASKING`).
@@ -128,9 +128,9 @@ impl SlotMigrating {
 }
 
 /// The node that a redirection names.
-fn place(err: &RedisError, from: &Node) -> Option<Node> {
-    let (place, _slot) = err.redirect_node()?;
-    let (host, port) = place.rsplit_once(':')?;
+fn redirect_target(err: &RedisError, from: &Node) -> Option<Node> {
+    let (target, _slot) = err.redirect_node()?;
+    let (host, port) = target.rsplit_once(':')?;
     let host = host.trim_matches(['[', ']']);
     // A node that does not know its own host name sends an empty one.
     let host = if host.is_empty() { &from.0 } else { host };

@@ -46,9 +46,9 @@ fn new_connection(current: &Current, is_pushed_to: bool) -> (u64, AsyncConnectio
         return (number, config);
     }
     let push_listener = Arc::clone(&current.push_listener);
-    let hear = move |push: PushInfo| {
+    let on_push = move |push: PushInfo| {
         push_listener.on_push(number, &push);
         Ok::<_, Infallible>(())
     };
-    (number, config.set_push_sender(hear))
+    (number, config.set_push_sender(on_push))
 }

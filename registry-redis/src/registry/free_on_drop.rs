@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::lease::table::Announcement;
 use crate::registry::inner::RegistryInner;
 
-/// How long a drop waits for the names to be freed, at the most.
+/// How long a drop waits for the names to be freed, at most.
 const BOUND: Duration = Duration::from_secs(1);
 /// Time for the thread to start and to report.
 const SLACK: Duration = Duration::from_millis(100);

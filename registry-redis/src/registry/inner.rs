@@ -277,8 +277,8 @@ fn lapsed(hostname: &str) -> Failure {
 fn taken(hostname: &str, value: &[u8]) -> Failure {
     let text = match Entry::of(hostname, value) {
         Ok(entry) => {
-            let place = entry.hostdata;
-            format!("the name was lost: another {hostname:?} is registered, at {place:?}")
+            let hostdata = entry.hostdata;
+            format!("the name was lost: another {hostname:?} is registered, at {hostdata:?}")
         }
         Err(strange) => format!("the name was lost: {strange}"),
     };
