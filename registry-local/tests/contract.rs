@@ -1,4 +1,4 @@
-//! What is in the folder and what is not: names, left files, damaged ones, rights.
+//! The content of the folder: names, stale files, damaged files, permissions.
 
 #![cfg(unix)]
 

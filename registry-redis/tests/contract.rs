@@ -1,5 +1,4 @@
-//! The contract of a registry, kept on a real server, by values that stand for
-//! processes.
+//! The contract of a registry, on a real server. Each registry value stands for a process.
 
 #[path = "support/calls.rs"]
 mod calls;

@@ -1,5 +1,4 @@
-//! What people get to see of a network: by those who joined, and by those who
-//! may only look.
+//! Listings of a network: by a member, and by a user with read rights only.
 
 #[path = "support/calls.rs"]
 mod calls;

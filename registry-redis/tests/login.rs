@@ -1,5 +1,5 @@
-//! Servers that want to know who comes: passwords, rights, databases, TLS; that let
-//! nobody else in; that lack what is asked for.
+//! Servers that refuse a client, by password, rights, database, TLS or number of clients, or
+//! that lack a feature.
 
 #[path = "support/calls.rs"]
 mod calls;

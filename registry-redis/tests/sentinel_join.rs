@@ -1,4 +1,4 @@
-//! Joining by way of sentinels: who is let in, and what mistakes are told.
+//! Joining through sentinels: logins, and the errors for mistakes.
 
 #[path = "support/calls.rs"]
 mod calls;
