@@ -1,6 +1,6 @@
-//! Lookups from memory: that they cost no round trip, and that they stay right.
+//! Cached lookups: they cost no round trip, and stay correct.
 //!
-//! What reaches a server is counted by the server itself.
+//! The server itself counts the commands that reach it.
 
 #[path = "support/calls.rs"]
 mod calls;

@@ -1,4 +1,4 @@
-//! Leases: how they are kept, healed, lost and given back while Redis is there.
+//! Leases: how they are renewed, restored, lost and freed while Redis is up.
 
 #[path = "support/calls.rs"]
 mod calls;

@@ -1,5 +1,4 @@
-//! Servers that are not there, do not answer, are something else, or went away
-//! and came back.
+//! Servers that are missing, do not reply, are not Redis, or went away and came back.
 
 #[path = "support/calls.rs"]
 mod calls;

@@ -1,5 +1,4 @@
-//! Holders that are processes of their own: killed, and stopped for longer than
-//! their lease.
+//! Holders in other processes, which are killed, or stopped for longer than their lease.
 
 #[path = "support/calls.rs"]
 mod calls;

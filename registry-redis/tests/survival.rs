@@ -1,5 +1,5 @@
-//! Outages, while names are held: what is lost, what is held by whom, and how
-//! soon all is well again.
+//! Outages while names are held: what is lost, which process holds a name, and how soon all
+//! works again.
 
 #[path = "support/calls.rs"]
 mod calls;

@@ -1,6 +1,6 @@
-//! What the tests of this package do with a registry, over and over.
+//! Helpers that the tests of this package share.
 //!
-//! Owns joining, waiting with a bound, and polling a call just so often. Never
+//! Owns joining, waiting with a bound, and polling a call a limited number of times. Never
 //! asserts what a single test is about.
 
 #![allow(dead_code, unreachable_pub)]
