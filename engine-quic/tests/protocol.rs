@@ -240,14 +240,12 @@ async fn connection_ids_and_the_smallest_packets() {
     .await;
     // The first came with the handshake, and one more replaces the retired one.
     eventually("the peer is given as many as it keeps", || {
-        conn.stats().frame_tx.new_connection_id == kept
+        // A frame that was lost is sent, and counted, again.
+        conn.stats().frame_tx.new_connection_id >= kept
     })
     .await;
-    assert_eq!(
-        conn.stats().frame_rx.new_connection_id,
-        kept - 1,
-        "quinn keeps 5 too"
-    );
+    let issued = conn.stats().frame_rx.new_connection_id;
+    assert!(issued >= kept - 1, "quinn keeps 5 too: {issued}");
     let received = || conn.stats().frame_rx.ping;
     let before = received();
     eventually("the host shows that it lives", || received() > before + 3).await;

@@ -56,7 +56,10 @@ fn no_such_host(answer: &Result<String, RegistryError>) -> bool {
 #[tokio::test]
 async fn the_second_query_asks_nobody() {
     let server = RedisServer::start();
-    let (host, dialer) = (join(&server, "n").await, join(&server, "n").await);
+    let (host, dialer) = (
+        join(&server, "n").await,
+        join_to_remember(&server.url()).await,
+    );
     host.announce("a", ADDR).await.unwrap();
     let before = questions(&server);
     for _ in 0..1_000 {

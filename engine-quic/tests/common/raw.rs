@@ -12,7 +12,10 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::time::timeout;
 use virtnet_engine_quic::{Identity, dns_name};
+
+use super::HANG;
 
 /// An authority that signs any certificate that a test needs.
 pub struct Pki {
@@ -197,22 +200,24 @@ pub async fn first_datagrams(pki: &Pki, count: usize) -> HashMap<Vec<u8>, Vec<u8
     let place = sink.local_addr().unwrap();
     let endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
     let config = client_config(pki, None, &["virtnet/1"]);
-    let connecting: Vec<_> = (0..count)
-        .map(|_| {
-            endpoint
-                .connect_with(config.clone(), place, "none")
-                .unwrap()
-        })
-        .collect();
+    let mut connecting = Vec::new();
     let mut datagrams = HashMap::new();
     let mut buffer = [0; 2048];
     while datagrams.len() < count {
-        let length = sink.recv(&mut buffer).await.unwrap();
-        // After the flags and the version: the length of the id, and the id.
-        let id = buffer[6..][..usize::from(buffer[5])].to_vec();
-        datagrams
-            .entry(id)
-            .or_insert_with(|| buffer[..length].to_vec());
+        // No more at a time than the socket's buffer takes.
+        for _ in 0..32.min(count - datagrams.len()) {
+            let config = config.clone();
+            connecting.push(endpoint.connect_with(config, place, "none").unwrap());
+        }
+        while datagrams.len() < connecting.len() {
+            let length = timeout(HANG, sink.recv(&mut buffer)).await;
+            let length = length.expect("a datagram arrives").unwrap();
+            // After the flags and the version: the length of the id, and the id.
+            let id = buffer[6..][..usize::from(buffer[5])].to_vec();
+            datagrams
+                .entry(id)
+                .or_insert_with(|| buffer[..length].to_vec());
+        }
     }
     drop(connecting);
     datagrams
