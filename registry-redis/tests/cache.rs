@@ -146,7 +146,7 @@ async fn changes_by_others_are_heard_of() {
         let before = Instant::now();
         server.command(change);
         let until = Instant::now() + BOUND;
-        // Without a pause: on this one thread the news must be heard all the same.
+        // Without a pause: the push must be read even on this single thread.
         while !no_such_host(&dialer.query("a").await) {
             assert!(Instant::now() < until, "{what}");
         }

@@ -198,7 +198,7 @@ async fn a_dead_connection_is_replaced_after_one_deadline() {
 async fn an_attempt_to_connect_outlives_the_call_that_began_it() {
     let server = RedisServer::start();
     let proxy = Proxy::start(server.port()).await;
-    let patient = terms(60_000, 5_000, 20_000);
+    let patient = timing(60_000, 5_000, 20_000);
     let registry = std::sync::Arc::new(join_with(&proxy.url(), "n", patient).await);
     let before = proxy.connections();
     proxy.hold_answers(true);

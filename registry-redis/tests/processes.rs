@@ -25,7 +25,7 @@ const LEASE: Duration = Duration::from_millis(1_500);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn holder() {
     let Ok(url) = std::env::var(URL) else { return };
-    let registry = join_with(&url, "n", terms(1_500, 300, 500)).await;
+    let registry = join_with(&url, "n", timing(1_500, 300, 500)).await;
     let registry = Arc::new(registry);
     registry.announce("a", ADDR).await.unwrap();
     say("announced");

@@ -45,7 +45,7 @@ impl HostdataSource for Machine {
 async fn a_host_that_moves_is_announced_elsewhere_and_held_throughout() {
     let server = RedisServer::start();
     let machine = Arc::new(Machine::default());
-    let mut options = terms(3_000, 100, 1_000);
+    let mut options = timing(3_000, 100, 1_000);
     options.hostdata_source = Some(machine.clone());
     let registry = join_with(&server.url(), "n", options).await;
     let dialer = join(&server, "n").await;

@@ -81,7 +81,7 @@ impl Proxy {
         self.controls.hold.send_replace(cut_off);
     }
 
-    /// Lets the connections that there are answer nothing more, for ever.
+    /// Lets the existing connections reply nothing more.
     pub fn freeze_connections(&self) {
         self.controls.freezes.send_modify(|freezes| *freezes += 1);
     }
