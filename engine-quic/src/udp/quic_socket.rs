@@ -7,7 +7,7 @@ use std::fmt;
 use std::future::Future;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -140,6 +140,13 @@ type Writable = Pin<Box<dyn Future<Output = io::Result<()>> + Send + Sync>>;
 impl UdpPoller for Poller {
     fn poll_writable(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Poller { socket, waiting } = &mut *self;
+        // QUIC asks before every datagram, and nearly always the socket is writable: only a
+        // wait costs an allocation.
+        if waiting.is_none()
+            && let Poll::Ready(ready) = pin!(socket.io.writable()).poll(cx)
+        {
+            return Poll::Ready(ready);
+        }
         let writable = waiting.get_or_insert_with(|| {
             let socket = Arc::clone(socket);
             Box::pin(async move { socket.io.writable().await })
