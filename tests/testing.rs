@@ -125,6 +125,67 @@ async fn a_process_that_a_test_starts_joins_its_network() {
     net.close().await.unwrap();
 }
 
+/// Runs an example as `cargo run --example` does. `cargo test` has built it, unless it was asked
+/// for this test only.
+fn example(name: &str) -> String {
+    let here = std::env::current_exe().unwrap();
+    let folder = here.parent().unwrap().with_file_name("examples");
+    let program = folder
+        .join(name)
+        .with_extension(std::env::consts::EXE_EXTENSION);
+    if !program.exists() {
+        let mut build = Command::new(env!("CARGO"));
+        assert!(
+            build
+                .args(["build", "--example", name])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+    let ended = Command::new(program).output().unwrap();
+    let said = String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat()).into_owned();
+    assert!(ended.status.success(), "{name}: {said}");
+    said
+}
+
+#[test]
+fn the_examples_say_what_they_did() {
+    for (name, lines) in [
+        (
+            "echo",
+            &[
+                "β:1 accepted α:1 on β:2",
+                "β sent back 5 bytes, α received \"hello\"",
+            ][..],
+        ),
+        (
+            "two_processes",
+            &[
+                "the child received \"hello from the parent\"",
+                "the child ended: exit status: 0",
+            ],
+        ),
+        (
+            "expect_order",
+            &["as expected:", "connected β:2->α:3", "refused β:3->α:9"],
+        ),
+        (
+            "own_engine",
+            &[
+                "dialing from α:1 to γ:1 at pipe:1",
+                "dial walled α:1->γ:1: blocked",
+            ],
+        ),
+    ] {
+        let said = example(name);
+        let said: Vec<_> = said.lines().collect();
+        for line in lines {
+            assert!(said.contains(line), "{name}: {said:?} has no {line:?}");
+        }
+    }
+}
+
 /// What is said to who does it the old way.
 #[tokio::test]
 async fn a_name_that_is_taken_in_this_process_names_the_way_out() {
