@@ -10,7 +10,7 @@ async fn what_beta_says_is_heard() -> Result<(), Box<dyn std::error::Error>> {
     let (alpha, beta) = (net.new_host("α").await?, net.new_host("β").await?);
     let listener = alpha.listen("α:1")?;
 
-    // Where one fails, the other is not waited for.
+    // If one fails, the other is not waited for.
     let (mut dialed, (mut conn, peer)) = tokio::try_join!(beta.dial("α:1"), listener.accept())?;
     assert_eq!(peer, "β:1"); // on every run
     assert_eq!(dialed.peer_addr(), "α:2"); // an accepted end has a port of its own
