@@ -79,12 +79,20 @@ fn words(text: &str, joins: &[char]) -> Vec<String> {
 
 #[test]
 fn every_setting_is_on_the_page_of_the_configuration() {
-    let variables = words(&source("src/vars.rs").split("\nconst PREFIX").next().unwrap(), &['_']);
+    let variables = words(
+        &source("src/vars.rs")
+            .split("\nconst PREFIX")
+            .next()
+            .unwrap(),
+        &['_'],
+    );
     let variables = variables
         .into_iter()
         .filter(|word| word.starts_with("VIRTNET_") && *word != "VIRTNET_");
     let methods = source("src/config.rs");
-    let methods = methods.lines().filter_map(|line| line.strip_prefix("    pub fn "));
+    let methods = methods
+        .lines()
+        .filter_map(|line| line.strip_prefix("    pub fn "));
     let methods = methods.map(|line| line.split(['(', '<']).next().unwrap().to_owned());
     let options = source("src/cli/options.rs");
     let options = options.split_once("struct Options {").unwrap().1;
@@ -117,7 +125,10 @@ fn every_path_that_a_page_names_is_there() {
         let paths: Vec<_> = paths.collect();
         assert!(paths.len() > 3, "{page} names only {paths:?}");
         for path in paths {
-            assert!(root.join(path).exists(), "{page} names {path}, which is not there");
+            assert!(
+                root.join(path).exists(),
+                "{page} names {path}, which is not there"
+            );
         }
     }
 }
