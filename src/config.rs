@@ -1,7 +1,7 @@
-//! Configurations: the settings of one subnetwork.
+//! Configuration: the settings of one subnetwork.
 //!
-//! Owns [`Config`] and the defaults that it starts from. Never checks or uses a
-//! setting: `open.rs` does; and never reads the environment: `env.rs` does.
+//! Owns [`Config`] and its defaults. Never checks or uses a setting: `open.rs` does; and
+//! never reads the environment: `env.rs` does.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -15,16 +15,17 @@ use crate::redis::RedisOptions;
 use crate::registries::Access;
 use crate::setting::{Setting, redacted};
 
-/// The network that is joined when none is named.
+/// The network that is opened when none is named.
 pub const DEFAULT_NETWORK: &str = "virtnet";
 
 /// The registry that is used when none is named.
 pub const DEFAULT_REGISTRY: &str = "memory:";
 
-/// How to join a network: where its registry is, what proves membership, and
-/// where others reach this machine.
+/// The settings of a network: where its registry is, what proves membership, and where
+/// other machines reach this one.
 ///
-/// Nothing is checked before [`open`](Config::open).
+/// [`open`](Config::open) joins the network, [`observer`](Config::observer) looks at it
+/// without being a member. Nothing is checked before.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -51,22 +52,22 @@ pub struct Config {
     pub(crate) limits: Limits,
 }
 
-/// What proves that hosts are who they say.
+/// The proof of membership.
 #[derive(Clone)]
 pub(crate) enum Proof {
     Secret(Secret),
     SecretFile(Setting<PathBuf>),
-    /// Made by whoever comes first.
+    /// The first process creates it.
     SecretInitFile(Setting<PathBuf>),
-    /// The authorities' certificates, the own chain, its key.
+    /// The authorities' certificates, this subnetwork's chain, its key.
     PkiFiles(&'static str, [PathBuf; 3]),
 }
 
 pub(crate) type Tune = Arc<dyn Fn(QuicConfig) -> QuicConfig + Send + Sync>;
 
 impl Config {
-    /// Joins the network with the full name `network`: on
-    /// [`DEFAULT_REGISTRY`], unless another one is set.
+    /// The network with the full name `network`, on [`DEFAULT_REGISTRY`] unless another
+    /// registry is set.
     pub fn new(network: impl Into<String>) -> Config {
         Config {
             network: Setting::new("network", network.into()),
@@ -82,7 +83,7 @@ impl Config {
         }
     }
 
-    /// Another network, in place of the one it was made for.
+    /// Replaces the network.
     pub fn network(mut self, network: impl Into<String>) -> Config {
         self.network = Setting::new("network", network.into());
         self
@@ -90,33 +91,32 @@ impl Config {
 
     /// The registry's URL:
     ///
-    /// - `memory:`, whose networks are within this process and which needs no
-    ///   secret;
-    /// - `local:`, whose networks are those of one user's processes on this
-    ///   machine, and which makes the secret by itself; `local:/some/dir` for
-    ///   a folder other than [`local::default_dir`](crate::local::default_dir);
+    /// - `memory:`, for networks within this process; needs no secret;
+    /// - `local:`, for networks of one user's processes on this machine; creates the
+    ///   secret itself; `local:/some/dir` for a folder other than `local::default_dir`;
     /// - `redis://user:password@host:port/db`, a Redis server;
     /// - `redis+sentinel://user:password@host:port,host:port/name/db`, the server
-    ///   that those sentinels know by that name;
-    /// - `redis+cluster://user:password@host:port,host:port`, a Redis Cluster, of
-    ///   which any nodes are named.
+    ///   that these sentinels know by that name;
+    /// - `redis+cluster://user:password@host:port,host:port`, a Redis Cluster, by any of
+    ///   its nodes.
     ///
-    /// Of the last three all but a host, and the name, may be left out. With
-    /// `rediss` in place of `redis` they speak TLS.
+    /// In the last three, everything may be left out except one host and the name. With
+    /// `rediss` in place of `redis` they use TLS. `local:` needs virtnet's feature `local`,
+    /// Redis its feature `redis`; both are on by default.
     pub fn registry(mut self, url: impl Into<String>) -> Config {
         self.registry = Setting::new("registry", url.into());
         self
     }
 
-    /// Trusts registries whose certificate is by an authority in this PEM file,
-    /// in place of the system's. For TLS, so for URLs with `rediss`.
+    /// A PEM file with the authorities to trust for the registry's certificate, in place of
+    /// the system's. For TLS, so for URLs with `rediss`.
     pub fn registry_ca(mut self, file: impl Into<PathBuf>) -> Config {
         self.access.ca = Some(file.into());
         self
     }
 
-    /// Shows the registry who we are, by TLS: a certificate, with those that
-    /// link it to its authority, and its key, each in a PEM file.
+    /// The client certificate for the registry's TLS, followed by those that link it to its
+    /// authority, and its key: two PEM files.
     pub fn registry_cert(
         mut self,
         certificate: impl Into<PathBuf>,
@@ -126,20 +126,18 @@ impl Config {
         self
     }
 
-    /// For how long the names of a process that was killed stay taken: from
-    /// 100 ms to a day, by default 15 seconds.
+    /// How long the names of a killed process stay taken: from 100 ms to a day, by default
+    /// 15 seconds.
     ///
-    /// The names are renewed each third of it. A host whose registry can't be
-    /// reached for nine tenths of it accepts nothing until it can again, so a
-    /// short one stands shorter outages. `memory:` and
-    /// `local:` have no leases.
+    /// Names are renewed every third of the lease. A host whose registry is out of reach for
+    /// nine tenths of the lease accepts nothing until it is back. So a shorter lease bridges
+    /// shorter outages only. `memory:` and `local:` have no leases.
     pub fn lease(mut self, lease: Duration) -> Config {
         self.access.lease = Some(lease);
         self
     }
 
-    /// Changes what else can be set of a registry on Redis, such as the deadline
-    /// of its calls.
+    /// Changes further settings of a registry on Redis, such as the deadline of its calls.
     ///
     /// ```
     /// use std::time::Duration;
@@ -158,10 +156,10 @@ impl Config {
         self
     }
 
-    /// Has people told what does no harm yet: a registry that may drop names, or
-    /// that has an entry which cannot be read. Each is one sentence.
+    /// Calls `tell` with each warning, which is one sentence for people: about a registry
+    /// that may drop names, for example, or that has a damaged entry.
     ///
-    /// All of them are also logged with `tracing`.
+    /// Each warning is also logged with `tracing`.
     pub fn on_warning(mut self, tell: impl Fn(&str) + Send + Sync + 'static) -> Config {
         self.access.warned = Some(Arc::new(tell));
         self
@@ -169,22 +167,23 @@ impl Config {
 
     /// The secret that all members of the network share.
     ///
-    /// This, [`secret_file`](Config::secret_file) and
-    /// [`pki_files`](Config::pki_files) take each other's place.
+    /// There is one proof of membership: each of this, [`secret_file`](Config::secret_file),
+    /// [`secret_init_file`](Config::secret_init_file) and [`pki_files`](Config::pki_files)
+    /// replaces the others.
     pub fn secret(mut self, secret: Secret) -> Config {
         self.proof = Some(Proof::Secret(secret));
         self
     }
 
-    /// The file that holds the secret, as `virtnet keygen` writes it.
+    /// A file with the secret, as `virtnet keygen` prints it.
     pub fn secret_file(mut self, path: impl Into<PathBuf>) -> Config {
         let path = Setting::new("secret_file", path.into());
         self.proof = Some(Proof::SecretFile(path));
         self
     }
 
-    /// The same for a file that whoever comes first makes, with a new secret:
-    /// for processes that share a folder, such as a volume of containers.
+    /// A file with the secret, which the first process creates: for processes that share a
+    /// folder, such as a volume of containers.
     ///
     /// See [`Secret::from_file_or_new`].
     pub fn secret_init_file(mut self, path: impl Into<PathBuf>) -> Config {
@@ -193,11 +192,11 @@ impl Config {
         self
     }
 
-    /// Certificates of your own in place of a secret, as three PEM files: the
-    /// authorities to trust, the chain of this subnetwork's hosts, and its key.
+    /// Your own certificates in place of a secret, in three PEM files: the authorities to
+    /// trust, the chain of this subnetwork's hosts, and its key.
     ///
-    /// The certificate must hold the name
-    /// [`quic::dns_name`](crate::quic::dns_name) of every host to be made.
+    /// The certificate must have the name
+    /// [`quic::dns_name`](crate::quic::dns_name) of every host that you create.
     pub fn pki_files(
         mut self,
         authorities: impl Into<PathBuf>,
@@ -209,51 +208,51 @@ impl Config {
         self
     }
 
-    /// The UDP address that every host binds: `IP:port`, or `IP:first-last`, of
-    /// which each host takes the lowest free port, for firewalls to know them.
+    /// The UDP address that hosts bind: `IP:port`, or `IP:first-last`. With a range, which
+    /// you can open in a firewall, each host takes the lowest free port.
     ///
-    /// Every host has a socket of its own, so a single port is for one host; 0 is
-    /// any free one. By default port 0 of all IPv4 addresses, with `memory:` and
-    /// `local:` of the loopback address.
+    /// Every host has its own socket, so a single port is enough for one host; 0 means any
+    /// free port. By default port 0 of all IPv4 addresses; for `memory:` and `local:`, port 0
+    /// of the loopback address.
     pub fn bind(mut self, addr: impl Into<String>) -> Config {
         self.bind = Some(Setting::new("bind", addr.into()));
         self
     }
 
-    /// Where other machines reach this one: an IP address or a DNS name, and a
-    /// port if that differs from the bound one.
+    /// The address at which other machines reach this one: an IP address or a DNS name, with
+    /// a port if that differs from the bound one.
     ///
-    /// By default the address that is bound; where that is all of them, the one
-    /// by which this machine reaches the registry.
+    /// By default the bound address; if that is all addresses, the local address of the route
+    /// to the registry.
     pub fn advertise(mut self, host: impl Into<String>) -> Config {
         self.advertise = Some(Setting::new("advertise", host.into()));
         self
     }
 
-    /// How many hosts the subnetwork may have, and how many dials may wait for one of
-    /// its listeners. What peers may ask of a host is the engine's to limit
-    /// ([`quic::Limits`](crate::quic::Limits)).
+    /// How many hosts the subnetwork may have, and how many dials may wait for one of its
+    /// listeners. [`quic::Limits`](crate::quic::Limits), of the engine, limit what peers may
+    /// ask of a host.
     pub fn limits(mut self, limits: Limits) -> Config {
         self.limits = limits;
         self
     }
 
-    /// Whether the keys of all connections are appended to the file that the environment
-    /// variable `SSLKEYLOGFILE` names: see [`QuicConfig::key_log`]. Without that variable
-    /// [`open`](Config::open) refuses it.
+    /// Whether to append the keys of all connections to the file that the environment variable
+    /// `SSLKEYLOGFILE` names: see [`QuicConfig::key_log`]. If the variable is not set,
+    /// [`open`](Config::open) fails.
     pub fn key_log(mut self, on: bool) -> Config {
         self.key_log = Setting::new("key_log", on);
         self
     }
 
-    /// The folder that QUIC writes into what it does: see [`QuicConfig::qlog`]. Needs
-    /// virtnet's feature `qlog`, without which [`open`](Config::open) refuses it.
+    /// The folder for QUIC's logs: see [`QuicConfig::qlog`]. Needs virtnet's feature `qlog`;
+    /// without it, [`open`](Config::open) fails.
     pub fn qlog(mut self, dir: impl Into<PathBuf>) -> Config {
         self.qlog = Some(Setting::new("qlog", dir.into()));
         self
     }
 
-    /// Changes what else can be set of the engine, such as its timeouts.
+    /// Changes further settings of the engine, such as its timeouts.
     ///
     /// ```
     /// use std::time::Duration;

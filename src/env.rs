@@ -1,7 +1,7 @@
 //! The environment: which variable is which setting.
 //!
-//! Owns [`Config::from_env`] and [`open`]. Never gives a setting a meaning of its own: whatever
-//! a variable can say, a method of [`Config`] can say as well.
+//! Owns [`Config::from_env`] and [`open`]. Never adds a setting of its own: each variable
+//! does the same as a method of [`Config`].
 
 use std::env;
 use std::ffi::OsString;
@@ -18,15 +18,14 @@ use crate::vars::{
 };
 use crate::{Config, OpenError};
 
-/// Joins the network that the environment names: [`Config::from_env`] and
-/// [`Config::open`] in one.
+/// Opens the network that the environment names: [`Config::from_env`], then
+/// [`Config::open`].
 ///
-/// With nothing set this is the network [`DEFAULT_NETWORK`] within this process,
-/// and across machines with two variables.
+/// With no variable set, this is the network [`DEFAULT_NETWORK`] within this process. Two
+/// variables make it a network across machines.
 ///
-/// For nodes, and for all that is started to meet others. Two tests that join so are on
-/// one network, and in each other's way: for those there is
-/// [`testing::open`](crate::testing::open).
+/// Use it in programs that are started to meet others. Two tests that use it get the same
+/// network, and disturb each other: tests use [`testing::open`](crate::testing::open).
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -37,15 +36,14 @@ use crate::{Config, OpenError};
 ///
 /// # Errors
 ///
-/// An [`OpenError`], which names the variable that can't be used, or the
-/// registry that can't be reached.
+/// An [`OpenError`] that names the variable that is invalid, or the registry that cannot be
+/// reached.
 ///
 /// # Cancel safety
 ///
-/// Dropping the future leaves nothing behind, but for a question to a name server
-/// that is on its way: its thread waits for the answer, and a runtime that is
-/// dropped for its threads. A program that is to end at once, also when it was cut
-/// off, ends its runtime with `shutdown_background`.
+/// Dropping the future leaves nothing behind, except a DNS query in progress: its thread
+/// waits for the answer, and dropping the runtime waits for its threads. A program that must
+/// end at once, even without a network, ends its runtime with `shutdown_background`.
 ///
 /// # Panics
 ///
@@ -73,24 +71,22 @@ impl Config {
     /// | `VIRTNET_KEYLOG` | [`key_log`](Config::key_log): `yes` or `no`, by default no |
     /// | `VIRTNET_QLOG` | [`qlog`](Config::qlog) |
     ///
-    /// A variable that is empty counts as not set. There is one proof of
-    /// membership: a secret, or a file with one, or all three files of a PKI. Names that begin
-    /// with `VIRTNET_` are virtnet's: any other is taken for a mistake
-    /// ([`check_vars`](Config::check_vars)). Those for your own programs begin otherwise,
-    /// or with `VIRTNET_TEST_`.
+    /// An empty variable counts as not set. Set one proof of membership: a secret, a file with
+    /// a secret, or all three files of a PKI. Names that begin with `VIRTNET_` are virtnet's:
+    /// any other than these is an error ([`check_vars`](Config::check_vars)). Give variables
+    /// of your own other names, or names that begin with `VIRTNET_TEST_`.
     ///
     /// # Errors
     ///
-    /// A [`SettingError`] that names the variable, for one that is no setting's or is not UTF-8, a
-    /// secret that is none, a lease that is no number, what is neither yes nor no,
-    /// and for several proofs, or a part of one.
+    /// A [`SettingError`] that names the variable: for an unknown variable, text that is not
+    /// UTF-8, an invalid secret, a lease that is not a number, a value other than `yes` or
+    /// `no` where one of these is expected, several proofs, or an incomplete one.
     pub fn from_env() -> Result<Config, SettingError> {
         Config::check_vars(env::vars_os())?;
         Config::from_vars(env::var_os)
     }
 
-    /// Reads the settings from variables that `lookup` knows, in place of the
-    /// environment.
+    /// Reads the settings from variables that `lookup` returns, in place of the environment.
     ///
     /// ```
     /// let config = virtnet::Config::from_vars(|name| match name {
@@ -102,7 +98,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// As of [`from_env`](Config::from_env), but for names that `lookup` is not asked for.
+    /// Those of [`from_env`](Config::from_env), except that unknown variables are not noticed.
     pub fn from_vars(
         lookup: impl Fn(&'static str) -> Option<OsString>,
     ) -> Result<Config, SettingError> {
@@ -139,7 +135,7 @@ impl<F: Fn(&'static str) -> Option<OsString>> Vars<F> {
         };
         match value.into_string() {
             Ok(value) => Ok(Some(Setting::new(name, value))),
-            // It may be a secret or have a password in it, so it is not shown.
+            // Not shown: it may contain a secret or a password.
             Err(_) => Err(SettingError::new(name, None, "expected UTF-8")),
         }
     }

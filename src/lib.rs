@@ -1,21 +1,21 @@
-//! virtnet: virtual networks of named hosts with predictable addresses, for
-//! testing distributed systems across real machines.
+//! virtnet: virtual networks of named hosts with predictable addresses, for testing
+//! distributed systems across real machines.
 //!
-//! A *network* has *hosts*, by name, and each host has *ports* of its own that
-//! are allocated lowest free first, from 1. So what a test sees of a system, who
-//! connected whom from where to where, is the same on every run and can be
-//! compared with what was expected; and it is the same within one process,
-//! between two, and between containers on different machines.
+//! A *network* has *hosts*, which have names. Each host has its own *ports*, which are
+//! allocated from 1, lowest free port first. So a test sees the same addresses on every run,
+//! and can compare who connected to whom, and from which address, with what it expects. The
+//! addresses are the same within one process, between processes, and between containers on
+//! different machines.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use tokio::io::{AsyncReadExt, AsyncWriteExt};
 //!
-//! let subnet = virtnet::testing::open().await?; // a network of this test's own
+//! let subnet = virtnet::testing::open().await?; // a network for this test only
 //! let (alpha, beta) = (subnet.new_host("α").await?, subnet.new_host("β").await?);
 //! let listener = beta.listen("β:1")?;
 //!
-//! // As soon as one fails, the other is not waited for.
+//! // If one fails, this does not wait for the other.
 //! let (mut dialed, (mut accepted, peer)) =
 //!     tokio::try_join!(alpha.dial("β:1"), listener.accept())?;
 //! assert_eq!(peer, "α:1");
@@ -30,34 +30,15 @@
 //! # Ok(()) }
 //! ```
 //!
-//! That program runs within one process. With `VIRTNET_REGISTRY` naming a Redis
-//! server and `VIRTNET_SECRET` the secret that the members share, the same hosts
-//! can live in different processes and on different machines, without a change
-//! to the program.
+//! This program runs within one process. Set `VIRTNET_REGISTRY` to the URL of a Redis server
+//! and `VIRTNET_SECRET` to a secret that all members share, and the same hosts can live in
+//! different processes and on different machines. The program does not change.
 //!
-//! # The tour
+//! # Predictable addresses
 //!
-//! 1. **Join** a network: a test one of its own with [`testing::open`], what is to meet others
-//!    the one that the environment names with [`open()`], or with a [`Config`]. What comes of it is a [`SubNetwork`], this process's part of
-//!    the network. It is to be [closed](SubNetwork::close) at the end, which
-//!    delivers what was written and frees the names.
-//! 2. **Make hosts** with [`SubNetwork::new_host`]. A name exists once in the
-//!    whole network.
-//! 3. **Listen** and **dial** with [`Host::listen`] and [`Host::dial`]; an
-//!    address is written `host:port`. A [`Listener`] accepts.
-//! 4. **Read and write** a [`Conn`]: it is tokio's `AsyncRead` and `AsyncWrite`,
-//!    with half-close, and can be split. What differs from a `TcpStream` is in
-//!    `docs/tcp.md`.
-//! 5. **Match errors** by [`Cause`]. Every [`OpError`] says which operation
-//!    failed between which addresses.
-//!
-//! Tests that need no process but their own, and no I/O at all, use [`pipe`].
-//!
-//! # Ports
-//!
-//! A listener takes a port, and so does each end of a connection: the dialing
-//! and the accepting end each the lowest that is free on their host. A port is
-//! free again as soon as its object is closed. On a network with fresh hosts:
+//! A listener takes a port, and so does each end of a connection. Both the dialing and the
+//! accepting end get the lowest free port of their host. A port is free again as soon as its
+//! object is closed. On a network with new hosts:
 //!
 //! | step | result |
 //! |---|---|
@@ -68,48 +49,65 @@
 //! | β dials `α:1` again, α accepts | `β:2` – `α:3` |
 //! | α listens on `:0` | `α:4` |
 //!
-//! The other end of a connection frees its port when its program has dropped it, too, which
-//! takes a moment: [`Host::idle`] waits for that, before a test expects the next exact address.
+//! The other end of a connection keeps its port until its program has dropped it, too, which
+//! takes a moment. Before a test expects the next exact address, it waits with [`Host::idle`].
+//!
+//! # Tour
+//!
+//! 1. **Open** a network. A test opens its own with [`testing::open`]. A program that is to
+//!    meet others uses [`open()`], which reads the environment, or [`Config::open`]. The
+//!    result is a [`SubNetwork`]: this process's part of the network. Call
+//!    [`SubNetwork::close`] at the end: it delivers what was written and frees the names.
+//! 2. **Create hosts** with [`SubNetwork::new_host`]. A name is unique in the whole network.
+//! 3. **Listen** and **dial** with [`Host::listen`] and [`Host::dial`]. An address is written
+//!    `host:port`. A [`Listener`] accepts connections.
+//! 4. **Read and write** a [`Conn`]. It implements tokio's `AsyncRead` and `AsyncWrite`, with
+//!    half-close, and can be split. `docs/tcp.md` lists the differences from a `TcpStream`.
+//! 5. **Match errors** by [`Cause`]. Every [`OpError`] says which operation failed between
+//!    which addresses.
+//!
+//! Tests that need only one process, and no I/O at all, use [`pipe`].
 //!
 //! # Between processes
 //!
-//! With [`Config::registry`] `local:`, or `VIRTNET_REGISTRY=local:`, one user's
-//! processes on one machine find each other through a folder ([`local`]), in which
-//! the secret is made by whoever comes first. Nothing has to run or be set up. It is not
-//! the default, as tests that run side by side must not meet; of the command it is.
+//! With the registry `local:` ([`Config::registry`], `VIRTNET_REGISTRY=local:`), one user's
+//! processes on one machine find each other through a folder (the module `local`). The first
+//! process creates the shared secret in that folder. There is nothing to start or set up. It
+//! is not the default, because tests that run at the same time must not meet. It is the
+//! default of the command.
 //!
 //! # Between machines
 //!
-//! [`quic`] carries the connections, one UDP socket per host. Every QUIC
-//! connection is mutually authenticated as the *name* of the host on that
-//! network: by a [`quic::Secret`] that all members share, or by certificates of
-//! your own ([`Config::pki_files`]). How a machine is reached is found out, or set
-//! with [`Config::advertise`]; which ports a firewall must let through, with
-//! [`Config::bind`].
+//! [`quic`] carries the connections, with one UDP socket per host. Both sides of a QUIC
+//! connection prove the *name* of their host on that network: with a [`quic::Secret`] that
+//! all members share, or with your own certificates ([`Config::pki_files`]). By default, a
+//! machine finds its own address; [`Config::advertise`] sets it. [`Config::bind`] sets the
+//! ports, so that you can open them in a firewall.
 //!
-//! [`redis`] keeps the names: in a Redis server, `redis://host:port`, or in
-//! several, `redis+sentinel://` and `redis+cluster://`; each with `rediss` for TLS
-//! ([`Config::registry`], [`Config::registry_ca`]). Names are *leased*, and
-//! renewed as long as their process lives: closing frees them at once, and those
-//! of a process that was killed are free after the lease, 15 seconds unless
-//! [`Config::lease`] says otherwise. A host that can't be sure of its name any
-//! more accepts nothing until it can, and goes down if another has taken it.
+//! The module `redis` keeps the names, in one Redis server, `redis://host:port`, or in several,
+//! `redis+sentinel://` and `redis+cluster://`; each with `rediss` for TLS
+//! ([`Config::registry`], [`Config::registry_ca`]). Names are *leased*, and renewed as long
+//! as their process lives. Closing frees them at once. The names of a killed process are
+//! free after the lease: 15 seconds, unless [`Config::lease`] changes it. A host that cannot
+//! be sure that it still has its name accepts nothing until it can. It goes down if another
+//! process has taken the name.
 //!
 //! A test that needs hosts of other processes waits for them with
-//! [`SubNetwork::wait_for_hosts`], or from outside of the network with
-//! [`Observer::wait_for_hosts`]. A process that is started again after it was killed
-//! waits for its name with [`SubNetwork::new_host_within`]. Tests that run side by
-//! side share one Redis as they are, by [`testing`]; CI jobs by different `VIRTNET_NETWORK`s.
+//! [`SubNetwork::wait_for_hosts`], or, without being a member, with
+//! [`Observer::wait_for_hosts`]. After a crash, a restarted process finds its old name still
+//! leased, and waits for it with [`SubNetwork::new_host_within`]. Tests that run at the same
+//! time can share one Redis server: those that use [`testing`] without further settings, CI
+//! jobs with different values of `VIRTNET_NETWORK`.
 //!
-//! With `docker-compose.yml`, in the project's root, all of that runs in containers
-//! of one machine; members there make the secret together
-//! ([`Config::secret_init_file`]).
+//! `docker-compose.yml`, in the project's root, runs all of that in containers on one machine.
+//! Its members create their secret together ([`Config::secret_init_file`]).
 //!
 //! # Closing
 //!
-//! What is dropped is closed, and what was written before is delivered. Closing an object
-//! ends all that waits on it, at once: a [`Host`] its listeners, connections and dials, a
-//! [`SubNetwork`] its hosts. Each operation then says what went down:
+//! Dropping an object closes it, and what was written before is delivered. Closing an object
+//! ends every operation that waits on it, at once: closing a [`Host`] those on its listeners,
+//! connections and dials, closing a [`SubNetwork`] those on its hosts. Each operation then
+//! says what went down:
 //!
 //! | closed | accept | read | write | dial |
 //! |---|---|---|---|---|
@@ -118,17 +116,17 @@
 //! | own listener, connection | socket is down | socket is down | socket is down | |
 //! | the other side's | | end-of-file | broken pipe | connection refused |
 //!
-//! A connection whose other side was killed or cut off is an error, *connection cut* or
-//! *timed out*, and never ends in end-of-file. To close one direction only, and to
-//! go on reading, there is [`shutdown`](tokio::io::AsyncWriteExt::shutdown), as with TCP.
+//! If the other side was killed or cut off, the error is *connection cut* or *timed out*,
+//! never an end-of-file. To close one direction only and go on reading, call
+//! [`shutdown`](tokio::io::AsyncWriteExt::shutdown), as with TCP.
 //!
-//! Dropping a future cancels it: each `async fn` says what that leaves behind. The one to
-//! know is [`Listener::accept`], which loops that wait for more replace by
-//! [`Listener::into_incoming`].
+//! Dropping a future cancels it; each `async fn` says what that leaves behind. Mind
+//! [`Listener::accept`]: a loop that also waits for something else uses
+//! [`Listener::into_incoming`] instead.
 //!
 //! # Errors
 //!
-//! An [`OpError`] reads as what, where and why, and has a [`Cause`] to match on:
+//! An [`OpError`] says what failed, where and why, and has a [`Cause`] to match on:
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -140,7 +138,7 @@
 //! assert_eq!(err.cause(), Cause::ConnectionRefused);
 //! let network = subnet.network();
 //! assert_eq!(err.to_string(), format!("dial {network} α:1->α:1: connection refused"));
-//! // As an io::Error it has the kind that TCP's would have, and can be had back.
+//! // As an io::Error it has the kind that TCP would give, and can be converted back.
 //! let err = std::io::Error::from(err);
 //! assert_eq!(err.kind(), std::io::ErrorKind::ConnectionRefused);
 //! assert_eq!(virtnet::OpError::of(&err).unwrap().src().unwrap(), "α:1");
@@ -148,44 +146,46 @@
 //! # Ok(()) }
 //! ```
 //!
-//! That a host was killed or cut off shows in different causes, by where it was and when it is
-//! dialed. [`OpError::is_unreachable`] holds for all of them, in one process as between containers.
-//! Sources can be downcast: beneath an [`OpError`] there is the [`RegistryError`] that
-//! it is made of, and beneath that its [`Cause`], or what led to it.
+//! A host that was killed or cut off gives different causes, depending on where it was and
+//! when it is dialed. [`OpError::is_unreachable`] is true for all of them, within one process
+//! and between containers. Sources can be downcast: beneath an [`OpError`] made from a
+//! [`RegistryError`] is that error, and beneath it its [`Cause`] or the underlying error.
 //!
-//! # Watching
+//! # Observing
 //!
-//! All is traced with [`tracing`](https://docs.rs/tracing): hosts that are made and closed
-//! at *info*, a name that was lost and a registry that is down at *warn*, and at *debug*
-//! the whole way of each dial on both sides, in the spans `dial` and `incoming`: the port
-//! taken, what the registry said, the QUIC connection made or reused, accepted at which
-//! port, or why not. Nothing that is secret is ever said, and what nobody listens to costs
-//! no allocation. [`SubNetwork::stats`] counts what is open, the outcomes of dials, and the
-//! dials that were refused; [`quic::Stats`] counts what the engine refused.
-//! [`Host::sockets`] lists what is open; the feature
-//! `metrics-0_24` hands all counts to a recorder. For Wireshark there is
-//! [`Config::key_log`], and for what QUIC does [`Config::qlog`], by the feature `qlog`.
+//! [`tracing`](https://docs.rs/tracing) events report hosts that are created and closed at
+//! *info*; a lost name and a registry that is down at *warn*; and at *debug*, in the spans
+//! `dial` and `incoming`, each step of a dial on both sides: the port taken, the registry's
+//! answer, the QUIC connection made or reused, the port that accepted, or the reason why not.
+//! Secrets are never logged. Events that no subscriber records cost no allocation.
 //!
-//! # Bringing your own
+//! [`SubNetwork::stats`] counts what is open, the outcomes of dials, and the dials that were
+//! refused. [`quic::Stats`] counts what the engine refused. The feature `metrics-0_24` gives
+//! all counts to a recorder. [`Host::sockets`] lists what is open. [`Config::key_log`] writes
+//! keys for Wireshark, and [`Config::qlog`] what QUIC does, with the feature `qlog`.
 //!
-//! A transport is an [`Engine`]: it makes a host's resources and announces them, connects
-//! two addresses, and asks its [`Notifier`] about what comes in. A place for names is a
-//! [`Registry`]. [`SubNetwork::new`] joins any two, and the feature `conformance` of
-//! `virtnet-core` has the checks that both must pass. [`pipe`] and [`memory`] are the
-//! smallest of each.
+//! # Your own transport or registry
+//!
+//! A transport is an [`Engine`]: it creates and announces a host's resources, connects two
+//! addresses, and asks its [`Notifier`] about incoming connections. A [`Registry`] keeps the
+//! names. [`SubNetwork::new`] combines any two. The feature `conformance` of `virtnet-core`
+//! has the checks that both must pass. [`pipe`] and [`memory`] are the smallest of each.
 //!
 //! # Limits
 //!
-//! All that is bounded, with what happens past it, is on one page, `docs/limits.md` of the
-//! project. [`Limits`] are a subnetwork's, [`quic::Limits`] an engine's; what was refused is in
-//! [`Stats::refused`] and [`quic::Stats`].
+//! `docs/limits.md` in the project lists every limit, and what happens beyond it. [`Limits`]
+//! apply to a subnetwork, [`quic::Limits`] to an engine. [`Stats::refused`] and
+//! [`quic::Stats`] count what was refused.
 //!
 //! # Features
 //!
-//! - `metrics-0_24`: the module `figures`, for a recorder of the crate `metrics`.
-//! - `qlog`: QUIC's own account of each connection, in files ([`Config::qlog`]).
-//! - `cli` (default): the command `virtnet`. Without it there is only this
-//!   library, and fewer dependencies.
+//! - `local` (default): the registry `local:`, and the module `local`.
+//! - `redis` (default): the registries `redis://`, `redis+sentinel://` and
+//!   `redis+cluster://`, and the module `redis`. Without it, `memory:` is left, and `local:`
+//!   with its feature; any other URL is an error that names the missing feature.
+//! - `cli`: the command `virtnet`, with both registries. A library does not need it.
+//! - `metrics-0_24`: the module `metrics`, which gives counts to a recorder of that crate.
+//! - `qlog`: QUIC's own log of each connection, in files ([`Config::qlog`]).
 //! - `axum-0_8`, `hyper-util-0_1`, `tonic-0_14`: services and clients of those
 //!   crates, in those versions, on virtual hosts; see [`adapt`].
 
@@ -193,7 +193,7 @@ mod bind;
 mod config;
 mod env;
 #[cfg(feature = "metrics-0_24")]
-pub mod figures;
+pub mod metrics;
 mod observer;
 mod open;
 mod registries;
@@ -228,7 +228,7 @@ pub use virtnet_registry_local as local;
 #[doc(inline)]
 pub use virtnet_registry_redis as redis;
 
-/// The programs of the pages: they run as tests.
+/// Programs in the pages, which run as tests.
 #[cfg(doctest)]
 mod pages {
     #[doc = include_str!("../README.md")]

@@ -1,8 +1,7 @@
-//! Joining: a configuration becomes a subnetwork.
+//! Opening: a configuration becomes a subnetwork.
 //!
-//! Owns the checks, what is done when a setting is not given, and [`OpenError`].
-//! Never reads the environment and never opens a socket: it puts registry and
-//! engine together.
+//! Owns the checks of settings, their defaults, and [`OpenError`]. Never reads a
+//! `VIRTNET_` variable and never opens a socket: it combines registry and engine.
 
 use std::fmt;
 use std::io;
@@ -21,22 +20,22 @@ use crate::registries::RegistryUrl;
 use crate::route::{Family, Home, Route};
 use crate::setting::{Setting, SettingError};
 
-/// Why a network could not be joined, or looked at.
+/// Why a network could not be opened or observed.
 ///
-/// It reads as what it holds, which is also its source.
+/// Its text is that of the error it contains, which is also its source.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// A setting is missing or can't be used.
+    /// A setting is missing or invalid.
     #[error("{0}")]
     Setting(#[from] SettingError),
-    /// The registry can't be reached, or refused.
+    /// The registry cannot be reached, or refused.
     #[error("{0}")]
     Registry(#[from] RegistryError),
-    /// The engine can't work as it was set up.
+    /// The engine cannot work with its settings.
     #[error("{0}")]
     Engine(#[source] Failure),
-    /// Hosts were [waited for](crate::Observer::wait_for_hosts) in vain.
+    /// [`Observer::wait_for_hosts`](crate::Observer::wait_for_hosts) failed.
     #[error("{0}")]
     Wait(#[source] OpError),
 }
@@ -69,13 +68,13 @@ impl From<OpenError> for io::Error {
 }
 
 impl Config {
-    /// Joins the network: checks the settings, connects to the registry, and
-    /// has an engine ready for hosts.
+    /// Opens the network: checks the settings, connects to the registry, and prepares the
+    /// engine. The result is this process's part of the network.
     ///
     /// # Errors
     ///
-    /// An [`OpenError`] that names the setting that can't be used, or the
-    /// registry that can't be reached.
+    /// An [`OpenError`] that names the setting that is invalid, or the registry that cannot be
+    /// reached.
     ///
     /// # Cancel safety
     ///
@@ -135,7 +134,7 @@ impl Config {
 
     pub(crate) fn checked_network(&self) -> Result<&str, SettingError> {
         let network = &*self.network.value;
-        // The host does not matter: it is the network's name that is checked.
+        // Any valid hostname will do: this checks the network's name.
         match Addr::new(network, "host", 0) {
             Ok(_) => Ok(network),
             Err(err) => Err(SettingError::new(self.network.name, None, err)),
@@ -170,7 +169,7 @@ impl Config {
         })
     }
 
-    /// Refuses logs that would not be written.
+    /// Rejects settings of logs that could not be written.
     fn check_logs(&self) -> Result<(), SettingError> {
         if self.key_log.value {
             self.check_key_log()?;
@@ -185,7 +184,7 @@ impl Config {
         }
     }
 
-    /// What writes the keys is silent when it can't.
+    /// rustls ignores it silently if it cannot write the keys.
     fn check_key_log(&self) -> Result<(), SettingError> {
         const VARIABLE: &str = "SSLKEYLOGFILE";
         let Some(path) = std::env::var_os(VARIABLE) else {
@@ -229,7 +228,7 @@ impl Config {
         addr.or_else(|_| place.parse()).ok()
     }
 
-    /// What to bind, and what to advertise in place of it.
+    /// The address to bind, and the one to advertise in place of it.
     async fn place(
         &self,
         bind: Bind,
@@ -247,7 +246,7 @@ impl Config {
             let loopback = if bound.is_ipv4() { "127.0.0.1" } else { "::1" };
             return Ok((bind, Some(Place::Set(loopback.to_owned()))));
         };
-        // What is bound to all IPv6 addresses serves IPv4, too.
+        // A socket bound to all IPv6 addresses serves IPv4, too.
         let family = if bound.is_ipv6() {
             Family::Any
         } else {
@@ -270,7 +269,7 @@ impl Config {
         Err(SettingError::new("advertise", None, what))
     }
 
-    /// Names the setting that an engine can't be made with.
+    /// Names the setting that the engine rejects.
     fn blame(&self, failure: Failure) -> OpenError {
         match &self.advertise {
             Some(place) if failure.cause() == Cause::InvalidAddr => {
@@ -281,11 +280,11 @@ impl Config {
     }
 }
 
-/// What is advertised.
+/// The advertised address.
 enum Place {
-    /// What the user or the registry says.
+    /// A fixed address.
     Set(String),
-    /// The address by which this machine reaches the registry, as long as it is that.
+    /// The local address of the route to the registry, which may change.
     Found(Route),
 }
 
@@ -298,7 +297,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// What is proved by the secret in a file, which `read` reads.
+/// The identity by the secret in a file, which `read` reads.
 fn secret(
     path: &Setting<PathBuf>,
     read: impl FnOnce(PathBuf) -> Result<Secret, SecretError>,

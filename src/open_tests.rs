@@ -1,7 +1,7 @@
-//! Tests of joining: the defaults of where to bind and what to advertise, what is
+//! Tests of opening: the defaults of where to bind and what to advertise, what is
 //! refused, and in what order.
 //!
-//! Owns what needs no server; joining over Redis is tested with the command.
+//! Owns what needs no server; opening over Redis is tested with the command.
 
 use super::*;
 

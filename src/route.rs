@@ -1,9 +1,9 @@
-//! Routes: which address of this machine others see it by.
+//! Routes: the address of this machine that other machines see.
 //!
-//! Owns the question to the operating system, asked when a network is joined and as
-//! long as it is joined, and what is announced by the answer. Never sends a packet, and never
-//! answers with an address that no other machine could reach by its nature,
-//! such as `0.0.0.0`.
+//! Owns the question to the operating system, which is asked when a network is opened and
+//! again as long as it is open, and the announcement that follows from the answer. Never sends
+//! a packet, and never answers with an address that no machine could reach, such as
+//! `0.0.0.0`.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -16,13 +16,13 @@ use tokio::net::lookup_host;
 use tokio::time::timeout;
 
 #[cfg(feature = "redis")]
-use crate::redis::Whereabouts;
+use crate::redis::HostdataSource;
 use crate::registries::Access;
 
-/// How long the address of the registry may take to be found.
+/// The longest time for finding the registry's address.
 const LOOKUP: Duration = Duration::from_secs(2);
 
-/// Which addresses of the registry count, by what is bound.
+/// The registry's addresses that are considered, depending on the bound address.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Family {
     V4,
@@ -40,7 +40,7 @@ impl Family {
     }
 }
 
-/// The way from this machine to `host:port`, and the address that it begins at.
+/// The route from this machine to `host:port`, and its local address.
 #[derive(Debug)]
 pub(crate) struct Route {
     host: String,
@@ -66,29 +66,29 @@ impl Route {
     }
 }
 
-/// Where the hosts of a network are that are announced at the address of a route,
-/// which a machine has no longer once it is in another network.
+/// The current address of hosts that were announced at the local address of a route. A
+/// machine loses that address when it moves to another network.
 pub(crate) struct Home {
-    /// Who is told of it.
+    /// Gets the warnings.
     access: Access,
     found: OnceLock<Found>,
 }
 
 struct Found {
-    /// With the address that hosts are announced at, and go on being.
+    /// With the address that hosts were first announced at.
     route: Route,
-    /// The address that counts now. A plain lock: it is held to read or write it.
+    /// The current address. A blocking lock, held only to read or write it.
     now: Mutex<IpAddr>,
 }
 
 impl Home {
-    /// Hosts whose addresses are not found out, unless they are later.
+    /// Without a route: hosts stay at the address they are announced at.
     pub(crate) fn new(access: Access) -> Home {
         let found = OnceLock::new();
         Home { access, found }
     }
 
-    /// From now on, hosts are where this route begins; only the first counts.
+    /// From now on, hosts are at this route's local address. Only the first call counts.
     pub(crate) fn found(&self, route: Route) {
         let now = Mutex::new(route.ip);
         let _ = self.found.set(Found { route, now });
@@ -104,11 +104,11 @@ impl Found {
 
 #[cfg(feature = "redis")]
 #[async_trait]
-impl Whereabouts for Home {
-    async fn look(&self) -> Option<String> {
+impl HostdataSource for Home {
+    async fn refresh(&self) -> Option<String> {
         let found = self.found.get()?;
         let route = &found.route;
-        // No way at all, as of a cable that is out, says nothing of where we will be.
+        // Without any route, after a cable is unplugged, the next address is not known yet.
         let ip = local_ip_towards(&route.host, route.port, route.family).await;
         let ip = ip.ok()?;
         if ip.is_loopback() && !route.ip.is_loopback() {
@@ -127,7 +127,7 @@ impl Whereabouts for Home {
         })
     }
 
-    fn now(&self, hostdata: &str) -> Option<String> {
+    fn current(&self, hostdata: &str) -> Option<String> {
         let found = self.found.get()?;
         let ip = *found.now();
         let addr: SocketAddr = hostdata.parse().ok()?;
@@ -199,17 +199,17 @@ mod tests {
         moved.access.warned = Some(Arc::new(move |what: &str| {
             tell.lock().unwrap().push(what.to_owned());
         }));
-        assert_eq!(moved.now("127.0.0.9:7"), None);
-        let said = moved.look().await.unwrap();
+        assert_eq!(moved.current("127.0.0.9:7"), None);
+        let said = moved.refresh().await.unwrap();
         assert!(
             said.contains("127.0.0.1 was 127.0.0.9 and is 127.0.0.1 now"),
             "{said}"
         );
-        assert_eq!(moved.look().await, None, "it is said once");
+        assert_eq!(moved.refresh().await, None, "it is said once");
         assert_eq!(*told.lock().unwrap(), [said]);
-        assert_eq!(moved.now("127.0.0.9:7").as_deref(), Some("127.0.0.1:7"));
+        assert_eq!(moved.current("127.0.0.9:7").as_deref(), Some("127.0.0.1:7"));
         for elsewhere in ["127.0.0.8:7", "127.0.0.1:7", "alpha:7", "[::1]:7", ""] {
-            assert_eq!(moved.now(elsewhere), None, "{elsewhere}");
+            assert_eq!(moved.current(elsewhere), None, "{elsewhere}");
         }
     }
 
@@ -217,12 +217,12 @@ mod tests {
     async fn no_way_or_one_that_leads_nowhere_changes_nothing() {
         for host in ["no such host.invalid", "127.0.0.1"] {
             let home = home("10.0.0.9", host);
-            assert_eq!(home.look().await, None, "{host}");
-            assert_eq!(home.now("10.0.0.9:7"), None, "{host}");
+            assert_eq!(home.refresh().await, None, "{host}");
+            assert_eq!(home.current("10.0.0.9:7"), None, "{host}");
         }
         // Nothing was found out: it was set.
         let set = Home::new(Access::default());
-        assert_eq!(set.look().await, None);
-        assert_eq!(set.now("10.0.0.9:7"), None);
+        assert_eq!(set.refresh().await, None);
+        assert_eq!(set.current("10.0.0.9:7"), None);
     }
 }

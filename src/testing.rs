@@ -1,7 +1,6 @@
-//! Networks for tests: each test has one of its own.
+//! Networks for tests: each test has its own.
 //!
-//! Owns the names of such networks. Never reads or means anything by a setting that
-//! [`open`](crate::open) does not, but for the network's name.
+//! Owns the names of such networks. Every other setting is as with [`open`](crate::open).
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::Path;
@@ -11,16 +10,16 @@ use crate::config::DEFAULT_NETWORK;
 use crate::setting::{Setting, SettingError};
 use crate::{Config, MAX_NAME, OpenError, SubNetwork};
 
-/// How much of a test's name its network has, in bytes.
+/// The most bytes of a test's name in the name of its network.
 const MAX_TEST: usize = 80;
 
-/// Joins a network of this test's own: no other call, in this process, another one or on
-/// another machine, gives the same.
+/// Opens a network for this test only. No other call opens the same network, in this process,
+/// in another process or on another machine.
 ///
-/// All else is as with [`open`](crate::open): the environment says where the registry is, and
-/// with nothing set the network is within this process. So tests that run side by side
-/// never meet, may all call their hosts `α`, and run over Redis as they are. Nor does one trip
-/// over names that a test left that was killed.
+/// Everything else is as with [`open`](crate::open): the environment says where the registry
+/// is, and with no variable set the network is within this process. So tests that run at the
+/// same time never meet, and each can call a host `α`. The same tests run over Redis. The
+/// names that a killed test leaves do not disturb the next run.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -33,17 +32,17 @@ const MAX_TEST: usize = 80;
 ///
 /// # The network's name
 ///
-/// It is [`network()`](SubNetwork::network) of what this returns, which is what a text to
-/// compare an error with is made of. It has the name of the test, as far as the thread knows
-/// it, else the program's, and 64 random bits. `VIRTNET_NETWORK` goes before it, if that is set:
-/// `ci-17` becomes `ci-17-`*test*`-`*bits*, so that `VIRTNET_NETWORK` tells the runs of a shared
-/// Redis apart, and no two tests are made to meet by it.
+/// [`SubNetwork::network`] returns it; use it where a test compares an error text. It consists
+/// of the test's name, if the thread has it, or else the program's, and 64 random bits. If
+/// `VIRTNET_NETWORK` is set, it is the prefix: `ci-17` becomes `ci-17-`*test*`-`*bits*. So
+/// `VIRTNET_NETWORK` distinguishes runs that share a Redis server, and tests still do not
+/// meet.
 ///
 /// # Several subnetworks, several processes
 ///
-/// A second subnetwork on the same network comes of a clone of the [`config()`]. A
-/// process that the test starts joins it with [`open`](crate::open), given the name; the
-/// registry must be one that both reach, `local:` or Redis:
+/// For a second subnetwork on the same network, clone the [`config()`]. A process that the
+/// test starts gets the name of the network, and uses [`open`](crate::open). Both must reach
+/// the registry: use `local:` or Redis.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -56,16 +55,16 @@ const MAX_TEST: usize = 80;
 /// # Ok(()) }
 /// ```
 ///
-/// With `local:` the network's folder stays when all have left, some hundred bytes in the
-/// user's folder for running programs.
+/// With `local:`, the network's folder remains after the last process has left: some hundred
+/// bytes in the user's runtime folder.
 ///
 /// # Errors
 ///
-/// As of [`open`](crate::open).
+/// Those of [`open`](crate::open).
 ///
 /// # Cancel safety
 ///
-/// As of [`open`](crate::open).
+/// That of [`open`](crate::open).
 ///
 /// # Panics
 ///
@@ -74,10 +73,10 @@ pub async fn open() -> Result<SubNetwork, OpenError> {
     config()?.open().await
 }
 
-/// The configuration that [`open`] joins with, for tests that set more: a network of this
-/// test's own, and otherwise [`Config::from_env`].
+/// The configuration that [`open`] uses, for tests that change further settings: a network for
+/// this test only, and otherwise [`Config::from_env`].
 ///
-/// Every call gives another network; every clone of one configuration the same:
+/// Every call returns a new network; all clones of one configuration have the same:
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -90,31 +89,31 @@ pub async fn open() -> Result<SubNetwork, OpenError> {
 ///
 /// # Errors
 ///
-/// As of [`Config::from_env`].
+/// Those of [`Config::from_env`].
 pub fn config() -> Result<Config, SettingError> {
     Ok(own(Config::from_env()?, &test()))
 }
 
-/// The same settings on a network of its own.
+/// The same settings with a new network.
 fn own(mut config: Config, test: &str) -> Config {
-    // RandomState is seeded by the system, and gives another number each time.
+    // The system seeds RandomState, and each one gives a different number.
     let bits = RandomState::new().build_hasher().finish();
     let (name, before) = match &*config.network.value {
         DEFAULT_NETWORK => (config.network.name, String::new()),
         network => (config.network.name, format!("{network}-")),
     };
-    let room = MAX_NAME.saturating_sub(before.len() + "-".len() + 16);
-    let test = shortened(test, room.min(MAX_TEST));
+    let limit = MAX_NAME.saturating_sub(before.len() + "-".len() + 16);
+    let test = shortened(test, limit.min(MAX_TEST));
     let between = if test.is_empty() { "" } else { "-" };
-    // One that is too long for a name, or can't be in one, is refused as it is on joining.
+    // Opening checks the name, and rejects one that is too long or invalid.
     config.network = Setting::new(name, format!("{before}{test}{between}{bits:016x}"));
     config
 }
 
-/// The name of the test that runs, or of the program.
+/// The name of the running test, or else of the program.
 fn test() -> String {
     let thread = thread::current();
-    // The threads of a runtime, and the one that runs tests one by one, have names of their own.
+    // A runtime's threads, and the thread that runs all tests in turn, are not named after a test.
     match thread.name() {
         Some(name) if name != "main" && !name.starts_with("tokio-") => cleaned(name),
         _ => {
@@ -125,7 +124,7 @@ fn test() -> String {
     }
 }
 
-/// Cargo names a test's program by its file and a hash.
+/// Cargo names a test program after its file, with a hash.
 fn without_hash(program: &str) -> &str {
     let hash = |end: &str| end.len() == 16 && end.bytes().all(|c| c.is_ascii_hexdigit());
     match program.rsplit_once('-') {
@@ -134,17 +133,17 @@ fn without_hash(program: &str) -> &str {
     }
 }
 
-/// Only what reads well in a name, in error texts and in a shell: `net::it_works` becomes
-/// `net-it_works`.
+/// Keeps only characters that are easy to read in error texts and in a shell: `net::it_works`
+/// becomes `net-it_works`.
 fn cleaned(name: &str) -> String {
     let kept = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.');
     let words = name.split(|c| !kept(c)).filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join("-")
 }
 
-/// The end of it, which tells more than the beginning, in `room` bytes.
-fn shortened(name: &str, room: usize) -> &str {
-    let mut start = name.len().saturating_sub(room);
+/// The last bytes of it, at most `limit`: they say more than the first ones.
+fn shortened(name: &str, limit: usize) -> &str {
+    let mut start = name.len().saturating_sub(limit);
     while !name.is_char_boundary(start) {
         start += 1;
     }

@@ -1,7 +1,7 @@
-//! The names of environment variables: which are virtnet's, and which only look so.
+//! The names of environment variables: which are virtnet's, and which only look like it.
 //!
-//! Owns the list of them, and the refusal of any other that begins with `VIRTNET_`. Never
-//! reads a value: `env.rs` does.
+//! Owns the list of names, and rejects any other that begins with `VIRTNET_`. Never reads a
+//! value: `env.rs` does.
 
 use std::ffi::OsString;
 
@@ -25,7 +25,7 @@ pub(crate) const LEASE: &str = "VIRTNET_LEASE";
 pub(crate) const KEYLOG: &str = "VIRTNET_KEYLOG";
 pub(crate) const QLOG: &str = "VIRTNET_QLOG";
 
-/// All that mean something. The last is the command's, for the host to dial from.
+/// All names that have a meaning. The last is the command's: the host to dial from.
 const KNOWN: [&str; 17] = [
     NETWORK,
     REGISTRY,
@@ -48,21 +48,20 @@ const KNOWN: [&str; 17] = [
 
 const PREFIX: &str = "VIRTNET_";
 
-/// For tests, those of users and virtnet's own.
+/// For users' tests, and virtnet's own.
 const FOR_TESTS: [&str; 2] = ["VIRTNET_TEST_", "VIRTNET_SIM_"];
 
-/// How many letters may be wrong in a name that another is offered for.
+/// The most letters that may be wrong in a name for which another is suggested.
 const NEAR: usize = 3;
 
 impl Config {
-    /// Refuses variables that begin with `VIRTNET_` and are no setting's, so that a misspelt
-    /// one does not go unnoticed: what [`from_env`](Config::from_env) does first, for
-    /// who uses [`from_vars`](Config::from_vars).
+    /// Rejects unknown variables that begin with `VIRTNET_`, so that a misspelt name is
+    /// noticed. [`from_env`](Config::from_env) does this first; call it yourself if you use
+    /// [`from_vars`](Config::from_vars).
     ///
-    /// Some are let through: those that are empty, those that begin with `VIRTNET_TEST_`, which
-    /// are for tests of your own, and those that Kubernetes and Docker set by
-    /// themselves for a service that is called `virtnet`, as `VIRTNET_SERVICE_HOST` and
-    /// `VIRTNET_PORT_6379_TCP_ADDR`.
+    /// It ignores empty variables, those that begin with `VIRTNET_TEST_`, which are for your
+    /// own tests, and those that Kubernetes and Docker set for a service named `virtnet`,
+    /// such as `VIRTNET_SERVICE_HOST` and `VIRTNET_PORT_6379_TCP_ADDR`.
     ///
     /// ```
     /// let vars = [("VIRTNET_REGISTY".into(), "redis://10.0.0.9".into())];
@@ -74,13 +73,13 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// A [`SettingError`] that names the variable, and the setting that is spelt most like it.
+    /// A [`SettingError`] that names the variable, and the setting with the most similar name.
     pub fn check_vars(
         vars: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<(), SettingError> {
         let set = vars.into_iter().filter(|(_, value)| !value.is_empty());
         let names = set.map(|(name, _)| name.to_string_lossy().into_owned());
-        // Which one is named does not depend on the environment's order.
+        // The same one is named in any order of the environment.
         match names.filter(|name| is_unknown(name)).min() {
             None => Ok(()),
             Some(name) => {
@@ -102,7 +101,7 @@ fn is_unknown(name: &str) -> bool {
     })
 }
 
-/// What container engines set for a service whose name begins with `virtnet`.
+/// Whether container engines set it for a service whose name begins with `virtnet`.
 fn is_of_a_service(rest: &str) -> bool {
     let rest = format!("_{rest}");
     let numbered = |(_, after): (&str, &str)| after.starts_with(|c: char| c.is_ascii_digit());
@@ -113,7 +112,7 @@ fn is_of_a_service(rest: &str) -> bool {
         || rest.split_once("_PORT_").is_some_and(numbered)
 }
 
-/// The known name that is spelt most like it, if any is.
+/// The known name that is most similar to it, if one is similar.
 fn nearest(name: &str) -> Option<&'static str> {
     let near = KNOWN
         .into_iter()
@@ -124,7 +123,7 @@ fn nearest(name: &str) -> Option<&'static str> {
     near.map(|(_, known)| known)
 }
 
-/// How many letters must be put in, left out or changed to make one of the other.
+/// How many letters must be inserted, deleted or changed to turn one into the other.
 fn distance(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.chars().collect();
     let mut row: Vec<usize> = (0..=other.len()).collect();

@@ -260,7 +260,7 @@ fn logs_for_debugging_are_written_where_variables_say() {
     let yes = Path::new("yes");
     assert_eq!(
         ping(&[("VIRTNET_KEYLOG", yes)]).misuse(),
-        "VIRTNET_KEYLOG: the environment's SSLKEYLOGFILE is to name the file, and is not set"
+        "VIRTNET_KEYLOG: expected SSLKEYLOGFILE in the environment to name the file, but it is not set"
     );
     let nowhere = Path::new("/nowhere/keys");
     let said = ping(&[("VIRTNET_KEYLOG", yes), ("SSLKEYLOGFILE", nowhere)]).misuse();

@@ -86,8 +86,8 @@ async fn a_recorder_gets_what_is_open_and_what_was_refused() {
 
     let kept = Kept::default();
     metrics::with_local_recorder(&kept, || {
-        virtnet::figures::describe();
-        virtnet::figures::record(&subnet, Some(&Stats::default()));
+        virtnet::metrics::describe();
+        virtnet::metrics::record(&subnet, Some(&Stats::default()));
     });
     let values = kept.0.lock().unwrap();
     for (name, value) in [

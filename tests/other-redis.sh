@@ -48,7 +48,7 @@ with() {
     case $1 in
     *fakeredis*) tests --test conformance ;;
     *)
-        tests --lib -- ownership_tests server_tests
+        tests --lib -- tests::ownership tests::server
         tests --test contract --test listing --test cache --test cancel --test conformance
         # What waits for a renewal without pushes is the same everywhere.
         tests --test leases -- --skip a_server_that_forgot_everything

@@ -91,7 +91,7 @@ async fn talk(from: &SubNetwork, to: &SubNetwork) {
         to.new_host("β").await.unwrap(),
     );
     in_order(&[
-        "DEBUG virtnet_registry_redis::inner: announced hostname=\"α\" hostdata=\"127.0.0.1:",
+        "DEBUG virtnet_registry_redis::registry::inner: announced hostname=\"α\" hostdata=\"127.0.0.1:",
         "INFO virtnet_core::host: host made network=\"traced\" host=\"α\"",
     ]);
     forget();

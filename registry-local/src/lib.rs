@@ -82,11 +82,11 @@
 //!
 //! It works on Unix. Elsewhere it says so.
 
-mod claim;
 mod entry;
-mod fault;
+mod error;
 mod folder;
 mod listing;
+mod name_lock;
 mod os;
 mod registry;
 

@@ -10,10 +10,10 @@ use std::path::Path;
 
 use virtnet_core::Failure;
 
-use crate::claim::{Found, look};
 use crate::entry::Entry;
-use crate::fault::down;
+use crate::error::down;
 use crate::folder;
+use crate::name_lock::{Found, look};
 
 /// What is known of one host of the network.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -18,7 +18,7 @@ mod unix {
     use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 
     use super::*;
-    use crate::fault::{down, refused};
+    use crate::error::{down, refused};
 
     /// Who runs this process, as the kernel looks at rights to files.
     pub(crate) fn user() -> String {

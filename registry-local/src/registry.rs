@@ -12,18 +12,18 @@ use std::fmt;
 use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep};
 use virtnet_core::{Cause, Failure, Registry, RegistryError, check_hostname, check_network};
 
-use crate::claim::{self, Attempt, Claim, Found};
 use crate::entry::{Entry, check_hostdata};
-use crate::fault::{busy, closed, damaged, down, taken};
+use crate::error::{busy, closed, damaged, down, taken};
 use crate::folder;
 use crate::listing::{self, Listing};
+use crate::name_lock::{self, Attempt, Found, NameLock};
 
 /// How long others may be in the way of a call, and how often that is looked at.
 const BOUND: Duration = Duration::from_secs(2);
@@ -40,7 +40,7 @@ pub struct LocalRegistry {
     folder: PathBuf,
     owner: String,
     /// What is held; none once it was closed.
-    claims: Mutex<Option<Vec<Claim>>>,
+    locks: Mutex<Option<Vec<NameLock>>>,
 }
 
 impl LocalRegistry {
@@ -58,7 +58,7 @@ impl LocalRegistry {
         let prepared = (|| {
             check_network(network)?;
             folder::prepare(&folder)?;
-            claim::tidy(&folder).map_err(|err| down("tidy", &folder, &err))?;
+            name_lock::tidy(&folder).map_err(|err| down("tidy", &folder, &err))?;
             random().map_err(|err| Failure::other(format!("no random bits: {err}")))
         })();
         match prepared {
@@ -67,7 +67,7 @@ impl LocalRegistry {
                 network: network.to_owned(),
                 folder,
                 owner,
-                claims: Mutex::new(Some(Vec::new())),
+                locks: Mutex::new(Some(Vec::new())),
             }),
             Err(failure) => Err(RegistryError::new(shown, "open", &[network], failure)),
         }
@@ -92,9 +92,8 @@ impl LocalRegistry {
         listing.map_err(|failure| RegistryError::new(shown(dir), "list", &[network], failure))
     }
 
-    fn claims(&self) -> MutexGuard<'_, Option<Vec<Claim>>> {
-        // Every change is one push or the end: whole after a panic, too.
-        self.claims.lock().unwrap_or_else(PoisonError::into_inner)
+    fn locks(&self) -> MutexGuard<'_, Option<Vec<NameLock>>> {
+        self.locks.lock()
     }
 
     /// Where the host's file is, unless the name can be no host's.
@@ -125,12 +124,12 @@ impl LocalRegistry {
     /// Whether it is held now; if not, nobody has it yet.
     fn attempt(&self, path: &Path, text: &str) -> Result<bool, Failure> {
         // Locked for all of it, so that a close comes before or after.
-        let mut claims = self.claims();
-        let claims = claims.as_mut().ok_or_else(closed)?;
-        let attempt = claim::claim(&self.folder, path, text);
+        let mut locks = self.locks();
+        let locks = locks.as_mut().ok_or_else(closed)?;
+        let attempt = name_lock::lock_name(&self.folder, path, text);
         match attempt.map_err(|err| down("announce in", &self.folder, &err))? {
-            Attempt::Held(claim) => {
-                claims.push(claim);
+            Attempt::Locked(lock) => {
+                locks.push(lock);
                 Ok(true)
             }
             Attempt::Taken(by) => Err(taken(by.map(|entry| entry.pid))),
@@ -140,15 +139,15 @@ impl LocalRegistry {
 
     fn find(&self, hostname: &str) -> Result<String, Failure> {
         let path = self.path(hostname)?;
-        if self.claims().is_none() {
+        if self.locks().is_none() {
             return Err(closed());
         }
-        match claim::look(&path).map_err(|err| down("read", &path, &err))? {
+        match name_lock::look(&path).map_err(|err| down("read", &path, &err))? {
             Found::Held(bytes) => match Entry::parse(&bytes) {
                 Some(entry) if entry.host == hostname => Ok(entry.hostdata),
                 _ => Err(damaged(&path)),
             },
-            Found::Left(_) => Err(Cause::NoSuchHost.into()),
+            Found::Stale(_) => Err(Cause::NoSuchHost.into()),
             // A name that is not there, or a folder that is gone.
             Found::Nothing => match self.folder.metadata() {
                 Ok(_) => Err(Cause::NoSuchHost.into()),
@@ -211,16 +210,16 @@ impl Registry for LocalRegistry {
     /// the name.
     fn holds(&self, hostname: &str) -> bool {
         let path = folder::host(&self.folder, hostname);
-        let claims = self.claims();
-        let mut claims = claims.iter().flatten();
-        claims.any(|claim| claim.holds(&path))
+        let locks = self.locks();
+        let mut locks = locks.iter().flatten();
+        locks.any(|lock| lock.holds(&path))
     }
 
     /// Frees the names that were announced here: at once, and whatever becomes of
     /// their files, so it never fails.
     async fn close(&self) -> Result<(), RegistryError> {
-        let claims = self.claims().take();
-        drop(claims);
+        let locks = self.locks().take();
+        drop(locks);
         Ok(())
     }
 }
@@ -230,7 +229,7 @@ impl fmt::Debug for LocalRegistry {
         f.debug_struct("LocalRegistry")
             .field("folder", &self.folder)
             .field("network", &self.network)
-            .field("closed", &self.claims().is_none())
+            .field("closed", &self.locks().is_none())
             .finish_non_exhaustive()
     }
 }

@@ -203,30 +203,16 @@
 
 mod cache;
 mod connection;
-mod error;
-#[cfg(test)]
-mod golden_tests;
+mod hostdata;
 mod lease;
 mod options;
 mod registry;
 mod schema;
+#[cfg(test)]
+mod tests;
 mod text;
 
-#[cfg(test)]
-mod decoder_tests;
-#[cfg(test)]
-mod names_tests;
-#[cfg(test)]
-mod ownership_tests;
-#[cfg(test)]
-mod scale_tests;
-#[cfg(test)]
-mod server_tests;
-#[cfg(test)]
-#[path = "../tests/support/mod.rs"]
-mod support;
-
-pub use lease::whereabouts::Whereabouts;
-pub use options::RedisOptions;
+pub use hostdata::HostdataSource;
+pub use options::{ClientCertificate, RedisOptions};
 pub use registry::RedisRegistry;
 pub use registry::listing::{HostLease, Listing};

@@ -16,7 +16,7 @@ use rcgen::{
 };
 use support::{RedisServer, free_port, new_dir};
 use virtnet_core::{Cause, Registry, RegistryError};
-use virtnet_registry_redis::{RedisOptions, RedisRegistry};
+use virtnet_registry_redis::{ClientCertificate, RedisOptions, RedisRegistry};
 
 const ADDR: &str = "10.0.0.2:4433";
 
@@ -76,13 +76,30 @@ impl Files {
     }
 
     fn trusting(&self) -> RedisOptions {
-        RedisOptions::default().with_ca_file(self.path("ca.pem"))
+        with_ca(&self.path("ca.pem"))
     }
 
     fn as_client(&self, of: &Files) -> RedisOptions {
-        let options = self.trusting();
-        options.with_client_certificate(of.path("client.pem"), of.path("client.key"))
+        let client = with_client(&of.path("client.pem"), &of.path("client.key"));
+        let mut options = self.trusting();
+        options.client_certificate = client.client_certificate;
+        options
     }
+}
+
+fn with_ca(file: &str) -> RedisOptions {
+    let mut options = RedisOptions::default();
+    options.ca_file = Some(file.into());
+    options
+}
+
+fn with_client(certificate: &str, key: &str) -> RedisOptions {
+    let mut options = RedisOptions::default();
+    options.client_certificate = Some(ClientCertificate {
+        certificate: certificate.into(),
+        key: key.into(),
+    });
+    options
 }
 
 fn with(args: &[String], more: &[&str], start: impl Fn(&[&str]) -> RedisServer) -> RedisServer {
@@ -224,25 +241,16 @@ async fn files_that_are_no_good_are_named() {
     let files = Files::mint();
     let (url, no) = ("rediss://127.0.0.1:1", "/nowhere/a.pem");
     let (ca, key) = (files.path("ca.pem"), files.path("client.key"));
-    let options = RedisOptions::default;
     for (options, what, file) in [
-        (options().with_ca_file(no), "CA", no),
-        (options().with_ca_file(&key), "CA", &*key),
-        (
-            options().with_client_certificate(no, &key),
-            "client certificate",
-            no,
-        ),
-        (options().with_client_certificate(&ca, no), "client key", no),
-        (
-            options().with_client_certificate(&ca, &ca),
-            "client key",
-            &ca,
-        ),
+        (with_ca(no), "CA", no),
+        (with_ca(&key), "CA", &*key),
+        (with_client(no, &key), "client certificate", no),
+        (with_client(&ca, no), "client key", no),
+        (with_client(&ca, &ca), "client key", &ca),
     ] {
         let err = refused(url, options).await;
         assert_eq!(err.cause(), Cause::InvalidAddr);
-        let named = format!("the {what} file {:?} cannot be used", Path::new(file));
+        let named = format!("cannot use the {what} file {:?}", Path::new(file));
         assert!(err.to_string().contains(&named), "{err}");
     }
     // Nobody who names certificates wants to go without TLS.

@@ -22,7 +22,7 @@ use super::end::{say, warn};
 const OURS: &str = "virtnet";
 
 /// Says when leases can't be renewed, and when they are again.
-const KEEPER: &str = "virtnet_registry_redis::keeper";
+const RENEWER: &str = "virtnet_registry_redis::registry::renewer";
 
 /// The variable that takes the place of all that follows from `-v`.
 const VARIABLE: &str = "RUST_LOG";
@@ -58,7 +58,7 @@ fn by_default(verbose: u8) -> Targets {
         _ => (LevelFilter::TRACE, LevelFilter::DEBUG),
     };
     let targets = Targets::new().with_default(others).with_target(OURS, ours);
-    targets.with_target(KEEPER, ours.max(LevelFilter::INFO))
+    targets.with_target(RENEWER, ours.max(LevelFilter::INFO))
 }
 
 /// An event as a line: where it belongs to, what happened, and its fields.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 #[cfg(feature = "redis")]
-use crate::redis::RedisOptions;
+use crate::redis::{ClientCertificate, HostdataSource, RedisOptions};
 use crate::route::Home;
 
 /// The settings that a user gave; by default none.
@@ -40,15 +40,13 @@ impl Access {
             redis.renewal = lease / 3;
             redis.deadline = redis.deadline.min(lease / 3);
         }
-        if let Some(ca) = &self.ca {
-            redis = redis.with_ca_file(ca);
-        }
-        if let Some((certificate, key)) = &self.identity {
-            redis = redis.with_client_certificate(certificate, key);
-        }
-        if let Some(home) = &self.home {
-            redis = redis.with_whereabouts(Arc::<Home>::clone(home));
-        }
+        redis.ca_file.clone_from(&self.ca);
+        redis.client_certificate = self
+            .identity
+            .clone()
+            .map(|(certificate, key)| ClientCertificate { certificate, key });
+        let home = self.home.clone();
+        redis.hostdata_source = home.map(|home| home as Arc<dyn HostdataSource>);
         match &self.tune {
             Some(tune) => tune(redis),
             None => redis,

@@ -1,7 +1,7 @@
 //! `local:`: networks of one user's processes on this machine.
 //!
-//! Owns what such a URL says, and where the network's secret is. Never makes the
-//! secret: who joins does, and who only looks needs none.
+//! Owns the grammar of such a URL, and the place of the network's secret. Never creates the
+//! secret: opening the network does, and observing it needs none.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::{Access, Opened, Shared};
 use crate::HostEntry;
 use crate::local::{LocalRegistry, default_dir};
 
-/// The folder of what follows `local:`.
+/// The folder that the text after `local:` names.
 pub(super) fn parse(folder: &str) -> Result<PathBuf, &'static str> {
     match folder {
         "" => Ok(default_dir()),
@@ -26,7 +26,7 @@ pub(super) fn parse(folder: &str) -> Result<PathBuf, &'static str> {
 pub(super) fn open(dir: &Path, network: &str) -> Result<Opened, RegistryError> {
     let registry = LocalRegistry::open(dir, network)?;
     Ok(Opened {
-        // It is this user's alone, as the folder is.
+        // Only this user can read it, as the folder.
         secret: Some(Shared::File(registry.folder().join("secret"))),
         registry: Arc::new(registry),
     })
@@ -45,7 +45,7 @@ pub(super) fn hosts(
         access.found(&what);
     }
     let hosts = listing.hosts.into_iter();
-    // Held as long as their process lives, so there is nothing to lease.
+    // A process holds its names as long as it lives: there are no leases.
     Ok(hosts
         .map(|(name, holder)| HostEntry {
             name,

@@ -1,8 +1,8 @@
 //! `memory:`: networks within this process.
 //!
-//! Owns the table of them, by name: whoever joins `memory:` under the same name
-//! is on the same network, as with a server. A network is forgotten when the
-//! last subnetwork that joined it is gone. Never does I/O.
+//! Owns the table of them, by name: all subnetworks on `memory:` with the same name are on
+//! one network, as with a server. A network is removed when its last subnetwork is gone.
+//! Never does I/O.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
@@ -19,7 +19,7 @@ type Networks = HashMap<String, Weak<Network>>;
 
 static NETWORKS: LazyLock<Mutex<Networks>> = LazyLock::new(Mutex::default);
 
-/// What the members of one network share.
+/// The state that the members of one network share.
 struct Network {
     name: String,
     hub: MemoryHub,
@@ -30,7 +30,7 @@ struct Network {
 impl Drop for Network {
     fn drop(&mut self) {
         let mut networks = networks();
-        // Somebody may have joined a new one of this name in the meantime.
+        // Another thread may have created a new one with this name in the meantime.
         if networks
             .get(&self.name)
             .is_some_and(|network| network.strong_count() == 0)
@@ -41,13 +41,13 @@ impl Drop for Network {
 }
 
 fn networks() -> MutexGuard<'static, Networks> {
-    // Every change is one insertion or removal: whole after a panic, too.
+    // Each change is one insertion or removal, so the map is valid even after a panic.
     NETWORKS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 pub(super) fn open(name: &str) -> Opened {
     let known = networks().get(name).and_then(Weak::upgrade);
-    let network = known.unwrap_or_else(|| join(name));
+    let network = known.unwrap_or_else(|| find_or_create(name));
     Opened {
         secret: Some(Shared::Secret(network.secret.clone())),
         registry: Arc::new(Member {
@@ -57,15 +57,15 @@ pub(super) fn open(name: &str) -> Opened {
     }
 }
 
-fn join(name: &str) -> Arc<Network> {
+fn find_or_create(name: &str) -> Arc<Network> {
     let made = Arc::new(Network {
         name: name.to_owned(),
         hub: MemoryHub::new(),
         secret: Secret::random(),
     });
     let mut networks = networks();
-    // Another thread may have been faster; what was made here is dropped after
-    // the lock is, because dropping takes it.
+    // Another thread may have been faster. Then `made` is dropped after the lock is released,
+    // because its drop takes the lock.
     match networks.get(name).and_then(Weak::upgrade) {
         Some(network) => network,
         None => {
@@ -79,7 +79,7 @@ pub(super) fn hosts(name: &str) -> Vec<HostEntry> {
     let network = networks().get(name).and_then(Weak::upgrade);
     let hosts = network.map_or_else(Vec::new, |network| network.hub.hosts());
     let hosts = hosts.into_iter();
-    // Names in memory end with their owner, so there is nothing to lease.
+    // Names in memory last as long as their owner: there are no leases.
     hosts
         .map(|(name, address)| HostEntry {
             name,
@@ -91,7 +91,7 @@ pub(super) fn hosts(name: &str) -> Vec<HostEntry> {
         .collect()
 }
 
-/// One subnetwork's registry, which keeps the network.
+/// One subnetwork's registry, which keeps the network alive.
 struct Member {
     registry: MemoryRegistry,
     _network: Arc<Network>,

@@ -1,9 +1,8 @@
-//! `redis://` and its like: networks whose registry is a Redis server, or several
+//! `redis://` and related schemes: networks whose registry is a Redis server, or several
 //! with sentinels or as a cluster.
 //!
-//! Owns what is read out of such a URL here: the first server's host and port, to
-//! see by which way it is reached. Never checks the rest, which the registry does
-//! when it is opened, and never shows the URL.
+//! Owns the first server's host and port, parsed from the URL, to find the route to it. Never
+//! checks the rest, which the registry does when it is opened, and never shows the URL.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,11 +13,11 @@ use super::{Access, Opened};
 use crate::HostEntry;
 use crate::redis::RedisRegistry;
 
-/// Where Redis listens unless it is told otherwise, and where a sentinel does.
+/// The default ports of a Redis server, and of a sentinel.
 const DEFAULT_PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26_379;
 
-/// A Redis server, or the first of several, by the URL.
+/// A registry URL, and the host and port of its first server.
 pub(crate) struct Server {
     url: String,
     host: String,
@@ -26,10 +25,10 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Reads host and port; the error says what is wrong, without the input.
+    /// Parses host and port; the error does not contain the URL.
     pub(super) fn parse(url: &str) -> Result<Server, &'static str> {
         const FORM: &str = "expected redis://user:password@host:port/db";
-        // It ends at the password's first '/', '?' or '#'.
+        // An unescaped '/', '?' or '#' in the password ends the part with the host.
         const CUT: &str = "expected no '@' after the host; write the characters / ? # @ of a password \
                            as %2F %3F %23 %40";
         let (scheme, rest) = url.split_once("://").ok_or(FORM)?;

@@ -37,7 +37,10 @@ impl Authority {
         // The name is the network's and the key is the secret's. So a dialer
         // can tell another network's host (nobody of that name is trusted)
         // from one that holds another secret (the name fits, the key does not).
-        let name = format!("virtnet {}", base32(digest(&SHA256, network.as_bytes()).as_ref()));
+        let name = format!(
+            "virtnet {}",
+            base32(digest(&SHA256, network.as_bytes()).as_ref())
+        );
         params.distinguished_name.push(DnType::CommonName, name);
         params.serial_number = Some(SerialNumber::from(1));
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));

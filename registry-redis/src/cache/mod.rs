@@ -8,19 +8,18 @@
 //! pushes come over one stream, in the order in which the server saw the reads
 //! and the changes. So one thing is left to get right here: a push is heard when
 //! it arrives, but an answer is put in later, by the task that asked. Between
-//! the two lies the [`Ask`]: a push that arrives while a key is being asked for
+//! the two lies the [`PendingLookup`]: a push that arrives while a key is being asked for
 //! takes the ask away, and its answer is not remembered.
 //!
 //! A push must be read before it is heard. Within one process that would be too
 //! late for somebody who saw a name freed and looks for it at once: so what one
-//! registry changes, all memories of its process are told ([`changed_here`]).
-
-pub(crate) mod lookup;
+//! registry changes, all caches of its process are told ([`changed_here`]).
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use redis::{PushInfo, PushKind, Value};
 use tokio::time::Instant;
 
@@ -40,25 +39,20 @@ pub(crate) struct Cache {
     table: Arc<Mutex<CacheTable>>,
 }
 
-/// The memories of this process. Never locked together with one.
-static HERE: Mutex<Vec<Weak<Mutex<CacheTable>>>> = Mutex::new(Vec::new());
+/// The caches of this process. Never locked together with one.
+static CACHES: Mutex<Vec<Weak<Mutex<CacheTable>>>> = Mutex::new(Vec::new());
 
 /// The server has confirmed that a registry of this process changed the keys: no
 /// memory here knows them any more. One of another server may have such a key
 /// too, and asks once more for it.
 pub(crate) fn changed_here(keys: &[String]) {
-    let memories = locked(&HERE).clone();
-    for table in memories.iter().filter_map(Weak::upgrade) {
-        let mut table = locked(&table);
+    let caches = CACHES.lock().clone();
+    for table in caches.iter().filter_map(Weak::upgrade) {
+        let mut table = table.lock();
         for key in keys {
-            table.slots.remove(key.as_bytes());
+            table.entries.remove(key.as_bytes());
         }
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Every change is whole even after a panic elsewhere.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[derive(Default)]
@@ -66,21 +60,21 @@ struct CacheTable {
     /// The connection on which changes are heard of; without one, nothing is
     /// remembered.
     tracking: Option<u64>,
-    last_ask: u64,
-    slots: HashMap<Vec<u8>, CacheSlot>,
+    last_lookup: u64,
+    entries: HashMap<Vec<u8>, CacheEntry>,
 }
 
-enum CacheSlot {
+enum CacheEntry {
     /// By the ask of this number.
-    Asked(u64),
+    Pending(u64),
     Known(Vec<u8>, Instant),
 }
 
 impl Cache {
     pub(crate) fn new(lifetime: Duration) -> Cache {
         let table = Arc::default();
-        let mut here = locked(&HERE);
-        here.retain(|memory| memory.strong_count() > 0);
+        let mut here = CACHES.lock();
+        here.retain(|cache| cache.strong_count() > 0);
         here.push(Arc::downgrade(&table));
         Cache { lifetime, table }
     }
@@ -90,9 +84,9 @@ impl Cache {
         !self.lifetime.is_zero()
     }
 
-    pub(crate) fn recall(&self, key: &str) -> Option<Vec<u8>> {
-        match self.table().slots.get(key.as_bytes()) {
-            Some(CacheSlot::Known(value, until)) if Instant::now() < *until => Some(value.clone()),
+    pub(crate) fn get(&self, key: &str) -> Option<Vec<u8>> {
+        match self.table().entries.get(key.as_bytes()) {
+            Some(CacheEntry::Known(value, until)) if Instant::now() < *until => Some(value.clone()),
             _ => None,
         }
     }
@@ -100,17 +94,17 @@ impl Cache {
     /// Begins asking for a key, and forgets what was known of it.
     ///
     /// Called before the question is sent.
-    pub(crate) fn ask<'a>(&'a self, key: &'a str) -> Ask<'a> {
+    pub(crate) fn begin_lookup<'a>(&'a self, key: &'a str) -> PendingLookup<'a> {
         let mut table = self.table();
-        table.last_ask += 1;
-        let number = table.last_ask;
-        if table.slots.len() >= MOST_KEYS {
-            table.slots.clear();
+        table.last_lookup += 1;
+        let number = table.last_lookup;
+        if table.entries.len() >= MOST_KEYS {
+            table.entries.clear();
         }
-        let slot = CacheSlot::Asked(number);
-        table.slots.insert(key.as_bytes().to_vec(), slot);
-        Ask {
-            memory: self,
+        let entry = CacheEntry::Pending(number);
+        table.entries.insert(key.as_bytes().to_vec(), entry);
+        PendingLookup {
+            cache: self,
             key,
             number,
             asked: Instant::now(),
@@ -118,25 +112,25 @@ impl Cache {
     }
 
     /// Changes are heard of on this connection from now on.
-    pub(crate) fn tracks(&self, connection: u64) {
+    pub(crate) fn track(&self, connection: u64) {
         let mut table = self.table();
-        table.slots.clear();
+        table.entries.clear();
         table.tracking = Some(connection);
     }
 
     /// This connection is not to be relied on any more.
-    pub(crate) fn lost(&self, connection: u64) {
+    pub(crate) fn connection_lost(&self, connection: u64) {
         let mut table = self.table();
         if table.tracking == Some(connection) {
             table.tracking = None;
-            table.slots.clear();
+            table.entries.clear();
         }
     }
 
     /// What was pushed on this connection.
-    pub(crate) fn heard(&self, connection: u64, push: &PushInfo) {
+    pub(crate) fn on_push(&self, connection: u64, push: &PushInfo) {
         match push.kind {
-            PushKind::Disconnection => self.lost(connection),
+            PushKind::Disconnection => self.connection_lost(connection),
             PushKind::Invalidate => self.changed(connection, &push.data),
             _ => {}
         }
@@ -149,52 +143,52 @@ impl Cache {
         }
         match data {
             [Value::Array(keys)] => keys.iter().for_each(|key| match key {
-                Value::BulkString(key) => drop(table.slots.remove(key)),
-                _ => table.slots.clear(),
+                Value::BulkString(key) => drop(table.entries.remove(key)),
+                _ => table.entries.clear(),
             }),
             // All of them: the database was flushed.
-            _ => table.slots.clear(),
+            _ => table.entries.clear(),
         }
     }
 
     fn table(&self) -> MutexGuard<'_, CacheTable> {
-        locked(&self.table)
+        self.table.lock()
     }
 }
 
 /// A key being asked for. Dropped without an answer, it leaves nothing.
-pub(crate) struct Ask<'a> {
-    memory: &'a Cache,
+pub(crate) struct PendingLookup<'a> {
+    cache: &'a Cache,
     key: &'a str,
     number: u64,
     asked: Instant,
 }
 
-impl Ask<'_> {
+impl PendingLookup<'_> {
     /// Remembers the answer that came over this connection, unless the key may
     /// have changed since.
-    pub(crate) fn answered(self, connection: u64, value: &[u8]) {
-        let mut table = self.memory.table();
+    pub(crate) fn store(self, connection: u64, value: &[u8]) {
+        let mut table = self.cache.table();
         if table.tracking != Some(connection) || value.len() > LONGEST_VALUE {
             return;
         }
-        let until = self.asked + self.memory.lifetime;
-        if let Some(slot) = table.slots.get_mut(self.key.as_bytes())
-            && matches!(slot, CacheSlot::Asked(number) if *number == self.number)
+        let until = self.asked + self.cache.lifetime;
+        if let Some(entry) = table.entries.get_mut(self.key.as_bytes())
+            && matches!(entry, CacheEntry::Pending(number) if *number == self.number)
         {
-            *slot = CacheSlot::Known(value.to_vec(), until);
+            *entry = CacheEntry::Known(value.to_vec(), until);
         }
         // The lock goes before `self`, whose drop takes it.
         drop(table);
     }
 }
 
-impl Drop for Ask<'_> {
+impl Drop for PendingLookup<'_> {
     fn drop(&mut self) {
-        let mut table = self.memory.table();
-        let slot = table.slots.get(self.key.as_bytes());
-        if matches!(slot, Some(CacheSlot::Asked(number)) if *number == self.number) {
-            table.slots.remove(self.key.as_bytes());
+        let mut table = self.cache.table();
+        let entry = table.entries.get(self.key.as_bytes());
+        if matches!(entry, Some(CacheEntry::Pending(number)) if *number == self.number) {
+            table.entries.remove(self.key.as_bytes());
         }
     }
 }

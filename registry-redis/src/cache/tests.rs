@@ -4,10 +4,10 @@
 
 use super::*;
 
-fn memory() -> Cache {
-    let memory = Cache::new(Duration::from_secs(5));
-    memory.tracks(1);
-    memory
+fn cache() -> Cache {
+    let cache = Cache::new(Duration::from_secs(5));
+    cache.track(1);
+    cache
 }
 
 fn changed(keys: &[&str]) -> PushInfo {
@@ -18,61 +18,61 @@ fn changed(keys: &[&str]) -> PushInfo {
     }
 }
 
-fn recall(memory: &Cache, key: &str) -> Option<String> {
-    let value = memory.recall(key);
+fn recall(cache: &Cache, key: &str) -> Option<String> {
+    let value = cache.get(key);
     value.map(|value| String::from_utf8(value).unwrap())
 }
 
 #[test]
 fn an_answer_is_known_until_it_changes() {
-    let memory = memory();
-    memory.ask("a").answered(1, b"x");
-    memory.ask("b").answered(1, b"y");
-    memory.heard(1, &changed(&["a"]));
-    assert_eq!(recall(&memory, "a"), None);
-    assert_eq!(recall(&memory, "b").as_deref(), Some("y"));
-    memory.heard(
+    let cache = cache();
+    cache.begin_lookup("a").store(1, b"x");
+    cache.begin_lookup("b").store(1, b"y");
+    cache.on_push(1, &changed(&["a"]));
+    assert_eq!(recall(&cache, "a"), None);
+    assert_eq!(recall(&cache, "b").as_deref(), Some("y"));
+    cache.on_push(
         1,
         &PushInfo {
             kind: PushKind::Invalidate,
             data: vec![Value::Nil],
         },
     );
-    assert_eq!(recall(&memory, "b"), None);
+    assert_eq!(recall(&cache, "b"), None);
 }
 
 #[test]
 fn a_change_between_answer_and_remembering_counts() {
-    let memory = memory();
-    let ask = memory.ask("a");
-    memory.heard(1, &changed(&["a"]));
-    ask.answered(1, b"old");
-    assert_eq!(recall(&memory, "a"), None);
+    let cache = cache();
+    let ask = cache.begin_lookup("a");
+    cache.on_push(1, &changed(&["a"]));
+    ask.store(1, b"old");
+    assert_eq!(recall(&cache, "a"), None);
 
     // Of two asks the later counts: the earlier one's answer may be older.
-    let (earlier, later) = (memory.ask("a"), memory.ask("a"));
-    later.answered(1, b"new");
-    earlier.answered(1, b"old");
-    assert_eq!(recall(&memory, "a").as_deref(), Some("new"));
+    let (earlier, later) = (cache.begin_lookup("a"), cache.begin_lookup("a"));
+    later.store(1, b"new");
+    earlier.store(1, b"old");
+    assert_eq!(recall(&cache, "a").as_deref(), Some("new"));
 }
 
 #[test]
 fn nothing_outlives_its_connection() {
-    let memory = memory();
-    memory.ask("a").answered(1, b"x");
-    let (one, two) = (memory.ask("b"), memory.ask("c"));
-    memory.heard(1, &disconnected());
-    one.answered(1, b"x");
-    memory.tracks(2);
-    two.answered(1, b"x");
+    let cache = cache();
+    cache.begin_lookup("a").store(1, b"x");
+    let (one, two) = (cache.begin_lookup("b"), cache.begin_lookup("c"));
+    cache.on_push(1, &disconnected());
+    one.store(1, b"x");
+    cache.track(2);
+    two.store(1, b"x");
     for key in ["a", "b", "c"] {
-        assert_eq!(recall(&memory, key), None, "{key}");
+        assert_eq!(recall(&cache, key), None, "{key}");
     }
     // What an earlier connection still says is of no account.
-    memory.ask("a").answered(2, b"x");
-    memory.lost(1);
-    memory.heard(1, &changed(&["a"]));
-    assert_eq!(recall(&memory, "a").as_deref(), Some("x"));
+    cache.begin_lookup("a").store(2, b"x");
+    cache.connection_lost(1);
+    cache.on_push(1, &changed(&["a"]));
+    assert_eq!(recall(&cache, "a").as_deref(), Some("x"));
 }
 
 fn disconnected() -> PushInfo {
@@ -84,12 +84,12 @@ fn disconnected() -> PushInfo {
 
 #[test]
 fn what_changes_here_no_memory_of_the_process_knows() {
-    let (one, other) = (memory(), memory());
-    one.ask("here").answered(1, b"x");
-    other.ask("there").answered(1, b"y");
-    let asking = other.ask("here");
+    let (one, other) = (cache(), cache());
+    one.begin_lookup("here").store(1, b"x");
+    other.begin_lookup("there").store(1, b"y");
+    let asking = other.begin_lookup("here");
     changed_here(&["here".to_owned()]);
-    asking.answered(1, b"old");
+    asking.store(1, b"old");
     assert_eq!(recall(&one, "here"), None);
     assert_eq!(recall(&other, "here"), None);
     assert_eq!(recall(&other, "there").as_deref(), Some("y"));
@@ -97,28 +97,30 @@ fn what_changes_here_no_memory_of_the_process_knows() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_is_forgotten_in_time() {
-    let memory = memory();
-    let ask = memory.ask("a");
+    let cache = cache();
+    let ask = cache.begin_lookup("a");
     // The time runs from the question.
     tokio::time::advance(Duration::from_secs(3)).await;
-    ask.answered(1, b"x");
+    ask.store(1, b"x");
     tokio::time::advance(Duration::from_millis(1_999)).await;
-    assert!(recall(&memory, "a").is_some());
+    assert!(recall(&cache, "a").is_some());
     tokio::time::advance(Duration::from_millis(1)).await;
-    assert_eq!(recall(&memory, "a"), None);
+    assert_eq!(recall(&cache, "a"), None);
 }
 
 #[test]
 fn it_is_bounded() {
-    let memory = memory();
+    let cache = cache();
     for n in 0..10 * MOST_KEYS {
-        memory.ask(&format!("k{n}")).answered(1, b"x");
-        assert!(memory.table().slots.len() <= MOST_KEYS);
+        cache.begin_lookup(&format!("k{n}")).store(1, b"x");
+        assert!(cache.table().entries.len() <= MOST_KEYS);
     }
-    memory.ask("long").answered(1, &[b'x'; LONGEST_VALUE + 1]);
-    assert_eq!(memory.recall("long"), None);
+    cache
+        .begin_lookup("long")
+        .store(1, &[b'x'; LONGEST_VALUE + 1]);
+    assert_eq!(cache.get("long"), None);
     // Asks that came to nothing leave nothing.
-    memory.tracks(2);
-    drop(memory.ask("a"));
-    assert!(memory.table().slots.is_empty());
+    cache.track(2);
+    drop(cache.begin_lookup("a"));
+    assert!(cache.table().entries.is_empty());
 }

@@ -10,11 +10,11 @@ use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, 
 use tokio::time::{Instant, timeout_at};
 use virtnet_core::{Cause, Failure};
 
-use crate::connection::current::Numbered;
-use crate::connection::locate::{Fresh, Locator, config};
+use crate::connection::current::OpenConnection;
+use crate::connection::error;
+use crate::connection::locate::{Locator, NewConnection, config};
 use crate::connection::url::{Kind, Node};
-use crate::connection::{Answered, Connection, Unanswered};
-use crate::error;
+use crate::connection::{Connection, NoReply, Replies};
 
 /// How often a cluster may point elsewhere in a row. More than one move at a
 /// time is rare; a circle is a cluster that has not made up its mind.
@@ -25,11 +25,11 @@ impl Locator {
     pub(crate) async fn by_cluster(
         &self,
         node: &Node,
-        fresh: &Fresh<'_>,
-    ) -> Result<Numbered, Failure> {
+        new_connection: &NewConnection<'_>,
+    ) -> Result<OpenConnection, Failure> {
         let mut node = node.clone();
         for _ in 0..MOST_MOVES {
-            let mut found = self.open(&node, fresh).await?;
+            let mut found = self.open(&node, new_connection).await?;
             let mut get = redis::cmd("GET");
             get.arg(&self.key);
             let answer: RedisResult<Value> = get.query_async(&mut found.connection).await;
@@ -37,9 +37,9 @@ impl Locator {
                 Ok(_) => return Ok(found),
                 // The slot is on its way from here, and this key is not here, as it never
                 // is anywhere. But the slot is this node's until all of it has left.
-                Err(err) if is_moving(&err) => return Ok(found),
+                Err(err) if is_migrating(&err) => return Ok(found),
                 Err(err) => {
-                    node = place(&err, &node).ok_or_else(|| self.faults.failure(&err))?;
+                    node = place(&err, &node).ok_or_else(|| self.errors.failure(&err))?;
                 }
             }
         }
@@ -56,7 +56,7 @@ impl Locator {
     }
 
     /// Runs one command at a node that does not have the slot yet.
-    pub(crate) async fn run_ahead(&self, node: &Node, cmd: &Cmd) -> Result<Value, Failure> {
+    pub(crate) async fn run_asking(&self, node: &Node, cmd: &Cmd) -> Result<Value, Failure> {
         let mut found = self.open(node, &|| (0, config())).await?;
         let mut batch = Pipeline::new();
         batch.cmd("ASKING").ignore().add_command(cmd.clone());
@@ -69,12 +69,12 @@ impl Locator {
 impl Connection {
     /// Puts the right answer to the last of the commands in place, if its key has gone
     /// ahead of its slot to another node of the cluster. Returns whether it had.
-    pub(crate) async fn answer_ahead(
+    pub(crate) async fn follow_ask(
         &self,
         until: Instant,
-        answered: &mut Answered,
+        answered: &mut Replies,
         cmd: &Cmd,
-    ) -> Result<bool, Unanswered> {
+    ) -> Result<bool, NoReply> {
         let Some(Value::ServerError(err)) = answered.answers.last() else {
             return Ok(false);
         };
@@ -82,11 +82,11 @@ impl Connection {
         let Some(node) = ahead else {
             return Ok(false);
         };
-        let running = timeout_at(until, self.locator.run_ahead(&node, cmd)).await;
+        let running = timeout_at(until, self.locator.run_asking(&node, cmd)).await;
         let answer = running.unwrap_or_else(|_| Err(error::late(self.deadline())));
-        let answer = answer.map_err(|failure| Unanswered {
+        let answer = answer.map_err(|failure| NoReply {
             failure,
-            maybe_done: true,
+            maybe_applied: true,
         })?;
         answered.answers.pop();
         answered.answers.push(answer);
@@ -96,7 +96,7 @@ impl Connection {
 
 /// Whether a node of a cluster says that it is giving this slot away, or getting it:
 /// what has all its keys at one of the two is answered, so the connection is good.
-pub(crate) fn is_moving(err: &RedisError) -> bool {
+pub(crate) fn is_migrating(err: &RedisError) -> bool {
     matches!(
         err.kind(),
         ErrorKind::Server(ServerErrorKind::TryAgain | ServerErrorKind::Ask)
@@ -105,11 +105,11 @@ pub(crate) fn is_moving(err: &RedisError) -> bool {
 
 /// What a node of a cluster said of a slot that it is giving away, or getting.
 #[derive(Debug)]
-pub(crate) struct OnItsWay(pub(crate) String);
+pub(crate) struct SlotMigrating(pub(crate) String);
 
-impl fmt::Display for OnItsWay {
+impl fmt::Display for SlotMigrating {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let OnItsWay(said) = self;
+        let SlotMigrating(said) = self;
         write!(
             f,
             "{said}; the slot of the network's keys is being moved to another node of the \
@@ -118,11 +118,11 @@ impl fmt::Display for OnItsWay {
     }
 }
 
-impl Error for OnItsWay {}
+impl Error for SlotMigrating {}
 
-impl OnItsWay {
+impl SlotMigrating {
     /// What was said, if that is why something failed.
-    pub(crate) fn of(failure: &Failure) -> Option<&OnItsWay> {
+    pub(crate) fn of(failure: &Failure) -> Option<&SlotMigrating> {
         failure.detail()?.downcast_ref()
     }
 }

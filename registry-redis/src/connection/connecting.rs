@@ -9,26 +9,29 @@ use std::sync::Arc;
 use redis::{AsyncConnectionConfig, PushInfo};
 use virtnet_core::Failure;
 
-use crate::connection::current::{Current, Numbered};
+use crate::connection::current::{Current, OpenConnection};
 use crate::connection::locate::{self, Locator};
 use crate::connection::tracking::NoTracking;
 
 /// Connects to the server that has the network's keys.
-pub(crate) async fn connect(locator: &Locator, slot: &Current) -> Result<Numbered, Failure> {
+pub(crate) async fn connect(
+    locator: &Locator,
+    current: &Current,
+) -> Result<OpenConnection, Failure> {
     if locator.tracking.is_on() {
-        let tracked = tracked(locator, slot).await;
+        let tracked = tracked(locator, current).await;
         match tracked.as_ref().err().and_then(NoTracking::of) {
             None => return tracked,
             Some(said) => locator.tracking.give_up(said.to_string()),
         }
     }
     // A connection of its own: the other may have been hung up after the error.
-    locator.connect(&|| fresh(slot, false)).await
+    locator.connect(&|| new_connection(current, false)).await
 }
 
 /// Connects to a server that pushes what changes.
-async fn tracked(locator: &Locator, slot: &Current) -> Result<Numbered, Failure> {
-    let mut connected = locator.connect(&|| fresh(slot, true)).await?;
+async fn tracked(locator: &Locator, current: &Current) -> Result<OpenConnection, Failure> {
+    let mut connected = locator.connect(&|| new_connection(current, true)).await?;
     let mut tracking = redis::cmd("CLIENT");
     tracking.arg("TRACKING").arg("ON").arg("OPTIN");
     locator.checked(tracking.exec_async(&mut connected.connection).await)?;
@@ -36,15 +39,15 @@ async fn tracked(locator: &Locator, slot: &Current) -> Result<Numbered, Failure>
 }
 
 /// Number and settings for one more connection.
-fn fresh(slot: &Current, is_pushed_to: bool) -> (u64, AsyncConnectionConfig) {
-    let number = slot.next_number();
+fn new_connection(current: &Current, is_pushed_to: bool) -> (u64, AsyncConnectionConfig) {
+    let number = current.next_number();
     let config = locate::config();
     if !is_pushed_to {
         return (number, config);
     }
-    let ear = Arc::clone(&slot.ear);
+    let push_listener = Arc::clone(&current.push_listener);
     let hear = move |push: PushInfo| {
-        ear.heard(number, &push);
+        push_listener.on_push(number, &push);
         Ok::<_, Infallible>(())
     };
     (number, config.set_push_sender(hear))

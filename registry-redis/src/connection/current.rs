@@ -3,9 +3,10 @@
 //! Owns that memory is in step with it: what was read over a connection is
 //! forgotten with it. Never connects.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use redis::aio::MultiplexedConnection;
 use redis::{PushInfo, PushKind, Value};
 use tokio::sync::Notify;
@@ -17,7 +18,7 @@ use crate::connection::url::Node;
 /// A connection and its number, by which a call that found it broken takes
 /// away exactly that one, not its successor.
 #[derive(Clone)]
-pub(crate) struct Numbered {
+pub(crate) struct OpenConnection {
     pub(crate) number: u64,
     /// The server at its other end.
     pub(crate) node: Node,
@@ -25,7 +26,7 @@ pub(crate) struct Numbered {
 }
 
 pub(crate) struct Current {
-    pub(crate) ear: Arc<PushListener>,
+    pub(crate) push_listener: Arc<PushListener>,
     /// A plain lock: held to look at it or to change it, never to wait.
     state: Mutex<CurrentState>,
 }
@@ -33,23 +34,23 @@ pub(crate) struct Current {
 /// Shared with the connection's task, which tells it what is pushed. It does not
 /// hold the connection, which would then never end.
 pub(crate) struct PushListener {
-    pub(crate) memory: Cache,
+    pub(crate) cache: Cache,
     /// Told when the server may have forgotten what it knew of us.
-    shaken: Notify,
+    possible_data_loss: Notify,
 }
 
 impl PushListener {
     /// What was pushed on a connection.
-    pub(crate) fn heard(&self, number: u64, push: &PushInfo) {
-        self.memory.heard(number, push);
-        let is_upheaval = match push.kind {
+    pub(crate) fn on_push(&self, number: u64, push: &PushInfo) {
+        self.cache.on_push(number, push);
+        let may_be_data_loss = match push.kind {
             PushKind::Disconnection => true,
             // It names no keys: all data was flushed.
             PushKind::Invalidate => !matches!(push.data[..], [Value::Array(_)]),
             _ => false,
         };
-        if is_upheaval {
-            self.shaken.notify_one();
+        if may_be_data_loss {
+            self.possible_data_loss.notify_one();
         }
     }
 }
@@ -57,7 +58,7 @@ impl PushListener {
 #[derive(Default)]
 struct CurrentState {
     /// With the time at which it last was sure to lead to the right server.
-    current: Option<(Numbered, Instant)>,
+    current: Option<(OpenConnection, Instant)>,
     /// Whether there was a connection before.
     had_one: bool,
     /// The number of the last connection.
@@ -65,11 +66,11 @@ struct CurrentState {
 }
 
 impl Current {
-    pub(crate) fn new(memory: Cache) -> Current {
+    pub(crate) fn new(cache: Cache) -> Current {
         Current {
-            ear: Arc::new(PushListener {
-                memory,
-                shaken: Notify::new(),
+            push_listener: Arc::new(PushListener {
+                cache,
+                possible_data_loss: Notify::new(),
             }),
             state: Mutex::default(),
         }
@@ -82,33 +83,33 @@ impl Current {
         state.last
     }
 
-    pub(crate) fn current(&self) -> Option<Numbered> {
+    pub(crate) fn get(&self) -> Option<OpenConnection> {
         let state = self.state();
         state.current.as_ref().map(|(current, _)| current.clone())
     }
 
     /// The connection, if it was sure to be the right one not longer ago.
-    pub(crate) fn confirmed_within(&self, age: Duration) -> Option<Numbered> {
+    pub(crate) fn confirmed_within(&self, age: Duration) -> Option<OpenConnection> {
         let state = self.state();
         let (current, confirmed) = state.current.as_ref()?;
         (confirmed.elapsed() < age).then(|| current.clone())
     }
 
-    pub(crate) fn install(&self, current: Numbered) {
+    pub(crate) fn install(&self, current: OpenConnection) {
         // First, as it must know of the connection before a call can use it.
-        self.ear.memory.tracks(current.number);
+        self.push_listener.cache.track(current.number);
         let mut state = self.state();
         tracing::debug!(number = current.number, "connected to Redis");
         state.current = Some((current, Instant::now()));
         if std::mem::replace(&mut state.had_one, true) {
-            self.ear.shaken.notify_one();
+            self.push_listener.possible_data_loss.notify_one();
         }
     }
 
     /// Waits until there is another connection, or the one that there is was
     /// lost, or all data was flushed; or did so since the last wait.
-    pub(crate) async fn shaken(&self) {
-        self.ear.shaken.notified().await;
+    pub(crate) async fn possible_data_loss(&self) {
+        self.push_listener.possible_data_loss.notified().await;
     }
 
     /// It was the right one at that time.
@@ -121,7 +122,7 @@ impl Current {
     }
 
     pub(crate) fn discard(&self, number: u64) {
-        self.ear.memory.lost(number);
+        self.push_listener.cache.connection_lost(number);
         let mut state = self.state();
         state
             .current
@@ -129,7 +130,6 @@ impl Current {
     }
 
     fn state(&self) -> MutexGuard<'_, CurrentState> {
-        // Every change is whole even after a panic elsewhere.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }

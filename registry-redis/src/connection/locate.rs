@@ -27,25 +27,25 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use virtnet_core::{Cause, Failure};
 
-use crate::connection::current::Numbered;
+use crate::connection::current::OpenConnection;
+use crate::connection::error::ServerErrors;
 use crate::connection::tracking::Tracking;
 use crate::connection::url::{Kind, Node, RedisUrl};
-use crate::error::ServerErrors;
 
 /// How long a place may take before the next one is asked as well.
 const HEAD_START: Duration = Duration::from_millis(50);
 
 /// How long a server may take to say why it lets nobody in, and how much it may say.
-const FAREWELL: Duration = Duration::from_millis(300);
-const LONGEST_FAREWELL: u64 = 1_024;
+const REFUSAL_TIMEOUT: Duration = Duration::from_millis(300);
+const MAX_REFUSAL: u64 = 1_024;
 
 /// Makes number and settings for a connection. Each has its own, as what is
 /// pushed on one that is not taken must not be heard as another's.
-pub(crate) type Fresh<'a> = dyn Fn() -> (u64, AsyncConnectionConfig) + Sync + 'a;
+pub(crate) type NewConnection<'a> = dyn Fn() -> (u64, AsyncConnectionConfig) + Sync + 'a;
 
 pub(crate) struct Locator {
     pub(crate) target: RedisUrl,
-    pub(crate) faults: ServerErrors,
+    pub(crate) errors: ServerErrors,
     pub(crate) certificates: Option<TlsCertificates>,
     pub(crate) tcp: TcpSettings,
     /// Whether servers are asked to push what changes.
@@ -70,21 +70,32 @@ impl Locator {
     }
 
     /// Connects to the server that has the network's keys.
-    pub(crate) async fn connect(&self, fresh: &Fresh<'_>) -> Result<Numbered, Failure> {
-        self.first(|node| self.way(node, fresh)).await
+    pub(crate) async fn connect(
+        &self,
+        new_connection: &NewConnection<'_>,
+    ) -> Result<OpenConnection, Failure> {
+        self.first_success(|node| self.connect_through(node, new_connection))
+            .await
     }
 
-    async fn way(&self, node: &Node, fresh: &Fresh<'_>) -> Result<Numbered, Failure> {
+    async fn connect_through(
+        &self,
+        node: &Node,
+        new_connection: &NewConnection<'_>,
+    ) -> Result<OpenConnection, Failure> {
         match &self.target.kind {
-            Kind::Server => self.open(node, fresh).await,
-            Kind::Sentinel(name) => self.by_sentinel(node, name, fresh).await,
-            Kind::Cluster => self.by_cluster(node, fresh).await,
+            Kind::Server => self.open(node, new_connection).await,
+            Kind::Sentinel(name) => self.by_sentinel(node, name, new_connection).await,
+            Kind::Cluster => self.by_cluster(node, new_connection).await,
         }
     }
 
     /// What the first place says that has something to say, asked one shortly
     /// after the other.
-    pub(crate) async fn first<'a, T, W>(&'a self, ask: impl Fn(&'a Node) -> W) -> Result<T, Failure>
+    pub(crate) async fn first_success<'a, T, W>(
+        &'a self,
+        ask: impl Fn(&'a Node) -> W,
+    ) -> Result<T, Failure>
     where
         W: Future<Output = Result<T, Failure>>,
     {
@@ -99,38 +110,42 @@ impl Locator {
             })
         };
         let nodes = self.target.nodes.iter().enumerate();
-        let mut ways: Vec<_> = nodes.map(ask_later).collect();
+        let mut attempts: Vec<_> = nodes.map(ask_later).collect();
         let mut failures = Vec::new();
         poll_fn(|cx| {
-            for at in (0..ways.len()).rev() {
-                match ways[at].as_mut().poll(cx) {
+            for at in (0..attempts.len()).rev() {
+                match attempts[at].as_mut().poll(cx) {
                     Poll::Ready(Ok(found)) => return Poll::Ready(Ok(found)),
                     Poll::Ready(Err(failure)) => {
                         failures.push(failure);
-                        drop(ways.remove(at));
+                        drop(attempts.remove(at));
                     }
                     Poll::Pending => {}
                 }
             }
-            match ways.is_empty() {
-                true => Poll::Ready(Err(worst(&mut failures))),
+            match attempts.is_empty() {
+                true => Poll::Ready(Err(most_telling(&mut failures))),
                 false => Poll::Pending,
             }
         })
         .await
     }
 
-    pub(crate) async fn open(&self, node: &Node, fresh: &Fresh<'_>) -> Result<Numbered, Failure> {
+    pub(crate) async fn open(
+        &self,
+        node: &Node,
+        new_connection: &NewConnection<'_>,
+    ) -> Result<OpenConnection, Failure> {
         let login = self.target.login.clone();
         let login = login.set_protocol(self.tracking.protocol());
         let client = self.checked(self.client(node, login))?;
-        let (number, config) = fresh();
+        let (number, config) = new_connection();
         let connecting = client.get_multiplexed_async_connection_with_config(&config);
         let connection = match connecting.await {
             Ok(connection) => connection,
-            Err(err) => return Err(self.cut_off(node, &err).await),
+            Err(err) => return Err(self.why_dropped(node, &err).await),
         };
-        Ok(Numbered {
+        Ok(OpenConnection {
             number,
             node: node.clone(),
             connection,
@@ -140,16 +155,16 @@ impl Locator {
     /// Why a connection was cut. A server that lets nobody else in says why and hangs
     /// up, before it reads anything: so what it said is lost when something was sent
     /// meanwhile, and another connection is made that sends nothing.
-    pub(crate) async fn cut_off(&self, node: &Node, err: &RedisError) -> Failure {
+    pub(crate) async fn why_dropped(&self, node: &Node, err: &RedisError) -> Failure {
         let was_let_in = !err.is_connection_dropped() || err.is_connection_refusal();
         // Where TLS is spoken it says nothing.
         if !was_let_in && !self.target.tls {
-            let said = timeout(FAREWELL, farewell(node)).await;
+            let said = timeout(REFUSAL_TIMEOUT, refusal(node)).await;
             if let Ok(Some(said)) = said {
-                return self.faults.failure(&said);
+                return self.errors.failure(&said);
             }
         }
-        self.faults.failure(err)
+        self.errors.failure(err)
     }
 
     pub(crate) fn client(
@@ -180,15 +195,15 @@ impl Locator {
     }
 
     pub(crate) fn checked<T>(&self, result: RedisResult<T>) -> Result<T, Failure> {
-        result.map_err(|err| self.faults.failure(&err))
+        result.map_err(|err| self.errors.failure(&err))
     }
 }
 
 /// What a server says to one who says nothing, if that is an error.
-async fn farewell((host, port): &Node) -> Option<RedisError> {
+async fn refusal((host, port): &Node) -> Option<RedisError> {
     let mut stream = TcpStream::connect((&**host, *port)).await.ok()?;
     let mut said = Vec::new();
-    let mut most = (&mut stream).take(LONGEST_FAREWELL);
+    let mut most = (&mut stream).take(MAX_REFUSAL);
     // What came before it failed counts.
     let _ = most.read_to_end(&mut said).await;
     let said = redis::parse_redis_value(&said).ok()?;
@@ -216,9 +231,9 @@ pub(crate) fn tcp_settings(deadline: Duration) -> TcpSettings {
     settings
 }
 
-/// Of the ways that failed, the one to report: to be refused, or to have been
+/// Of the attempts that failed, the one to report: to be refused, or to have been
 /// given a wrong name, says more than that somebody was down.
-fn worst(failures: &mut Vec<Failure>) -> Failure {
+fn most_telling(failures: &mut Vec<Failure>) -> Failure {
     let telling = failures
         .iter()
         .position(|failure| failure.cause() != Cause::RegistryDown);

@@ -11,9 +11,11 @@
 pub(crate) mod cluster;
 pub(crate) mod connecting;
 pub(crate) mod current;
+pub(crate) mod error;
 pub(crate) mod locate;
+pub(crate) mod lookup;
+pub(crate) mod not_redis;
 pub(crate) mod sentinel;
-pub(crate) mod stranger;
 pub(crate) mod tls;
 pub(crate) mod tracking;
 pub(crate) mod url;
@@ -29,11 +31,11 @@ use virtnet_core::Failure;
 
 use crate::cache::Cache;
 use crate::connection::connecting::connect;
-use crate::connection::current::{Current, Numbered};
+use crate::connection::current::{Current, OpenConnection};
+use crate::connection::error::ServerErrors;
 use crate::connection::locate::Locator;
 use crate::connection::tracking::Tracking;
 use crate::connection::url::{Kind, Node, RedisUrl};
-use crate::error::{self, ServerErrors};
 use crate::options::RedisOptions;
 
 pub(crate) struct Connection {
@@ -46,31 +48,31 @@ pub(crate) struct Connection {
     /// that ends leaves it to the next; were it dropped, none would ever be
     /// through while calls that have little time left are queueing.
     turn: Mutex<Option<Attempt>>,
-    slot: Arc<Current>,
+    current: Arc<Current>,
 }
 
 /// Connecting, whoever waits for it, with a deadline of its own.
 struct Attempt {
     until: Instant,
-    connecting: Pin<Box<dyn Future<Output = Result<Numbered, Failure>> + Send>>,
+    connecting: Pin<Box<dyn Future<Output = Result<OpenConnection, Failure>> + Send>>,
 }
 
 /// Commands that were answered.
-pub(crate) struct Answered {
+pub(crate) struct Replies {
     /// The number of the connection over which the answers came.
     pub(crate) connection: u64,
     /// The server that gave them.
     pub(crate) node: Node,
     pub(crate) answers: Vec<Value>,
     /// Whether the server, or the one before it, may have got them before.
-    maybe_done: bool,
+    maybe_applied: bool,
 }
 
 /// Commands that were not answered.
-pub(crate) struct Unanswered {
+pub(crate) struct NoReply {
     pub(crate) failure: Failure,
     /// Whether the server may have got them, or get them yet.
-    pub(crate) maybe_done: bool,
+    pub(crate) maybe_applied: bool,
 }
 
 impl Connection {
@@ -81,15 +83,15 @@ impl Connection {
         key: &str,
         options: &RedisOptions,
     ) -> Result<Connection, Failure> {
-        let deadline = options.bound();
-        let memory = Cache::new(options.remembered());
-        let reading = timeout_at(Instant::now() + deadline, options.tls.read());
+        let deadline = options.limited_deadline();
+        let cache = Cache::new(options.cache_lifetime());
+        let reading = timeout_at(Instant::now() + deadline, tls::read_files(options));
         let certificates = reading.await.map_err(|_| error::late(deadline))??;
         let locator = Locator {
-            faults: ServerErrors::new(target.password()).of_cluster(target.kind == Kind::Cluster),
+            errors: ServerErrors::new(target.password()).of_cluster(target.kind == Kind::Cluster),
             certificates,
             tcp: locate::tcp_settings(deadline),
-            tracking: Tracking::new(memory.is_on()),
+            tracking: Tracking::new(cache.is_on()),
             key: key.to_owned(),
             target,
         };
@@ -98,18 +100,18 @@ impl Connection {
             locator: Arc::new(locator),
             deadline,
             turn: Mutex::new(None),
-            slot: Arc::new(Current::new(memory)),
+            current: Arc::new(Current::new(cache)),
         })
     }
 
     /// A link to the same place that shares no connection with this one, and remembers
     /// nothing.
-    pub(crate) fn afresh(&self, deadline: Duration) -> Connection {
+    pub(crate) fn separate(&self, deadline: Duration) -> Connection {
         Connection {
             locator: Arc::clone(&self.locator),
             deadline,
             turn: Mutex::new(None),
-            slot: Arc::new(Current::new(Cache::new(Duration::ZERO))),
+            current: Arc::new(Current::new(Cache::new(Duration::ZERO))),
         }
     }
 
@@ -123,40 +125,40 @@ impl Connection {
         Instant::now() + self.deadline
     }
 
-    pub(crate) fn faults(&self) -> &ServerErrors {
-        &self.locator.faults
+    pub(crate) fn errors(&self) -> &ServerErrors {
+        &self.locator.errors
     }
 
-    pub(crate) fn memory(&self) -> &Cache {
-        &self.slot.ear.memory
+    pub(crate) fn cache(&self) -> &Cache {
+        &self.current.push_listener.cache
     }
 
     /// Waits until the server may have forgotten what it knew of us.
-    pub(crate) async fn shaken(&self) {
-        self.slot.shaken().await;
+    pub(crate) async fn possible_data_loss(&self) {
+        self.current.possible_data_loss().await;
     }
 
     /// Runs one command; the error is the server's, or that there is none.
-    pub(crate) async fn ask(&self, until: Instant, cmd: Cmd) -> Result<Value, Unanswered> {
+    pub(crate) async fn ask(&self, until: Instant, cmd: Cmd) -> Result<Value, NoReply> {
         let mut batch = Pipeline::new();
         batch.add_command(cmd.clone());
         let mut answered = self.run_over(until, &batch).await?;
-        self.answer_ahead(until, &mut answered, &cmd).await?;
+        self.follow_ask(until, &mut answered, &cmd).await?;
         self.answer(answered.answers.pop())
-            .map_err(|unanswered| Unanswered {
+            .map_err(|no_reply| NoReply {
                 // That it is refused now does not undo what it did then.
-                maybe_done: answered.maybe_done,
-                ..unanswered
+                maybe_applied: answered.maybe_applied,
+                ..no_reply
             })
     }
 
     /// One of a batch's answers, if it is not the server's error.
-    pub(crate) fn answer(&self, answer: Option<Value>) -> Result<Value, Unanswered> {
+    pub(crate) fn answer(&self, answer: Option<Value>) -> Result<Value, NoReply> {
         // The client library collects as many answers as there are commands.
         self.checked(answer.unwrap_or_default())
-            .map_err(|failure| Unanswered {
+            .map_err(|failure| NoReply {
                 failure,
-                maybe_done: false,
+                maybe_applied: false,
             })
     }
 
@@ -164,7 +166,7 @@ impl Connection {
     pub(crate) fn checked(&self, answer: Value) -> Result<Value, Failure> {
         answer
             .extract_error()
-            .map_err(|err| self.faults().failure(&err))
+            .map_err(|err| self.errors().failure(&err))
     }
 
     /// Runs commands that may be run twice, and returns their answers, the
@@ -176,7 +178,7 @@ impl Connection {
         &self,
         until: Instant,
         batch: &Pipeline,
-    ) -> Result<Vec<Value>, Unanswered> {
+    ) -> Result<Vec<Value>, NoReply> {
         Ok(self.run_over(until, batch).await?.answers)
     }
 
@@ -185,15 +187,15 @@ impl Connection {
         &self,
         until: Instant,
         batch: &Pipeline,
-    ) -> Result<Answered, Unanswered> {
-        let mut maybe_done = false;
+    ) -> Result<Replies, NoReply> {
+        let mut maybe_applied = false;
         // A connection may have died while idle, or have a node at its other
         // end that was demoted: that is found out by using it. So the commands
         // are repeated once, over a new connection.
         for last in [false, true] {
-            let mut current = self.connection(until).await.map_err(|failure| Unanswered {
+            let mut current = self.connection(until).await.map_err(|failure| NoReply {
                 failure,
-                maybe_done,
+                maybe_applied,
             })?;
             let begin = Instant::now();
             let sent = current
@@ -205,92 +207,92 @@ impl Connection {
             let was_hasty = answered.is_err() && begin.elapsed() < self.deadline / 2;
             let failure = match answered {
                 Ok(Ok(answers)) if last || !answers.iter().any(is_passing) => {
-                    return Ok(Answered {
+                    return Ok(Replies {
                         connection: current.number,
                         node: current.node,
                         answers,
-                        maybe_done,
+                        maybe_applied,
                     });
                 }
                 Ok(Ok(_)) => {
-                    self.slot.discard(current.number);
+                    self.current.discard(current.number);
                     continue;
                 }
                 Ok(Err(err)) if !last && err.is_connection_dropped() => {
-                    maybe_done = true;
-                    self.slot.discard(current.number);
+                    maybe_applied = true;
+                    self.current.discard(current.number);
                     continue;
                 }
                 Ok(Err(err)) => {
-                    let why = timeout_at(until, self.locator.cut_off(&current.node, &err));
-                    why.await.unwrap_or_else(|_| self.faults().failure(&err))
+                    let why = timeout_at(until, self.locator.why_dropped(&current.node, &err));
+                    why.await.unwrap_or_else(|_| self.errors().failure(&err))
                 }
                 Err(_) => error::late(self.deadline),
             };
             if !was_hasty {
-                self.slot.discard(current.number);
+                self.current.discard(current.number);
             }
-            return Err(Unanswered {
+            return Err(NoReply {
                 failure,
-                maybe_done: true,
+                maybe_applied: true,
             });
         }
         unreachable!("the last round returns")
     }
 
     /// Drops the connection. It ends once the last call on it has.
-    pub(crate) fn hang_up(&self) {
+    pub(crate) fn disconnect(&self) {
         // Only a call that was not polled since the close can have the turn.
         if let Ok(mut turn) = self.turn.try_lock() {
             *turn = None;
         }
-        if let Some(current) = self.slot.current() {
-            self.slot.discard(current.number);
+        if let Some(current) = self.current.get() {
+            self.current.discard(current.number);
         }
     }
 
-    async fn connection(&self, until: Instant) -> Result<Numbered, Failure> {
-        if let Some(sure) = self.sure() {
-            return Ok(sure);
+    async fn connection(&self, until: Instant) -> Result<OpenConnection, Failure> {
+        if let Some(current) = self.confirmed() {
+            return Ok(current);
         }
         let connected = timeout_at(until, async {
             let mut turn = self.turn.lock().await;
-            if let Some(sure) = self.sure() {
-                return Ok(sure);
+            if let Some(current) = self.confirmed() {
+                return Ok(current);
             }
-            if let Some(current) = self.slot.current() {
+            if let Some(current) = self.current.get() {
                 let begin = Instant::now();
                 let within = self.deadline / 4;
                 if !self.locator.is_replaced(&current.node, within).await {
-                    self.slot.confirm(current.number, begin);
+                    self.current.confirm(current.number, begin);
                     return Ok(current);
                 }
-                self.slot.discard(current.number);
+                self.current.discard(current.number);
             }
             // What nobody went on with in time may have been overtaken by events.
             turn.take_if(|attempt| attempt.until <= Instant::now());
             let attempt = turn.get_or_insert_with(|| self.attempt());
             let connected = attempt.connecting.as_mut().await;
             *turn = None;
-            connected.inspect(|current| self.slot.install(current.clone()))
+            connected.inspect(|current| self.current.install(current.clone()))
         });
         let connected = connected.await;
         connected.unwrap_or_else(|_| Err(error::late(self.deadline)))
     }
 
     /// The connection, if it need not be asked for whether it is the right one.
-    fn sure(&self) -> Option<Numbered> {
-        match self.locator.good_for() {
-            Some(age) => self.slot.confirmed_within(age),
-            None => self.slot.current(),
+    fn confirmed(&self) -> Option<OpenConnection> {
+        match self.locator.confirmed_for() {
+            Some(age) => self.current.confirmed_within(age),
+            None => self.current.get(),
         }
     }
 
     fn attempt(&self) -> Attempt {
         let (until, deadline) = (self.until(), self.deadline);
-        let (locator, slot) = (Arc::clone(&self.locator), Arc::clone(&self.slot));
+        let (locator, current) = (Arc::clone(&self.locator), Arc::clone(&self.current));
         let connecting = Box::pin(async move {
-            let connected = timeout_at(until, connect(&locator, &slot)).await;
+            let connected = timeout_at(until, connect(&locator, &current)).await;
             connected.unwrap_or_else(|_| Err(error::late(deadline)))
         });
         Attempt { until, connecting }
@@ -302,7 +304,7 @@ fn is_passing(answer: &Value) -> bool {
     match answer {
         Value::ServerError(err) => {
             let err = err.clone().into();
-            error::is_passing(&err) && !cluster::is_moving(&err)
+            error::is_passing(&err) && !cluster::is_migrating(&err)
         }
         _ => false,
     }

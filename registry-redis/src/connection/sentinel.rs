@@ -15,20 +15,20 @@ use redis::{ErrorKind, ProtocolVersion, RedisConnectionInfo, RedisResult, Server
 use tokio::time::timeout;
 use virtnet_core::{Cause, Failure};
 
-use crate::connection::current::Numbered;
-use crate::connection::locate::{Fresh, Locator, config, shown};
+use crate::connection::current::OpenConnection;
+use crate::connection::locate::{Locator, NewConnection, config, shown};
 use crate::connection::url::{Kind, Node};
 
 /// For how long a sentinel's word is good: less than the pause between any two
 /// renewals worth the name, as it is for their sake.
-const GOOD_FOR: Duration = Duration::from_secs(1);
+const CONFIRMED_FOR: Duration = Duration::from_secs(1);
 
 impl Locator {
     /// For how long a connection is sure to lead to the right server, after it
     /// did; `None` when the server itself says that it does no more.
-    pub(crate) fn good_for(&self) -> Option<Duration> {
+    pub(crate) fn confirmed_for(&self) -> Option<Duration> {
         match self.target.kind {
-            Kind::Sentinel(_) => Some(GOOD_FOR),
+            Kind::Sentinel(_) => Some(CONFIRMED_FOR),
             Kind::Server | Kind::Cluster => None,
         }
     }
@@ -41,7 +41,7 @@ impl Locator {
         let Kind::Sentinel(name) = &self.target.kind else {
             return false;
         };
-        let asking = self.first(|sentinel| self.ask_sentinel(sentinel, name));
+        let asking = self.first_success(|sentinel| self.ask_sentinel(sentinel, name));
         matches!(timeout(within, asking).await, Ok(Ok(Some(named))) if named != *node)
     }
 
@@ -50,13 +50,13 @@ impl Locator {
         &self,
         sentinel: &Node,
         name: &str,
-        fresh: &Fresh<'_>,
-    ) -> Result<Numbered, Failure> {
+        new_connection: &NewConnection<'_>,
+    ) -> Result<OpenConnection, Failure> {
         let Some(node) = self.ask_sentinel(sentinel, name).await? else {
             let text = format!("the sentinel {} knows no server {name:?}", shown(sentinel));
             return Err(Failure::wrap(Cause::InvalidAddr, text));
         };
-        let mut found = self.open(&node, fresh).await?;
+        let mut found = self.open(&node, new_connection).await?;
         // A sentinel that was cut off names one that was demoted meanwhile.
         // Asked in this way as it needs no rights.
         let mut hello = redis::cmd("HELLO");
@@ -92,11 +92,11 @@ impl Locator {
         };
         answer.map_err(|err| match err.kind() {
             ErrorKind::Server(ServerErrorKind::ResponseError) => {
-                let said = self.faults.shown(&err.to_string());
+                let said = self.errors.shown(&err.to_string());
                 let text = format!("what is at {} is no sentinel: {said}", shown(sentinel));
                 Failure::wrap(Cause::Protocol, text)
             }
-            _ => self.faults.failure(&err),
+            _ => self.errors.failure(&err),
         })
     }
 

@@ -1,8 +1,7 @@
-//! TLS: the certificates and keys that a user names.
+//! TLS: the certificates and keys that the options name.
 //!
-//! Owns reading their files, and what is said of one that is no good. Never
-//! keeps or shows what is in them, and decides nothing about verification: that
-//! is always done.
+//! Owns reading these files, and the errors for unusable ones. Never keeps or shows their
+//! content, and cannot turn verification off.
 
 use std::path::{Path, PathBuf};
 
@@ -11,47 +10,39 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use virtnet_core::{Cause, Failure};
 
-/// The files, by their names.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct TlsFiles {
-    pub(crate) ca: Option<PathBuf>,
-    /// The client's certificate, and its key.
-    pub(crate) identity: Option<(PathBuf, PathBuf)>,
+use crate::options::{ClientCertificate, RedisOptions};
+
+/// Reads the files that the options name; `None` if they name none.
+pub(crate) async fn read_files(options: &RedisOptions) -> Result<Option<TlsCertificates>, Failure> {
+    let ca = options.ca_file.clone();
+    let client = options.client_certificate.clone();
+    let reading = tokio::task::spawn_blocking(move || read_files_now(ca, client));
+    reading.await.unwrap_or_else(|err| Err(Failure::other(err)))
 }
 
-impl TlsFiles {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.ca.is_none() && self.identity.is_none()
+fn read_files_now(
+    ca: Option<PathBuf>,
+    client: Option<ClientCertificate>,
+) -> Result<Option<TlsCertificates>, Failure> {
+    if ca.is_none() && client.is_none() {
+        return Ok(None);
     }
-
-    /// Reads the files; `None` when there are none.
-    pub(crate) async fn read(&self) -> Result<Option<TlsCertificates>, Failure> {
-        let files = self.clone();
-        let reading = tokio::task::spawn_blocking(move || files.read_now());
-        reading.await.unwrap_or_else(|err| Err(Failure::other(err)))
-    }
-
-    fn read_now(&self) -> Result<Option<TlsCertificates>, Failure> {
-        if self.is_empty() {
-            return Ok(None);
-        }
-        let root_cert = self.ca.as_deref().map(|ca| read(ca, "CA", certificates));
-        let client_tls = match &self.identity {
-            Some((certificate, key)) => Some(ClientTlsConfig {
-                client_cert: read(certificate, "client certificate", certificates)?,
-                client_key: read(key, "client key", private_key)
-                    .inspect(|_| warn_if_open("client key", key))?,
-            }),
-            None => None,
-        };
-        Ok(Some(TlsCertificates {
-            client_tls,
-            root_cert: root_cert.transpose()?,
-        }))
-    }
+    let root_cert = ca.map(|ca| read(&ca, "CA", certificates));
+    let client_tls = match client {
+        Some(ClientCertificate { certificate, key }) => Some(ClientTlsConfig {
+            client_cert: read(&certificate, "client certificate", certificates)?,
+            client_key: read(&key, "client key", private_key)
+                .inspect(|_| warn_if_open("client key", &key))?,
+        }),
+        None => None,
+    };
+    Ok(Some(TlsCertificates {
+        client_tls,
+        root_cert: root_cert.transpose()?,
+    }))
 }
 
-/// Warns of a file with a secret in it that every user can read, not only its group.
+/// Warns if every user, not only the file's group, can read a file that holds a secret.
 fn warn_if_open(what: &str, path: &Path) {
     #[cfg(unix)]
     {
@@ -59,24 +50,24 @@ fn warn_if_open(what: &str, path: &Path) {
         const OTHERS_READ: u32 = 0o004;
         let mode = std::fs::metadata(path).map_or(0, |data| data.permissions().mode() & 0o777);
         if mode & OTHERS_READ != 0 {
-            tracing::warn!("every user can read the file {path:?} with the {what} (mode {mode:o})");
+            tracing::warn!("every user can read the {what} file {path:?} (mode {mode:o})");
         }
     }
     #[cfg(not(unix))]
     let _ = (what, path);
 }
 
-/// Reads a file and checks that it holds what it should.
+/// Reads a file and checks its content.
 ///
-/// Checked here, as the client library takes a file without any certificate for
-/// a list of none, and names no file.
+/// The client library would accept a file without any certificate as an empty list, and
+/// its errors name no file.
 fn read(
     path: &Path,
     what: &str,
     check: fn(&[u8]) -> Result<(), String>,
 ) -> Result<Vec<u8>, Failure> {
     let unusable = |why: String| {
-        let text = format!("the {what} file {path:?} cannot be used: {why}");
+        let text = format!("cannot use the {what} file {path:?}: {why}");
         Failure::wrap(Cause::InvalidAddr, text)
     };
     let pem = std::fs::read(path).map_err(|err| unusable(err.to_string()))?;
@@ -91,7 +82,7 @@ fn certificates(pem: &[u8]) -> Result<(), String> {
         count += 1;
     }
     match count {
-        0 => Err("there is no certificate in it".into()),
+        0 => Err("expected a PEM certificate, found none".into()),
         _ => Ok(()),
     }
 }
@@ -99,7 +90,7 @@ fn certificates(pem: &[u8]) -> Result<(), String> {
 fn private_key(pem: &[u8]) -> Result<(), String> {
     match PrivateKeyDer::from_pem_slice(pem) {
         Ok(_) => Ok(()),
-        // Nothing of what the file holds.
-        Err(_) => Err("there is no private key in it".into()),
+        // The parser's error could show part of the key.
+        Err(_) => Err("expected a PEM private key, found none".into()),
     }
 }

@@ -1,11 +1,8 @@
-//! Leases: which names are held here, until when, and how they are renewed.
+//! Leases: which names are held here and until when.
 //!
-//! Owns the table of names and the one task that renews them. Never makes a connection.
+//! Owns the table of names, the clock and the scripts. Never sends anything.
 
 pub(crate) mod clock;
-pub(crate) mod freeing;
-pub(crate) mod renewer;
 pub(crate) mod script;
 pub(crate) mod table;
 pub(crate) mod timing;
-pub(crate) mod whereabouts;

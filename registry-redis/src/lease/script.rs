@@ -152,13 +152,13 @@ if refused then return redis.error_reply(refused) end
 return held == ARGV[1] and index or 0";
 
 /// A name to hold, and as what.
-pub(crate) struct Holding<'a> {
+pub(crate) struct LeaseRequest<'a> {
     pub(crate) hostname: &'a str,
     pub(crate) hostdata: &'a str,
     pub(crate) number: u64,
     /// When the server last said that we hold it, by its clock in milliseconds;
     /// 0 for a name that is being announced.
-    pub(crate) seen: u64,
+    pub(crate) confirmed_at: u64,
 }
 
 /// Who announces: 128 random bits, drawn once per registry value.
@@ -184,13 +184,13 @@ impl Owner {
     }
 
     /// The command that takes or extends names for `lease` milliseconds.
-    pub(crate) fn hold(&self, keys: &Keys, names: &[Holding<'_>], lease: u64) -> Cmd {
+    pub(crate) fn hold(&self, keys: &Keys, names: &[LeaseRequest<'_>], lease: u64) -> Cmd {
         let mut cmd = script(HOLD, keys, names.iter().map(|name| name.hostname));
         cmd.arg(&self.token).arg(lease).arg(KEPT);
         for name in names {
             let value = format!("{} owner={}#{}", name.hostdata, self.token, name.number);
             cmd.arg(value).arg(name.number);
-            cmd.arg(keys.member(name.hostname)).arg(name.seen);
+            cmd.arg(keys.member(name.hostname)).arg(name.confirmed_at);
         }
         cmd
     }

@@ -3,9 +3,9 @@
 //! Owns the bookkeeping: plain data behind a lock, with no I/O. Never decides
 //! who owns a name: that is settled on the server.
 //!
-//! A name is *claimed* while its announcement is under way and once it has
+//! A name is *announced* while its announcement is under way and once it has
 //! succeeded; then it is *held* until a moment that each renewal puts off. A
-//! name whose moment has passed stays claimed: it may be ours again, or turn out
+//! name whose moment has passed stays announced: it may be ours again, or turn out
 //! to be *lost* to another. An announcement whose outcome nobody waited for, or
 //! that may or may not have been applied, leaves its name *abandoned*: the
 //! server may hold it for us until a command to free it has been answered. Both
@@ -13,8 +13,9 @@
 //! one leaves later ones alone.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use virtnet_core::{Failure, Lost};
 
@@ -40,7 +41,7 @@ pub(crate) struct LeaseTable {
 struct Table {
     /// The number of the last announcement.
     last: u64,
-    claimed: HashMap<Arc<str>, Claimed>,
+    announced: HashMap<Arc<str>, Announced>,
     /// By name, so that retrying against a dead server does not fill memory:
     /// freeing the latest announcement frees all before it.
     abandoned: HashMap<Arc<str>, u64>,
@@ -48,16 +49,16 @@ struct Table {
     lost: VecDeque<Lost>,
 }
 
-struct Claimed {
+struct Announced {
     number: u64,
     /// `None` while it is being announced.
-    held: Option<Held>,
+    confirmed: Option<Confirmed>,
 }
 
-struct Held {
+struct Confirmed {
     hostdata: Arc<str>,
     until: Moment,
-    seen: u64,
+    confirmed_at: u64,
 }
 
 /// An announced name, with what it takes to announce it again.
@@ -67,23 +68,26 @@ pub(crate) struct Lease {
     pub(crate) number: u64,
     pub(crate) hostdata: Arc<str>,
     /// When the server last said that it is ours, by its clock in milliseconds.
-    pub(crate) seen: u64,
+    pub(crate) confirmed_at: u64,
 }
 
 impl LeaseTable {
-    /// Claims a name for a new announcement; `None` when it is claimed already.
-    pub(crate) fn claim(&self, hostname: &str) -> Option<Claim<'_>> {
+    /// Claims a name for a new announcement; `None` when it is announced already.
+    pub(crate) fn begin(&self, hostname: &str) -> Option<PendingAnnouncement<'_>> {
         let mut table = self.table();
-        if table.claimed.contains_key(hostname) {
+        if table.announced.contains_key(hostname) {
             return None;
         }
         table.last += 1;
         let number = table.last;
         let hostname: Arc<str> = Arc::from(hostname);
-        let claimed = Claimed { number, held: None };
-        table.claimed.insert(Arc::clone(&hostname), claimed);
-        Some(Claim {
-            names: self,
+        let announced = Announced {
+            number,
+            confirmed: None,
+        };
+        table.announced.insert(Arc::clone(&hostname), announced);
+        Some(PendingAnnouncement {
+            table: self,
             hostname,
             number,
             settled: false,
@@ -94,8 +98,8 @@ impl LeaseTable {
     pub(crate) fn holds(&self, hostname: &str, now: Moment) -> bool {
         let until = {
             let table = self.table();
-            let claimed = table.claimed.get(hostname);
-            claimed.and_then(|claimed| Some(claimed.held.as_ref()?.until))
+            let announced = table.announced.get(hostname);
+            announced.and_then(|announced| Some(announced.confirmed.as_ref()?.until))
         };
         if until.is_some_and(|until| now >= until) {
             self.overdue.notify_one();
@@ -106,11 +110,11 @@ impl LeaseTable {
     /// Whether there is a name whose moment has passed at `now`.
     pub(crate) fn has_overdue(&self, now: Moment) -> bool {
         let table = self.table();
-        let mut held = table
-            .claimed
+        let mut confirmed = table
+            .announced
             .values()
-            .filter_map(|claimed| claimed.held.as_ref());
-        held.any(|held| now >= held.until)
+            .filter_map(|announced| announced.confirmed.as_ref());
+        confirmed.any(|confirmed| now >= confirmed.until)
     }
 
     /// Waits until somebody looks for a name whose moment has passed, or did so
@@ -120,18 +124,18 @@ impl LeaseTable {
     }
 
     /// The names to renew.
-    pub(crate) fn leases(&self) -> Vec<Lease> {
+    pub(crate) fn to_renew(&self) -> Vec<Lease> {
         let table = self.table();
-        let lease = |(hostname, claimed): (&Arc<str>, &Claimed)| {
-            let held = claimed.held.as_ref()?;
+        let lease = |(hostname, announced): (&Arc<str>, &Announced)| {
+            let confirmed = announced.confirmed.as_ref()?;
             Some(Lease {
                 hostname: Arc::clone(hostname),
-                number: claimed.number,
-                hostdata: Arc::clone(&held.hostdata),
-                seen: held.seen,
+                number: announced.number,
+                hostdata: Arc::clone(&confirmed.hostdata),
+                confirmed_at: confirmed.confirmed_at,
             })
         };
-        table.claimed.iter().filter_map(lease).collect()
+        table.announced.iter().filter_map(lease).collect()
     }
 
     /// The server renewed the leases, each at the time that it said: they are held
@@ -142,12 +146,12 @@ impl LeaseTable {
         until: Moment,
     ) {
         let mut table = self.table();
-        for (lease, seen) in leases {
-            let claimed = table.claimed.get_mut(&lease.hostname);
-            let claimed = claimed.filter(|claimed| claimed.number == lease.number);
-            if let Some(held) = claimed.and_then(|claimed| claimed.held.as_mut()) {
-                held.until = held.until.max(until);
-                held.seen = seen;
+        for (lease, confirmed_at) in leases {
+            let announced = table.announced.get_mut(&lease.hostname);
+            let announced = announced.filter(|announced| announced.number == lease.number);
+            if let Some(confirmed) = announced.and_then(|announced| announced.confirmed.as_mut()) {
+                confirmed.until = confirmed.until.max(until);
+                confirmed.confirmed_at = confirmed_at;
             }
         }
     }
@@ -155,11 +159,11 @@ impl LeaseTable {
     /// Another holds the name.
     pub(crate) fn lose(&self, lease: &Lease, reason: Failure) {
         let mut table = self.table();
-        let claimed = table.claimed.get(&lease.hostname);
-        if claimed.is_none_or(|claimed| claimed.number != lease.number) {
+        let announced = table.announced.get(&lease.hostname);
+        if announced.is_none_or(|announced| announced.number != lease.number) {
             return;
         }
-        table.claimed.remove(&lease.hostname);
+        table.announced.remove(&lease.hostname);
         let hostname = lease.hostname.to_string();
         table.lost.push_back(Lost { hostname, reason });
         drop(table);
@@ -193,9 +197,9 @@ impl LeaseTable {
     pub(crate) fn all(&self) -> Vec<Announcement> {
         let table = self.table();
         let mut all = table.abandoned.clone();
-        let claimed = table.claimed.iter();
+        let announced = table.announced.iter();
         // A claim is later than what was abandoned of the same name.
-        all.extend(claimed.map(|(hostname, claimed)| (Arc::clone(hostname), claimed.number)));
+        all.extend(announced.map(|(hostname, announced)| (Arc::clone(hostname), announced.number)));
         all.into_iter().collect()
     }
 
@@ -203,9 +207,9 @@ impl LeaseTable {
     /// nor of earlier ones.
     pub(crate) fn freed(&self, (hostname, number): &Announcement) {
         let mut table = self.table();
-        let claimed = table.claimed.get(hostname);
-        if claimed.is_some_and(|claimed| claimed.number <= *number) {
-            table.claimed.remove(hostname);
+        let announced = table.announced.get(hostname);
+        if announced.is_some_and(|announced| announced.number <= *number) {
+            table.announced.remove(hostname);
         }
         table.forget_abandoned(hostname, *number);
     }
@@ -213,15 +217,13 @@ impl LeaseTable {
     /// Forgets everything: for the end of a close that did what it could.
     pub(crate) fn clear(&self) {
         let mut table = self.table();
-        table.claimed.clear();
+        table.announced.clear();
         table.abandoned.clear();
         table.lost.clear();
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        // Every change is one insertion or removal, so the table is whole
-        // even after a panic elsewhere.
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock()
     }
 }
 
@@ -235,29 +237,29 @@ impl Table {
 
 /// An announcement under way. Dropped before it is settled, it abandons its
 /// name: that is how cancelling, timing out and failing half-way are handled.
-pub(crate) struct Claim<'a> {
-    names: &'a LeaseTable,
+pub(crate) struct PendingAnnouncement<'a> {
+    table: &'a LeaseTable,
     hostname: Arc<str>,
     number: u64,
     settled: bool,
 }
 
-impl Claim<'_> {
+impl PendingAnnouncement<'_> {
     pub(crate) fn number(&self) -> u64 {
         self.number
     }
 
     /// The server confirmed the announcement, at the time that it said: the name is
     /// held until then.
-    pub(crate) fn keep(mut self, hostdata: &str, until: Moment, seen: u64) {
+    pub(crate) fn confirm(mut self, hostdata: &str, until: Moment, confirmed_at: u64) {
         self.settled = true;
-        let mut table = self.names.table();
-        if let Some(claimed) = table.claimed.get_mut(&self.hostname) {
+        let mut table = self.table.table();
+        if let Some(announced) = table.announced.get_mut(&self.hostname) {
             let hostdata = Arc::from(hostdata);
-            claimed.held = Some(Held {
+            announced.confirmed = Some(Confirmed {
                 hostdata,
                 until,
-                seen,
+                confirmed_at,
             });
         }
         // An earlier announcement of the name that arrives after this one is
@@ -266,22 +268,22 @@ impl Claim<'_> {
     }
 
     /// The server refused the announcement, or never got it.
-    pub(crate) fn forget(mut self) {
+    pub(crate) fn discard(mut self) {
         self.settled = true;
-        self.names.table().claimed.remove(&self.hostname);
+        self.table.table().announced.remove(&self.hostname);
     }
 }
 
-impl Drop for Claim<'_> {
+impl Drop for PendingAnnouncement<'_> {
     fn drop(&mut self) {
         if self.settled {
             return;
         }
         let hostname = Arc::clone(&self.hostname);
-        let mut table = self.names.table();
-        table.claimed.remove(&hostname);
+        let mut table = self.table.table();
+        table.announced.remove(&hostname);
         table.abandoned.insert(hostname, self.number);
         drop(table);
-        self.names.abandonment.notify_one();
+        self.table.abandonment.notify_one();
     }
 }

@@ -20,7 +20,7 @@ const SHORTEST_RENEWAL: Duration = Duration::from_millis(10);
 /// equally fast, and for the step from seeing that a name is held to acting so.
 const MARGIN: u32 = 10;
 
-/// The terms of a registry's leases.
+/// The timing of a registry's leases.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LeaseTiming {
     /// How long the server keeps a name that is not renewed.
@@ -32,10 +32,10 @@ pub(crate) struct LeaseTiming {
 }
 
 impl LeaseTiming {
-    /// The terms that `options` ask for, if names can be held by them.
+    /// The timing that `options` ask for, if names can be held by them.
     pub(crate) fn new(options: &RedisOptions) -> Result<LeaseTiming, Failure> {
         let (lease, renewal) = (options.lease, options.renewal);
-        let deadline = options.bound();
+        let deadline = options.limited_deadline();
         let refused = |why: String| Err(Failure::wrap(Cause::Other, why));
         if !(SHORTEST_LEASE..=LONGEST_LEASE).contains(&lease) {
             return refused(format!(
@@ -71,7 +71,7 @@ impl LeaseTiming {
 mod tests {
     use super::*;
 
-    fn terms(lease: u64, renewal: u64, deadline: u64) -> Result<LeaseTiming, Failure> {
+    fn timing(lease: u64, renewal: u64, deadline: u64) -> Result<LeaseTiming, Failure> {
         LeaseTiming::new(&RedisOptions {
             lease: Duration::from_millis(lease),
             renewal: Duration::from_millis(renewal),
@@ -82,14 +82,14 @@ mod tests {
 
     #[test]
     fn the_defaults_are_good_and_leave_a_margin() {
-        let terms = LeaseTiming::new(&RedisOptions::default()).unwrap();
-        assert_eq!(terms.lease_millis(), 15_000);
-        assert_eq!(terms.held, Duration::from_millis(13_500));
-        assert!(self::terms(100, 10, 50).is_ok());
+        let timing = LeaseTiming::new(&RedisOptions::default()).unwrap();
+        assert_eq!(timing.lease_millis(), 15_000);
+        assert_eq!(timing.held, Duration::from_millis(13_500));
+        assert!(self::timing(100, 10, 50).is_ok());
     }
 
     #[test]
-    fn terms_by_which_no_name_could_be_held_are_refused_in_words() {
+    fn timings_by_which_no_name_could_be_held_are_refused_in_words() {
         for (lease, renewal, deadline, words) in [
             (99, 10, 10, "the lease must be from 100ms"),
             (90_000_000, 10, 10, "to 86400s, not 90000s"),
@@ -98,7 +98,7 @@ mod tests {
             (1000, u64::MAX, 400, "must end before nine tenths"),
             (1000, 10, u64::MAX, "the deadline of 3600s"),
         ] {
-            let refusal = terms(lease, renewal, deadline).unwrap_err().to_string();
+            let refusal = timing(lease, renewal, deadline).unwrap_err().to_string();
             assert!(refusal.contains(words), "{refusal}");
         }
     }

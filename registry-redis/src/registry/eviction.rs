@@ -9,10 +9,10 @@ use tokio::time::Instant;
 use crate::connection::Connection;
 
 /// What people should know about the server's policy, if it is not harmless.
-pub(crate) async fn warning(link: &Connection, until: Instant) -> Option<String> {
+pub(crate) async fn warning(connection: &Connection, until: Instant) -> Option<String> {
     let mut info = redis::cmd("INFO");
     info.arg("memory");
-    let answer = link.ask(until, info).await.ok()?;
+    let answer = connection.ask(until, info).await.ok()?;
     let mut text = String::new();
     collect(&answer, &mut text);
     about(&text)

@@ -12,28 +12,28 @@ use virtnet_core::{Cause, Failure, check_hostname};
 
 use crate::cache;
 use crate::connection::Connection;
-use crate::connection::cluster::OnItsWay;
+use crate::connection::cluster::SlotMigrating;
+use crate::hostdata::CurrentHostdata;
 use crate::lease::clock::Moment;
-use crate::lease::script::{Holding, Owner};
+use crate::lease::script::{LeaseRequest, Owner};
 use crate::lease::table::{Lease, LeaseTable};
 use crate::lease::timing::LeaseTiming;
-use crate::lease::whereabouts::Where;
 use crate::schema::entry::{Entry, check_hostdata};
 use crate::schema::keys::Keys;
 
-/// LeaseTable that one script deals with: bounds how long the server is kept from
+/// Names that one script deals with: bounds how long the server is kept from
 /// serving others, to about a millisecond.
 pub(crate) const PER_SCRIPT: usize = 200;
-/// LeaseTable that are sent at once: bounds the memory of one batch.
+/// Names that are sent at once: bounds the memory of one batch.
 pub(crate) const PER_BATCH: usize = 50 * PER_SCRIPT;
 
 pub(crate) struct RegistryInner {
     pub(crate) keys: Keys,
     pub(crate) owner: Owner,
-    pub(crate) terms: LeaseTiming,
-    pub(crate) names: LeaseTable,
-    pub(crate) place: Where,
-    pub(crate) link: Connection,
+    pub(crate) timing: LeaseTiming,
+    pub(crate) leases: LeaseTable,
+    pub(crate) hostdata: CurrentHostdata,
+    pub(crate) connection: Connection,
 }
 
 impl RegistryInner {
@@ -41,18 +41,22 @@ impl RegistryInner {
     /// announcing, renewing and freeing will. Returns what people should know.
     pub(crate) async fn probe(&self, until: Instant) -> Result<Option<String>, Failure> {
         let probe = self.owner.probe(&self.keys);
-        let probed = self.link.ask(until, probe).await.map_err(|un| un.failure);
+        let probed = self
+            .connection
+            .ask(until, probe)
+            .await
+            .map_err(|un| un.failure);
         let warning = match probed {
             Ok(Value::Int(1)) => None,
             Ok(Value::Int(2)) => Some(self.no_index()),
-            Ok(other) => return Err(self.link.faults().strange(&other)),
+            Ok(other) => return Err(self.connection.errors().strange(&other)),
             // What is there can be looked up and renewed, new names have to wait.
-            Err(failure) => match OnItsWay::of(&failure) {
-                Some(on_its_way) => Some(on_its_way.to_string()),
+            Err(failure) => match SlotMigrating::of(&failure) {
+                Some(migrating) => Some(migrating.to_string()),
                 None => return Err(failure),
             },
         };
-        let looked_up = self.link.read_anew(until, self.keys.probe()).await;
+        let looked_up = self.connection.read_anew(until, self.keys.probe()).await;
         looked_up.map(|_| warning).map_err(|un| un.failure)
     }
 
@@ -72,41 +76,41 @@ impl RegistryInner {
         hostdata: &str,
     ) -> Result<(), Failure> {
         check_hostname(hostname)?;
-        let now = self.place.now(&Arc::from(hostdata));
+        let now = self.hostdata.current(&Arc::from(hostdata));
         check_hostdata(hostname, &now)?;
-        let Some(claim) = self.names.claim(hostname) else {
+        let Some(pending) = self.leases.begin(hostname) else {
             return Err(Cause::HostAlreadyRegistered.into());
         };
-        let holding = Holding {
+        let holding = LeaseRequest {
             hostname,
             hostdata: &now,
-            number: claim.number(),
-            seen: 0,
+            number: pending.number(),
+            confirmed_at: 0,
         };
         let held = self.held_from_now();
         let hold = self.hold(&[holding]);
-        let answer = match self.link.ask(until, hold).await {
+        let answer = match self.connection.ask(until, hold).await {
             Ok(answer) => answer,
-            Err(unanswered) => {
-                if !unanswered.maybe_done {
-                    claim.forget();
+            Err(no_reply) => {
+                if !no_reply.maybe_applied {
+                    pending.discard();
                 }
-                return Err(unanswered.failure);
+                return Err(no_reply.failure);
             }
         };
-        match self.verdicts(answer, 1)?[..] {
-            [Verdict::Ours(seen)] => {
-                claim.keep(hostdata, held, seen);
+        match self.replies(answer, 1)?[..] {
+            [LeaseReply::Held(confirmed_at)] => {
+                pending.confirm(hostdata, held, confirmed_at);
                 tracing::debug!(hostname, hostdata = &*now, "announced");
                 cache::changed_here(&[self.keys.host(hostname)]);
                 Ok(())
             }
-            [Verdict::Others(ref value)] => {
-                claim.forget();
+            [LeaseReply::HeldByOther(ref value)] => {
+                pending.discard();
                 Err(self.taken(hostname, value))
             }
             _ => {
-                claim.forget();
+                pending.discard();
                 Err(Cause::HostAlreadyRegistered.into())
             }
         }
@@ -128,7 +132,7 @@ impl RegistryInner {
 
     pub(crate) async fn query(&self, until: Instant, hostname: &str) -> Result<String, Failure> {
         check_hostname(hostname)?;
-        let value = self.link.read(until, &self.keys.host(hostname)).await;
+        let value = self.connection.read(until, &self.keys.host(hostname)).await;
         self.answer(hostname, value.map_err(|un| un.failure)?)
     }
 
@@ -140,7 +144,10 @@ impl RegistryInner {
         answer: &str,
     ) -> Result<Option<String>, Failure> {
         check_hostname(hostname)?;
-        let value = self.link.read_anew(until, &self.keys.host(hostname)).await;
+        let value = self
+            .connection
+            .read_anew(until, &self.keys.host(hostname))
+            .await;
         let now = self.answer(hostname, value.map_err(|un| un.failure)?)?;
         Ok((now != answer).then_some(now))
     }
@@ -156,7 +163,7 @@ impl RegistryInner {
             Value::SimpleString(value) => {
                 Entry::of(hostname, value.as_bytes()).map(|entry| entry.hostdata.to_owned())
             }
-            other => Err(self.link.faults().strange(&other)),
+            other => Err(self.connection.errors().strange(&other)),
         }
     }
 
@@ -165,25 +172,33 @@ impl RegistryInner {
     /// deadline of its own.
     pub(crate) async fn renew(&self) -> Result<(), Failure> {
         let mut result = Ok(());
-        for batch in self.names.leases().chunks(PER_BATCH) {
+        for batch in self.leases.to_renew().chunks(PER_BATCH) {
             let held = self.held_from_now();
             let mut pipeline = Pipeline::new();
             for leases in batch.chunks(PER_SCRIPT) {
-                let now = leases.iter().map(|lease| self.place.now(&lease.hostdata));
+                let now = leases
+                    .iter()
+                    .map(|lease| self.hostdata.current(&lease.hostdata));
                 let now: Vec<_> = now.collect();
-                let names = leases.iter().zip(&now).map(|(lease, hostdata)| Holding {
-                    hostname: &lease.hostname,
-                    hostdata,
-                    number: lease.number,
-                    seen: lease.seen,
-                });
+                let names = leases
+                    .iter()
+                    .zip(&now)
+                    .map(|(lease, hostdata)| LeaseRequest {
+                        hostname: &lease.hostname,
+                        hostdata,
+                        number: lease.number,
+                        confirmed_at: lease.confirmed_at,
+                    });
                 let names: Vec<_> = names.collect();
                 pipeline.add_command(self.hold(&names));
             }
-            let answers = self.link.run(self.link.until(), &pipeline).await;
-            let answers = answers.map_err(|unanswered| unanswered.failure)?;
+            let answers = self
+                .connection
+                .run(self.connection.until(), &pipeline)
+                .await;
+            let answers = answers.map_err(|no_reply| no_reply.failure)?;
             for (leases, answer) in batch.chunks(PER_SCRIPT).zip(answers) {
-                let renewed = self.link.checked(answer);
+                let renewed = self.connection.checked(answer);
                 let renewed = renewed.and_then(|answer| self.renewed(leases, held, answer));
                 result = result.and(renewed);
             }
@@ -192,62 +207,62 @@ impl RegistryInner {
     }
 
     fn renewed(&self, leases: &[Lease], held: Moment, answer: Value) -> Result<(), Failure> {
-        let verdicts = self.verdicts(answer, leases.len())?;
-        let ours = leases.iter().zip(&verdicts);
-        let ours = ours.filter_map(|(lease, verdict)| match verdict {
-            Verdict::Ours(seen) => Some((lease, *seen)),
+        let replies = self.replies(answer, leases.len())?;
+        let ours = leases.iter().zip(&replies);
+        let ours = ours.filter_map(|(lease, reply)| match reply {
+            LeaseReply::Held(confirmed_at) => Some((lease, *confirmed_at)),
             _ => None,
         });
-        self.names.renewed(ours, held);
+        self.leases.renewed(ours, held);
         tracing::trace!(names = leases.len(), "renewed");
-        for (lease, verdict) in leases.iter().zip(&verdicts) {
-            let reason = match verdict {
-                Verdict::Ours(_) => continue,
-                Verdict::Others(value) => taken(&lease.hostname, value),
-                Verdict::Lapsed => lapsed(&lease.hostname),
+        for (lease, reply) in leases.iter().zip(&replies) {
+            let reason = match reply {
+                LeaseReply::Held(_) => continue,
+                LeaseReply::HeldByOther(value) => taken(&lease.hostname, value),
+                LeaseReply::TakenMeanwhile => lapsed(&lease.hostname),
             };
             tracing::debug!(hostname = &*lease.hostname, "lost");
-            self.names.lose(lease, reason);
+            self.leases.lose(lease, reason);
         }
         Ok(())
     }
 
-    fn hold(&self, names: &[Holding<'_>]) -> redis::Cmd {
+    fn hold(&self, names: &[LeaseRequest<'_>]) -> redis::Cmd {
         self.owner
-            .hold(&self.keys, names, self.terms.lease_millis())
+            .hold(&self.keys, names, self.timing.lease_millis())
     }
 
     /// Until when we hold what we ask for now. From before it is sent, so the
     /// server's lease ends later, however long it takes.
     fn held_from_now(&self) -> Moment {
-        Moment::now().plus(self.terms.held)
+        Moment::now().plus(self.timing.held)
     }
 
     /// What the server says of each of `count` names that were to be held.
-    fn verdicts(&self, answer: Value, count: usize) -> Result<Vec<Verdict>, Failure> {
-        let verdict = |value: &Value| match value {
-            Value::Int(0) => Some(Verdict::Lapsed),
-            Value::Int(now) => u64::try_from(*now).ok().map(Verdict::Ours),
-            Value::BulkString(value) => Some(Verdict::Others(value.clone())),
-            Value::SimpleString(value) => Some(Verdict::Others(value.clone().into_bytes())),
+    fn replies(&self, answer: Value, count: usize) -> Result<Vec<LeaseReply>, Failure> {
+        let reply = |value: &Value| match value {
+            Value::Int(0) => Some(LeaseReply::TakenMeanwhile),
+            Value::Int(now) => u64::try_from(*now).ok().map(LeaseReply::Held),
+            Value::BulkString(value) => Some(LeaseReply::HeldByOther(value.clone())),
+            Value::SimpleString(value) => Some(LeaseReply::HeldByOther(value.clone().into_bytes())),
             _ => None,
         };
-        let verdicts = match &answer {
-            Value::Array(values) if values.len() == count => values.iter().map(verdict).collect(),
+        let replies = match &answer {
+            Value::Array(values) if values.len() == count => values.iter().map(reply).collect(),
             _ => None,
         };
-        verdicts.ok_or_else(|| self.link.faults().strange(&answer))
+        replies.ok_or_else(|| self.connection.errors().strange(&answer))
     }
 }
 
 /// Whose a name is, by the server's word.
-enum Verdict {
+enum LeaseReply {
     /// Ours, at this time by the server's clock.
-    Ours(u64),
+    Held(u64),
     /// Another's, with the value that says so.
-    Others(Vec<u8>),
+    HeldByOther(Vec<u8>),
     /// Nobody's, but another had it since it was last ours.
-    Lapsed,
+    TakenMeanwhile,
 }
 
 /// Why a name is lost that nobody has.

@@ -39,7 +39,7 @@ pub struct HostLease {
 pub struct Listing {
     /// The hosts by name, whoever announced them.
     pub hosts: BTreeMap<String, HostLease>,
-    /// LeaseTable whose values no registry wrote, with the start of the value. They
+    /// Names whose values no registry wrote, with the start of the value. They
     /// can't be dialed, nor announced while that is there.
     pub unreadable: BTreeMap<String, String>,
 }
@@ -66,7 +66,11 @@ impl RegistryInner {
         let mut scan = redis::cmd("ZSCAN");
         scan.arg(self.keys.index()).arg(cursor);
         scan.arg("COUNT").arg(PAGE);
-        let answer = self.link.ask(until, scan).await.map_err(|un| un.failure);
+        let answer = self
+            .connection
+            .ask(until, scan)
+            .await
+            .map_err(|un| un.failure);
         let answer = answer.map_err(|failure| match failure.cause() {
             Cause::Protocol => {
                 Failure::wrap(Cause::Protocol, format!("{}: {failure}", self.no_index()))
@@ -94,9 +98,9 @@ impl RegistryInner {
         for key in &keys {
             batch.cmd("PTTL").arg(key);
         }
-        let answers = self.link.run(until, &batch).await;
+        let answers = self.connection.run(until, &batch).await;
         let mut answers = answers.map_err(|un| un.failure)?.into_iter();
-        let mut next = || self.link.checked(answers.next().unwrap_or_default());
+        let mut next = || self.connection.checked(answers.next().unwrap_or_default());
         let values: Vec<Option<Vec<u8>>> = self.typed(next()?)?;
         for (hostname, value) in names.iter().zip(values) {
             let millis: i64 = self.typed(next()?)?;
@@ -109,7 +113,7 @@ impl RegistryInner {
     }
 
     fn typed<T: FromRedisValue>(&self, answer: Value) -> Result<T, Failure> {
-        redis::from_redis_value(answer).map_err(|err| self.link.faults().failure(&err.into()))
+        redis::from_redis_value(answer).map_err(|err| self.connection.errors().failure(&err.into()))
     }
 }
 

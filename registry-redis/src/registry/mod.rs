@@ -1,138 +1,56 @@
-//! The registry value: joining a network's registry, calling it, closing it.
+//! The registry value: its calls and its close.
 //!
-//! Owns the lifetime: which calls are under way, the background task, and the
-//! end of both. Never talks to Redis itself.
+//! Owns the lifetime: which calls are running, the background task, and the end of both.
+//! Never talks to Redis itself: [`RegistryInner`] does.
 
-pub(crate) mod contract;
+mod connect;
 pub(crate) mod eviction;
+pub(crate) mod free;
+pub(crate) mod free_on_drop;
 pub(crate) mod inner;
 pub(crate) mod listing;
-pub(crate) mod parting;
+pub(crate) mod renewer;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
+use async_trait::async_trait;
+use parking_lot::Mutex;
 use tokio::sync::watch;
-use virtnet_core::{Failure, RegistryError, check_network};
+use tokio::time::{Instant, timeout_at};
+use virtnet_core::{Failure, Lost, Registry, RegistryError};
 
-use crate::connection::Connection;
-use crate::connection::stranger::Place;
-use crate::connection::url::{self, RedisUrl};
-use crate::error;
-use crate::lease::renewer::Keeper;
-use crate::lease::script::Owner;
-use crate::lease::table::LeaseTable;
-use crate::lease::timing::LeaseTiming;
-use crate::lease::whereabouts::Where;
-use crate::options::RedisOptions;
+use crate::connection::error;
+use crate::lease::clock::Moment;
 use crate::registry::inner::RegistryInner;
 use crate::registry::listing::Listing;
-use crate::schema::keys::Keys;
+use crate::registry::renewer::Renewer;
 
 /// A network's registry on a Redis server, for one subnetwork.
 ///
-/// The crate's documentation says what it writes there and what it promises.
+/// The crate's documentation says what it writes to Redis and what it guarantees.
 ///
-/// Dropping it without [`close`](virtnet_core::Registry::close) ends its task
-/// and its connection, and frees the names that it announced, over a connection of
-/// its own: so also where the runtime goes down, as at the end of a program that
-/// failed. The drop waits for that, for no longer than the deadline and 1.1 seconds; what
-/// was not freed by then is logged, and stays taken for its lease.
+/// Dropping it without [`close`](virtnet_core::Registry::close) ends its task and its
+/// connection, and frees the names that it announced. That uses a connection and a thread of
+/// its own, so it also works while the runtime is shutting down, such as at the end of a
+/// program that failed. The drop waits for it, at most the deadline and never more than
+/// 1.1 seconds. Names that were not freed by then are logged, and stay taken for their lease.
 pub struct RedisRegistry {
     /// The URL without its password.
     shown: String,
     network: String,
     pub(crate) inner: Arc<RegistryInner>,
     warnings: Vec<String>,
-    /// Whether it was closed. Each call under way holds a receiver, by which
-    /// it is ended, and by which closing knows that it has.
-    pub(crate) closed: watch::Sender<bool>,
-    keeper: Mutex<Option<Keeper>>,
+    /// Whether the registry was closed. Each running call holds a receiver: it ends the
+    /// call, and by its drop a close sees that the call has ended.
+    closed: watch::Sender<bool>,
+    renewer: Mutex<Option<Renewer>>,
 }
 
 impl RedisRegistry {
-    /// Connects to the Redis server at `url`, for the network of that name.
-    ///
-    /// The URL is `redis://user:password@host:port/db`, of which all but the
-    /// host may be left out. The crate's documentation has the URLs of sentinels
-    /// and clusters, and says what TLS is verified with.
-    ///
-    /// ```no_run
-    /// use virtnet_registry_redis::{RedisOptions, RedisRegistry};
-    ///
-    /// # async fn example() -> Result<(), virtnet_core::RegistryError> {
-    /// let url = "redis://10.0.0.9:6379";
-    /// let registry = RedisRegistry::connect(url, "pipet", RedisOptions::default()).await?;
-    /// for (hostname, hostdata) in registry.hosts().await? {
-    ///     println!("{hostname} is reached at {hostdata}");
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// - [`Cause::RegistryDown`] when the server cannot be reached within the
-    ///   deadline, or says that it cannot serve for now.
-    /// - [`Cause::PermissionDenied`] when it refuses the user or the password,
-    ///   or does not let this user do what announcing needs, or when its
-    ///   certificate is not trusted.
-    /// - [`Cause::Protocol`] when what answers is not a Redis server.
-    /// - [`Cause::InvalidAddr`] when the URL or the network's name cannot be one.
-    /// - [`Cause::Other`] with the server's own words for anything else, such as
-    ///   a database that it does not have; and for options by which no name
-    ///   could be held.
-    ///
-    /// No error shows the password.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future leaves nothing behind.
-    ///
-    /// # Panics
-    ///
-    /// Outside of a tokio runtime with time and I/O enabled.
-    ///
-    /// [`Cause::RegistryDown`]: virtnet_core::Cause::RegistryDown
-    /// [`Cause::PermissionDenied`]: virtnet_core::Cause::PermissionDenied
-    /// [`Cause::Protocol`]: virtnet_core::Cause::Protocol
-    /// [`Cause::InvalidAddr`]: virtnet_core::Cause::InvalidAddr
-    /// [`Cause::Other`]: virtnet_core::Cause::Other
-    pub async fn connect(
-        url: &str,
-        network: &str,
-        options: RedisOptions,
-    ) -> Result<RedisRegistry, RegistryError> {
-        let failed = |shown: &str, failure: Failure| {
-            RegistryError::new(shown, "connect", &[network], failure)
-        };
-        let target =
-            RedisUrl::parse(url).map_err(|failure| failed(&url::redacted(url), failure))?;
-        let shown = target.shown.clone();
-        let (place, deadline) = (Place::of(&target), options.bound());
-        let joining = join(target, network, options);
-        let (inner, warnings) = Place::ask(place, deadline, joining)
-            .await
-            .map_err(|failure| failed(&shown, failure))?;
-        for warning in &warnings {
-            tracing::warn!(registry = shown, network, "{warning}");
-        }
-        let keeper = Keeper::start(Arc::clone(&inner));
-        Ok(RedisRegistry {
-            shown,
-            network: network.to_owned(),
-            inner,
-            warnings,
-            closed: watch::Sender::new(false),
-            keeper: Mutex::new(Some(keeper)),
-        })
-    }
-
-    /// All hosts of the network with their hostdata, by name, whoever announced
-    /// them: of a [`listing`](RedisRegistry::listing), what is needed to reach
-    /// them.
+    /// All hosts of the network with their hostdata, by name, whichever process announced
+    /// them: the part of a [`listing`](RedisRegistry::listing) that is needed to reach them.
     ///
     /// # Errors
     ///
@@ -142,77 +60,41 @@ impl RedisRegistry {
     ///
     /// Dropping the future leaves nothing behind.
     pub async fn hosts(&self) -> Result<BTreeMap<String, String>, RegistryError> {
-        let listing = self.inner.listing(self.inner.link.until());
+        let listing = self.inner.listing(self.inner.connection.until());
         let listing = self.call("hosts", &[], listing).await?;
         let hosts = listing.hosts.into_iter();
         Ok(hosts.map(|(name, host)| (name, host.hostdata)).collect())
     }
 
-    /// All hosts of the network, whoever announced them, with owner and lease.
+    /// All hosts of the network, whichever process announced them, with owner and lease.
     ///
-    /// Hosts that come or go meanwhile may or may not be among them; so may
-    /// those that Redis lost, until their next renewal. It costs as much as the
-    /// network has hosts, whatever else there is on the server, and needs the
-    /// rights to read only.
+    /// A host that is announced or freed during the call may or may not be listed. So may a
+    /// host that Redis lost, until its next renewal. The cost grows with the hosts of the
+    /// network, not with other data on the server. Needs read rights only.
     ///
     /// # Errors
     ///
-    /// [`Cause::RegistryDown`](virtnet_core::Cause::RegistryDown) as for a
-    /// query. A value that no registry wrote is none: it is listed as such.
+    /// [`Cause::RegistryDown`](virtnet_core::Cause::RegistryDown) as for a query. A value that
+    /// no registry wrote is not an error: it is listed in
+    /// [`unreadable`](Listing::unreadable).
     ///
     /// # Cancel safety
     ///
     /// Dropping the future leaves nothing behind.
     pub async fn listing(&self) -> Result<Listing, RegistryError> {
-        let listing = self.inner.listing(self.inner.link.until());
+        let listing = self.inner.listing(self.inner.connection.until());
         self.call("listing", &[], listing).await
     }
 
-    /// The same without joining: for those who only want to look, and who may
-    /// have the rights to read only.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`connect`](RedisRegistry::connect) and of
-    /// [`listing`](RedisRegistry::listing).
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future leaves nothing behind.
-    ///
-    /// # Panics
-    ///
-    /// Outside of a tokio runtime with time and I/O enabled.
-    pub async fn list(
-        url: &str,
-        network: &str,
-        mut options: RedisOptions,
-    ) -> Result<Listing, RegistryError> {
-        // For one question; remembering would take more rights.
-        options.remember = Duration::ZERO;
-        let failed =
-            |shown: &str, failure: Failure| RegistryError::new(shown, "list", &[network], failure);
-        let target =
-            RedisUrl::parse(url).map_err(|failure| failed(&url::redacted(url), failure))?;
-        let shown = target.shown.clone();
-        let (place, deadline) = (Place::of(&target), options.bound());
-        let listing = async {
-            let inner = prepare(target, network, options).await?;
-            inner.listing(inner.link.until()).await
-        };
-        let listing = Place::ask(place, deadline, listing).await;
-        listing.map_err(|failure| failed(&shown, failure))
-    }
-
-    /// What was found on joining that does no harm yet: a server that may drop
-    /// names when its memory is full, an index that is none, a server that cannot
-    /// say what changes. It was also logged.
+    /// Problems that were found on connecting and do no harm yet: a server that may evict
+    /// names when its memory is full, an index key of the wrong type, a server that lacks
+    /// client tracking. They were also logged.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
     /// Runs a call until it ends or the registry is closed.
-    pub(crate) async fn call<T>(
+    async fn call<T>(
         &self,
         op: &'static str,
         args: &[&str],
@@ -230,58 +112,134 @@ impl RedisRegistry {
         result.map_err(|failure| self.error(op, args, failure))
     }
 
-    pub(crate) fn error(&self, op: &'static str, args: &[&str], failure: Failure) -> RegistryError {
+    fn error(&self, op: &'static str, args: &[&str], failure: Failure) -> RegistryError {
         RegistryError::new(&*self.shown, op, args, failure)
     }
+}
 
-    pub(crate) fn take_keeper(&self) -> Option<Keeper> {
-        let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
-        keeper.take()
+#[async_trait]
+impl Registry for RedisRegistry {
+    /// Announces a host.
+    ///
+    /// # Errors
+    ///
+    /// Those of the trait; [`Cause::InvalidAddr`] for an invalid name.
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped, or fails with [`Cause::RegistryDown`], the server may have
+    /// stored the name or may still receive it. The name is then freed in the background as
+    /// soon as the server replies, and at the latest by `close`. It can be announced again
+    /// here at once.
+    ///
+    /// [`Cause::RegistryDown`]: virtnet_core::Cause::RegistryDown
+    /// [`Cause::InvalidAddr`]: virtnet_core::Cause::InvalidAddr
+    async fn announce(&self, hostname: &str, hostdata: &str) -> Result<(), RegistryError> {
+        let until = self.inner.connection.until();
+        let announce = self.inner.announce(until, hostname, hostdata);
+        self.call("announce", &[hostname, hostdata], announce).await
+    }
+
+    /// Looks a host up: in the cache, if the reply is known and Redis has not reported a
+    /// change; otherwise in Redis. The crate's documentation says more.
+    ///
+    /// # Errors
+    ///
+    /// Those of the trait; [`Cause::InvalidAddr`] for an invalid name, [`Cause::Protocol`] if
+    /// the host's value was not written by a registry.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves nothing behind.
+    ///
+    /// [`Cause::InvalidAddr`]: virtnet_core::Cause::InvalidAddr
+    /// [`Cause::Protocol`]: virtnet_core::Cause::Protocol
+    async fn query(&self, hostname: &str) -> Result<String, RegistryError> {
+        let query = self.inner.query(self.inner.connection.until(), hostname);
+        self.call("query", &[hostname], query).await
+    }
+
+    /// Asks Redis, without the cache.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`query`](Registry::query).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves nothing behind.
+    async fn requery(&self, hostname: &str, answer: &str) -> Result<Option<String>, RegistryError> {
+        let until = self.inner.connection.until();
+        let requery = self.inner.requery(until, hostname, answer);
+        self.call("requery", &[hostname, answer], requery).await
+    }
+
+    /// Whether the name was announced here, and its lease was confirmed so recently that no
+    /// other process can have it. The crate's documentation says by which clock, and what that
+    /// guarantees. Returns `false` from the moment a close begins: the server may free the
+    /// name long before its reply arrives.
+    fn holds(&self, hostname: &str) -> bool {
+        !*self.closed.borrow() && self.inner.leases.holds(hostname, Moment::now())
+    }
+
+    /// Waits for a name that a renewal found to be held by another process.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses no name: the next call reports it.
+    async fn lost(&self) -> Lost {
+        self.inner.leases.lost().await
+    }
+
+    /// Ends all running calls, frees the names that were announced here, and ends the
+    /// background task and the connection. Takes no longer than the deadline.
+    ///
+    /// # Errors
+    ///
+    /// Why names could not be freed; the error lists them.
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped, the registry counts as closed, but names may still be
+    /// taken. Call it again to free the rest.
+    async fn close(&self) -> Result<(), RegistryError> {
+        let until = self.inner.connection.until();
+        self.closed.send_replace(true);
+        let renewer = self.renewer.lock().take();
+        if let Some(renewer) = renewer {
+            // It always ends as aborted.
+            let _ = timeout_at(until, renewer.stop()).await;
+        }
+        // An announcement that is still being sent would arrive after the command that frees
+        // its name. A call ends when its task is next run; one that is held and never polled
+        // must not use up all the time.
+        let _ = timeout_at(halfway(until), self.closed.closed()).await;
+        let names = self.inner.leases.all();
+        let freed = self.inner.free(until, &names).await;
+        if freed.is_ok() && !names.is_empty() {
+            let connection = &self.inner.connection;
+            connection.settle(until, self.inner.keys.probe()).await;
+        }
+        self.inner.leases.clear();
+        self.inner.connection.disconnect();
+        freed.map_err(|not_freed| {
+            let failure = Failure::wrap(not_freed.why.cause(), not_freed);
+            self.error("close", &[], failure)
+        })
     }
 }
 
-/// Makes the connection, and tries what it is for.
-async fn join(
-    target: RedisUrl,
-    network: &str,
-    options: RedisOptions,
-) -> Result<(Arc<RegistryInner>, Vec<String>), Failure> {
-    let inner = prepare(target, network, options).await?;
-    let until = inner.link.until();
-    let no_index = inner.probe(until).await?;
-    let evicts = eviction::warning(&inner.link, until).await;
-    let untracked = inner.link.locator.tracking.warning();
-    let warnings = [untracked, no_index, evicts].into_iter().flatten();
-    Ok((Arc::new(inner), warnings.collect()))
-}
-
-/// All that is needed, before anything is sent.
-async fn prepare(
-    target: RedisUrl,
-    network: &str,
-    options: RedisOptions,
-) -> Result<RegistryInner, Failure> {
-    check_network(network)?;
-    let terms = LeaseTiming::new(&options)?;
-    let no_randomness = |_| Failure::other("the operating system gives no random bits");
-    let keys = Keys::new(network);
-    let link = Connection::new(target, keys.probe(), &options).await?;
-    Ok(RegistryInner {
-        keys,
-        owner: Owner::random().map_err(no_randomness)?,
-        terms,
-        names: LeaseTable::default(),
-        place: Where::new(options.whereabouts),
-        link,
-    })
+fn halfway(until: Instant) -> Instant {
+    let now = Instant::now();
+    now + until.saturating_duration_since(now) / 2
 }
 
 impl Drop for RedisRegistry {
     fn drop(&mut self) {
-        if let Some(keeper) = self.take_keeper() {
-            drop(keeper.end());
+        if let Some(renewer) = self.renewer.get_mut().take() {
+            drop(renewer.stop());
         }
-        parting::free_all(&self.inner);
+        free_on_drop::free_all(&self.inner);
     }
 }
 

@@ -17,7 +17,7 @@
 //! All other characters stay as they are, so that a person sees `α` with
 //! `redis-cli --raw`.
 
-use std::fmt::Write;
+use percent_encoding::{percent_decode, percent_encode_byte};
 
 /// The keys of one network.
 #[derive(Debug)]
@@ -60,8 +60,8 @@ impl Keys {
 
     /// The host that is named so in the index, if it can be one.
     pub(crate) fn hostname(&self, member: &[u8]) -> Option<String> {
-        let hostname = decode(std::str::from_utf8(member).ok()?)?;
-        // A host has one key. Another way to write it is not ours.
+        let hostname = percent_decode(member).decode_utf8().ok()?.into_owned();
+        // A host has one key: other encodings of its name, and malformed ones, are not ours.
         let is_ours = !hostname.is_empty() && encode(&hostname).as_bytes() == member;
         is_ours.then_some(hostname)
     }
@@ -75,29 +75,14 @@ fn encode(name: &str) -> String {
     let mut encoded = String::with_capacity(name.len());
     for c in name.chars() {
         if is_special(c) {
-            for byte in c.encode_utf8(&mut [0; 4]).bytes() {
-                write!(encoded, "%{byte:02X}").expect("a String takes everything");
-            }
+            let mut bytes = [0; 4];
+            let bytes = c.encode_utf8(&mut bytes).bytes();
+            encoded.extend(bytes.map(percent_encode_byte));
         } else {
             encoded.push(c);
         }
     }
     encoded
-}
-
-fn decode(encoded: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(encoded.len());
-    let mut rest = encoded.bytes();
-    while let Some(byte) = rest.next() {
-        if byte == b'%' {
-            let digits = [rest.next()?, rest.next()?];
-            let digits = std::str::from_utf8(&digits).ok()?;
-            bytes.push(u8::from_str_radix(digits, 16).ok()?);
-        } else {
-            bytes.push(byte);
-        }
-    }
-    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]

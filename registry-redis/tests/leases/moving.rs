@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use virtnet_core::Registry;
-use virtnet_registry_redis::Whereabouts;
+use virtnet_registry_redis::HostdataSource;
 
 use crate::calls::*;
 use crate::support::RedisServer;
@@ -25,8 +25,8 @@ struct Machine {
 }
 
 #[async_trait]
-impl Whereabouts for Machine {
-    async fn look(&self) -> Option<String> {
+impl HostdataSource for Machine {
+    async fn refresh(&self) -> Option<String> {
         if self.moved.load(Ordering::Relaxed) {
             std::future::pending::<()>().await;
         }
@@ -35,7 +35,7 @@ impl Whereabouts for Machine {
         moves.then(|| "it moved".to_owned())
     }
 
-    fn now(&self, hostdata: &str) -> Option<String> {
+    fn current(&self, hostdata: &str) -> Option<String> {
         let elsewhere = self.moved.load(Ordering::Relaxed) && hostdata == ADDR;
         elsewhere.then(|| MOVED.to_owned())
     }
@@ -45,7 +45,8 @@ impl Whereabouts for Machine {
 async fn a_host_that_moves_is_announced_elsewhere_and_held_throughout() {
     let server = RedisServer::start();
     let machine = Arc::new(Machine::default());
-    let options = terms(3_000, 100, 1_000).with_whereabouts(machine.clone());
+    let mut options = terms(3_000, 100, 1_000);
+    options.hostdata_source = Some(machine.clone());
     let registry = join_with(&server.url(), "n", options).await;
     let dialer = join(&server, "n").await;
     registry.announce("a", ADDR).await.unwrap();

@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::lease::script::{Holding, Owner};
+use crate::lease::script::{LeaseRequest, Owner};
 use crate::schema::entry::Entry;
 use crate::schema::keys::Keys;
 
-const PAGE: &str = include_str!("../../docs/protocol.md");
+const PAGE: &str = include_str!("../../../docs/protocol.md");
 
 /// The vectors of the page that are ours, as text.
 fn vectors() -> BTreeMap<&'static str, String> {
@@ -41,11 +41,11 @@ fn values_are_the_pages() {
     let token: String = (0..16).map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(entry.owner, token);
     // What is written, by an owner of that token.
-    let holding = Holding {
+    let holding = LeaseRequest {
         hostname: "α",
         hostdata: entry.hostdata,
         number: 1,
-        seen: 0,
+        confirmed_at: 0,
     };
     let owner = Owner::of_token(&token);
     let cmd = owner.hold(&Keys::new("quicα"), &[holding], 15_000);

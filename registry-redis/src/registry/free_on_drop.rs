@@ -21,20 +21,20 @@ const BOUND: Duration = Duration::from_secs(1);
 /// What a thread takes to start, and to tell that it is done.
 const SLACK: Duration = Duration::from_millis(100);
 
-/// Frees all that the server may hold for us; the keeper has ended. Waits for it, as
+/// Frees all that the server may hold for us; the renewer has ended. Waits for it, as
 /// the process may end right afterwards.
 pub(crate) fn free_all(inner: &Arc<RegistryInner>) {
-    let names = inner.names.all();
+    let names = inner.leases.all();
     if names.is_empty() {
         return;
     }
     // What was not sent yet must not be sent after the names were freed.
-    inner.link.hang_up();
-    let bound = inner.link.deadline().min(BOUND);
+    inner.connection.disconnect();
+    let bound = inner.connection.deadline().min(BOUND);
     let (tell, done) = mpsc::channel();
     let (count, shared) = (names.len(), Arc::clone(inner));
     let freeing = thread::Builder::new()
-        .name("virtnet-parting".to_owned())
+        .name("virtnet-free".to_owned())
         .spawn(move || {
             // Whoever waits may have given up.
             let _ = tell.send(free(&shared, &names, bound));
@@ -60,8 +60,10 @@ fn free(inner: &RegistryInner, names: &[Announcement], bound: Duration) -> Resul
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|err| err.to_string())?;
     let freed = runtime.block_on(async {
-        let link = inner.link.afresh(bound);
-        inner.free_over(&link, Instant::now() + bound, names).await
+        let connection = inner.connection.separate(bound);
+        inner
+            .free_through(&connection, Instant::now() + bound, names)
+            .await
     });
     // Not waiting for a look-up of the server's name that takes too long.
     runtime.shutdown_background();

@@ -12,7 +12,7 @@ use redis::{ErrorKind, RedisError, ServerErrorKind};
 use rustls::AlertDescription;
 use virtnet_core::{Cause, Failure};
 
-use crate::connection::cluster::{self, OnItsWay};
+use crate::connection::cluster::{self, SlotMigrating};
 use crate::connection::tracking::{self, NoTracking};
 use crate::text::clipped;
 
@@ -61,8 +61,8 @@ impl ServerErrors {
                 Failure::wrap(Cause::Protocol, text)
             }
             ErrorKind::InvalidClientConfig => Failure::wrap(Cause::InvalidAddr, text),
-            _ if self.is_cluster && cluster::is_moving(err) => {
-                Failure::because(Cause::RegistryDown, OnItsWay(text))
+            _ if self.is_cluster && cluster::is_migrating(err) => {
+                Failure::because(Cause::RegistryDown, SlotMigrating(text))
             }
             ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask)
                 if !self.is_cluster =>
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn every_answer_has_its_cause() {
-        let faults = ServerErrors::new(None);
+        let errors = ServerErrors::new(None);
         for (line, cause) in [
             ("NOAUTH Authentication required.", Cause::PermissionDenied),
             (
@@ -259,7 +259,7 @@ mod tests {
             ("OOM command not allowed", Cause::Other),
             ("ERR unknown command 'EVAL'", Cause::Other),
         ] {
-            let failure = faults.failure(&answer(line));
+            let failure = errors.failure(&answer(line));
             assert_eq!(failure.cause(), cause, "{line}");
             assert_eq!(failure.detail().unwrap().to_string(), line);
         }
@@ -280,18 +280,18 @@ mod tests {
 
     #[test]
     fn a_password_that_is_echoed_is_not_shown() {
-        let faults = ServerErrors::new(Some("hunter2"));
-        let failure = faults.failure(&answer("ERR unknown command 'AUTH hunter2'"));
+        let errors = ServerErrors::new(Some("hunter2"));
+        let failure = errors.failure(&answer("ERR unknown command 'AUTH hunter2'"));
         assert!(!format!("{failure} {failure:?}").contains("hunter2"));
-        let failure = faults.strange(&redis::Value::SimpleString("hunter2".into()));
+        let failure = errors.strange(&redis::Value::SimpleString("hunter2".into()));
         assert!(failure.to_string().contains("***"), "{failure}");
 
-        let faults = ServerErrors::new(Some("hun\"ter\\2"));
+        let errors = ServerErrors::new(Some("hun\"ter\\2"));
         for answer in [
             redis::Value::SimpleString("hun\"ter\\2".into()),
             redis::Value::BulkString(b"it is hun\"ter\\2".into()),
         ] {
-            let shown = faults.strange(&answer).to_string();
+            let shown = errors.strange(&answer).to_string();
             assert!(shown.contains("***") && !shown.contains("ter"), "{shown}");
         }
     }

@@ -6,7 +6,7 @@
 //!
 //! That it is right rests on this. A host's file is locked for one (*held*) by who made
 //! it, before it has the name, and by nobody ever again. It loses the name by its
-//! holder while that holds the lock, or after that by whoever has the turn.
+//! holder while that holds the lock, or after that by whoever has the cleanup.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
@@ -19,24 +19,24 @@ use crate::os;
 
 /// A name that is held here. Dropping it frees the name.
 #[derive(Debug)]
-pub(crate) struct Claim {
+pub(crate) struct NameLock {
     file: File,
     path: PathBuf,
 }
 
-impl Claim {
+impl NameLock {
     /// It is of the name that has this path, and can be found there.
     pub(crate) fn holds(&self, path: &Path) -> bool {
-        self.path == path && leads_to(path, &self.file)
+        self.path == path && is_same_file(path, &self.file)
     }
 }
 
-impl Drop for Claim {
+impl Drop for NameLock {
     fn drop(&mut self) {
         // While it is locked: from then on others may remove it, and put theirs in
         // its place. That it can't be removed leaves a file that nobody
         // holds, which is no name.
-        if leads_to(&self.path, &self.file) {
+        if is_same_file(&self.path, &self.file) {
             let _ = fs::remove_file(&self.path);
         }
         // Closing it is not enough where a child has it as well, as between fork
@@ -48,7 +48,7 @@ impl Drop for Claim {
 /// What came of an attempt at a name.
 #[derive(Debug)]
 pub(crate) enum Attempt {
-    Held(Claim),
+    Locked(NameLock),
     /// By somebody, of whom this may be known.
     Taken(Option<Entry>),
     /// Another is in the way, for a moment: try again.
@@ -60,28 +60,28 @@ pub(crate) enum Attempt {
 pub(crate) enum Found {
     Nothing,
     /// By a process that is gone.
-    Left(File),
+    Stale(File),
     /// All of it, and no more than can be one.
     Held(Vec<u8>),
 }
 
 /// Tries to hold a name, with a file that says so.
-pub(crate) fn claim(folder: &Path, path: &Path, text: &str) -> io::Result<Attempt> {
+pub(crate) fn lock_name(folder: &Path, path: &Path, text: &str) -> io::Result<Attempt> {
     match look(path)? {
         Found::Nothing => {}
         Found::Held(bytes) => return Ok(Attempt::Taken(Entry::parse(&bytes))),
-        Found::Left(_) => {
-            let Some(turn) = Turn::take(folder)? else {
+        Found::Stale(_) => {
+            let Some(cleanup) = CleanupLock::take(folder)? else {
                 return Ok(Attempt::Busy);
             };
-            turn.remove_if_left(path)?;
+            cleanup.remove_if_stale(path)?;
         }
     }
     let Some((draft, file)) = Draft::make(folder, text)? else {
         return Ok(Attempt::Busy);
     };
     match fs::hard_link(&draft.0, path) {
-        Ok(()) => Ok(Attempt::Held(Claim {
+        Ok(()) => Ok(Attempt::Locked(NameLock {
             file,
             path: path.to_owned(),
         })),
@@ -102,7 +102,7 @@ pub(crate) fn look(path: &Path) -> io::Result<Found> {
         Err(err) => return Err(err),
     };
     match file.try_lock_shared() {
-        Ok(()) => Ok(Found::Left(file)),
+        Ok(()) => Ok(Found::Stale(file)),
         Err(TryLockError::WouldBlock) => {
             let mut bytes = Vec::new();
             let most = MAX_FILE as u64 + 1;
@@ -115,7 +115,7 @@ pub(crate) fn look(path: &Path) -> io::Result<Found> {
 
 /// Clears away what processes left that are gone, unless somebody is about it.
 pub(crate) fn tidy(folder: &Path) -> io::Result<()> {
-    let Some(turn) = Turn::take(folder)? else {
+    let Some(cleanup) = CleanupLock::take(folder)? else {
         return Ok(());
     };
     for entry in fs::read_dir(folder)? {
@@ -123,28 +123,28 @@ pub(crate) fn tidy(folder: &Path) -> io::Result<()> {
         let name = entry.file_name();
         let ours = |name: &str| is_host(name) || name.starts_with(DRAFT);
         if name.to_str().is_some_and(ours) {
-            turn.remove_if_left(&entry.path())?;
+            cleanup.remove_if_stale(&entry.path())?;
         }
     }
     Ok(())
 }
 
 /// The right to remove what others left: one has it at a time, until it is dropped.
-struct Turn(#[allow(dead_code, reason = "it is held for its lock")] File);
+struct CleanupLock(#[allow(dead_code, reason = "it is held for its lock")] File);
 
-impl Turn {
-    fn take(folder: &Path) -> io::Result<Option<Turn>> {
+impl CleanupLock {
+    fn take(folder: &Path) -> io::Result<Option<CleanupLock>> {
         let file = File::open(folder)?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Turn(file))),
+            Ok(()) => Ok(Some(CleanupLock(file))),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(err)) => Err(err),
         }
     }
 
-    fn remove_if_left(&self, path: &Path) -> io::Result<()> {
+    fn remove_if_stale(&self, path: &Path) -> io::Result<()> {
         match look(path)? {
-            Found::Left(file) => self.remove(path, &file),
+            Found::Stale(file) => self.remove(path, &file),
             _ => Ok(()),
         }
     }
@@ -152,8 +152,8 @@ impl Turn {
     /// Removes a file that was found left there.
     fn remove(&self, path: &Path, file: &File) -> io::Result<()> {
         // Its holder may have removed it meanwhile, as it closed, and another may have the
-        // name. If not, the holder never will, and nobody else has the turn.
-        if !leads_to(path, file) {
+        // name. If not, the holder never will, and nobody else has the cleanup.
+        if !is_same_file(path, file) {
             return Ok(());
         }
         match fs::remove_file(path) {
@@ -164,7 +164,7 @@ impl Turn {
 }
 
 /// Whether the path is this very file's.
-fn leads_to(path: &Path, file: &File) -> bool {
+fn is_same_file(path: &Path, file: &File) -> bool {
     match (fs::symlink_metadata(path), file.metadata()) {
         (Ok(there), Ok(here)) => os::file_id(&there) == os::file_id(&here),
         _ => false,

@@ -3,9 +3,9 @@
 
 use redis::{Cmd, Value};
 
-use crate::lease::script::{Holding, Owner};
+use crate::lease::script::{LeaseRequest, Owner};
 use crate::schema::keys::Keys;
-use crate::support::RedisServer;
+use crate::tests::support::RedisServer;
 
 const KEY: &str = "virtnet:{n}:a";
 const INDEX: &str = "virtnet:{n}::hosts";
@@ -49,11 +49,11 @@ impl Server {
 
     /// Renews what was held at the time `seen`; 0 announces it.
     fn hold_since(&mut self, owner: &Owner, names: &[(&str, &str, u64)], seen: u64) -> Vec<Value> {
-        let holding = |&(hostname, hostdata, number)| Holding {
+        let holding = |&(hostname, hostdata, number)| LeaseRequest {
             hostname,
             hostdata,
             number,
-            seen,
+            confirmed_at: seen,
         };
         let names: Vec<_> = names.iter().map(holding).collect();
         let cmd = owner.hold(&self.keys, &names, LEASE);
@@ -260,20 +260,20 @@ fn a_replica_has_no_say() {
     let mut at = Server::start();
     let (one, other) = (Owner::random().unwrap(), Owner::random().unwrap());
     assert!(at.holds(&other, "y:1", 1));
-    let nowhere = crate::support::free_port().to_string();
+    let nowhere = crate::tests::support::free_port().to_string();
     at.server.command(&["REPLICAOF", "127.0.0.1", &nowhere]);
-    let holding = Holding {
+    let holding = LeaseRequest {
         hostname: "a",
         hostdata: "x:1",
         number: 1,
-        seen: 0,
+        confirmed_at: 0,
     };
     for cmd in [
         one.hold(&at.keys, &[holding], LEASE),
         one.free(&at.keys, &[("a", 1)]),
     ] {
         let err = cmd.query::<Value>(&mut at.connection).unwrap_err();
-        assert!(crate::error::is_passing(&err), "{err}");
+        assert!(crate::connection::error::is_passing(&err), "{err}");
     }
     at.server.command(&["REPLICAOF", "NO", "ONE"]);
     assert!(at.holds(&other, "y:1", 1));

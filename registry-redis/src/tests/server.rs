@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use redis::Cmd;
 
-use crate::lease::script::{Holding, Owner};
+use crate::lease::script::{LeaseRequest, Owner};
 use crate::schema::keys::Keys;
-use crate::support::RedisServer;
+use crate::tests::support::RedisServer;
 
 const INDEX: &str = "virtnet:{n}::hosts";
 const LEASE: u64 = 60_000;
@@ -81,11 +81,11 @@ fn named(server: &RedisServer) -> (String, String) {
 fn ours() -> Vec<(Cmd, Vec<&'static str>)> {
     let (keys, owner, rival) = (Keys::new("n"), Owner::of_token("0a"), Owner::of_token("0b"));
     let hold = |owner: &Owner, names: &[&'static str], seen| {
-        let holding = |hostname: &&'static str| Holding {
+        let holding = |hostname: &&'static str| LeaseRequest {
             hostname,
             hostdata: "x:1",
             number: 1,
-            seen,
+            confirmed_at: seen,
         };
         let names: Vec<_> = names.iter().map(holding).collect();
         owner.hold(&keys, &names, LEASE)

@@ -1,4 +1,4 @@
-//! Strangers: what it is that answers in the place of a Redis server, or without TLS
+//! Strangers: what it is that answers in the check of a Redis server, or without TLS
 //! where TLS is asked for.
 //!
 //! Owns how that is found out: on joining, over a connection of its own, and only
@@ -23,58 +23,58 @@ const READ: u64 = 64;
 /// servers of TLS by an alert.
 const GREETING: &[u8] = b"PING\r\n\r\n";
 
-/// The first place that a URL names, and whether TLS is asked for.
-pub(crate) struct Place {
+/// The first check that a URL names, and whether TLS is asked for.
+pub(crate) struct NotRedisCheck {
     node: Node,
     tls: bool,
 }
 
-impl Place {
-    /// Every URL names one place at least.
-    pub(crate) fn of(target: &RedisUrl) -> Option<Place> {
+impl NotRedisCheck {
+    /// Every URL names one check at least.
+    pub(crate) fn of(target: &RedisUrl) -> Option<NotRedisCheck> {
         let node = target.nodes.first()?.clone();
         let tls = target.tls;
-        Some(Place { node, tls })
+        Some(NotRedisCheck { node, tls })
     }
 
     /// Does what asks a server, which may take `deadline`. Where it fails, or nothing is
-    /// heard for half of that, and a stranger is there, the failure says so.
-    pub(crate) async fn ask<T>(
-        this: Option<Place>,
+    /// received for half of that, and a stranger is there, the failure says so.
+    pub(crate) async fn run<T>(
+        this: Option<NotRedisCheck>,
         deadline: Duration,
         asking: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
-        let Some(place) = this else {
+        let Some(check) = this else {
             return asking.await;
         };
         let slow = async {
             sleep(deadline / 2).await;
-            match place.stranger().await {
-                Some(who) => who,
+            match check.identify().await {
+                Some(found) => found,
                 None => pending().await,
             }
         };
         tokio::select! {
             biased;
             done = asking => match done {
-                Err(failure) if may_be_a_strangers(&failure) => {
-                    Err(place.stranger().await.unwrap_or(failure))
+                Err(failure) if may_not_be_redis(&failure) => {
+                    Err(check.identify().await.unwrap_or(failure))
                 }
                 done => done,
             },
-            who = slow => Err(who),
+            found = slow => Err(found),
         }
     }
 
-    async fn stranger(&self) -> Option<Failure> {
+    async fn identify(&self) -> Option<Failure> {
         for greeting in [GREETING, &client_hello()] {
             // Who hangs up without a word may be waiting for other words.
-            let heard = timeout(BOUND, greet(&self.node, greeting)).await;
-            let heard = heard.unwrap_or(Ok(Vec::new())).unwrap_or_default();
-            if let Some(who) = name(&heard, self.tls) {
-                return Some(Failure::wrap(Cause::Protocol, who));
+            let received = timeout(BOUND, greet(&self.node, greeting)).await;
+            let received = received.unwrap_or(Ok(Vec::new())).unwrap_or_default();
+            if let Some(found) = name(&received, self.tls) {
+                return Some(Failure::wrap(Cause::Protocol, found));
             }
-            if self.tls || !heard.is_empty() {
+            if self.tls || !received.is_empty() {
                 break;
             }
         }
@@ -83,7 +83,7 @@ impl Place {
 }
 
 /// Whoever is not there, or silent, is none.
-fn may_be_a_strangers(failure: &Failure) -> bool {
+fn may_not_be_redis(failure: &Failure) -> bool {
     let beneath = failure.detail().and_then(|detail| detail.downcast_ref());
     let kind = beneath.map(io::Error::kind);
     match failure.cause() {
@@ -113,25 +113,25 @@ fn client_hello() -> [u8; 50] {
 async fn greet((host, port): &Node, greeting: &[u8]) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect((&**host, *port)).await?;
     stream.write_all(greeting).await?;
-    let mut heard = Vec::new();
-    stream.take(READ).read_buf(&mut heard).await?;
-    Ok(heard)
+    let mut received = Vec::new();
+    stream.take(READ).read_buf(&mut received).await?;
+    Ok(received)
 }
 
 /// Who says this, unless it is what was asked for.
-fn name(heard: &[u8], tls: bool) -> Option<&'static str> {
+fn name(received: &[u8], tls: bool) -> Option<&'static str> {
     /// The first bytes of an alert, and of the answer to a greeting.
     const ALERT: &[u8] = &[21, 3];
     const HELLO: &[u8] = &[22, 3];
-    match heard {
-        _ if heard.starts_with(b"HTTP/") || heard.starts_with(b"<") => {
+    match received {
+        _ if received.starts_with(b"HTTP/") || received.starts_with(b"<") => {
             Some("this is a web server: it answers in HTTP, not as a Redis server does")
         }
-        _ if !tls && (heard.starts_with(ALERT) || heard.starts_with(HELLO)) => {
-            Some("the server speaks TLS here: use rediss:// in place of redis://")
+        _ if !tls && (received.starts_with(ALERT) || received.starts_with(HELLO)) => {
+            Some("the server speaks TLS here: use rediss:// in check of redis://")
         }
         [b'+' | b'-', ..] if tls => Some(
-            "the server speaks no TLS here: use redis:// in place of rediss://, or its TLS port",
+            "the server speaks no TLS here: use redis:// in check of rediss://, or its TLS port",
         ),
         _ => None,
     }
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn who_answers_is_known_by_the_first_bytes() {
-        for (heard, tls, said) in [
+        for (received, tls, said) in [
             (&b"HTTP/1.1 400 Bad Request\r\n"[..], false, Some("HTTP")),
             (b"<!DOCTYPE HTML>", true, Some("HTTP")),
             (
@@ -162,12 +162,12 @@ mod tests {
             (b"SSH-2.0-x", false, None),
             (b"", true, None),
         ] {
-            let who = name(heard, tls);
-            let right = match (who, said) {
-                (Some(who), Some(said)) => who.contains(said),
-                (who, said) => who.is_none() && said.is_none(),
+            let found = name(received, tls);
+            let right = match (found, said) {
+                (Some(found), Some(said)) => found.contains(said),
+                (found, said) => found.is_none() && said.is_none(),
             };
-            assert!(right, "{heard:?}: {who:?}");
+            assert!(right, "{received:?}: {found:?}");
         }
     }
 }

@@ -7,13 +7,13 @@ use redis::{Pipeline, Value};
 use tokio::task::coop::consume_budget;
 use tokio::time::Instant;
 
-use crate::connection::{Answered, Connection, Unanswered};
+use crate::connection::{Connection, NoReply, Replies};
 
 impl Connection {
     /// The value of a key, remembered or asked for; an error of the server's is
     /// a failure.
-    pub(crate) async fn read(&self, until: Instant, key: &str) -> Result<Value, Unanswered> {
-        match self.memory().recall(key) {
+    pub(crate) async fn read(&self, until: Instant, key: &str) -> Result<Value, NoReply> {
+        match self.cache().get(key) {
             Some(value) => {
                 tracing::debug!("remembered");
                 // Who asks in a loop must let the connection's task read what it is
@@ -26,14 +26,14 @@ impl Connection {
     }
 
     /// The same, past any memory.
-    pub(crate) async fn read_anew(&self, until: Instant, key: &str) -> Result<Value, Unanswered> {
+    pub(crate) async fn read_anew(&self, until: Instant, key: &str) -> Result<Value, NoReply> {
         tracing::debug!("asking Redis");
         let mut get = redis::cmd("GET");
         get.arg(key);
         if !self.locator.tracking.is_on() {
             return self.ask(until, get).await;
         }
-        let ask = self.memory().ask(key);
+        let lookup = self.cache().begin_lookup(key);
         // The server then pushes when this key changes, this once. Without it
         // (in the mode that tracks all reads) it would also push each renewal
         // of each own name.
@@ -43,8 +43,8 @@ impl Connection {
         batch.add_command(caching).add_command(get.clone());
         let mut answered = self.run_over(until, &batch).await?;
         // Nobody tells us of its changes there.
-        let is_ahead = self.answer_ahead(until, &mut answered, &get).await?;
-        let Answered {
+        let is_from_other_node = self.follow_ask(until, &mut answered, &get).await?;
+        let Replies {
             connection,
             mut answers,
             ..
@@ -52,9 +52,9 @@ impl Connection {
         let value = self.answer(answers.pop())?;
         self.answer(answers.pop())?;
         if let Value::BulkString(value) = &value
-            && !is_ahead
+            && !is_from_other_node
         {
-            ask.answered(connection, value);
+            lookup.store(connection, value);
         }
         Ok(value)
     }

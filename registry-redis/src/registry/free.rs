@@ -23,13 +23,14 @@ impl RegistryInner {
         until: Instant,
         announcements: &[Announcement],
     ) -> Result<(), NotFreed> {
-        self.free_over(&self.link, until, announcements).await
+        self.free_through(&self.connection, until, announcements)
+            .await
     }
 
     /// The same, over another link to the same place.
-    pub(crate) async fn free_over(
+    pub(crate) async fn free_through(
         &self,
-        link: &Connection,
+        connection: &Connection,
         until: Instant,
         announcements: &[Announcement],
     ) -> Result<(), NotFreed> {
@@ -43,11 +44,11 @@ impl RegistryInner {
                     .collect();
                 pipeline.add_command(self.owner.free(&self.keys, &names));
             }
-            let answers = link.run(until, &pipeline).await;
+            let answers = connection.run(until, &pipeline).await;
             for (at, names) in batch.chunks(PER_SCRIPT).enumerate() {
                 let answer = match &answers {
-                    Ok(answers) => link.checked(answers[at].clone()).map(|_| ()),
-                    Err(unanswered) => Err(unanswered.failure.clone()),
+                    Ok(answers) => connection.checked(answers[at].clone()).map(|_| ()),
+                    Err(no_reply) => Err(no_reply.failure.clone()),
                 };
                 match answer {
                     Ok(()) => self.freed(names),
@@ -65,12 +66,12 @@ impl RegistryInner {
         // First, so that nobody sees a name freed and finds it.
         let keys: Vec<_> = names.iter().map(|(name, _)| self.keys.host(name)).collect();
         cache::changed_here(&keys);
-        names.iter().for_each(|name| self.names.freed(name));
+        names.iter().for_each(|name| self.leases.freed(name));
         tracing::debug!(names = names.len(), "freed");
     }
 }
 
-/// LeaseTable that are still taken, and the first reason why.
+/// Names that are still taken, and the first reason why.
 #[derive(Debug)]
 pub(crate) struct NotFreed {
     pub(crate) why: Failure,

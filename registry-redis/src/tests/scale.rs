@@ -9,11 +9,11 @@ use redis::Pipeline;
 use tokio::task::JoinSet;
 use virtnet_core::Registry;
 
-use crate::lease::script::{Holding, Owner};
+use crate::lease::script::{LeaseRequest, Owner};
 use crate::options::RedisOptions;
 use crate::registry::RedisRegistry;
 use crate::schema::keys::Keys;
-use crate::support::RedisServer;
+use crate::tests::support::RedisServer;
 
 const ADDR: &str = "10.0.0.2:4433";
 
@@ -100,8 +100,14 @@ async fn median<F: Future>(mut call: impl FnMut(usize) -> F) -> Duration {
 async fn a_call_costs_about_a_round_trip() {
     let server = RedisServer::start();
     let registry = &join(&server, "n").await;
-    let link = &registry.inner.link;
-    let ping = median(async |_| link.ask(link.until(), redis::cmd("PING")).await.ok()).await;
+    let connection = &registry.inner.connection;
+    let ping = median(async |_| {
+        connection
+            .ask(connection.until(), redis::cmd("PING"))
+            .await
+            .ok()
+    })
+    .await;
     let announce = async |n| registry.announce(&format!("h{n}"), ADDR).await.unwrap();
     let announce = median(announce).await;
     let fresh = median(async |n| registry.query(&format!("h{n}")).await.unwrap()).await;
@@ -119,11 +125,11 @@ async fn populate(server: &RedisServer, networks: usize, hosts: usize) {
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     let owner = Owner::random().unwrap();
     let names: Vec<_> = (0..hosts).map(|n| format!("h{n}")).collect();
-    let holding = |hostname| Holding {
+    let holding = |hostname| LeaseRequest {
         hostname,
         hostdata: ADDR,
         number: 1,
-        seen: 0,
+        confirmed_at: 0,
     };
     let names: Vec<_> = names.iter().map(|name| holding(name)).collect();
     for first in (0..networks).step_by(100) {

@@ -1,4 +1,4 @@
-//! Tests of claims between two steps, where only a race would get otherwise.
+//! Tests of locks between two steps, where only a race would get otherwise.
 
 use super::*;
 
@@ -7,17 +7,17 @@ fn what_was_left_is_not_removed_once_another_has_the_name() {
     let folder = tempfile::tempdir().unwrap();
     let (folder, path) = (folder.path(), folder.path().join("name"));
     fs::write(&path, "left").unwrap();
-    let turn = Turn::take(folder).unwrap().unwrap();
-    let Found::Left(left) = look(&path).unwrap() else {
+    let cleanup = CleanupLock::take(folder).unwrap().unwrap();
+    let Found::Stale(left) = look(&path).unwrap() else {
         panic!("nobody holds it");
     };
     // Its holder removes it as it closes, and another is there at once.
     fs::remove_file(&path).unwrap();
-    let Attempt::Held(claim) = claim(folder, &path, "held").unwrap() else {
+    let Attempt::Locked(lock) = lock_name(folder, &path, "held").unwrap() else {
         panic!("it is free");
     };
-    turn.remove(&path, &left).unwrap();
+    cleanup.remove(&path, &left).unwrap();
     assert!(matches!(look(&path).unwrap(), Found::Held(text) if text == b"held"));
-    drop(claim);
+    drop(lock);
     assert_eq!(fs::read_dir(folder).unwrap().count(), 0);
 }

@@ -1,13 +1,13 @@
-//! Figures for a recorder of the crate `metrics` 0.24, by the feature `metrics-0_24`.
+//! Counts for a recorder of the crate `metrics` 0.24, by the feature `metrics-0_24`.
 //!
-//! Owns their names. Never counts by itself, and never runs unless it is called.
+//! Owns their names. Never counts anything itself, and never runs unless it is called.
 
-use metrics::{counter, describe_counter, describe_gauge, gauge};
+use ::metrics::{counter, describe_counter, describe_gauge, gauge};
 
 use crate::SubNetwork;
 use crate::quic::Stats;
 
-/// Says to the recorder what the figures are: to be called once it is installed.
+/// Describes the counts to the recorder. Call it once the recorder is installed.
 pub fn describe() {
     describe_gauge!("virtnet_open", "What is open now, by kind");
     describe_counter!("virtnet_dials_total", "Dials made, by outcome");
@@ -18,13 +18,13 @@ pub fn describe() {
     );
 }
 
-/// Hands the figures of a subnetwork, as they are now, to the recorder; with those of its
-/// engine, where it was given [`Stats`].
+/// Gives the current counts of a subnetwork to the recorder, and those of its engine if
+/// there are `stats`.
 ///
-/// They are told apart by the network: of several subnetworks of one network in this
-/// process, hand over one.
+/// The label `network` tells networks apart. If this process has several subnetworks of one
+/// network, record only one of them.
 ///
-/// To be called whenever they are wanted: on each scrape, or now and then. In between it
+/// Call it whenever the counts are wanted: on each scrape, or at intervals. Between calls it
 /// costs nothing. Without a recorder it does nothing.
 ///
 /// ```
@@ -33,8 +33,8 @@ pub fn describe() {
 /// let counted = stats.clone();
 /// let config = virtnet::testing::config()?;
 /// let net = config.tune(move |quic| quic.stats(counted.clone())).open().await?;
-/// virtnet::figures::describe();
-/// virtnet::figures::record(&net, Some(&stats));
+/// virtnet::metrics::describe();
+/// virtnet::metrics::record(&net, Some(&stats));
 /// # net.close().await?; Ok(()) }
 /// ```
 pub fn record(subnet: &SubNetwork, stats: Option<&Stats>) {

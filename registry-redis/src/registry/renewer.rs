@@ -1,4 +1,4 @@
-//! The keeper: the one background task of a registry value.
+//! The renewer: the one background task of a registry value.
 //!
 //! Owns when leases are renewed, and when abandoned names are freed. Never ends
 //! by itself: the registry that started it ends it.
@@ -6,10 +6,11 @@
 use std::error::Error;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 use virtnet_core::Failure;
@@ -25,7 +26,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The running task. It can be ended from outside of its runtime, which may be going
 /// down and polls nothing any more.
-pub(crate) struct Keeper {
+pub(crate) struct Renewer {
     work: Arc<Work>,
     task: JoinHandle<()>,
 }
@@ -33,57 +34,54 @@ pub(crate) struct Keeper {
 /// Locked while it is polled; `None` once it was ended.
 type Work = Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>;
 
-impl Keeper {
+impl Renewer {
     /// Starts it on the current runtime.
-    pub(crate) fn start(inner: Arc<RegistryInner>) -> Keeper {
-        Keeper::run(keep(inner))
+    pub(crate) fn start(inner: Arc<RegistryInner>) -> Renewer {
+        Renewer::run(keep(inner))
     }
 
-    fn run(work: impl Future<Output = ()> + Send + 'static) -> Keeper {
+    fn run(work: impl Future<Output = ()> + Send + 'static) -> Renewer {
         let work: Arc<Work> = Arc::new(Mutex::new(Some(Box::pin(work))));
         let polled = Arc::clone(&work);
-        let task = tokio::spawn(poll_fn(move |cx| match &mut *locked(&polled) {
+        let task = tokio::spawn(poll_fn(move |cx| match &mut *polled.lock() {
             Some(work) => work.as_mut().poll(cx),
             None => Poll::Ready(()),
         }));
-        Keeper { work, task }
+        Renewer { work, task }
     }
 
     /// Ends it, here and now: what it had not sent yet is never sent. Its task ends
     /// when it is next run.
-    pub(crate) fn end(self) -> JoinHandle<()> {
-        let work = locked(&self.work).take();
+    pub(crate) fn stop(self) -> JoinHandle<()> {
+        let work = self.work.lock().take();
         drop(work);
         self.task.abort();
         self.task
     }
 }
 
-fn locked(work: &Work) -> MutexGuard<'_, Option<Pin<Box<dyn Future<Output = ()> + Send>>>> {
-    // What panicked is only dropped.
-    work.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Keeps names as long as they are ours, and frees those that were given up.
 /// Neither waits for the other, nor for finding out where the hosts are.
 async fn keep(inner: Arc<RegistryInner>) {
-    let follow = inner.place.follow(inner.keys.network(), &inner.terms);
+    let follow = inner
+        .hostdata
+        .watch(inner.keys.network(), inner.timing.renewal);
     tokio::join!(renew(&inner), free(&inner), follow);
 }
 
 async fn renew(inner: &RegistryInner) {
-    let interval = inner.terms.renewal;
+    let interval = inner.timing.renewal;
     let mut next = Instant::now() + interval;
     loop {
         tokio::select! {
             // What a stopped process finds out when it goes on: it looks into
             // its names at once, not when its timer says so.
-            () = inner.names.overdue() => {}
+            () = inner.leases.overdue() => {}
             // It may be a server that was restarted empty, or another one after
             // a failover. Not at once, so that one that hangs up on each
             // connection is not asked without end.
-            () = inner.link.shaken() => sleep(FIRST_PAUSE).await,
-            () = inner.place.moved() => {}
+            () = inner.connection.possible_data_loss() => sleep(FIRST_PAUSE).await,
+            () = inner.hostdata.changed() => {}
             () = sleep_until(next) => {}
         }
         next = Instant::now() + interval;
@@ -105,7 +103,7 @@ async fn outage(inner: &RegistryInner, failure: &Failure) {
     let begin = Instant::now();
     let (mut pause, mut overdue) = (FIRST_PAUSE, false);
     loop {
-        if !overdue && inner.names.has_overdue(Moment::now()) {
+        if !overdue && inner.leases.has_overdue(Moment::now()) {
             overdue = true;
             tracing::warn!(
                 network,
@@ -127,16 +125,20 @@ async fn outage(inner: &RegistryInner, failure: &Failure) {
 
 async fn free(inner: &RegistryInner) {
     loop {
-        inner.names.abandonment().await;
+        inner.leases.abandonment().await;
         let mut pause = FIRST_PAUSE;
         loop {
-            let abandoned = inner.names.abandoned();
+            let abandoned = inner.leases.abandoned();
             if abandoned.is_empty() {
                 break;
             }
             // What could not be freed is still on the list. Nobody is waiting
             // who could be told; closing tries again, and reports.
-            if inner.free(inner.link.until(), &abandoned).await.is_err() {
+            if inner
+                .free(inner.connection.until(), &abandoned)
+                .await
+                .is_err()
+            {
                 sleep(pause).await;
                 pause = LONGEST_PAUSE.min(pause * 2);
             }
@@ -154,13 +156,13 @@ mod tests {
     async fn an_end_drops_what_is_under_way_whether_or_not_its_runtime_runs() {
         let under_way = Arc::new(());
         let held = Arc::clone(&under_way);
-        let keeper = Keeper::run(async move {
+        let renewer = Renewer::run(async move {
             std::future::pending::<()>().await;
             drop(held);
         });
         tokio::task::yield_now().await;
         assert_eq!(Arc::strong_count(&under_way), 2);
-        let task = keeper.end();
+        let task = renewer.stop();
         assert_eq!(Arc::strong_count(&under_way), 1);
         assert!(task.await.is_err_and(|err| err.is_cancelled()));
     }
