@@ -307,6 +307,6 @@ fn secret(
     Ok(Identity::secret(secret.map_err(refuse)?))
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "redis"))]
 #[path = "open_tests.rs"]
 mod tests;

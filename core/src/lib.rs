@@ -1,9 +1,9 @@
-//! The core of virtnet: what a virtual network does, whatever carries it.
+//! The core of virtnet: virtual networks, independent of the transport below.
 //!
-//! A virtual network has named hosts, each with ports of its own that are
-//! allocated *lowest free first, from 1*. So the addresses that a test of a
-//! distributed system sees are predictable, and can be compared with an
-//! expected sequence of events.
+//! A virtual network has named hosts. Each host has its own ports, allocated
+//! *lowest free first, from 1*. The addresses in a test of a distributed system
+//! are therefore predictable, and a test can compare them with an expected
+//! sequence of events.
 //!
 //! ```
 //! use virtnet_core::pipe::PipeNetwork;
@@ -26,36 +26,37 @@
 //!
 //! # Parts
 //!
-//! A [`SubNetwork`] is one process's part of a network, home of its [`Host`]s;
-//! these make [`Listener`]s and [`Conn`]s. Under it are an [`Engine`], which
-//! carries connections, and a [`Registry`], which knows where hosts are. The
-//! engine reports by a [`Notifier`], and hands a connection over with an
-//! [`Accept`]. The embedded pair is in [`pipe`] and [`memory`]; whoever writes
-//! another checks it with the `conformance` module, behind the feature of the
-//! same name.
+//! A [`SubNetwork`] is one process's part of a network. It owns [`Host`]s, which
+//! create [`Listener`]s and [`Conn`]s. Below it, an [`Engine`] carries connections
+//! and a [`Registry`] maps host names to locations. The engine reports incoming
+//! dials to a [`Notifier`], and hands a connection over with an [`Accept`].
+//! [`pipe`] and [`memory`] are an in-memory engine and registry. To check your
+//! own engine or registry, use the `conformance` module, behind the feature of
+//! the same name.
 //!
-//! Services of axum and tonic, and clients of HTTP, come onto a network as they are:
+//! To run axum and tonic services and HTTP clients on a virtual network, see
 //! [`adapt`].
 //!
 //! # Errors
 //!
-//! Every operation reports an [`OpError`]: what failed, on which network,
-//! between which addresses, and a [`Cause`] to match on. Reading and writing
-//! wrap it in an [`io::Error`](std::io::Error).
+//! Every operation reports an [`OpError`]: the operation, the network, the
+//! addresses, and a [`Cause`] to match on. Reads and writes wrap it in an
+//! [`io::Error`](std::io::Error).
 //!
-//! The text of an error, its `Display`, is one line and says all by itself. Its source
-//! is what that text was made from: of an [`OpError`] the [`RegistryError`] where
-//! a registry reported it, of that the [`Cause`] or what led to it. So sources are there to be
-//! downcast, and a printer that adds them to the text says some things twice.
-//! `Debug`, which Rust shows where `main` or a test returns an error, is the text and
-//! each source that says more ([`report`]).
+//! The `Display` text of an error is one complete line. Its source is an error
+//! that this text already contains: the source of an [`OpError`] is the
+//! [`RegistryError`] if a registry reported it, and the source of that is the
+//! [`Cause`] or an underlying error. Use sources for downcasting; a printer that
+//! appends them to the text repeats itself. `Debug`, which Rust prints when `main`
+//! or a test returns an error, shows the text and each source that adds something
+//! ([`report`]).
 //!
 //! # Closing
 //!
-//! Handles keep what they came from: a connection keeps its host, a host its
-//! subnetwork. Closing goes the other way: a closed subnetwork takes its hosts
-//! down, a closed host its listeners and connections. Only the first close of
-//! an object counts, and names the cause.
+//! A handle keeps its parent open: a connection keeps its host, a host its
+//! subnetwork. Closing a parent closes its children: a subnetwork closes its
+//! hosts, a host its listeners and connections. Only the first close of an object
+//! counts, and determines the cause of later errors.
 
 pub mod adapt;
 mod addr;

@@ -1,10 +1,10 @@
-//! Other crates' traits on virtnet's types, called as those crates call them.
+//! Tests of the integrations: other crates' traits, called as those crates call them.
 //!
-//! Owns what accepts that fail, and URIs that lead nowhere, come to. Never speaks
-//! HTTP: that is for `examples/adapters`.
+//! Owns failed accepts and URIs without a host. Never speaks HTTP: `examples/adapters`
+//! does.
 
-// Of what the features build. Not said in the manifest, which images are built from
-// without any test.
+// Features are required here, not with `required-features` in the manifest: images
+// are built from that manifest without the tests.
 #![cfg(all(feature = "axum-0_8", feature = "tonic-0_14"))]
 
 use std::future::poll_fn;
@@ -20,19 +20,19 @@ use virtnet_core::adapt::{Connector, uri_host};
 use virtnet_core::pipe::PipeNetwork;
 use virtnet_core::{Cause, Host, Listener, SubNetwork};
 
-/// After this long something hangs: far more than anything here takes.
+/// A test that takes longer hangs: no test needs nearly as long.
 const HANG: Duration = Duration::from_secs(30);
 
-/// Two hosts, α and β.
-async fn two() -> (SubNetwork, Host, Host) {
+/// A subnetwork with the hosts α and β.
+async fn alpha_and_beta() -> (SubNetwork, Host, Host) {
     let subnet = PipeNetwork::new("pipet").unwrap().subnetwork();
     let alpha = subnet.new_host("α").await.unwrap();
     let beta = subnet.new_host("β").await.unwrap();
     (subnet, alpha, beta)
 }
 
-/// Takes all ports of a host that are free.
-fn fill(host: &Host) -> Vec<Listener> {
+/// Listens on all free ports of a host.
+fn listen_on_all(host: &Host) -> Vec<Listener> {
     let mut all = Vec::new();
     while let Ok(listener) = host.listen("") {
         all.push(listener);
@@ -43,7 +43,7 @@ fn fill(host: &Host) -> Vec<Listener> {
 #[tokio::test]
 async fn a_listener_that_is_down_keeps_axum_waiting_and_does_not_spin() {
     for what in ["host", "network"] {
-        let (subnet, alpha, _beta) = two().await;
+        let (subnet, alpha, _beta) = alpha_and_beta().await;
         let mut listener = alpha.listen(":1").unwrap();
         let mut accept = spawn(Axum::accept(&mut listener));
         assert_pending!(accept.poll());
@@ -53,7 +53,7 @@ async fn a_listener_that_is_down_keeps_axum_waiting_and_does_not_spin() {
         }
         assert!(accept.is_woken(), "{what}");
         assert_pending!(accept.poll());
-        // Who gives way to others is woken by the runtime, later.
+        // A task that has yielded is woken by the runtime only later.
         tokio::task::yield_now().await;
         assert!(!accept.is_woken(), "{what}: nothing is left to be done");
     }
@@ -61,9 +61,9 @@ async fn a_listener_that_is_down_keeps_axum_waiting_and_does_not_spin() {
 
 #[tokio::test]
 async fn a_dial_that_finds_no_port_does_not_end_what_axum_accepts() {
-    let (_subnet, alpha, beta) = two().await;
+    let (_subnet, alpha, beta) = alpha_and_beta().await;
     let mut listener = alpha.listen(":1").unwrap();
-    let mut taken = fill(&alpha);
+    let mut taken = listen_on_all(&alpha);
     let mut accept = spawn(Axum::accept(&mut listener));
     assert_pending!(accept.poll());
     let err = beta.dial("α:1").await.unwrap_err();
@@ -78,7 +78,7 @@ async fn a_dial_that_finds_no_port_does_not_end_what_axum_accepts() {
 
 #[tokio::test]
 async fn a_connector_dials_what_the_uri_means() {
-    let (subnet, alpha, _beta) = two().await;
+    let (subnet, alpha, _beta) = alpha_and_beta().await;
     let mut connector = Connector::new(alpha);
     for name in ["node-1", "δ", "A", "a", "::1", "a b", "100%", "me@home"] {
         let host = subnet.new_host(name).await.unwrap();
@@ -96,10 +96,9 @@ async fn a_connector_dials_what_the_uri_means() {
 
 #[tokio::test]
 async fn a_uri_that_leads_nowhere_is_an_error_that_names_it() {
-    let (_subnet, alpha, _beta) = two().await;
+    let (_subnet, alpha, _beta) = alpha_and_beta().await;
     let mut connector = Connector::new(alpha.clone());
-    let case =
-        "upper and lower case are one in a URI: in a name, upper case is %41 to %5A, in brackets";
+    let case = "upper-case letters in a URI's host must be percent-encoded, such as [%41] for A";
     for (uri, said) in [
         (
             "http://[%CE%B2]:1/",
@@ -111,7 +110,7 @@ async fn a_uri_that_leads_nowhere_is_an_error_that_names_it() {
         ),
         (
             "/path",
-            r#"dial pipet α:1: invalid address "/path": the host is missing"#,
+            r#"dial pipet α:1: invalid address "/path": expected host:port, got no host"#,
         ),
         (
             "http://Beta:1/",
@@ -119,11 +118,11 @@ async fn a_uri_that_leads_nowhere_is_an_error_that_names_it() {
         ),
         (
             "http://b:70000/",
-            r#"dial pipet α:1: invalid address "b:70000": the port does not fit 16 bits"#,
+            r#"dial pipet α:1: invalid address "b:70000": the port must be at most 65535"#,
         ),
         (
             "http://[%CE]:1/",
-            r#"dial pipet α:1: invalid address "[%CE]:1": after a '%' come two hex digits, and all that they stand for is UTF-8"#,
+            r#"dial pipet α:1: invalid address "[%CE]:1": expected two hex digits after each '%', and UTF-8 once decoded"#,
         ),
     ] {
         let err = connector.call(uri.parse().unwrap()).await.unwrap_err();
@@ -134,7 +133,7 @@ async fn a_uri_that_leads_nowhere_is_an_error_that_names_it() {
 
 #[tokio::test]
 async fn a_dropped_call_is_a_dropped_dial() {
-    let (_subnet, alpha, beta) = two().await;
+    let (_subnet, alpha, beta) = alpha_and_beta().await;
     let listener = beta.listen(":1").unwrap();
     let mut call = spawn(Connector::new(alpha.clone()).call("http://[%CE%B2]:1/".parse().unwrap()));
     assert_pending!(call.poll());

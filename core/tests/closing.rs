@@ -1,5 +1,5 @@
-//! Going down: what is told to whom, in which order, and what a close survives.
-//! Never needs a network: the engine is scripted.
+//! Tests of closing: which errors are reported, in which order things close, and closes
+//! despite panics. Never uses a network: the engine is scripted.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -97,7 +97,7 @@ async fn a_blocked_new_host_ends_with_the_network() {
 async fn the_engine_is_never_closed_under_a_call() {
     let script = Script::default();
     let (subnet, _notifier, host) = alpha(&script).await;
-    // Polled once and then left alone: only the close itself can end it.
+    // Polled once only, so that nothing but the close can end it.
     let mut dial = Box::pin(host.dial("α:1"));
     std::future::poll_fn(|cx| {
         assert!(dial.as_mut().poll(cx).is_pending());
@@ -160,7 +160,7 @@ async fn auto_close_of_what_is_down_already_is_no_mistake() {
     subnet.auto_close().unwrap();
 }
 
-/// A stream that counts as long as it lives.
+/// A stream that is counted until it is dropped.
 struct Live {
     stream: DuplexStream,
     _counted: Counted,
@@ -176,7 +176,7 @@ impl AsyncRead for Live {
     }
 }
 
-/// However the connections go down, and on whichever thread.
+/// However the connections are closed, and on whichever thread.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn the_engine_closes_after_the_last_stream_is_dropped() {
     for round in 0..60 {
@@ -209,7 +209,7 @@ async fn the_engine_closes_after_the_last_stream_is_dropped() {
     }
 }
 
-/// Also of a connection that was acknowledged to an accept that is not polled.
+/// The connection was acknowledged to an accept that is not polled any more.
 #[tokio::test]
 async fn a_connection_that_no_accept_has_picked_up_is_closed() {
     let script = Script::default();

@@ -1,5 +1,5 @@
-//! Halves of a connection: what their drops mean to the port and to the peer.
-//! Never needs a network: the engine is in memory, and its wakes come inline.
+//! Tests of the halves of a connection: the effect of their drops on the port and the
+//! peer. Never uses a network: the engine is in memory, and wakes inline.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -9,8 +9,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use virtnet_core::pipe::PipeNetwork;
 use virtnet_core::{Host, ReuniteError};
 
-/// Whoever is told of the end finds the port free: also of halves that are
-/// dropped one after the other.
+/// When the peer sees the end, the port is already free, also if the halves are dropped
+/// one after the other.
 #[tokio::test]
 async fn ports_are_free_before_the_peer_knows() {
     struct Look(Host, Mutex<Vec<usize>>);
@@ -44,7 +44,7 @@ async fn ports_are_free_before_the_peer_knows() {
     assert_eq!(*look.1.lock().unwrap(), [0]);
 }
 
-/// Reunited halves are the connection that they were: its write half ended nothing.
+/// Reunited halves are the original connection: dropping no half has ended it.
 #[tokio::test]
 async fn reunited_halves_are_one_connection() {
     let network = PipeNetwork::new("pipet").unwrap();

@@ -1,6 +1,8 @@
-//! A listener's connections as a stream: none is lost, and there is an end.
+//! Tests of a listener's connections as a stream: no connection is lost, and the stream
+//! ends.
 //!
-//! Owns what the stream adds. What an accept does is the conformance suite's.
+//! Owns the behaviour of the stream. Never tests `accept` itself: the conformance suite
+//! does.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -17,8 +19,8 @@ async fn alpha() -> (SubNetwork, Host, Incoming) {
     (subnet, alpha, incoming)
 }
 
-/// Polls once, and forgets the future.
-async fn glance(incoming: &mut Incoming) -> bool {
+/// Polls the next item once, then drops the future; whether it was ready.
+async fn poll_and_drop(incoming: &mut Incoming) -> bool {
     let mut next = Box::pin(incoming.next());
     poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx).is_ready())).await
 }
@@ -26,10 +28,10 @@ async fn glance(incoming: &mut Incoming) -> bool {
 #[tokio::test]
 async fn what_is_dropped_in_between_loses_no_dial() {
     let (_subnet, alpha, mut incoming) = alpha().await;
-    assert!(!glance(&mut incoming).await);
+    assert!(!poll_and_drop(&mut incoming).await);
     let dialer = alpha.clone();
     let dialed = tokio::spawn(async move { dialer.dial("α:1").await });
-    // The dial is taken while nobody waits.
+    // The dial arrives while no accept is waiting.
     while incoming.listener().pending() == 0 && alpha.sockets().len() < 3 {
         tokio::task::yield_now().await;
     }
@@ -71,7 +73,7 @@ async fn it_ends_after_the_error_that_says_why() {
         ("network", Cause::NetworkDown),
     ] {
         let (subnet, alpha, mut incoming) = alpha().await;
-        assert!(!glance(&mut incoming).await && !incoming.is_terminated());
+        assert!(!poll_and_drop(&mut incoming).await && !incoming.is_terminated());
         match close {
             "listener" => incoming.listener().close(),
             "host" => alpha.close(),
@@ -98,7 +100,7 @@ async fn it_goes_on_where_there_was_no_port() {
 #[tokio::test]
 async fn dropping_it_closes_the_listener() {
     let (_subnet, alpha, mut incoming) = alpha().await;
-    assert!(!glance(&mut incoming).await);
+    assert!(!poll_and_drop(&mut incoming).await);
     drop(incoming);
     assert!(alpha.sockets().is_empty());
     let err = alpha.dial("α:1").await.unwrap_err();

@@ -1,5 +1,5 @@
-//! Names that can be lost: what a subnetwork does with what its registry says
-//! of them. Never runs a real registry: this one says what the test wants.
+//! Tests of names that can be lost: how a subnetwork reacts to its registry's reports.
+//! Never runs a real registry: this one reports what the test sets.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,15 +10,15 @@ use tokio::sync::{Mutex as AsyncMutex, mpsc};
 use virtnet_core::pipe::{PipeEngine, Switchboard};
 use virtnet_core::{Cause, Failure, Host, Lost, Registry, RegistryError, SubNetwork};
 
-/// What the registries of one network have in common.
+/// The names of one network, shared by its registries.
 #[derive(Clone, Default)]
 struct Names(Arc<Mutex<HashMap<String, String>>>);
 
-/// A registry that answers from memory, and holds its names or not.
+/// A registry that caches answers, and holds its names or not.
 struct Leased {
     names: Names,
-    /// What a query answers instead of the truth.
-    remembered: Mutex<HashMap<String, String>>,
+    /// Answers that a query returns instead of the current ones.
+    cached: Mutex<HashMap<String, String>>,
     holds: AtomicBool,
     lost: AsyncMutex<mpsc::UnboundedReceiver<Lost>>,
 }
@@ -32,7 +32,7 @@ impl Registry for Leased {
     }
 
     async fn query(&self, hostname: &str) -> Result<String, RegistryError> {
-        if let Some(answer) = self.remembered.lock().unwrap().get(hostname) {
+        if let Some(answer) = self.cached.lock().unwrap().get(hostname) {
             return Ok(answer.clone());
         }
         let names = self.names.0.lock().unwrap();
@@ -46,7 +46,7 @@ impl Registry for Leased {
     }
 
     async fn requery(&self, hostname: &str, answer: &str) -> Result<Option<String>, RegistryError> {
-        self.remembered.lock().unwrap().remove(hostname);
+        self.cached.lock().unwrap().remove(hostname);
         let now = self.query(hostname).await?;
         Ok(Some(now).filter(|now| now != answer))
     }
@@ -77,7 +77,7 @@ fn member(names: &Names, switchboard: &Switchboard) -> Member {
     let (lose, lost) = mpsc::unbounded_channel();
     let registry = Arc::new(Leased {
         names: names.clone(),
-        remembered: Mutex::default(),
+        cached: Mutex::default(),
         holds: AtomicBool::new(true),
         lost: AsyncMutex::new(lost),
     });
@@ -90,7 +90,7 @@ fn member(names: &Names, switchboard: &Switchboard) -> Member {
     }
 }
 
-async fn two() -> (Member, Host, Member, Host) {
+async fn alpha_and_beta() -> (Member, Host, Member, Host) {
     let (names, switchboard) = (Names::default(), Switchboard::new());
     let (a, b) = (member(&names, &switchboard), member(&names, &switchboard));
     let alpha = a.subnet.new_host("α").await.unwrap();
@@ -100,10 +100,10 @@ async fn two() -> (Member, Host, Member, Host) {
 
 #[tokio::test]
 async fn a_lost_name_takes_its_host_down_and_no_other() {
-    let (a, alpha, _b, beta) = two().await;
+    let (a, alpha, _b, beta) = alpha_and_beta().await;
     let other = a.subnet.new_host("γ").await.unwrap();
     let listener = alpha.listen(":1").unwrap();
-    // Who had it meanwhile has freed it again, and nothing says any more that it was gone.
+    // Another registry held the name and freed it again, so only `lost` can tell.
     a.registry.names.0.lock().unwrap().remove("α");
     assert!(a.registry.holds("α"));
     let lost = Lost {
@@ -129,7 +129,7 @@ async fn a_lost_name_takes_its_host_down_and_no_other() {
 
 #[tokio::test]
 async fn a_host_whose_name_is_not_held_accepts_nothing() {
-    let (a, alpha, _b, beta) = two().await;
+    let (a, alpha, _b, beta) = alpha_and_beta().await;
     let listener = alpha.listen(":1").unwrap();
     let (dialed, accepted) = tokio::join!(beta.dial("α:1"), listener.accept());
     let _open = (dialed.unwrap(), accepted.unwrap());
@@ -161,29 +161,29 @@ async fn a_host_whose_name_is_not_held_accepts_nothing() {
 
 #[tokio::test]
 async fn an_answer_that_leads_nowhere_is_asked_again_once() {
-    let (_a, alpha, b, beta) = two().await;
+    let (_a, alpha, b, beta) = alpha_and_beta().await;
     let listener = alpha.listen(":1").unwrap();
     let stale = ("α".to_owned(), "pipe:999".to_owned());
-    b.registry.remembered.lock().unwrap().extend([stale]);
+    b.registry.cached.lock().unwrap().extend([stale]);
     let (dialed, accepted) = tokio::join!(beta.dial("α:1"), listener.accept());
     assert_eq!(
         dialed.unwrap().peer_addr(),
         accepted.unwrap().0.local_addr()
     );
 
-    // The truth leads nowhere either: the error is the dial's.
+    // The current answer leads to no host either: the error is the dial's.
     let gone = ("δ".to_owned(), "pipe:999".to_owned());
     b.registry.names.0.lock().unwrap().extend([gone]);
     let err = beta.dial("δ:1").await.unwrap_err();
     assert_eq!(err.cause(), Cause::ConnectionRefused);
 }
 
-/// Who waits for hosts does not take a memory for the truth.
+/// `wait_for_hosts` does not rely on cached answers.
 #[tokio::test]
 async fn a_host_that_is_gone_is_not_taken_for_there() {
-    let (_a, _alpha, b, _beta) = two().await;
+    let (_a, _alpha, b, _beta) = alpha_and_beta().await;
     let gone = ("γ".to_owned(), "pipe:1".to_owned());
-    b.registry.remembered.lock().unwrap().extend([gone]);
+    b.registry.cached.lock().unwrap().extend([gone]);
     let wait = b
         .subnet
         .wait_for_hosts(&["α", "γ"], std::time::Duration::ZERO);

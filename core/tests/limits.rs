@@ -1,6 +1,6 @@
-//! The limits of a subnetwork, and that whoever looks sees what was refused, and why.
+//! Tests of a subnetwork's limits, and of its counts of refused dials by reason.
 //!
-//! Owns what core limits by itself: engines have tests of their own limits.
+//! Owns the limits of core. Never tests an engine's limits.
 
 mod support;
 
@@ -37,7 +37,7 @@ fn refused(change: impl FnOnce(&mut Refused)) -> Refused {
 async fn no_more_hosts_are_made_than_the_limit() {
     let (subnet, _) = limited(|limits| limits.hosts = 2);
     let _alpha = subnet.new_host("α").await.unwrap();
-    // One that failed does not count, one that was closed does.
+    // A host that could not be made does not count, a closed one does.
     subnet.new_host("").await.unwrap_err();
     let taken = subnet.new_host("α").await.unwrap_err();
     assert_eq!(taken.cause(), Cause::HostAlreadyRegistered);
@@ -91,7 +91,7 @@ async fn without_a_backlog_only_who_is_awaited_comes_in() {
     let alpha = subnet.new_host("α").await.unwrap();
     let listener = alpha.listen(":1").unwrap();
     dial(&notifier, "α:1").await.unwrap_err();
-    // The accept sits down first.
+    // The accept starts first.
     let conn = accept_over(&notifier, &listener, empty(), sink()).await;
     assert_eq!(conn.peer_addr(), "γ:1");
     assert_eq!(
@@ -131,7 +131,7 @@ async fn each_refusal_is_counted_by_its_reason() {
     });
     assert_eq!(waited.unwrap_err().cause(), Cause::ConnectionRefused);
     assert_eq!(subnet.stats().refused, counted(1));
-    // A host that keeps its name has nothing that listens.
+    // A closed host keeps its name, but has no listeners.
     dial(&notifier, "α:1").await.unwrap_err();
     assert_eq!(subnet.stats().refused.nothing_listened, 3);
 }
@@ -142,7 +142,7 @@ async fn a_dial_for_which_there_is_no_port_is_counted() {
     let alpha = subnet.new_host("α").await.unwrap();
     let listener = alpha.listen("").unwrap();
     let _all: Vec<_> = (2..=u16::MAX).map(|_| alpha.listen("").unwrap()).collect();
-    // Either may come first: the one sees the other in line.
+    // Either may come first: the other finds it in the queue.
     for accept_first in [true, false] {
         let (dialed, accepted) = if accept_first {
             let (accepted, dialed) = tokio::join!(listener.accept(), dial(&notifier, "α:1"));

@@ -1,6 +1,7 @@
-//! Names and addresses that are none: refused with the input, before anybody is asked.
+//! Tests of invalid names and addresses: the error shows the input, and neither engine
+//! nor registry is called.
 //!
-//! Owns no network: engine and registry here fail the test when they are used.
+//! Owns no network: calling the engine or registry here fails the test.
 
 use std::sync::Arc;
 
@@ -9,13 +10,13 @@ use virtnet_core::{
     Addr, ByteStream, Cause, Engine, Failure, OpError, Registry, RegistryError, SubNetwork,
 };
 
-/// Nobody's: but for one host, which the test needs to dial from.
+/// Panics when it is called, except for one host, from which the test dials.
 struct Untouched;
 
 #[async_trait]
 impl Engine for Untouched {
     async fn vnet_new_host(&self, hostname: &str, _: &dyn Registry) -> Result<(), Failure> {
-        assert_eq!(hostname, "α", "it was sent on");
+        assert_eq!(hostname, "α", "the engine was called");
         Ok(())
     }
 
@@ -40,7 +41,7 @@ impl Registry for Untouched {
     }
 
     async fn query(&self, hostname: &str) -> Result<String, RegistryError> {
-        panic!("{hostname:?} was asked for")
+        panic!("{hostname:?} was queried")
     }
 
     async fn close(&self) -> Result<(), RegistryError> {
@@ -48,13 +49,19 @@ impl Registry for Untouched {
     }
 }
 
-fn is_named<T: std::fmt::Debug>(done: Result<T, OpError>, input: &str, problem: &str) {
-    let err = done.err().unwrap_or_else(|| panic!("{input:?} was taken"));
+fn assert_refused<T: std::fmt::Debug>(done: Result<T, OpError>, input: &str, problem: &str) {
+    let err = done
+        .err()
+        .unwrap_or_else(|| panic!("{input:?} was accepted"));
     assert_eq!(err.cause(), Cause::InvalidAddr, "{input:?}");
     let start: String = input.chars().take(3).collect();
     let start = format!("{start:?}");
     let (text, start) = (err.to_string(), start.trim_end_matches('"'));
-    assert!(text.len() < 600, "it shows all of it: {} bytes", text.len());
+    assert!(
+        text.len() < 600,
+        "the error is not short: {} bytes",
+        text.len()
+    );
     assert!(text.contains(start) && text.contains(problem), "{text}");
     assert!(!text.contains(char::is_control), "{text:?}");
 }
@@ -65,16 +72,16 @@ async fn what_is_no_name_or_address_is_named_and_goes_no_further() {
     let net = SubNetwork::new("n", Arc::new(Untouched), |_| Untouched).unwrap();
     let alpha = net.new_host("α").await.unwrap();
     let names = [
-        ("", "it is empty"),
-        (&*long, "it is longer than 255 bytes"),
-        ("a\nb", "a control character"),
-        ("a\x1b[31mb", "a control character"),
-        ("a\u{85}", "a control character"),
-        ("nul\0", "a control character"),
-        ("[x]", "square brackets"),
+        ("", "expected 1 to 255 bytes, got 0"),
+        (&*long, "expected 1 to 255 bytes, got 400000"),
+        ("a\nb", "control characters"),
+        ("a\x1b[31mb", "control characters"),
+        ("a\u{85}", "control characters"),
+        ("nul\0", "control characters"),
+        ("[x]", "must not contain '[' or ']'"),
     ];
     for (name, problem) in names {
-        is_named(net.new_host(name).await, name, problem);
+        assert_refused(net.new_host(name).await, name, problem);
         let network = SubNetwork::new(name, Arc::new(Untouched), |_| Untouched);
         let text = network.unwrap_err().to_string();
         assert!(
@@ -84,25 +91,25 @@ async fn what_is_no_name_or_address_is_named_and_goes_no_further() {
     }
     let far = format!("{long}:1");
     let addresses = [
-        ("α", "the port is missing"),
-        ("α:", "the port is missing"),
-        ("α:65536", "the port does not fit 16 bits"),
-        ("α:99999999999999999999", "the port does not fit 16 bits"),
-        ("α:-1", "the port is not a number"),
-        ("α:+1", "the port is not a number"),
-        ("α: 1", "the port is not a number"),
-        ("α:1\n", "the port is not a number"),
-        ("α:¹", "the port is not a number"),
+        ("α", "expected host:port, got no port"),
+        ("α:", "expected host:port, got no port"),
+        ("α:65536", "the port must be at most 65535"),
+        ("α:99999999999999999999", "the port must be at most 65535"),
+        ("α:-1", "the port must be a number"),
+        ("α:+1", "the port must be a number"),
+        ("α: 1", "the port must be a number"),
+        ("α:1\n", "the port must be a number"),
+        ("α:¹", "the port must be a number"),
         ("a:b:1", "needs brackets"),
         ("[α:1", "square brackets"),
         ("α]:1", "square brackets"),
-        ("a\tb:1", "a control character"),
-        (&*far, "it is longer than 255 bytes"),
+        ("a\tb:1", "control characters"),
+        (&*far, "expected 1 to 255 bytes, got 400000"),
     ];
     let mut refused = 0;
     for (addr, problem) in addresses {
-        is_named(alpha.listen(addr), addr, problem);
-        is_named(alpha.dial(addr).await, addr, problem);
+        assert_refused(alpha.listen(addr), addr, problem);
+        assert_refused(alpha.dial(addr).await, addr, problem);
         refused += 2;
     }
     for addr in ["", ":"] {

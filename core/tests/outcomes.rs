@@ -1,7 +1,6 @@
-//! What operations report: what became of dials, counted, and what their errors say and
-//! are made of.
+//! Tests of results: the counts of dials by outcome, and the texts and sources of errors.
 //!
-//! Owns the counts of dials that went out; those of what came in are in `limits.rs`.
+//! Owns the counts of outgoing dials. Those of incoming dials are in `limits.rs`.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -11,7 +10,7 @@ use virtnet_core::memory::MemoryHub;
 use virtnet_core::pipe::{PipeEngine, PipeNetwork, Switchboard};
 use virtnet_core::{Addr, AddrError, Cause, Failure, OpError, Registry, RegistryError, SubNetwork};
 
-/// The outcomes that there were, and how often.
+/// The outcomes that occurred, with their counts.
 fn counted(subnet: &SubNetwork) -> Vec<(&'static str, u64)> {
     let counts = subnet.stats().dials.by_name();
     counts.filter(|(_, count)| *count > 0).collect()
@@ -34,7 +33,7 @@ async fn every_dial_is_counted_by_its_outcome() {
     beta.dial("γ").await.unwrap_err();
     let mut waiting = task::spawn(beta.dial("α:1"));
     assert_pending!(waiting.poll());
-    // What is under way has no outcome yet, and what was never polled was never made.
+    // A running dial has no outcome yet, and a dial that was never polled has none at all.
     drop(beta.dial("α:1"));
     assert_eq!(subnet.stats().dials.cancelled, 0);
     drop(waiting);
@@ -54,14 +53,14 @@ async fn every_dial_is_counted_by_its_outcome() {
     subnet.close().await.unwrap();
 }
 
-/// The first of that type among what the error is made of.
+/// The first source of type `T`.
 fn find<'a, T: Error + 'static>(err: &'a (dyn Error + 'static)) -> Option<&'a T> {
     let mut sources = std::iter::successors(err.source(), |&source| source.source());
     sources.find_map(|source| source.downcast_ref())
 }
 
-/// Errors whose causes a registry reported, or the core itself in its place.
-async fn of_registries() -> Vec<(OpError, Cause)> {
+/// Errors that a registry reported, or core in its place.
+async fn registry_errors() -> Vec<(OpError, Cause)> {
     let network = PipeNetwork::new("pipet").unwrap();
     let (one, two) = (network.subnetwork(), network.subnetwork());
     let alpha = one.new_host("α").await.unwrap();
@@ -89,7 +88,7 @@ async fn of_registries() -> Vec<(OpError, Cause)> {
 
 #[tokio::test]
 async fn a_registrys_error_and_its_cause_are_found_beneath_an_operations() {
-    for (err, cause) in of_registries().await {
+    for (err, cause) in registry_errors().await {
         let registry: &RegistryError = err.source().unwrap().downcast_ref().unwrap();
         assert_eq!((err.cause(), registry.cause()), (cause, cause), "{err:?}");
         assert!(err.to_string().ends_with(&registry.to_string()), "{err}");
@@ -102,17 +101,17 @@ async fn a_registrys_error_and_its_cause_are_found_beneath_an_operations() {
     assert_eq!(find(&refused), Some(&Cause::ConnectionRefused));
     let bad = alpha.dial("α").await.unwrap_err();
     assert!(find::<AddrError>(&bad).is_some(), "{bad:?}");
-    // However deep, and in whatever it was wrapped.
+    // At any depth, and in any wrapper.
     let error = RegistryError::new("x", "query", &["α"], Cause::NoSuchHost);
     let failure = Failure::because(Cause::NetworkDown, Failure::from(error));
     assert_eq!(find::<RegistryError>(&failure).unwrap().op(), "query");
     assert_eq!(find(&failure), Some(&Cause::NoSuchHost));
 }
 
-/// As where `main` or a test returns them: what is shown, and nothing twice.
+/// The text that Rust prints when `main` or a test returns an error, without repetition.
 #[tokio::test]
 async fn debug_reads_as_the_text_with_what_led_to_it() {
-    let shown: Vec<_> = of_registries().await;
+    let shown: Vec<_> = registry_errors().await;
     let shown: Vec<_> = shown.iter().map(|(err, _)| format!("{err:?}")).collect();
     let registry = |announced: &str| {
         format!("virtnet \"pipet\": new host \"α\": registry {announced}: host already registered")
@@ -124,14 +123,14 @@ async fn debug_reads_as_the_text_with_what_led_to_it() {
     assert_eq!(
         shown[1],
         registry("\"this subnetwork\": announce \"α\"")
-            + "\n  caused by: this subnetwork has made a host of that name, and closing that \
-               does not free it: names are free when their subnetwork is closed"
+            + "\n  caused by: this subnetwork has already made a host with this name; a closed \
+               host keeps its name until its subnetwork is closed"
     );
     assert_eq!(
         shown[2],
         registry("\"memory:\": announce \"α\" \"pipe:2\"")
-            + "\n  caused by: another subnetwork of this process holds it; tests that run side \
-               by side need a network each, as virtnet::testing::open() makes them"
+            + "\n  caused by: another subnetwork of this process holds it; parallel tests need \
+               one network each, such as virtnet::testing::open() makes"
     );
     assert!(shown[3].ends_with(": registry is down\n  caused by: it was closed"));
 
@@ -142,7 +141,7 @@ async fn debug_reads_as_the_text_with_what_led_to_it() {
     assert_eq!(format!("{down:?}"), text);
     let bad = Addr::parse("n", "α:65536").unwrap_err();
     assert_eq!(format!("{bad:?}"), bad.to_string());
-    // The fields are there for whoever asks for them.
+    // The alternate form shows the fields.
     let fields = format!("{bad:#?} {down:#?}");
     assert!(
         fields.starts_with("AddrError {\n") && fields.contains("Failure {\n"),

@@ -1,9 +1,9 @@
-//! Core under thousands of schedules that a seed picks, against a model of its contract.
+//! Tests core in thousands of random schedules against a model of its contract.
 //!
-//! Owns the number of seeds, and what must have occurred in them. Never waits and has no
-//! clock: one thread, and who goes on next is drawn. A seed that failed is run alone with
-//! `SCHEDULE_SEED=… cargo test -p virtnet-core --test schedules`, and as many as one
-//! likes with `SCHEDULE_SEEDS=…`: CI runs 10,000.
+//! Owns the number of seeds, and the events that must occur in them. Never waits and has
+//! no clock: there is one thread, and the seed decides which task runs next. To repeat a
+//! failed seed, run `SCHEDULE_SEED=… cargo test -p virtnet-core --test schedules`. To run
+//! a number of seeds, set `SCHEDULE_SEEDS=…`: CI runs 10,000.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -47,12 +47,12 @@ mod world;
 use counts::Counts;
 use sim::{Mark, Sim};
 
-/// For whoever runs the tests by hand.
+/// The number of seeds if `SCHEDULE_SEEDS` is not set.
 const SEEDS: u64 = 1_000;
-/// From here on everything must have occurred.
+/// With at least this many seeds, all events must occur.
 const ALL: u64 = 10_000;
 const OPERATIONS: usize = 200;
-/// Lines of a failed run that are shown.
+/// How many lines of a failed run's trace are shown.
 const TAIL: usize = 60;
 
 fn setting(name: &str) -> Option<u64> {
@@ -105,7 +105,8 @@ fn core_keeps_its_contract_in_every_schedule() {
     }
 }
 
-/// A schedule in which nothing happens proves nothing. About a third of what there is.
+/// Asserts that the events really occurred, since a schedule without events proves
+/// nothing. The limits are about a third of the actual counts.
 fn check_occurred(counts: &Counts) {
     use Cause::*;
     let causes: [(&'static str, &[Cause], u64); 13] = [

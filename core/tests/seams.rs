@@ -1,5 +1,5 @@
-//! The seams from the engine's side: what a notifier decides, and what an
-//! accept acknowledges. Never needs a network: the engine is scripted.
+//! Tests of core from the engine's side: the decisions of a notifier, and the
+//! acknowledgement of an accept. Never uses a network: the engine is scripted.
 
 use std::sync::Arc;
 
@@ -108,8 +108,8 @@ async fn an_accept_that_is_not_acknowledged_is_skipped() {
 async fn a_stream_that_comes_after_the_accept_was_dropped_is_closed() {
     let (_subnet, notifier, host) = alpha(&Script::default()).await;
     let listener = Arc::new(host.listen(":1").unwrap());
-    let ears = Arc::clone(&listener);
-    let accepting = tokio::spawn(async move { ears.accept().await });
+    let accepts = Arc::clone(&listener);
+    let accepting = tokio::spawn(async move { accepts.accept().await });
     let mut accept = notifier
         .vnet_accept(&addr("γ:1"), &addr("α:1"))
         .await
@@ -167,7 +167,7 @@ async fn dials_are_accepted_in_the_order_they_came() {
     }
 }
 
-/// Several accepts may wait on one listener; a dial wakes one that has none.
+/// Several accepts may wait on one listener; each dial wakes an accept without a dial.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn every_waiting_accept_gets_a_dial() {
     let (_subnet, notifier, host) = alpha(&Script::default()).await;
@@ -175,8 +175,8 @@ async fn every_waiting_accept_gets_a_dial() {
     for _ in 0..500 {
         let mut both = tokio::task::JoinSet::new();
         for _ in 0..2 {
-            let (ears, notifier) = (Arc::clone(&listener), notifier.clone());
-            both.spawn(async move { drop(ears.accept().await.unwrap()) });
+            let (listener, notifier) = (Arc::clone(&listener), notifier.clone());
+            both.spawn(async move { drop(listener.accept().await.unwrap()) });
             both.spawn(async move {
                 let (src, dst) = (addr("γ:1"), addr("α:1"));
                 let accept = notifier.vnet_accept(&src, &dst).await.unwrap();
@@ -184,11 +184,11 @@ async fn every_waiting_accept_gets_a_dial() {
             });
         }
         let all = tokio::time::timeout(std::time::Duration::from_secs(20), both.join_all());
-        all.await.expect("nobody sleeps while there is work");
+        all.await.expect("no accept sleeps while a dial waits");
     }
 }
 
-/// Between the announcement and the return of `new_host`, a host refuses.
+/// A host refuses dials after its announcement until `new_host` returns.
 #[tokio::test]
 async fn a_host_that_is_being_made_refuses() {
     let script = Script {
@@ -222,7 +222,7 @@ async fn the_registry_is_asked_for_the_own_host_too() {
     assert_eq!(err.cause(), Cause::RegistryDown);
 }
 
-/// What an engine's stream reports becomes a cause.
+/// Core converts the error of an engine's stream to a cause.
 #[tokio::test]
 async fn a_cut_is_an_error_that_says_so() {
     use std::io::ErrorKind as Kind;

@@ -151,7 +151,29 @@ impl RegistryUrl {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(any(feature = "local", feature = "redis"))))]
+mod bare_tests {
+    use super::*;
+
+    #[test]
+    fn a_url_of_a_feature_that_is_not_built_in_names_it() {
+        for (url, feature) in [
+            ("local:", "`local`"),
+            ("redis://h", "`redis`"),
+            ("rediss+cluster://h", "`redis`"),
+        ] {
+            let err = RegistryUrl::parse(&Setting::new("registry", url.to_owned())).unwrap_err();
+            let text = err.to_string();
+            assert!(text.starts_with(&format!("registry {url:?}: ")), "{text}");
+            assert!(
+                text.ends_with(&format!("without virtnet's feature {feature}")),
+                "{text}"
+            );
+        }
+    }
+}
+
+#[cfg(all(test, feature = "local", feature = "redis"))]
 mod tests {
     use super::*;
 

@@ -1,6 +1,6 @@
-//! axum 0.8: a service on a listener, with the peer's virtual address.
+//! axum 0.8: serving on a listener, with the peer's virtual address.
 //!
-//! Owns what becomes of an accept that fails. Never serves anything itself.
+//! Owns the handling of failed accepts. Never serves anything itself.
 
 use std::future::pending;
 use std::io;
@@ -10,16 +10,16 @@ use axum::serve::IncomingStream;
 
 use crate::{Addr, Cause, Conn, Listener};
 
-/// For `axum::serve(listener, app)`, which owns the listener from then on.
+/// For `axum::serve(listener, app)`, which takes ownership of the listener.
 ///
-/// axum's accepts cannot fail. So once the listener is down, by its host's or its
-/// subnetwork's close, they wait for ever: the connections are down as well, and the
-/// serving future does nothing until it is dropped, or its graceful shutdown ends
-/// it. A dial that came when no port was free is refused, and logged.
+/// An accept of axum cannot return an error. So when the host or its subnetwork is
+/// closed, the accept waits without end: all connections are closed too, and the
+/// serving future does nothing until it is dropped or shut down gracefully. A dial
+/// that arrives while no port is free is refused and logged.
 ///
-/// A graceful shutdown drops the listener, answers what was asked, and ends. It waits
-/// without a bound for whoever has begun a request (axum 0.8.9), and not for who has
-/// said nothing. So give it a bound, and close the host after that.
+/// A graceful shutdown drops the listener, answers pending requests, and ends. It waits
+/// without a time limit for clients that have begun a request (axum 0.8.9), but not for
+/// clients that have sent nothing. Set a limit, and close the host when it expires.
 ///
 /// ```
 /// # use virtnet_core::{Addr, Host};
@@ -45,7 +45,7 @@ impl axum::serve::Listener for Listener {
         loop {
             match Listener::accept(self).await {
                 Ok(accepted) => return accepted,
-                // It was one dial that found none: the next accept waits for the next.
+                // Only this dial failed: accept the next one.
                 Err(err) if err.cause() == Cause::NoFreePort => tracing::error!("{err}"),
                 Err(err) => {
                     tracing::debug!("{err}");
@@ -60,7 +60,7 @@ impl axum::serve::Listener for Listener {
     }
 }
 
-/// The peer, by `into_make_service_with_connect_info::<Addr>()`.
+/// The peer's address, with `into_make_service_with_connect_info::<Addr>()`.
 impl Connected<IncomingStream<'_, Listener>> for Addr {
     fn connect_info(stream: IncomingStream<'_, Listener>) -> Addr {
         stream.remote_addr().clone()

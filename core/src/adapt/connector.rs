@@ -1,6 +1,6 @@
-//! A tower connector: who makes a client's connections from a host.
+//! A tower connector that makes a client's connections from a host.
 //!
-//! Owns the way from a URI to a dial. Never pools connections, and never sees a
+//! Owns the conversion of a URI to a dial. Never pools connections, and never sees a
 //! request.
 
 use std::future::Future;
@@ -18,20 +18,21 @@ use crate::addr::name::{Noun, Problem};
 use crate::addr::to_addr::{ToAddr, sealed::Sealed};
 use crate::{Addr, AddrError, Conn, Host, OpError};
 
-/// Makes connections from a host to the virtual addresses in URIs: for hyper-util's
-/// client, tonic's channels, and whatever else takes a tower connector.
+/// Makes connections from a host to the virtual addresses in URIs, for hyper-util's
+/// client, tonic's channels, and other users of a tower connector.
 ///
-/// [Which host](crate::adapt#hosts-in-uris) a URI means does not depend on its
-/// scheme: the connection is encrypted, and the host has proved its name, also with
-/// `http`. For TLS of your own on top, wrap the connector.
+/// The scheme of a URI does not affect [the host it names](crate::adapt#hosts-in-uris)
+/// or its security: over an engine with TLS, such as QUIC, the connection is encrypted
+/// and the host's name verified, also with `http`. To add your own TLS, wrap the
+/// connector.
 ///
-/// An [`OpError`] is among the sources of the client's error; the peer's [`Addr`]
+/// An [`OpError`] is among the sources of the client's error, and the peer's [`Addr`]
 /// among the extensions of hyper-util's responses.
 ///
-/// A client that keeps a connection for its next request keeps its port taken, too.
-/// `pool_max_idle_per_host(0)` has hyper-util's dial for every request.
+/// A client that keeps a connection for its next request also keeps its port in use.
+/// With `pool_max_idle_per_host(0)`, hyper-util's client dials for every request.
 ///
-/// The connector keeps its host open as long as it lives.
+/// The connector keeps its host open.
 ///
 /// ```
 /// # use virtnet_core::Host;
@@ -52,7 +53,7 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// A connector that dials from `host`.
+    /// Creates a connector that dials from `host`.
     pub fn new(host: Host) -> Connector {
         Connector { host }
     }
@@ -69,28 +70,28 @@ impl Service<Uri> for Connector {
 
     /// # Cancel safety
     ///
-    /// Dropping the future cancels the dial, as with [`Host::dial`].
+    /// Dropping the future cancels the dial, like that of [`Host::dial`].
     fn call(&mut self, uri: Uri) -> Self::Future {
         let host = self.host.clone();
-        Box::pin(async move { host.dial(Place(uri)).await.map(TokioIo::new) })
+        Box::pin(async move { host.dial(UriAddr(uri)).await.map(TokioIo::new) })
     }
 }
 
-/// For `TokioIo<Conn>`, by way of which hyper-util's client learns of the peer.
+/// For `TokioIo<Conn>`, through which hyper-util's client gets the peer's address.
 impl Connection for Conn {
     fn connected(&self) -> Connected {
         Connected::new().extra(self.peer_addr().clone())
     }
 }
 
-/// Where a URI leads.
-struct Place(Uri);
+/// A URI as the argument of a dial.
+struct UriAddr(Uri);
 
-impl Sealed for Place {}
+impl Sealed for UriAddr {}
 
-impl ToAddr for Place {
+impl ToAddr for UriAddr {
     fn to_addr(&self, home: &Addr) -> Result<Addr, AddrError> {
-        let Place(uri) = self;
+        let UriAddr(uri) = self;
         let Some(authority) = uri.authority() else {
             let uri = uri.to_string();
             return Err(AddrError::new(Noun::Address, &uri, Problem::NoHost));

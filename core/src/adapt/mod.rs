@@ -1,33 +1,31 @@
-//! Services as they are: other crates' traits on virtnet's types.
+//! Integrations: virtnet's types implement traits of other crates.
 //!
-//! Owns which traits of which crates are implemented, each behind a feature that
-//! bears the crate's version. Never does what those crates do, and no other room
-//! knows of it.
+//! Owns these implementations, each behind a feature named after the crate and its
+//! version. Never serves or sends requests itself. No other module depends on it.
 //!
-//! | feature | what it is for | how |
+//! | feature | purpose | usage |
 //! |---|---|---|
-//! | `axum-0_8` | a service of axum | `axum::serve(listener, app)` takes a [`Listener`](crate::Listener); `ConnectInfo<Addr>` is the peer |
-//! | `hyper-util-0_1` | clients of HTTP: hyper-util's, and whatever takes a tower connector | `Connector::new(host)` |
-//! | `tonic-0_14` | gRPC, both sides; has `hyper-util-0_1` in it | `serve_with_incoming(listener.into_incoming())`; a request's extension [`Addr`](crate::Addr) is the peer; `connect_with_connector(Connector::new(host))` |
+//! | `axum-0_8` | serve with axum | `axum::serve(listener, app)` takes a [`Listener`](crate::Listener); `ConnectInfo<Addr>` is the peer |
+//! | `hyper-util-0_1` | HTTP clients: hyper-util and others that take a tower connector | `Connector::new(host)` |
+//! | `tonic-0_14` | gRPC servers and clients; enables `hyper-util-0_1` | `serve_with_incoming(listener.into_incoming())`; a request's extension [`Addr`](crate::Addr) is the peer; `connect_with_connector(Connector::new(host))` |
 //!
-//! A peer's address is not what the peer says: its host is the one that the engine
-//! made sure of, by TLS in the case of QUIC.
+//! The host in a peer's address is not a claim of the peer: the engine has verified
+//! it, QUIC by TLS.
 //!
-//! A [`Conn`](crate::Conn) is tokio's `AsyncRead` and `AsyncWrite`, so whatever
-//! takes those needs no feature: codecs, rustls, and hyper by way of hyper-util's
-//! `TokioIo`.
+//! A [`Conn`](crate::Conn) implements tokio's `AsyncRead` and `AsyncWrite`. Code that
+//! takes these needs no feature: codecs, rustls, and hyper with hyper-util's `TokioIo`.
 //!
-//! # How they end
+//! # Shutdown
 //!
-//! Whatever serves must be told when to stop waiting for its clients: axum's and
-//! tonic's graceful shutdowns have no bound of their own. The project's
-//! `examples/adapters` shows one, and lists what ends how, by version.
+//! The graceful shutdowns of axum and tonic wait for clients without a time limit, so
+//! set a limit yourself. The project's `examples/adapters` shows how, and lists how
+//! each server ends, by version.
 //!
 //! # Hosts in URIs
 //!
-//! A URI is ASCII, and upper and lower case are one in its host. Virtual hosts are
-//! named in UTF-8, byte for byte. So a name of small letters, digits and `-._~`
-//! stands in a URI as it is, and any other in brackets and percent-encoded:
+//! A URI is ASCII, and its host is case-insensitive. Names of virtual hosts are UTF-8,
+//! compared byte by byte. A name of lower-case letters, digits and `-._~` is written in
+//! a URI unchanged; any other name is percent-encoded and in brackets:
 //!
 //! | host | in a URI |
 //! |---|---|
@@ -36,10 +34,10 @@
 //! | `A` | `http://[%41]:1/` |
 //! | `::1` | `http://[%3A%3A1]:1/` |
 //!
-//! The brackets are for the crate `http`, which takes a `%` nowhere else in a host.
+//! The brackets are necessary because the crate `http` allows `%` in a host only there.
 //! [`uri_host`] and [`uri_authority`] write this form. The header `Host` and
-//! HTTP/2's `:authority` have it, too, and [`authority_addr`] reads it. Without a port, it
-//! is 80, or 443 for `https`.
+//! HTTP/2's `:authority` contain it too, and [`authority_addr`] parses it. The default
+//! port is 80, or 443 for `https`.
 
 #[cfg(feature = "axum-0_8")]
 mod axum;

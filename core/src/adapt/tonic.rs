@@ -1,21 +1,21 @@
 //! tonic 0.14: gRPC on a listener, with the peer's virtual address.
 //!
-//! Owns what a request says of its connection. Never serves anything itself; the
+//! Owns the connection information of a request. Never serves anything itself. The
 //! client's side is the connector.
 
 use tonic::transport::server::Connected;
 
 use crate::{Addr, Conn};
 
-/// For `serve_with_incoming(listener.into_incoming())`: the peer is the extension
-/// [`Addr`] of each request.
+/// For `serve_with_incoming(listener.into_incoming())`: the extension [`Addr`] of each
+/// request is the peer's address.
 ///
-/// The serving future ends when the listener, its host or the network goes down.
+/// The serving future ends when the listener, its host or the subnetwork is closed.
 ///
-/// A graceful shutdown (`serve_with_incoming_shutdown`) waits without a bound for a
-/// connection that has said nothing yet, or no more than HTTP/2's preface (tonic
-/// 0.14.9; its keep-alive reaches neither). So give it a bound, and close the host
-/// after that: it ends the connections, and with them the serving future.
+/// A graceful shutdown (`serve_with_incoming_shutdown`) waits without a time limit for
+/// connections that have sent nothing, or only HTTP/2's preface (tonic 0.14.9; its
+/// keep-alive covers neither). Set a limit, and close the host when it expires: this
+/// ends the connections, and with them the serving future.
 ///
 /// ```
 /// # use virtnet_core::Host;

@@ -1,6 +1,6 @@
-//! Hosts in URIs: a name where only ASCII can be, and where case does not count.
+//! Names of virtual hosts in URIs, whose hosts are ASCII and case-insensitive.
 //!
-//! Owns the way there and back. Never reads a whole URI.
+//! Owns the encoding and decoding. Never parses a whole URI.
 
 use std::sync::Arc;
 
@@ -8,13 +8,13 @@ use crate::addr::name::{Noun, Problem};
 use crate::addr::split;
 use crate::{Addr, AddrError};
 
-/// The port of `http` where none is written.
+/// The default port of `http`.
 pub(crate) const HTTP: u16 = 80;
 
-/// A host's name as it stands in a URI.
+/// Encodes a host's name for a URI.
 ///
-/// Two names never become the same host of a URI, although case does not count
-/// there: a client's pool keeps them apart.
+/// Different names stay different even when case is ignored, so a client's connection
+/// pool never mixes them up.
 ///
 /// ```
 /// use virtnet_core::adapt::uri_host;
@@ -35,7 +35,7 @@ pub fn uri_host(name: &str) -> String {
     format!("[{}]", encoded.collect::<String>())
 }
 
-/// An address as it stands in a URI, between `http://` and the path.
+/// Encodes an address for a URI, between `http://` and the path.
 ///
 /// ```
 /// # use virtnet_core::Addr;
@@ -49,14 +49,14 @@ pub fn uri_authority(addr: &Addr) -> String {
     format!("{}:{}", uri_host(addr.host()), addr.port())
 }
 
-/// The address that a URI's authority stands for, or a header `Host`.
+/// Parses a URI's authority, or a header `Host`, as an address.
 ///
-/// The port is 80 where none is written.
+/// The default port is 80.
 ///
 /// # Errors
 ///
-/// [`AddrError`] when that is no address. Upper-case letters are refused, as they
-/// do not count in a URI: a name that has them is written with `%41` to `%5A`.
+/// [`AddrError`] if it is not a valid address. Upper-case letters are refused, since a
+/// URI's host is case-insensitive: encode them as `%41` to `%5A`.
 ///
 /// ```
 /// use virtnet_core::adapt::authority_addr;
@@ -74,17 +74,21 @@ pub fn authority_addr(
     Addr::new(network, name, port)
 }
 
-/// Host and port of an authority; the port is `default` where none is written.
+/// Parses the host and port of an authority; `default` is the default port.
 pub(crate) fn read(authority: &str, default: u16) -> Result<(String, u16), AddrError> {
-    // Before the '@' is who asks, and with which password: none of our concern.
-    let place = authority.rsplit_once('@').map_or(authority, |(_, at)| at);
-    let bad = |problem| AddrError::new(Noun::Address, place, problem);
-    let has_port = !place.ends_with(']') && place.contains(':');
+    // The part before '@' is a user name and password, which are not used.
+    let authority = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, rest)| rest);
+    let bad = |problem| AddrError::new(Noun::Address, authority, problem);
+    let has_port = !authority.ends_with(']') && authority.contains(':');
     let (host, port) = match has_port {
-        true => split(place)?,
+        true => split(authority)?,
         false => {
-            let bare = place.strip_prefix('[').map(|rest| rest.strip_suffix(']'));
-            let bare = bare.unwrap_or(Some(place));
+            let bare = authority
+                .strip_prefix('[')
+                .map(|rest| rest.strip_suffix(']'));
+            let bare = bare.unwrap_or(Some(authority));
             (bare.ok_or_else(|| bad(Problem::Brackets))?, default)
         }
     };
@@ -94,12 +98,12 @@ pub(crate) fn read(authority: &str, default: u16) -> Result<(String, u16), AddrE
     Ok((decode(host).map_err(bad)?, port))
 }
 
-/// Whether this byte of a name stands in a URI as it is, and means itself only.
+/// Whether this byte of a name is written in a URI unchanged.
 fn is_plain(byte: u8) -> bool {
     byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._~".contains(&byte)
 }
 
-/// The name that a URI's host stands for.
+/// Decodes a URI's host to a name.
 fn decode(host: &str) -> Result<String, Problem> {
     let mut name = Vec::with_capacity(host.len());
     let mut bytes = host.bytes();

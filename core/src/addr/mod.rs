@@ -1,7 +1,7 @@
-//! Addresses: what a virtual address is, how it is written and how it is read.
+//! Virtual addresses, and how they are written and parsed.
 //!
-//! Owns the grammar `host:port`. Never looks a host up, and knows nothing of
-//! ports being free or taken.
+//! Owns the grammar `host:port`. Never looks a host up, and never knows which
+//! ports are free.
 
 pub(crate) mod name;
 pub(crate) mod to_addr;
@@ -12,13 +12,13 @@ use std::sync::Arc;
 use crate::AddrError;
 use crate::addr::name::{Noun, Problem, check_name};
 
-/// The address of an access point on a virtual network: network, host, port.
+/// The address of a socket on a virtual network: network, host, port.
 ///
-/// It is written `host:port`, with the host in brackets when the host itself
-/// contains a `:`. The network is carried along but not written, as every
-/// address within one test is of one network.
+/// It is written `host:port`, with the host in brackets if it contains a `:`. The
+/// network is part of the address but not written, since all addresses in a test
+/// are usually on one network.
 ///
-/// Names are UTF-8 and compared byte for byte: no case folding, no Unicode
+/// Names are UTF-8 and compared byte by byte, without case folding or Unicode
 /// normalisation.
 ///
 /// ```
@@ -40,30 +40,30 @@ pub struct Addr {
 }
 
 impl Addr {
-    /// Makes an address of its three parts.
+    /// Makes an address from its three parts.
     ///
     /// # Errors
     ///
-    /// [`AddrError`] when a name is empty, longer than [`MAX_NAME`](crate::MAX_NAME) bytes, or
+    /// [`AddrError`] if a name is empty, longer than [`MAX_NAME`](crate::MAX_NAME) bytes, or
     /// contains a control character or a square bracket.
     pub fn new(
         network: impl AsRef<str> + Into<Arc<str>>,
         host: impl AsRef<str> + Into<Arc<str>>,
         port: u16,
     ) -> Result<Addr, AddrError> {
-        // Before they are copied: they may come from anywhere.
+        // Before copying, since untrusted input may be very long.
         check_name(Noun::Network, network.as_ref())?;
         check_name(Noun::Hostname, host.as_ref())?;
         Ok(Addr::unchecked(network.into(), host.into(), port))
     }
 
-    /// Reads `host:port` as an address on `network`.
+    /// Parses `host:port` as an address on `network`.
     ///
     /// # Errors
     ///
-    /// [`AddrError`], naming the input, when the port is missing, is not a
-    /// number or does not fit 16 bits, when brackets are unbalanced, or when
-    /// the host is not a name ([`Addr::new`]).
+    /// [`AddrError`], with the input in its text, if the host or the port is missing,
+    /// the port is not a number from 0 to 65535, brackets are unbalanced, or
+    /// the host is not a valid name ([`Addr::new`]).
     pub fn parse(
         network: impl AsRef<str> + Into<Arc<str>>,
         input: &str,
@@ -75,8 +75,8 @@ impl Addr {
         Addr::new(network, host, port)
     }
 
-    /// An address of names that were checked before, or that are shown in an
-    /// error precisely because they are bad.
+    /// An address from names that were checked before, or that an error shows
+    /// because they are invalid.
     pub(crate) fn unchecked(network: Arc<str>, host: Arc<str>, port: u16) -> Addr {
         Addr {
             network,
@@ -90,7 +90,7 @@ impl Addr {
         &self.network
     }
 
-    /// The network's name, shared.
+    /// The network's name, as a shared pointer.
     pub(crate) fn network_arc(&self) -> Arc<str> {
         Arc::clone(&self.network)
     }
@@ -100,12 +100,12 @@ impl Addr {
         &self.host
     }
 
-    /// The port on the host, from 1; 0 asks for any free port when listening.
+    /// The port on the host, from 1. Port 0 means any free port when listening.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The same access point with another port.
+    /// The same host with another port.
     pub fn with_port(&self, port: u16) -> Addr {
         Addr {
             port,
@@ -158,7 +158,7 @@ impl PartialEq<Addr> for &str {
     }
 }
 
-/// Splits `host:port`; the host may be empty, which a host reads as itself.
+/// Splits `host:port`. The host may be empty, which means the host that parses it.
 pub(crate) fn split(input: &str) -> Result<(&str, u16), AddrError> {
     let bad = |problem| AddrError::new(Noun::Address, input, problem);
     let (host, port) = match input.strip_prefix('[') {
@@ -254,9 +254,9 @@ mod tests {
         }
         for (host, problem) in [
             ("", Problem::Empty),
-            (&*long, Problem::TooLong),
+            (&*long, Problem::TooLong(MAX_NAME + 1)),
             ("a\nb", Problem::Control),
-            ("a]b", Problem::Brackets),
+            ("a]b", Problem::BracketInName),
         ] {
             let err = Addr::new("n", host, 1).unwrap_err();
             assert_eq!(err, AddrError::new(Noun::Hostname, host, problem));

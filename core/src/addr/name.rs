@@ -1,47 +1,46 @@
-//! Names: what can name a host or a network, and the error for what cannot.
+//! The rules of host and network names, and the error for invalid ones.
 //!
 //! Owns the limits of names and [`AddrError`]. Never changes a name: no case
 //! folding, no Unicode normalisation.
 
 use std::fmt;
 
-/// Longest name of a host or of a network, in bytes of UTF-8.
+/// The maximum length of a host or network name, in bytes of UTF-8.
 ///
-/// Names travel behind a one-byte length, so this is also the most that a
-/// frame can carry.
+/// In a frame, a name follows a length of one byte, so no longer name fits.
 pub const MAX_NAME: usize = 255;
 
-/// How much of a refused input an error shows, in characters.
+/// How many characters of an invalid input an error shows.
 const SHOWN: usize = 80;
 
-/// Checks that `name` can name a host or a network.
+/// Checks that `name` is a valid name of a host or a network.
 pub(crate) fn check_name(noun: Noun, name: &str) -> Result<(), AddrError> {
     check_text(noun, name)?;
     match name.contains(['[', ']']) {
-        true => Err(AddrError::new(noun, name, Problem::Brackets)),
+        true => Err(AddrError::new(noun, name, Problem::BracketInName)),
         false => Ok(()),
     }
 }
 
-/// What a [`Registry`](crate::Registry) refuses of a hostname before it asks anybody:
-/// one that is empty, longer than [`MAX_NAME`] bytes, or has a control character.
+/// Checks a hostname that a [`Registry`](crate::Registry) is given, before it sends a
+/// request: it must not be empty, longer than [`MAX_NAME`] bytes, or contain a control
+/// character.
 ///
-/// Square brackets are for the grammar of addresses to refuse: to a registry every
-/// other string is a name.
+/// Square brackets are allowed here; only [`Addr`](crate::Addr) refuses them.
 ///
 /// # Errors
 ///
-/// [`AddrError`], which becomes a [`Failure`](crate::Failure) with
+/// [`AddrError`], which converts to a [`Failure`](crate::Failure) with
 /// [`Cause::InvalidAddr`](crate::Cause::InvalidAddr).
 pub fn check_hostname(hostname: &str) -> Result<(), AddrError> {
     check_text(Noun::Hostname, hostname)
 }
 
-/// The same for the name of a network.
+/// Checks a network's name, with the rules of [`check_hostname`].
 ///
 /// # Errors
 ///
-/// As of [`check_hostname`].
+/// See [`check_hostname`].
 pub fn check_network(network: &str) -> Result<(), AddrError> {
     check_text(Noun::Network, network)
 }
@@ -50,7 +49,7 @@ fn check_text(noun: Noun, name: &str) -> Result<(), AddrError> {
     let problem = if name.is_empty() {
         Problem::Empty
     } else if name.len() > MAX_NAME {
-        Problem::TooLong
+        Problem::TooLong(name.len())
     } else if name.chars().any(char::is_control) {
         Problem::Control
     } else {
@@ -59,7 +58,7 @@ fn check_text(noun: Noun, name: &str) -> Result<(), AddrError> {
     Err(AddrError::new(noun, name, problem))
 }
 
-/// What was being read when an input was refused.
+/// The kind of input that was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Noun {
     Address,
@@ -69,40 +68,40 @@ pub(crate) enum Noun {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Problem {
-    #[error("it is an address on another network")]
+    #[error("expected an address on this host's network, got one on another network")]
     OtherNetwork,
-    #[error("it is empty")]
+    #[error("expected 1 to {MAX_NAME} bytes, got 0")]
     Empty,
-    #[error("it is longer than {MAX_NAME} bytes")]
-    TooLong,
-    #[error("it contains a control character")]
+    #[error("expected 1 to {MAX_NAME} bytes, got {0}")]
+    TooLong(usize),
+    #[error("a name must not contain control characters")]
     Control,
-    #[error("square brackets go in pairs, around a host that contains ':'")]
+    #[error("a name must not contain '[' or ']'")]
+    BracketInName,
+    #[error("expected square brackets only around the whole host, such as [::1]:80")]
     Brackets,
-    #[error("a host that contains ':' needs brackets, as in [host]:port")]
+    #[error("a host that contains ':' needs brackets, such as [::1]:80")]
     Colons,
-    #[error("the host is missing")]
+    #[error("expected host:port, got no host")]
     NoHost,
-    #[error("the port is missing")]
+    #[error("expected host:port, got no port")]
     NoPort,
-    #[error("the port is not a number")]
+    #[error("the port must be a number from 0 to 65535, in digits only")]
     PortNotNumber,
-    #[error("the port does not fit 16 bits")]
+    #[error("the port must be at most 65535")]
     PortTooLarge,
-    #[error("after a '%' come two hex digits, and all that they stand for is UTF-8")]
+    #[error("expected two hex digits after each '%', and UTF-8 once decoded")]
     UriPercent,
-    #[error(
-        "upper and lower case are one in a URI: in a name, upper case is %41 to %5A, in brackets"
-    )]
+    #[error("upper-case letters in a URI's host must be percent-encoded, such as [%41] for A")]
     UriCase,
 }
 
-/// An address or a name that was refused; shows the input and what is wrong
-/// with it.
+/// An invalid address or name. The text shows the input and the rule that it
+/// violates.
 ///
 /// ```
 /// let err = virtnet_core::Addr::parse("n", "α:65536").unwrap_err();
-/// assert_eq!(err.to_string(), r#"invalid address "α:65536": the port does not fit 16 bits"#);
+/// assert_eq!(err.to_string(), r#"invalid address "α:65536": the port must be at most 65535"#);
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct AddrError {
@@ -111,7 +110,7 @@ pub struct AddrError {
     problem: Problem,
 }
 
-/// As much of what was given as an error shows.
+/// The part of `input` that an error shows.
 pub(crate) fn clipped(input: &str) -> String {
     let mut shown: String = input.chars().take(SHOWN).collect();
     if shown.len() < input.len() {

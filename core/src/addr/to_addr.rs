@@ -1,7 +1,7 @@
-//! What can be given where an address on a host's network is asked for.
+//! Arguments that convert to an address on a host's network.
 //!
-//! Owns the reading of an address *from a host's point of view*: an empty host
-//! part is the host itself. Never checks whether the host exists.
+//! Owns parsing an address *relative to a host*: an empty host part means the
+//! host itself. Never checks whether the host exists.
 
 use std::sync::Arc;
 
@@ -9,15 +9,15 @@ use crate::addr::name::{Noun, Problem, check_name};
 use crate::addr::split;
 use crate::{Addr, AddrError};
 
-/// Text such as `β:1`, or an [`Addr`]: what `dial` and `listen` take.
+/// The argument of `dial` and `listen`: text such as `β:1`, or an [`Addr`].
 ///
-/// Implemented for everything that is `AsRef<str>`, for [`Addr`] and for
-/// `&Addr`; not to be implemented elsewhere.
+/// Implemented for all types that are `AsRef<str>`, for [`Addr`] and for
+/// `&Addr`. The trait is sealed.
 pub trait ToAddr: sealed::Sealed {
     #[doc(hidden)]
     fn to_addr(&self, home: &Addr) -> Result<Addr, AddrError>;
 
-    /// As `to_addr`, but nothing at all asks for any free port.
+    /// Like `to_addr`, but an empty string means any free port.
     #[doc(hidden)]
     fn to_listen_addr(&self, home: &Addr) -> Result<Addr, AddrError> {
         self.to_addr(home)
@@ -88,7 +88,8 @@ mod tests {
         let err = Addr::new("m", "β", 1).unwrap().to_addr(&home).unwrap_err();
         assert_eq!(
             err.to_string(),
-            r#"invalid address "β:1": it is an address on another network"#
+            "invalid address \"β:1\": expected an address on this host's network, \
+             got one on another network"
         );
     }
 }

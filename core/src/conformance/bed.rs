@@ -1,4 +1,4 @@
-//! What the checks stand on: a fresh network, two hosts, and bounded waiting.
+//! Helpers of the checks: a new network, two hosts, and waiting with a time limit.
 //!
 //! Owns the helpers that all checks share. Never checks the contract itself.
 
@@ -8,28 +8,27 @@ use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::error::Op;
 use crate::{Addr, Cause, Conn, Host, Listener, OpError, SubNetwork};
 
-/// After this long something hangs: far more than any check takes.
+/// A check that takes longer hangs: no check needs nearly as long.
 const HANG: Duration = Duration::from_secs(60);
 
-/// A fresh network to run one check on.
+/// A new network to run one check on.
 #[async_trait]
 pub trait Bed: Send + Sync {
-    /// One more subnetwork of this bed's network, as another process would
-    /// have it.
+    /// Creates another subnetwork of this bed's network, independent of the others as
+    /// in another process.
     async fn subnetwork(&self) -> SubNetwork;
 }
 
-/// Runs one check on a runtime of its own, and then asserts that no task is
-/// left alive on it.
+/// Runs one check on its own runtime, and then asserts that no task is alive there.
 ///
 /// # Panics
 ///
-/// When the check does, when it hangs for 60 s, or when a task is left.
+/// If the check panics, takes longer than 60 s, or leaves a task.
 pub fn run(check: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -44,7 +43,7 @@ pub fn run(check: impl Future<Output = ()>) {
     });
 }
 
-/// Waits until `condition` holds: for what travels, not as synchronisation.
+/// Waits until `condition` is true, for effects that arrive over the network.
 pub(super) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let mut tick = tokio::time::interval(Duration::from_millis(1));
     for _ in 0..20_000 {
@@ -71,8 +70,8 @@ pub(super) async fn drop_after<F: Future>(polls: usize, future: F) -> Option<F::
     .await
 }
 
-/// Polls `future` up to `polls` times, whether or not anything woke it, with
-/// time for everybody else in between.
+/// Polls `future` up to `polls` times, whether or not it was woken, and yields to other
+/// tasks in between.
 pub(super) async fn poll_times<F: Future + Unpin>(
     polls: usize,
     future: &mut F,
@@ -86,7 +85,7 @@ pub(super) async fn poll_times<F: Future + Unpin>(
     None
 }
 
-/// A subnetwork each for the hosts α and β.
+/// The hosts α and β, each on its own subnetwork.
 pub(super) struct Pair {
     pub(super) subnet_a: SubNetwork,
     pub(super) subnet_b: SubNetwork,
@@ -107,7 +106,7 @@ impl Pair {
         }
     }
 
-    /// The same on one subnetwork, which is both.
+    /// The same hosts on one subnetwork.
     pub(super) async fn within_one(bed: &dyn Bed) -> Pair {
         let subnet = bed.subnetwork().await;
         let alpha = subnet.new_host("α").await.expect("α is new");
@@ -120,7 +119,7 @@ impl Pair {
         }
     }
 
-    /// Closes both, which must go well.
+    /// Closes both subnetworks, which must succeed.
     pub(super) async fn close(self) {
         self.subnet_a.close().await.expect("α's subnetwork closes");
         self.subnet_b.close().await.expect("β's subnetwork closes");
@@ -143,9 +142,9 @@ pub(super) async fn connected(pair: &Pair) -> (Conn, Conn, Listener) {
     (dialed, accepted, listener)
 }
 
-/// Asserts every field of an operation's error, and what it reads.
+/// Asserts every field of an operation's error, and its text.
 ///
-/// `line` is the text with `NET` for the network's name.
+/// `line` is the text with `NET` instead of the network's name.
 pub(super) fn assert_error(
     err: &OpError,
     op: Op,
@@ -162,13 +161,20 @@ pub(super) fn assert_error(
     assert_eq!(err.cause(), cause, "{err}");
 }
 
-/// Reads to where `conn` was cut: there must be no end-of-file before.
+/// Reads to the end of the stream, as text.
+pub(super) async fn read_text(reader: &mut (impl AsyncRead + Unpin)) -> String {
+    let mut text = String::new();
+    reader.read_to_string(&mut text).await.unwrap();
+    text
+}
+
+/// Reads until `conn` reports a cut, and asserts that no end-of-file comes before.
 pub(super) async fn assert_cut(conn: &mut Conn) {
     let mut read = Vec::new();
     let err = conn.read_to_end(&mut read).await;
     let err = err.expect_err("a cut, not an end");
     let why = OpError::of(&err).expect("it is an operation's");
     assert_eq!(why.cause(), Cause::ConnectionCut, "{err}");
-    // It stays what it is.
+    // Later reads report the cut too.
     conn.read_u8().await.expect_err("still a cut");
 }

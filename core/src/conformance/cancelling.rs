@@ -1,4 +1,5 @@
-//! Checks of dropped futures: whatever is dropped, whenever, nothing stays.
+//! Checks of dropped futures. Whichever future is dropped, and at whichever poll,
+//! nothing is left.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,7 +11,7 @@ use tokio::sync::mpsc;
 use super::bed::{Bed, Pair, assert_cut, connect, drop_after, eventually, poll_times};
 use crate::{Cause, Conn, Listener, OpError, SocketInfo, SocketState};
 
-/// At how many polls a future is dropped: beyond what any engine needs.
+/// The last poll at which a future is dropped: more polls than any engine needs.
 const POLLS: usize = 12;
 
 /// A dial that is dropped frees its port, and no accept ever returns it.
@@ -26,7 +27,7 @@ pub async fn dial_dropped_at_every_poll(bed: &dyn Bed) {
     });
     for polls in (1..=POLLS).chain(1..=POLLS) {
         let dialed = drop_after(polls, pair.beta.dial("α:1")).await;
-        // Only a dial that came to its end has another end, which sees no tag.
+        // A dial that completed before the drop is accepted, and sends no tag.
         let mut untagged = usize::from(dialed.is_some());
         drop(dialed.map(Result::unwrap));
         assert_eq!(pair.beta.sockets(), [], "dropped at poll {polls}");
@@ -51,7 +52,7 @@ pub async fn dial_dropped_at_every_poll(bed: &dyn Bed) {
     pair.close().await;
 }
 
-/// An accept that is dropped leaves the dial to the next, or closes it, and
+/// An accept that is dropped leaves the dial to the next accept, or closes it, and
 /// frees its port.
 pub async fn accept_dropped_at_every_poll(bed: &dyn Bed) {
     let pair = Pair::new(bed).await;
@@ -66,7 +67,7 @@ pub async fn accept_dropped_at_every_poll(bed: &dyn Bed) {
         if dropped && returned {
             listener.accept().await.unwrap();
         }
-        // Refused, or connected to an end that was closed, or that nobody ever got.
+        // Refused, or connected to an end that was closed or never returned by an accept.
         match dial.await.unwrap() {
             Ok(mut conn) if returned => assert_eq!(conn.read(&mut [0]).await.unwrap(), 0),
             Ok(mut conn) => assert_cut(&mut conn).await,
@@ -79,8 +80,8 @@ pub async fn accept_dropped_at_every_poll(bed: &dyn Bed) {
     pair.close().await;
 }
 
-/// A connection that was taken and that no caller of accept got is cut: the dialer
-/// never takes it for one that was read to its end and closed.
+/// A connection that was accepted but never returned to a caller is cut, so the dialer
+/// cannot mistake it for one that was read to its end and closed.
 pub async fn what_nobody_got_is_cut(bed: &dyn Bed) {
     for gone in [
         Gone::Accept,
@@ -89,35 +90,35 @@ pub async fn what_nobody_got_is_cut(bed: &dyn Bed) {
         Gone::Host,
         Gone::SubNetwork,
     ] {
-        // Once it has come and waits for its caller, and while it is on its way.
+        // After the connection has arrived at the accept, and before.
         for arrived in [true, false] {
-            while !nobody_gets_it(bed, gone, arrived).await {}
+            while !check_unreturned(bed, gone, arrived).await {}
         }
     }
 }
 
-/// One of these; false where the accept was too fast.
-async fn nobody_gets_it(bed: &dyn Bed, gone: Gone, arrived: bool) -> bool {
+/// Runs one case; returns false if the accept was too fast, so that it must be repeated.
+async fn check_unreturned(bed: &dyn Bed, gone: Gone, arrived: bool) -> bool {
     let pair = Pair::new(bed).await;
     let listener = pair.alpha.listen(":1").unwrap();
     let beta = pair.beta.clone();
     let dial = tokio::spawn(async move {
         let mut conn = beta.dial("α:1").await?;
-        // Nobody will read it.
+        // No one reads this.
         drop(conn.write_all(b"unread").await);
         Ok::<_, OpError>(conn)
     });
     eventually("the dial waits", || listener.pending() == 1).await;
     let (mut accept, listener) = accepting(listener, gone);
     if poll_times(1, &mut accept).await.is_some() {
-        // On another thread all of it happened within that poll.
+        // Another thread completed the dial during that poll.
         pair.close().await;
         return false;
     }
-    let is_there = |socket: &SocketInfo| matches!(socket.state, SocketState::Connected(_));
+    let is_connected = |socket: &SocketInfo| matches!(socket.state, SocketState::Connected(_));
     if arrived {
-        let it_has = || pair.alpha.sockets().iter().any(is_there);
-        eventually("it has come", it_has).await;
+        let has_arrived = || pair.alpha.sockets().iter().any(is_connected);
+        eventually("the connection has arrived", has_arrived).await;
     }
     match gone {
         Gone::Accept | Gone::Incoming => {}
@@ -132,7 +133,7 @@ async fn nobody_gets_it(bed: &dyn Bed, gone: Gone, arrived: bool) -> bool {
     match dial.await.unwrap() {
         Ok(mut conn) => assert_cut(&mut conn).await,
         Err(err) if arrived => panic!("{gone:?}: the dial had succeeded: {err}"),
-        // Whose subnetwork is gone has given its name up.
+        // A subnetwork that was closed has freed the name.
         Err(err) if err.cause() == Cause::NoSuchHost && matches!(gone, Gone::SubNetwork) => {}
         Err(err) => assert_eq!(err.cause(), Cause::ConnectionRefused, "{gone:?}"),
     }
@@ -143,7 +144,7 @@ async fn nobody_gets_it(bed: &dyn Bed, gone: Gone, arrived: bool) -> bool {
 
 type Accepting = Pin<Box<dyn Future<Output = Result<Conn, OpError>> + Send>>;
 
-/// An accept, and the listener, which a stream of connections keeps to itself.
+/// An accept, and its listener, unless a stream of connections owns that.
 fn accepting(listener: Listener, gone: Gone) -> (Accepting, Option<Arc<Listener>>) {
     if let Gone::Incoming = gone {
         let mut incoming = listener.into_incoming();
@@ -156,7 +157,7 @@ fn accepting(listener: Listener, gone: Gone) -> (Accepting, Option<Arc<Listener>
     (Box::pin(accept), Some(listener))
 }
 
-/// What goes between an accept that has taken a dial and its caller.
+/// What is dropped or closed before an accept returns the dial that it has taken.
 #[derive(Debug, Clone, Copy)]
 enum Gone {
     Accept,
@@ -166,12 +167,12 @@ enum Gone {
     SubNetwork,
 }
 
-/// A new host that is dropped leaves no name, here or in the registry.
+/// A dropped `new_host` leaves no name, in the subnetwork or in the registry.
 pub async fn new_host_dropped_at_every_poll(bed: &dyn Bed) {
     for polls in 1..=POLLS {
         let (a, b) = (bed.subnetwork().await, bed.subnetwork().await);
         let Some(host) = drop_after(polls, a.new_host("γ")).await else {
-            // The registry may need a moment to take the name back.
+            // The registry may need some time to free the name.
             let freed = async {
                 loop {
                     match b.new_host("γ").await {
@@ -192,7 +193,7 @@ pub async fn new_host_dropped_at_every_poll(bed: &dyn Bed) {
     }
 }
 
-/// A close goes on when nobody waits for it.
+/// A close continues after its future was dropped.
 pub async fn close_dropped_at_first_poll(bed: &dyn Bed) {
     let pair = Pair::new(bed).await;
     drop_after(1, pair.subnet_a.close()).await;
@@ -205,8 +206,8 @@ pub async fn close_dropped_at_first_poll(bed: &dyn Bed) {
     pair.close().await;
 }
 
-/// A close waits for no caller: calls that were started and are not polled any
-/// more end all the same.
+/// A close does not wait for callers: it ends calls that were started and are no longer
+/// polled.
 pub async fn close_with_calls_nobody_polls(bed: &dyn Bed) {
     for polls in 1..=POLLS {
         let pair = Pair::new(bed).await;

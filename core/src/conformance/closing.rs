@@ -1,23 +1,23 @@
-//! Checks of what closing does, and of what is left after it.
+//! Checks of closing, and that nothing is left after it.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::bed::{Bed, Pair, connected, eventually};
+use super::bed::{Bed, Pair, connect, connected, drop_after, eventually, read_text};
 use super::matrix::{Closed, MATRIX, Order, check_cell};
-use crate::Cause;
 use crate::error::Op;
+use crate::{Cause, OpError};
 
-/// Every cell of the close matrix, closed before the operation starts.
+/// Every cell of the close matrix, with the close before the operation.
 pub async fn the_matrix_with_the_close_first(bed: &dyn Bed) {
     for cell in MATRIX {
         check_cell(Pair::new(bed).await, *cell, Order::CloseFirst).await;
     }
 }
 
-/// Every cell of the close matrix, closed while the operation waits.
+/// Every cell of the close matrix, with the close while the operation waits.
 ///
-/// All but listening, which never waits, and a new host, whose waiting is
-/// between engine and registry.
+/// `listen` is left out because it never waits, and `new_host` because it waits only
+/// for the engine and the registry.
 pub async fn the_matrix_with_the_operation_blocked(bed: &dyn Bed) {
     for cell in MATRIX.iter().filter(|cell| waits(cell.0)) {
         check_cell(Pair::new(bed).await, *cell, Order::OperationBlocked).await;
@@ -28,8 +28,8 @@ fn waits(op: Op) -> bool {
     !matches!(op, Op::Listen | Op::NewHost)
 }
 
-/// The same, both ways, where both hosts are of one subnetwork: no operation
-/// mistakes the other end's closing for the cause.
+/// Both orders again, with both hosts on one subnetwork: no operation mistakes the
+/// close of the other end for the cause.
 pub async fn the_matrix_within_one_subnetwork(bed: &dyn Bed) {
     for cell in MATRIX.iter().filter(|cell| cell.1 != Closed::PeerSubnet) {
         check_cell(Pair::within_one(bed).await, *cell, Order::CloseFirst).await;
@@ -39,7 +39,7 @@ pub async fn the_matrix_within_one_subnetwork(bed: &dyn Bed) {
     }
 }
 
-/// An object keeps the cause of its first close.
+/// Only the first close of an object determines the cause.
 pub async fn the_first_close_counts(bed: &dyn Bed) {
     let pair = Pair::new(bed).await;
     let (dialed, accepted, listener) = connected(&pair).await;
@@ -61,15 +61,13 @@ pub async fn the_first_close_counts(bed: &dyn Bed) {
         Cause::NetworkDown
     );
     for (mut conn, cause) in [(dialed, Cause::SocketDown), (accepted, Cause::HostDown)] {
-        let err = tokio::io::AsyncReadExt::read(&mut conn, &mut [0])
-            .await
-            .unwrap_err();
-        assert_eq!(crate::OpError::of(&err).unwrap().cause(), cause);
+        let err = conn.read(&mut [0]).await.unwrap_err();
+        assert_eq!(OpError::of(&err).unwrap().cause(), cause);
     }
     pair.close().await;
 }
 
-/// Closing again, at once or later, reports the same and harms nothing.
+/// Closing again, concurrently or later, returns the same result and has no effect.
 pub async fn closing_twice(bed: &dyn Bed) {
     let pair = Pair::new(bed).await;
     let (dialed, _accepted, listener) = connected(&pair).await;
@@ -84,7 +82,7 @@ pub async fn closing_twice(bed: &dyn Bed) {
     pair.close().await;
 }
 
-/// With auto close the last open host takes the subnetwork along.
+/// With auto close, closing the last open host closes the subnetwork.
 pub async fn auto_close(bed: &dyn Bed) {
     let subnet = bed.subnetwork().await;
     let err = subnet.auto_close().unwrap_err();
@@ -118,25 +116,19 @@ pub async fn auto_close(bed: &dyn Bed) {
     again.close().await.unwrap();
 }
 
-/// Hosts and connections go on when only they are held.
+/// Hosts and connections keep working when all other handles are dropped.
 pub async fn handles_keep_their_subnetwork(bed: &dyn Bed) {
     let alpha = bed.subnetwork().await.new_host("α").await.unwrap();
     let beta = bed.subnetwork().await.new_host("β").await.unwrap();
     let listener = alpha.listen("").unwrap();
-    let (mut dialed, mut accepted) = super::bed::connect(&beta, &listener).await;
+    let (mut dialed, mut accepted) = connect(&beta, &listener).await;
     drop((alpha, beta, listener));
-    tokio::io::AsyncWriteExt::write_all(&mut dialed, b"held")
-        .await
-        .unwrap();
+    dialed.write_all(b"held").await.unwrap();
     drop(dialed);
-    let mut heard = String::new();
-    tokio::io::AsyncReadExt::read_to_string(&mut accepted, &mut heard)
-        .await
-        .unwrap();
-    assert_eq!(heard, "held");
+    assert_eq!(read_text(&mut accepted).await, "held");
     drop(accepted);
 
-    // Both subnetworks close in the background now, and free their names.
+    // Both subnetworks now close in the background and free their names.
     let subnet = bed.subnetwork().await;
     let mut freed = None;
     while freed.is_none() {
@@ -161,9 +153,8 @@ pub async fn a_refused_dial_is_gone(bed: &dyn Bed) {
     pair.close().await;
 }
 
-/// A subnetwork that closes while a dial to it comes to its end: the dialer is
-/// refused, or reads the end of what the accept returned, or a cut where it returned
-/// nothing.
+/// A subnetwork is closed while a dial to it completes. The dialer is refused; or reads
+/// end-of-file if the accept returned the connection, or a cut if it did not.
 pub async fn a_close_right_after_a_dial(bed: &dyn Bed) {
     for _ in 0..20 {
         let pair = Pair::new(bed).await;
@@ -173,7 +164,7 @@ pub async fn a_close_right_after_a_dial(bed: &dyn Bed) {
         let subnet = pair.subnet_a.clone();
         let closing = tokio::spawn(async move { subnet.close().await });
         let end = match dialed {
-            Ok(mut conn) => Some(tokio::io::AsyncReadExt::read(&mut conn, &mut [0]).await),
+            Ok(mut conn) => Some(conn.read(&mut [0]).await),
             Err(err) => {
                 assert_eq!(err.cause(), Cause::ConnectionRefused);
                 None
@@ -181,9 +172,9 @@ pub async fn a_close_right_after_a_dial(bed: &dyn Bed) {
         };
         closing.await.unwrap().unwrap();
         let accepted = accepting.await.unwrap();
-        match end.map(|end| end.map_err(|err| crate::OpError::of(&err).unwrap().cause())) {
-            // A close that comes as the accept returns is the owner's, or isn't.
-            Some(Ok(0)) => assert!(accepted.is_ok(), "an end of what nobody got"),
+        match end.map(|end| end.map_err(|err| OpError::of(&err).unwrap().cause())) {
+            // If the accept returns during the close, either result is possible.
+            Some(Ok(0)) => assert!(accepted.is_ok(), "end-of-file, but no accept returned it"),
             Some(Err(Cause::ConnectionCut)) | None => {}
             Some(end) => panic!("{end:?}"),
         }
@@ -191,11 +182,11 @@ pub async fn a_close_right_after_a_dial(bed: &dyn Bed) {
     }
 }
 
-/// A runtime that ends takes down the subnetworks that were made on it: who is blocked,
-/// or comes later, on whichever runtime, is told so at once.
+/// When a runtime ends, the subnetworks created on it go down. Blocked and later
+/// operations, on any runtime, report that at once.
 ///
-/// It is no part of [`conformance!`](crate::conformance!): names that are leased stay taken
-/// after it until their lease ends.
+/// It is not part of [`conformance!`](crate::conformance!), because leased names stay
+/// taken after it until their lease expires.
 pub async fn a_runtime_that_ends(bed: &dyn Bed) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -214,13 +205,13 @@ pub async fn a_runtime_that_ends(bed: &dyn Bed) {
         scope.spawn(|| runtime.block_on(make)).join().unwrap()
     });
 
-    let (dialed, accepted) = super::bed::connect(&alpha, &listener).await;
+    let (dialed, accepted) = connect(&alpha, &listener).await;
     let (mut reader, mut writer) = dialed.into_split();
-    while let Some(some) = super::bed::drop_after(1, writer.write(&[0; 65536])).await {
+    while let Some(some) = drop_after(1, writer.write(&[0; 65536])).await {
         some.unwrap();
     }
     let (listens, dials, makes) = (alpha.listen("").unwrap(), alpha.clone(), subnet.clone());
-    let cause = |err: &std::io::Error| crate::OpError::of(err).unwrap().cause();
+    let cause = |err: &std::io::Error| OpError::of(err).unwrap().cause();
     let mut blocked = tokio::task::JoinSet::new();
     blocked.spawn(async move { cause(&reader.read_u8().await.unwrap_err()) });
     blocked.spawn(async move { cause(&writer.write_u8(0).await.unwrap_err()) });

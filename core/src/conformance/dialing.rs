@@ -1,10 +1,10 @@
-//! Checks of addresses, ports, dial and accept. Never looks into a stream.
+//! Checks of addresses, ports, dial and accept. Never checks the content of a stream.
 
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::bed::{Bed, Pair, assert_error, connect, eventually};
+use super::bed::{Bed, Pair, assert_error, connect, drop_after, eventually};
 use crate::error::Op;
 use crate::{Cause, Conn, Host};
 
@@ -15,7 +15,7 @@ pub async fn the_example(bed: &dyn Bed) {
     pair.close().await;
 }
 
-/// The same where both hosts are of one subnetwork.
+/// The same example with both hosts on one subnetwork.
 pub async fn the_example_within_one_subnetwork(bed: &dyn Bed) {
     let subnet = bed.subnetwork().await;
     let alpha = subnet.new_host("α").await.unwrap();
@@ -50,8 +50,8 @@ fn assert_ends((dialed, accepted): &(Conn, Conn), [from, to]: [&str; 2]) {
     assert_eq!(accepted.peer_addr(), &from);
 }
 
-/// A port is free again when its object is closed or dropped, and the lowest
-/// free one is always next.
+/// Closing or dropping an object frees its port, and the lowest free port is always
+/// allocated next.
 pub async fn lowest_free_ports(bed: &dyn Bed) {
     let pair = Pair::new(bed).await;
     let (alpha, beta) = (&pair.alpha, &pair.beta);
@@ -83,7 +83,7 @@ pub async fn lowest_free_ports(bed: &dyn Bed) {
     pair.close().await;
 }
 
-/// What `listen` refuses, and how it says so.
+/// The errors of `listen`.
 pub async fn listen_errors(bed: &dyn Bed) {
     let pair = Pair::new(bed).await;
     let alpha = &pair.alpha;
@@ -130,7 +130,7 @@ pub async fn listen_errors(bed: &dyn Bed) {
     pair.close().await;
 }
 
-/// What `dial` reports, always with its source, and with the port free again.
+/// The errors of `dial`. Each has its source address, and frees the port.
 pub async fn dial_errors(bed: &dyn Bed) {
     let pair = Pair::new(bed).await;
     let alpha = &pair.alpha;
@@ -160,7 +160,7 @@ pub async fn dial_errors(bed: &dyn Bed) {
     pair.close().await;
 }
 
-/// Source and destination can be one host.
+/// A host can dial itself.
 pub async fn a_host_dials_itself(bed: &dyn Bed) {
     let subnet = bed.subnetwork().await;
     let alpha = subnet.new_host("α").await.unwrap();
@@ -170,7 +170,7 @@ pub async fn a_host_dials_itself(bed: &dyn Bed) {
     subnet.close().await.unwrap();
 }
 
-/// Dials that come together are all accepted, each with ports of its own.
+/// Concurrent dials are all accepted, each with its own ports.
 pub async fn concurrent_dials(bed: &dyn Bed) {
     const DIALS: usize = 64;
     let pair = Pair::new(bed).await;
@@ -222,13 +222,13 @@ pub async fn many_connections_at_once(bed: &dyn Bed) {
     pair.close().await;
 }
 
-/// Whoever sees the end of a connection, or is refused, finds the port free.
+/// When a peer sees the end of a connection, or is refused, the port is already free.
 pub async fn ports_are_free_when_the_peer_knows(bed: &dyn Bed) {
     let pair = Pair::new(bed).await;
     let listener = pair.alpha.listen(":1").unwrap();
     let serving = tokio::spawn(async move {
         while let Ok((mut conn, _)) = listener.accept().await {
-            // Dropped by another task, as servers do.
+            // Drop it in another task, as servers do.
             tokio::spawn(async move { conn.read_u8().await.map(drop) });
         }
     });
@@ -262,8 +262,8 @@ pub async fn ports_are_free_when_the_peer_knows(bed: &dyn Bed) {
     pair.close().await;
 }
 
-/// Once a host is idle, the next connection has the addresses of the first. The wait ends
-/// with the host, and names what is open when its time is over.
+/// Once hosts are idle, new connections get the same addresses as the first ones. Waiting
+/// ends when the host is closed; after its time limit, the error names the open sockets.
 pub async fn addresses_repeat_once_hosts_are_idle(bed: &dyn Bed) {
     let within = Duration::from_secs(20);
     let pair = Pair::new(bed).await;
@@ -281,7 +281,7 @@ pub async fn addresses_repeat_once_hosts_are_idle(bed: &dyn Bed) {
         assert_eq!(ends, ["α:2", "α:3"]);
         let dropping = tokio::spawn(async move {
             for accepted in accepted {
-                // Its end comes when the peer's is dropped.
+                // Reads until the peer drops its end.
                 let (mut conn, _) = accepted.unwrap();
                 drop(conn.read(&mut [0]).await);
             }
@@ -297,7 +297,7 @@ pub async fn addresses_repeat_once_hosts_are_idle(bed: &dyn Bed) {
     let (_dialed, accepted) = connect(&pair.beta, &listener).await;
     let (waits, idle) = (pair.alpha.clone(), pair.beta.idle(within));
     let waiting = tokio::spawn(async move { waits.idle(within).await });
-    assert!(super::bed::drop_after(1, idle).await.is_none());
+    assert!(drop_after(1, idle).await.is_none());
     pair.alpha.close();
     let gone = waiting.await.unwrap().unwrap_err();
     assert_eq!(gone.cause(), Cause::HostDown);

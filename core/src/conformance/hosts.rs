@@ -1,5 +1,4 @@
-//! Checks of hosts and their names. Never opens a connection but to see a
-//! host refuse it.
+//! Checks of hosts and their names. Never sends data over a connection.
 
 use std::time::Duration;
 
@@ -7,7 +6,7 @@ use super::bed::{Bed, assert_error};
 use crate::error::Op;
 use crate::{Cause, MAX_NAME};
 
-/// Hosts can have any name that is one, and find each other by it.
+/// Hosts can have every valid name, and reach each other by it.
 pub async fn names_of_all_kinds(bed: &dyn Bed) {
     let (a, b) = (bed.subnetwork().await, bed.subnetwork().await);
     let dialer = a.new_host("dialer").await.unwrap();
@@ -39,7 +38,7 @@ pub async fn names_of_all_kinds(bed: &dyn Bed) {
     b.close().await.unwrap();
 }
 
-/// What is no name is refused with an error that names it.
+/// Invalid names are refused with an error that shows them.
 pub async fn bad_names(bed: &dyn Bed) {
     let subnet = bed.subnetwork().await;
     let long = "x".repeat(MAX_NAME + 1);
@@ -51,7 +50,7 @@ pub async fn bad_names(bed: &dyn Bed) {
     subnet.close().await.unwrap();
 }
 
-/// A name is unique over the whole network.
+/// A name is unique in the whole network.
 pub async fn taken_names(bed: &dyn Bed) {
     let (a, b) = (bed.subnetwork().await, bed.subnetwork().await);
     let host = a.new_host("γ").await.unwrap();
@@ -69,7 +68,7 @@ pub async fn taken_names(bed: &dyn Bed) {
     let why = "a closed host keeps its name";
     assert_eq!(err.cause(), Cause::HostAlreadyRegistered, "{why}");
 
-    // Who waits for a name has it once it is free, or says why it has not.
+    // Waiting for a name returns it once it is free, or the reason why not.
     let err = b.new_host_within("γ", Duration::ZERO).await.unwrap_err();
     assert_eq!(err.cause(), Cause::HostAlreadyRegistered, "{err}");
     let (late, closed) = tokio::join!(b.new_host_within("γ", Duration::MAX), a.close());
@@ -82,7 +81,7 @@ pub async fn taken_names(bed: &dyn Bed) {
     assert_eq!(late.unwrap_err().cause(), Cause::NetworkDown);
 }
 
-/// Closing a subnetwork frees its hosts' names.
+/// Closing a subnetwork frees the names of its hosts.
 pub async fn names_are_free_after_close(bed: &dyn Bed) {
     for _ in 0..3 {
         let subnet = bed.subnetwork().await;
@@ -92,7 +91,7 @@ pub async fn names_are_free_after_close(bed: &dyn Bed) {
     }
 }
 
-/// A host that does not listen, or is closed, refuses; it is not unknown.
+/// A host that does not listen, or is closed, refuses dials: it is still announced.
 pub async fn an_announced_host_refuses(bed: &dyn Bed) {
     let (a, b) = (bed.subnetwork().await, bed.subnetwork().await);
     let (alpha, beta) = (

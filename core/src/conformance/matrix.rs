@@ -1,7 +1,7 @@
-//! The close matrix: which operation reports what after which close.
+//! The close matrix: the result of each operation after, or during, each close.
 //!
-//! Owns the table and the scene in which each cell is tried. β is the own
-//! side, α the peer; every cell has a fresh network's worth of hosts.
+//! Owns the table and the setup for each cell. β is the local side, α the peer.
+//! Each cell has its own hosts.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -15,7 +15,7 @@ use super::bed::{Pair, assert_error, connected, drop_after, eventually};
 use crate::error::Op;
 use crate::{Cause, Conn, Listener, OpError, OwnedReadHalf, OwnedWriteHalf};
 
-/// What is closed.
+/// The object that is closed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Closed {
     Subnet,
@@ -26,14 +26,14 @@ pub(super) enum Closed {
     Peer,
 }
 
-/// When it is closed.
+/// Whether the close comes before the operation, or while it waits.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Order {
     CloseFirst,
     OperationBlocked,
 }
 
-/// What came of an operation.
+/// The result of an operation.
 #[derive(Debug)]
 enum Done {
     Error(OpError),
@@ -41,7 +41,7 @@ enum Done {
     Success,
 }
 
-/// The table, as the contract has it; `None` is an end-of-file.
+/// The expected results. `None` means end-of-file.
 pub(super) const MATRIX: &[(Op, Closed, Option<Cause>)] = &[
     (Op::NewHost, Closed::Subnet, Some(Cause::NetworkDown)),
     (Op::Dial, Closed::Subnet, Some(Cause::NetworkDown)),
@@ -67,7 +67,7 @@ pub(super) const MATRIX: &[(Op, Closed, Option<Cause>)] = &[
     (Op::Write, Closed::Peer, Some(Cause::BrokenPipe)),
 ];
 
-/// Tries one cell on `pair`.
+/// Checks one cell on `pair`.
 pub(super) async fn check_cell(pair: Pair, cell: (Op, Closed, Option<Cause>), order: Order) {
     let (op, closed, cause) = cell;
     let mut scene = Scene::new(pair).await;
@@ -82,7 +82,7 @@ pub(super) async fn check_cell(pair: Pair, cell: (Op, Closed, Option<Cause>), or
             }
             let operation = started(scene.operation(op)).await;
             if op == Op::Dial {
-                eventually("the dial waits", || scene.ears.pending() == 1).await;
+                eventually("the dial waits", || scene.peer_listener.pending() == 1).await;
             }
             scene.close(op, closed).await;
             operation.await.expect("the operation does not panic")
@@ -105,7 +105,7 @@ fn assert_cell(err: &OpError, op: Op, cause: Cause, src_is_free: bool) {
         Op::Accept => (None, "β:2", "accept NET β:2"),
         Op::Read => (Some("α:2"), "β:1", "read NET α:2->β:1"),
         Op::Write => (Some("β:1"), "α:2", "write NET β:1->α:2"),
-        // A host that is down has no socket left, so its lowest port is free.
+        // A closed host has no sockets, so its lowest port is free.
         _ if src_is_free => (Some("β:1"), "α:1", "dial NET β:1->α:1"),
         _ => (Some("β:3"), "α:1", "dial NET β:3->α:1"),
     };
@@ -115,7 +115,7 @@ fn assert_cell(err: &OpError, op: Op, cause: Cause, src_is_free: bool) {
 /// α listens on α:1 and has accepted β:1 on α:2; β listens on β:2.
 struct Scene {
     pair: Pair,
-    ears: Listener,
+    peer_listener: Listener,
     peer: Conn,
     listener: Arc<Listener>,
     reader: Option<OwnedReadHalf>,
@@ -124,12 +124,12 @@ struct Scene {
 
 impl Scene {
     async fn new(pair: Pair) -> Scene {
-        let (conn, peer, ears) = connected(&pair).await;
+        let (conn, peer, peer_listener) = connected(&pair).await;
         let listener = Arc::new(pair.beta.listen("").unwrap());
         let (reader, writer) = conn.into_split();
         Scene {
             pair,
-            ears,
+            peer_listener,
             peer,
             listener,
             reader: Some(reader),
@@ -137,7 +137,7 @@ impl Scene {
         }
     }
 
-    /// The operation, with all that it needs.
+    /// The operation's future, which owns everything that it needs.
     fn operation(&mut self, op: Op) -> Pin<Box<dyn Future<Output = Done> + Send>> {
         let (subnet, beta) = (self.pair.subnet_b.clone(), self.pair.beta.clone());
         let listener = Arc::clone(&self.listener);
@@ -172,7 +172,7 @@ impl Scene {
             Closed::Subnet => self.pair.subnet_b.close().await.unwrap(),
             Closed::Host => self.pair.beta.close(),
             Closed::Own if op == Op::Accept => self.listener.close(),
-            // By whichever half the operation has left here.
+            // By the half that the operation does not use.
             Closed::Own => match (&self.reader, &self.writer) {
                 (Some(reader), _) => reader.close(),
                 (None, Some(writer)) => writer.close(),
@@ -180,7 +180,7 @@ impl Scene {
             },
             Closed::PeerSubnet => self.pair.subnet_a.close().await.unwrap(),
             Closed::PeerHost => self.pair.alpha.close(),
-            Closed::Peer if op == Op::Dial => self.ears.close(),
+            Closed::Peer if op == Op::Dial => self.peer_listener.close(),
             Closed::Peer => self.peer.close(),
         }
     }
@@ -206,7 +206,7 @@ async fn read_to_end(reader: &mut OwnedReadHalf) -> Done {
     }
 }
 
-/// Writes may succeed until the news of a close arrives, but not for ever.
+/// Writes may succeed until the close takes effect, but not without end.
 async fn write_to_end(writer: &mut OwnedWriteHalf) -> Done {
     let chunk = [7; 1024];
     for _ in 0..1 << 20 {
@@ -218,7 +218,7 @@ async fn write_to_end(writer: &mut OwnedWriteHalf) -> Done {
     Done::Success
 }
 
-/// Has a task run `operation`, and returns once it was polled and has to wait.
+/// Runs `operation` in a task, and returns once it was polled and has to wait.
 async fn started(
     mut operation: Pin<Box<dyn Future<Output = Done> + Send>>,
 ) -> tokio::task::JoinHandle<Done> {

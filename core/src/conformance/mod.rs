@@ -1,10 +1,10 @@
-//! The checks that any engine and any registry must pass.
+//! The tests that every engine and every registry must pass.
 //!
-//! Owns the contract in executable form; one body for every implementation.
-//! Never knows which engine or registry it runs over, and depends on no
-//! timing: what travels over a network is waited for, within a bound.
+//! Owns the contract as executable checks, the same for all implementations. Never
+//! knows which engine or registry it tests, and never depends on timing: a check
+//! polls for its condition, up to a time limit.
 //!
-//! Whoever writes an engine implements [`Bed`] and says
+//! To test an engine, implement [`Bed`] and invoke the macro:
 //!
 //! ```
 //! use virtnet_core::SubNetwork;
@@ -27,8 +27,8 @@
 //! # fn main() {}
 //! ```
 //!
-//! which makes one `#[test]` of every check. A registry is checked by itself
-//! with [`RegistryBed`] and [`registry_conformance!`](crate::registry_conformance).
+//! This defines one `#[test]` per check. To test a registry on its own, implement
+//! [`RegistryBed`] and invoke [`registry_conformance!`](crate::registry_conformance).
 
 mod bed;
 pub mod cancelling;
@@ -42,8 +42,8 @@ pub mod streams;
 pub use bed::{Bed, run};
 pub use registry::RegistryBed;
 
-/// Makes one `#[test]` of every check, over the [`Bed`] that the given future
-/// yields.
+/// Defines one `#[test]` per check of an engine. The argument is a future that returns
+/// a [`Bed`]; each test awaits its own.
 #[macro_export]
 macro_rules! conformance {
     ($bed:expr) => {
@@ -69,8 +69,8 @@ macro_rules! conformance {
     };
 }
 
-/// Makes one `#[test]` of every check of a registry, over the [`RegistryBed`]
-/// that the given future yields.
+/// Defines one `#[test]` per check of a registry. The argument is a future that returns
+/// a [`RegistryBed`]; each test awaits its own.
 #[macro_export]
 macro_rules! registry_conformance {
     ($bed:expr) => {

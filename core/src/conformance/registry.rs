@@ -1,5 +1,5 @@
-//! Checks of a registry by itself. Never runs an engine: hostdata here is any
-//! text.
+//! Checks of a registry on its own. Never runs an engine: hostdata here is
+//! arbitrary text.
 
 use std::sync::Arc;
 
@@ -8,11 +8,11 @@ use async_trait::async_trait;
 use super::bed::drop_after;
 use crate::{Cause, Registry, RegistryError};
 
-/// A fresh network's registry to run one check on.
+/// The registry of a new network to run one check on.
 #[async_trait]
 pub trait RegistryBed: Send + Sync {
-    /// One more registry value of this bed's network, as another process would
-    /// have it.
+    /// Creates another registry value of this bed's network, independent of the others
+    /// as in another process.
     async fn registry(&self) -> Arc<dyn Registry>;
 }
 
@@ -27,7 +27,7 @@ fn assert_error(err: &RegistryError, op: &str, args: &[&str], cause: Cause) {
     assert!(line.ends_with(&cause.to_string()), "{line}");
 }
 
-/// What one announces the others find, and so does the one.
+/// Every registry value finds the names that any of them announced.
 pub async fn announce_and_query(bed: &dyn RegistryBed) {
     let (one, other) = (bed.registry().await, bed.registry().await);
     one.announce("α", "10.0.0.1:4433").await.unwrap();
@@ -40,7 +40,7 @@ pub async fn announce_and_query(bed: &dyn RegistryBed) {
     other.close().await.unwrap();
 }
 
-/// A name that nobody announced is an error that names it.
+/// A query for a name that was not announced is an error that shows the name.
 pub async fn no_such_host(bed: &dyn RegistryBed) {
     let registry = bed.registry().await;
     let err = registry.query("γ").await.unwrap_err();
@@ -48,7 +48,7 @@ pub async fn no_such_host(bed: &dyn RegistryBed) {
     registry.close().await.unwrap();
 }
 
-/// A name has one holder; whoever comes second is told so, and changes nothing.
+/// A name has one holder; a second announcement fails and changes nothing.
 pub async fn taken_names(bed: &dyn RegistryBed) {
     let (one, other) = (bed.registry().await, bed.registry().await);
     one.announce("α", "first").await.unwrap();
@@ -62,7 +62,7 @@ pub async fn taken_names(bed: &dyn RegistryBed) {
     other.close().await.unwrap();
 }
 
-/// Names are compared byte for byte, and none can mean another.
+/// Names are compared byte by byte; no characters are special.
 pub async fn names_are_bytes(bed: &dyn RegistryBed) {
     let registry = bed.registry().await;
     let long = "x".repeat(crate::MAX_NAME);
@@ -83,7 +83,7 @@ pub async fn names_are_bytes(bed: &dyn RegistryBed) {
     registry.close().await.unwrap();
 }
 
-/// Closing frees the own names at once, and no other's.
+/// Closing frees the registry value's own names at once, and no others.
 pub async fn close_frees_exactly_the_own_names(bed: &dyn RegistryBed) {
     let (one, other) = (bed.registry().await, bed.registry().await);
     one.announce("α", "1").await.unwrap();
@@ -107,7 +107,7 @@ pub async fn close_frees_exactly_the_own_names(bed: &dyn RegistryBed) {
     third.close().await.unwrap();
 }
 
-/// A closed registry is down.
+/// After a close, all calls report that the registry is down.
 pub async fn closed_means_down(bed: &dyn RegistryBed) {
     let registry = bed.registry().await;
     registry.announce("α", "1").await.unwrap();
@@ -119,7 +119,7 @@ pub async fn closed_means_down(bed: &dyn RegistryBed) {
     assert_error(&err, "query", &["α"], Cause::RegistryDown);
 }
 
-/// Of many that want a name at once, exactly one gets it.
+/// If many announce a name at the same time, exactly one succeeds.
 pub async fn contenders(bed: &dyn RegistryBed) {
     let mut registries = Vec::new();
     for _ in 0..16 {
@@ -147,7 +147,7 @@ pub async fn contenders(bed: &dyn RegistryBed) {
     }
 }
 
-/// An announcement that is dropped frees the name, at the latest by the close.
+/// Dropping an announcement frees the name, at the latest when the registry is closed.
 pub async fn announce_dropped_at_every_poll(bed: &dyn RegistryBed) {
     for polls in 1..=6 {
         let (one, other) = (bed.registry().await, bed.registry().await);

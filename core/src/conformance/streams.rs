@@ -1,12 +1,13 @@
-//! Checks of the byte stream: order, ends of file, backpressure, delivery.
-//! Never closes a host; `closing` does.
+//! Checks of the byte stream: order, end-of-file, backpressure, delivery.
+//! Never closes a host: `closing` does.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::JoinHandle;
 
-use super::bed::{Bed, Pair, assert_cut, connected, drop_after, eventually};
-use crate::{Cause, OpError};
+use super::bed::{Bed, Pair, assert_cut, connected, drop_after, eventually, read_text};
+use crate::{Cause, Conn, OpError};
 
-/// A recognisable sequence of bytes: any loss, repeat or swap shows.
+/// A sequence of bytes in which any loss, repetition or reordering is visible.
 fn pattern(len: usize) -> Vec<u8> {
     let mut state = 1_u32;
     let mut next = || {
@@ -16,7 +17,7 @@ fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|_| next()).collect()
 }
 
-/// Bytes arrive in order, both ways at once, whatever the sizes.
+/// Bytes of any length arrive in order, in both directions at once.
 pub async fn bytes_both_ways(bed: &dyn Bed) {
     let pair = Pair::new(bed).await;
     for len in [0, 1, 1000, 3 << 20] {
@@ -53,18 +54,15 @@ pub async fn half_close(bed: &dyn Bed) {
     let (mut dialed, mut accepted, _listener) = connected(&pair).await;
     dialed.write_all(b"question").await.unwrap();
     dialed.shutdown().await.unwrap();
-    let mut heard = String::new();
-    accepted.read_to_string(&mut heard).await.unwrap();
-    assert_eq!(heard, "question");
+    assert_eq!(read_text(&mut accepted).await, "question");
     accepted.write_all(b"answer").await.unwrap();
     accepted.shutdown().await.unwrap();
-    heard.clear();
-    dialed.read_to_string(&mut heard).await.unwrap();
-    assert_eq!(heard, "answer");
+    assert_eq!(read_text(&mut dialed).await, "answer");
     pair.close().await;
 }
 
-/// The halves of a split work alone; dropping the write half half-closes.
+/// The halves of a split connection work independently; dropping the write half shuts
+/// down writing.
 pub async fn split_halves(bed: &dyn Bed) {
     let pair = Pair::new(bed).await;
     let (dialed, accepted, _listener) = connected(&pair).await;
@@ -73,25 +71,21 @@ pub async fn split_halves(bed: &dyn Bed) {
     assert_eq!(read_b.local_addr(), write_a.peer_addr());
     write_b.write_all(b"over").await.unwrap();
     drop(write_b);
-    let mut heard = String::new();
-    read_a.read_to_string(&mut heard).await.unwrap();
-    assert_eq!(heard, "over");
+    assert_eq!(read_text(&mut read_a).await, "over");
     write_a.write_all(b"and out").await.unwrap();
     drop(write_a);
-    heard.clear();
-    read_b.read_to_string(&mut heard).await.unwrap();
-    assert_eq!(heard, "and out");
+    assert_eq!(read_text(&mut read_b).await, "and out");
     pair.close().await;
 }
 
-/// A writer whose peer does not read waits, and goes on when it does; its
-/// neighbours are not held up.
+/// A writer waits while its peer does not read, and continues when it does. Other
+/// connections are not blocked.
 pub async fn backpressure(bed: &dyn Bed) {
     let pair = Pair::new(bed).await;
     let (mut dialed, mut accepted, listener) = connected(&pair).await;
     let chunk = pattern(64 * 1024);
     let mut written = 0;
-    // Ends at the first write that has to wait: without a limit none ever does.
+    // Ends at the first write that has to wait; without backpressure none does.
     while let Some(n) = drop_after(1, dialed.write(&chunk)).await {
         written += n.unwrap();
         assert!(written < 1 << 30, "an unread connection takes everything");
@@ -113,18 +107,22 @@ pub async fn backpressure(bed: &dyn Bed) {
     pair.close().await;
 }
 
-/// What was written before a connection is dropped or closed arrives.
+/// Reads `conn` to its end in a task, and asserts that it gets exactly `expected`.
+fn spawn_reader(mut conn: Conn, expected: Vec<u8>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut got = Vec::new();
+        conn.read_to_end(&mut got).await.unwrap();
+        assert!(got == expected, "{} of {} bytes", got.len(), expected.len());
+    })
+}
+
+/// Data written before a connection is dropped or closed is delivered.
 pub async fn dropping_delivers(bed: &dyn Bed) {
     let pair = Pair::new(bed).await;
     for close in [false, true] {
-        let (mut dialed, mut accepted, _listener) = connected(&pair).await;
+        let (mut dialed, accepted, _listener) = connected(&pair).await;
         let sent = pattern(2 << 20);
-        let expected = sent.clone();
-        let reader = tokio::spawn(async move {
-            let mut got = Vec::new();
-            accepted.read_to_end(&mut got).await.unwrap();
-            assert!(got == expected, "{} of {} bytes", got.len(), expected.len());
-        });
+        let reader = spawn_reader(accepted, sent.clone());
         dialed.write_all(&sent).await.unwrap();
         if close {
             dialed.close();
@@ -135,24 +133,19 @@ pub async fn dropping_delivers(bed: &dyn Bed) {
     pair.close().await;
 }
 
-/// The same when the whole subnetwork closes.
+/// Data written before the subnetwork is closed is delivered.
 pub async fn closing_the_subnetwork_delivers(bed: &dyn Bed) {
     let pair = Pair::new(bed).await;
-    let (mut dialed, mut accepted, _listener) = connected(&pair).await;
+    let (mut dialed, accepted, _listener) = connected(&pair).await;
     let sent = pattern(2 << 20);
-    let expected = sent.clone();
-    let reader = tokio::spawn(async move {
-        let mut got = Vec::new();
-        accepted.read_to_end(&mut got).await.unwrap();
-        assert!(got == expected, "{} of {} bytes", got.len(), expected.len());
-    });
+    let reader = spawn_reader(accepted, sent.clone());
     dialed.write_all(&sent).await.unwrap();
     pair.subnet_b.close().await.unwrap();
     reader.await.unwrap();
     pair.close().await;
 }
 
-/// After the own shutdown writing reports a broken pipe, as TCP does.
+/// Writing after a shutdown reports a broken pipe, as TCP does.
 pub async fn after_shutdown(bed: &dyn Bed) {
     let pair = Pair::new(bed).await;
     let (mut dialed, _accepted, _listener) = connected(&pair).await;
@@ -164,11 +157,11 @@ pub async fn after_shutdown(bed: &dyn Bed) {
     pair.close().await;
 }
 
-/// An aborted connection is cut, whatever was written and whoever aborted it; it never
-/// ends. The own end is down, and its port free, at once.
+/// An aborted connection is cut and never ends cleanly, whatever was written and
+/// whichever side aborted. The local end is down, and its port free, at once.
 pub async fn aborting_cuts(bed: &dyn Bed) {
     let pair = Pair::new(bed).await;
-    // More than is on the way at a time: most of it was never sent.
+    // More than all buffers hold, so most of it is never sent.
     let data = pattern(8 << 20);
     for (written, halves) in [(0, false), (4, false), (4, true), (data.len(), false)] {
         for dialer_aborts in [true, false] {
@@ -183,14 +176,14 @@ pub async fn aborting_cuts(bed: &dyn Bed) {
                 false => (accepted, dialed),
             };
             let port = own.local_addr().clone();
-            // What does not fit is not waited for.
+            // Does not wait for data that does not fit.
             let mut rest = &data[..written];
             while !rest.is_empty()
                 && let Some(some) = drop_after(1, own.write(rest)).await
             {
                 rest = &rest[some.unwrap()..];
             }
-            // The other end waits to write when the cut comes.
+            // The other end is waiting to write when the connection is cut.
             while let Some(some) = drop_after(1, other.write(&data)).await {
                 some.unwrap();
             }
@@ -227,7 +220,7 @@ pub async fn aborting_cuts(bed: &dyn Bed) {
     pair.close().await;
 }
 
-/// A write half that was dropped, and not delivered yet, is cut with the rest.
+/// Aborting also cuts a write half that was dropped and has not delivered its data yet.
 pub async fn aborting_cuts_what_was_dropped(bed: &dyn Bed) {
     let pair = Pair::new(bed).await;
     let (dialed, mut accepted, _listener) = connected(&pair).await;
@@ -239,7 +232,7 @@ pub async fn aborting_cuts_what_was_dropped(bed: &dyn Bed) {
     }
     drop(writer);
     reader.abort();
-    // The cut may take a moment, in which something is read; never all and the end.
+    // Some data may be read before the cut arrives, but never all data and end-of-file.
     assert_cut(&mut accepted).await;
     pair.close().await;
 }

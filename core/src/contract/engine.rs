@@ -1,8 +1,8 @@
-//! The engine's contract: what carries connections between hosts.
+//! The engine's contract: carrying connections between hosts.
 //!
-//! Owns the trait, and [`ByteStream`], what an engine hands in and out, with the
-//! means to cut it. Never knows of ports being free or taken: the subnetwork above
-//! decides that.
+//! Owns the trait [`Engine`], and [`ByteStream`], a connection that an engine
+//! takes and returns, with [`Abort`] to cut it. Never knows which ports are free:
+//! the subnetwork above decides that.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,47 +13,45 @@ use tokio::time::Instant;
 
 use crate::{Addr, Failure, Registry};
 
-/// The transport under a subnetwork.
+/// The transport below a subnetwork.
 ///
-/// An engine is made with a [`Notifier`](crate::Notifier), by which it hands
-/// in what arrives. It must not keep the subnetwork alive, and does not: the
-/// notifier is weak.
+/// An engine is created with a [`Notifier`](crate::Notifier), to which it reports
+/// incoming dials. The notifier holds a weak reference, so an engine does not keep
+/// its subnetwork alive.
 ///
-/// All methods may be called from many tasks at once. Dropping a returned
-/// future cancels the call and leaves nothing behind: no half-made host, and
-/// no connection that the other side would be handed. A connection that has come about on
-/// one side only is cut: reset with an error at whoever has an end of it, never ended.
+/// All methods may be called from many tasks at once. Dropping a returned future
+/// cancels the call and leaves nothing behind: no incomplete host, and no
+/// connection that the other side could accept. A connection established on one
+/// side only is cut: that side sees a reset, never end-of-file.
 #[async_trait]
 pub trait Engine: Send + Sync + 'static {
     /// Creates the resources of a host and announces it to `registry`, with
-    /// hostdata that lets any other subnetwork's engine reach it.
+    /// hostdata by which the engine of any other subnetwork can reach it.
     ///
-    /// From the moment of the announcement dials may arrive and be handed to
-    /// the notifier.
+    /// Once announced, the host may be dialed, and the engine may call the notifier.
     ///
     /// # Errors
     ///
-    /// The registry's error as it is; otherwise what kept the resources from
-    /// being made. The host then does not exist, and its name is free.
+    /// The registry's error, unchanged; otherwise the reason why the resources
+    /// could not be created. The host then does not exist, and its name is free.
     async fn vnet_new_host(&self, hostname: &str, registry: &dyn Registry) -> Result<(), Failure>;
 
-    /// Connects `src`, a host made here, to `dst`, which is reached as
-    /// `dst_hostdata` says, and lets the other side know that the peer is
-    /// `src`.
+    /// Connects `src`, a host of this engine, to `dst`, which is reached by
+    /// `dst_hostdata`, and tells the other side that its peer is `src`.
     ///
-    /// Both are always addresses of the engine's own network, whose subnetwork is all
-    /// that calls it: [`Addr::network`] of both is the name that the subnetwork was
-    /// made with, and an address of another network is refused before.
+    /// Both addresses are on the engine's own network: [`Addr::network`] of both is
+    /// the name that the subnetwork was created with. The subnetwork refuses other
+    /// addresses before it calls the engine.
     ///
-    /// Returns the stream and the address that accepted. It must not succeed
-    /// before the other side's [`Accept`](crate::Accept) gave that address,
-    /// and the other side must not be acknowledged when the returned future
-    /// was dropped before it succeeded.
+    /// Returns the stream and the address that accepted. The call must not succeed
+    /// before the other side's [`Accept`](crate::Accept) has provided that address.
+    /// If the returned future is dropped before it succeeds, the other side's accept
+    /// must not be acknowledged.
     ///
     /// # Errors
     ///
-    /// What the other side's notifier decided; otherwise what kept the engine
-    /// from reaching it, naming the place it tried.
+    /// The decision of the other side's notifier; otherwise the reason why the engine
+    /// could not reach it, naming the location it tried.
     async fn vnet_dial(
         &self,
         src: &Addr,
@@ -61,26 +59,25 @@ pub trait Engine: Send + Sync + 'static {
         dst_hostdata: &str,
     ) -> Result<(ByteStream, Addr), Failure>;
 
-    /// How long a whole dial may take until the other side gives a sign of life: the
-    /// look-up in the registry, [`vnet_dial`](Engine::vnet_dial), a second look-up and a
-    /// second try where the first answer was out of date.
+    /// The time limit of a whole dial until the other side's first response. It covers
+    /// the query of the registry, [`vnet_dial`](Engine::vnet_dial), and a second query and
+    /// attempt if the first answer was out of date.
     ///
-    /// Provided: none, so a dial takes as long as its parts do.
+    /// The default is no limit: a dial takes as long as its steps.
     fn dial_bound(&self) -> Option<Duration> {
         None
     }
 
-    /// Does what [`vnet_dial`](Engine::vnet_dial) does, and waits for a sign of life of the
-    /// other side until `by`: what is left of the
-    /// [bound](Engine::dial_bound). Another side that has given one, and waits for an
-    /// accept, may take longer.
+    /// Dials as [`vnet_dial`](Engine::vnet_dial) does, but waits for the other side's first
+    /// response only until `by`, the end of the [time limit](Engine::dial_bound). After
+    /// that response, waiting for an accept may take longer.
     ///
-    /// It is called in place of `vnet_dial` by dials that have a bound. Provided: calls
-    /// `vnet_dial`, which is right for an engine without a bound.
+    /// The subnetwork calls it instead of `vnet_dial` if there is a limit. The default
+    /// calls `vnet_dial`, which is correct for an engine without a limit.
     ///
     /// # Errors
     ///
-    /// As of [`vnet_dial`](Engine::vnet_dial).
+    /// See [`vnet_dial`](Engine::vnet_dial).
     async fn vnet_dial_by(
         &self,
         src: &Addr,
@@ -94,55 +91,55 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Releases everything: hosts, transport connections, tasks.
     ///
-    /// What the subnetwork was running on the engine has been cancelled
-    /// before. Streams that were dropped are delivered first, within a bound
-    /// that the engine documents. Closing again succeeds and does nothing.
+    /// The subnetwork has cancelled its calls to the engine before. Streams that were
+    /// dropped are delivered first, within a time that the engine documents. Closing
+    /// again succeeds and does nothing.
     ///
     /// The subnetwork never drops the returned future, unless its runtime ends.
     ///
     /// # Errors
     ///
-    /// When something could not be delivered or released.
+    /// If data could not be delivered or a resource could not be released.
     async fn close(&self) -> Result<(), Failure>;
 }
 
-/// Cuts a connection that would end cleanly if its halves were just dropped.
+/// Cuts a connection, which would end cleanly if its halves were only dropped.
 pub trait Abort: Send + Sync + 'static {
-    /// From here on dropping the halves of the connection *cuts* it: what was not
-    /// sent is thrown away, and the peer's reads and writes report
+    /// After this call, dropping the halves of the connection *cuts* it: unsent data is
+    /// discarded, and the peer's reads and writes report
     /// [`ConnectionReset`](std::io::ErrorKind::ConnectionReset), never end-of-file.
     ///
-    /// A writer that was dropped before, and has not delivered all yet, is cut, too.
-    /// One that was shut down or dropped, and has delivered its end, has ended cleanly.
+    /// A writer that was dropped before, but has not delivered all its data, is cut too.
+    /// A writer that was shut down or dropped and has delivered its end has ended cleanly.
     ///
-    /// It is called at any time, on any thread, also more than once, and never blocks.
-    /// The halves that are left are dropped right after it.
+    /// It must not block, and may be called at any time, on any thread, more than once.
+    /// The caller drops the remaining halves immediately afterwards.
     fn abort(&self);
 }
 
 /// The two directions of a connection, as an engine carries them.
 ///
-/// What the core relies on:
+/// The core relies on the following:
 ///
-/// - *reader*: gives what the peer wrote, in order, then end-of-file once the
-///   peer shut down or dropped its writer. A cut is an error, never
-///   end-of-file. Dropping it makes the peer's later writes fail with
+/// - *reader*: returns the bytes that the peer wrote, in order, then end-of-file
+///   after the peer shut down or dropped its writer. A cut is an error, never
+///   end-of-file. Dropping the reader makes the peer's later writes fail with
 ///   [`BrokenPipe`](std::io::ErrorKind::BrokenPipe).
-/// - *writer*: takes bytes with backpressure. `poll_shutdown` ends the stream;
-///   dropping the writer does the same, and what was written before is
-///   delivered in the background. Neither blocks.
-/// - *abort*: an [`Abort`], after which dropping them cuts the connection.
-/// - Halves are dropped on any thread, also outside of the runtime, and wake by
-///   scheduling: a waker must not be run to its end within a poll.
-/// - Error kinds: `BrokenPipe` where the peer does not read any more,
-///   `TimedOut` or `ConnectionReset` for a cut.
+/// - *writer*: takes bytes with backpressure. `poll_shutdown` ends the stream.
+///   Dropping the writer does the same; bytes written before are delivered in
+///   the background. Neither blocks.
+/// - *abort*: an [`Abort`]; dropping the halves after it cuts the connection.
+/// - Halves may be dropped on any thread, also outside the runtime. They wake by
+///   scheduling: a waker must not run its task within a poll.
+/// - Error kinds: `BrokenPipe` if the peer no longer reads, `TimedOut` or
+///   `ConnectionReset` for a cut.
 ///
-/// Nobody has it as long as it is no connection: dropping it cuts it, where it has an
-/// abort. So a connection that was taken and never handed to anybody ends in an error
-/// at the peer, whose data was not read.
+/// Dropping a `ByteStream` that has not become a [`Conn`](crate::Conn) cuts it, if it
+/// has an abort. So if a connection was accepted but never returned to a caller, the
+/// peer, whose data nobody has read, sees an error.
 pub struct ByteStream(Option<Parts>);
 
-/// What a stream is made of.
+/// The parts of a stream.
 pub(crate) struct Parts {
     pub(crate) reader: Box<dyn AsyncRead + Send + Unpin>,
     pub(crate) writer: Box<dyn AsyncWrite + Send + Unpin>,
@@ -163,11 +160,12 @@ impl ByteStream {
         }))
     }
 
-    /// Joins two directions that can end, and can't be cut from this side.
+    /// Joins two directions that can end, but cannot be cut from this side.
     ///
-    /// It is for tests, and for a stand-in of an engine. Over an engine that makes its
-    /// connections of it, who aborts one, or has never handed it out, looks to its peer
-    /// like who closed it: that is against the contract, and the conformance suite says so.
+    /// Use it for tests and for engines that stand in for a real one. A connection
+    /// without an abort violates the contract: if it is aborted, or never returned to
+    /// a caller, its peer sees a clean end. The conformance suite fails for such an
+    /// engine.
     pub fn new(
         reader: impl AsyncRead + Send + Unpin + 'static,
         writer: impl AsyncWrite + Send + Unpin + 'static,
@@ -179,9 +177,11 @@ impl ByteStream {
         }))
     }
 
-    /// What it is made of, for the connection that somebody has.
+    /// Its parts, to make a connection from; it is not cut then.
     pub(crate) fn into_parts(mut self) -> Parts {
-        self.0.take().expect("only this and the drop take it")
+        self.0
+            .take()
+            .expect("only `into_parts` and `drop` take the parts, and each runs once")
     }
 }
 

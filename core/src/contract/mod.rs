@@ -1,6 +1,6 @@
-//! The contracts of what carries connections and of what knows where hosts are.
+//! The traits that engines and registries implement.
 //!
-//! Owns the traits [`Engine`](engine::Engine) and [`Registry`](registry::Registry). Never implements them.
+//! Owns [`Engine`](engine::Engine) and [`Registry`](registry::Registry). Never implements them.
 
 pub(crate) mod engine;
 pub(crate) mod registry;

@@ -1,83 +1,80 @@
-//! The registry's contract: where a network's hosts are reached.
+//! The registry's contract: a directory of a network's hosts.
 //!
-//! Owns the trait, and [`Lost`], what a registry says of a name it had to give
-//! up. Never interprets hostdata: only the engine that wrote it knows what it
-//! means.
+//! Owns the trait [`Registry`], and [`Lost`], a registry's report of a name it
+//! had to give up. Never interprets hostdata: only the engine that wrote it can.
 
 use async_trait::async_trait;
 
 use crate::{Failure, RegistryError};
 
-/// Maps hostname to hostdata for all subnetworks of one network.
+/// Maps host names to hostdata for all subnetworks of one network.
 ///
-/// One value serves one subnetwork: what it announced is its own, and
-/// [`close`](Registry::close) frees exactly that.
+/// Each value serves one subnetwork. It owns the names that it announced, and
+/// [`close`](Registry::close) frees exactly those.
 ///
 /// All methods may be called from many tasks at once. Dropping a returned
 /// future cancels the call; a name whose announcement was cancelled is freed,
-/// at the latest by `close`. Every call ends within a bound that the registry
+/// at the latest by `close`. Every call ends within a time that the registry
 /// documents.
 ///
 /// # Names that can be lost
 ///
-/// A registry whose names are *leased* has two more things to say, which the
-/// provided methods don't: whether a name is still certainly held
-/// ([`holds`](Registry::holds)), which the subnetwork asks before it lets a host
-/// accept, and that a name is lost for good ([`lost`](Registry::lost)), upon
-/// which it takes the host down. One that answers queries from memory says in
-/// [`requery`](Registry::requery) that an answer was out of date.
+/// A registry with *leased* names also implements two provided methods:
+/// [`holds`](Registry::holds), which the subnetwork calls before a host accepts,
+/// and [`lost`](Registry::lost), which reports a name that is permanently lost, so
+/// that the subnetwork closes the host. A registry that caches answers implements
+/// [`requery`](Registry::requery), to replace an answer that is out of date.
 #[async_trait]
 pub trait Registry: Send + Sync + 'static {
-    /// Announces that `hostname` is reached as `hostdata` says.
+    /// Announces that `hostname` is reached by `hostdata`.
     ///
     /// # Errors
     ///
     /// [`Cause::HostAlreadyRegistered`](crate::Cause::HostAlreadyRegistered)
-    /// when the name is taken, by this registry value or by any other;
-    /// [`Cause::RegistryDown`](crate::Cause::RegistryDown) when the registry
-    /// cannot be reached, or was closed.
+    /// if the name is taken, by this registry value or another;
+    /// [`Cause::RegistryDown`](crate::Cause::RegistryDown) if the registry
+    /// cannot be reached or was closed.
     async fn announce(&self, hostname: &str, hostdata: &str) -> Result<(), RegistryError>;
 
     /// Returns the hostdata that `hostname` was announced with.
     ///
     /// # Errors
     ///
-    /// [`Cause::NoSuchHost`](crate::Cause::NoSuchHost) when it is not
-    /// announced; [`Cause::RegistryDown`](crate::Cause::RegistryDown) when the
-    /// registry cannot be reached, or was closed.
+    /// [`Cause::NoSuchHost`](crate::Cause::NoSuchHost) if it is not
+    /// announced; [`Cause::RegistryDown`](crate::Cause::RegistryDown) if the
+    /// registry cannot be reached or was closed.
     async fn query(&self, hostname: &str) -> Result<String, RegistryError>;
 
-    /// Looks again, past any memory, after `answer` led nowhere, or to nothing yet: what a
-    /// query for `hostname` answers now, if that is something else.
+    /// Queries `hostname` again, without any cache, because `answer` may be out of date: a
+    /// dial with it failed, or has had no response yet. Returns the new hostdata if it
+    /// differs from `answer`, else `None`.
     ///
-    /// Provided: answers are never out of date.
+    /// The default returns `None`: answers are never out of date.
     ///
     /// # Errors
     ///
-    /// Those of [`query`](Registry::query).
+    /// The errors of [`query`](Registry::query).
     async fn requery(&self, hostname: &str, answer: &str) -> Result<Option<String>, RegistryError> {
         let _ = (hostname, answer);
         Ok(None)
     }
 
-    /// Whether nobody else can hold `hostname`, which was announced here, at
-    /// this moment. Never blocks.
+    /// Whether `hostname`, which this value announced, is certainly held by no other
+    /// value at this moment. Never blocks.
     ///
-    /// While it says no, dials to the host are refused.
+    /// While it returns false, dials to the host are refused.
     ///
-    /// Provided: what was announced is held until the close.
+    /// The default returns true: names are held until the close.
     fn holds(&self, hostname: &str) -> bool {
         let _ = hostname;
         true
     }
 
-    /// Waits for the next name that was announced here and is lost for good,
-    /// because another registry value holds it, or has held it since, for however short a
-    /// time: that it is free again, or held here again, changes nothing. The host goes down,
-    /// and stays so.
+    /// Waits for the next name that this value announced and has permanently lost,
+    /// because another registry value holds it or has held it since. It stays lost, even
+    /// if it is free or held here again. The subnetwork then closes the host for good.
     ///
-    /// It is called by one task of the subnetwork, again and again. Provided:
-    /// never.
+    /// One task of the subnetwork calls it repeatedly. The default waits without end.
     ///
     /// # Cancel safety
     ///
@@ -89,22 +86,22 @@ pub trait Registry: Send + Sync + 'static {
     /// Frees the names that were announced here and releases everything.
     ///
     /// Later calls of the other methods report
-    /// [`Cause::RegistryDown`](crate::Cause::RegistryDown); closing again
+    /// [`Cause::RegistryDown`](crate::Cause::RegistryDown). Closing again
     /// succeeds and does nothing.
     ///
     /// The subnetwork never drops the returned future, unless its runtime ends.
     ///
     /// # Errors
     ///
-    /// When a name could not be freed.
+    /// If a name could not be freed.
     async fn close(&self) -> Result<(), RegistryError>;
 }
 
-/// A name that a registry had announced and holds no more.
+/// A name that a registry has announced and no longer holds.
 #[derive(Debug, Clone)]
 pub struct Lost {
-    /// The name of the host, which goes down.
+    /// The name of the host, which the subnetwork closes.
     pub hostname: String,
-    /// What happened: found in the source chain of the host's errors.
+    /// The reason; it is in the source chain of the host's errors.
     pub reason: Failure,
 }

@@ -1,7 +1,7 @@
-//! Causes: the one vocabulary that every error of this crate speaks.
+//! The causes of all errors of this crate.
 //!
-//! Owns [`Cause`] with its [`io::ErrorKind`] table, and [`Failure`], a cause
-//! and what led to it. Never knows which operation failed.
+//! Owns [`Cause`] with its table of [`io::ErrorKind`]s, and [`Failure`], a cause
+//! with an underlying error. Never knows which operation failed.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -12,72 +12,72 @@ use crate::report;
 
 type BoxedError = Box<dyn StdError + Send + Sync>;
 
-/// Why an operation failed: the vocabulary that a test matches on.
+/// Why an operation failed: the value that tests match on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Cause {
-    /// The subnetwork was closed, or its transport is gone.
+    /// The subnetwork was closed, or its transport failed.
     #[error("network is down")]
     NetworkDown,
-    /// The own host was closed, or lost its name.
+    /// The host on this side was closed, or lost its name.
     #[error("host is down")]
     HostDown,
-    /// The own listener or connection was closed.
+    /// The listener or connection on this side was closed.
     #[error("socket is down")]
     SocketDown,
     /// The port to listen on is taken.
     #[error("address already in use")]
     AddrInUse,
-    /// The address to listen on is another host's.
+    /// The address to listen on belongs to another host.
     #[error("cannot listen on requested address")]
     AddrNotLocal,
-    /// Nothing listens there, or what listens has no room or went down.
+    /// No listener is at that address, its backlog is full, or it was closed.
     #[error("connection refused")]
     ConnectionRefused,
     /// The registry cannot be reached.
     #[error("registry is down")]
     RegistryDown,
-    /// No host of that name was announced.
+    /// No host with that name is announced.
     #[error("no such host")]
     NoSuchHost,
-    /// The name is held by another host of the network.
+    /// Another host of the network holds the name.
     #[error("host already registered")]
     HostAlreadyRegistered,
-    /// Written to a connection whose other end was closed, or that was itself
-    /// shut down for writing.
+    /// A write to a connection whose other end was closed, or that was shut down
+    /// for writing on this side.
     #[error("broken pipe")]
     BrokenPipe,
-    /// The connection was cut before its end was reached.
+    /// The connection was cut before end-of-file.
     #[error("connection cut")]
     ConnectionCut,
-    /// No answer came within the bound.
+    /// No answer came within the time limit.
     #[error("timed out")]
     TimedOut,
-    /// This machine would not send to where the host is: it has no route there, or its
-    /// own firewall refuses; or the name of the machine there is known to no name server.
+    /// This machine cannot send to the host's machine: there is no route, a local firewall
+    /// refuses, or no name server knows that machine's name.
     #[error("host is unreachable")]
     HostUnreachable,
-    /// An address or a name that cannot be one.
+    /// An invalid address or name.
     #[error("invalid address")]
     InvalidAddr,
     /// All 65,535 ports of the host are taken.
     #[error("no free port")]
     NoFreePort,
-    /// A peer or a server did not prove, or did not accept, an identity.
+    /// A peer or server did not prove its identity, or did not accept this one.
     #[error("permission denied")]
     PermissionDenied,
-    /// A peer sent what the protocol does not allow.
+    /// A peer violated the protocol.
     #[error("protocol violation")]
     Protocol,
-    /// None of the others: the detail says it all.
+    /// Any other cause: see the error's text.
     #[error("other error")]
     Other,
 }
 
 impl Cause {
-    /// The kind of [`io::Error`] that this cause becomes.
+    /// The [`io::ErrorKind`] of an [`io::Error`] with this cause.
     ///
-    /// Where TCP has the same event, the kind is TCP's.
+    /// If TCP has the same event, the kind is the same as for TCP.
     pub fn kind(self) -> io::ErrorKind {
         use io::ErrorKind as Kind;
         match self {
@@ -100,17 +100,20 @@ impl Cause {
         }
     }
 
-    /// Whether it says that the other host cannot be reached: it was killed, cut off, or was
-    /// never there. What a test of a killed node matches on, as it holds wherever
-    /// the node was.
+    /// Whether the other host cannot be reached: it was killed, is cut off, or never
+    /// existed. Tests that kill a node should match on this, since it is true wherever
+    /// the node ran.
     ///
-    /// Which of these causes it is depends on where the hosts are and on when they are
-    /// dialed: [`TimedOut`](Cause::TimedOut) where nobody answers,
-    /// [`ConnectionCut`](Cause::ConnectionCut) where what is there knows nothing of
-    /// the connection, [`HostUnreachable`](Cause::HostUnreachable) where its machine or the
-    /// name of that is gone, and [`NoSuchHost`](Cause::NoSuchHost) once its name is
-    /// free. A host that is there and refuses, a registry that is down, and what went
-    /// down on this side are none of them.
+    /// The exact cause depends on where the hosts are and when they are dialed:
+    ///
+    /// - [`TimedOut`](Cause::TimedOut): nothing answers,
+    /// - [`ConnectionCut`](Cause::ConnectionCut): the process at that location does not
+    ///   know the connection,
+    /// - [`HostUnreachable`](Cause::HostUnreachable): the machine or its name is gone,
+    /// - [`NoSuchHost`](Cause::NoSuchHost): the host's name is free by now.
+    ///
+    /// It is false if the host refuses, if the registry is down, and if the cause is on
+    /// this side.
     ///
     /// ```
     /// use virtnet_core::Cause;
@@ -126,11 +129,11 @@ impl Cause {
     }
 }
 
-/// A cause, and what led to it: what engines, registries and notifiers report.
+/// A cause with an optional underlying error: the error type of engines, registries
+/// and notifiers.
 ///
-/// The detail either *says more* than the cause and is shown in its place
-/// ([`Failure::wrap`]), or *lies beneath* it and is found in the source chain
-/// ([`Failure::because`]).
+/// The underlying error, called the detail, either replaces the text of the cause
+/// ([`Failure::wrap`]), or is only in the source chain ([`Failure::because`]).
 ///
 /// ```
 /// use virtnet_core::{Cause, Failure};
@@ -156,37 +159,37 @@ enum Detail {
 }
 
 impl Failure {
-    /// A cause whose detail says more than its text, and is shown in its place.
+    /// A cause with a detail that is shown instead of the cause's text.
     pub fn wrap(cause: Cause, detail: impl Into<BoxedError>) -> Failure {
         let detail = Detail::Shown(detail.into().into());
         Failure { cause, detail }
     }
 
-    /// A cause that keeps its text, with what led to it as the error's source.
+    /// A cause that keeps its text, with `detail` as the error's source.
     pub fn because(cause: Cause, detail: impl Into<BoxedError>) -> Failure {
         let detail = Detail::Beneath(detail.into().into());
         Failure { cause, detail }
     }
 
-    /// The same for a sentence that says more, beneath which the [`Cause`] itself
-    /// is found.
+    /// Like [`Failure::because`], with a sentence as the detail. The source of that
+    /// sentence is the [`Cause`] itself, for downcasting.
     ///
     /// ```
     /// use std::error::Error;
     /// use virtnet_core::{Cause, Failure};
     ///
-    /// let taken = Failure::explain(Cause::HostAlreadyRegistered, "process 4711 holds it");
+    /// let taken = Failure::explain(Cause::HostAlreadyRegistered, "process 4711 holds the name");
     /// assert_eq!(taken.to_string(), "host already registered");
-    /// let beneath = taken.source().unwrap();
-    /// assert_eq!(beneath.to_string(), "process 4711 holds it");
-    /// let cause = beneath.source().unwrap().downcast_ref();
+    /// let detail = taken.source().unwrap();
+    /// assert_eq!(detail.to_string(), "process 4711 holds the name");
+    /// let cause = detail.source().unwrap().downcast_ref();
     /// assert_eq!(cause, Some(&Cause::HostAlreadyRegistered));
     /// ```
     pub fn explain(cause: Cause, sentence: impl Into<String>) -> Failure {
         Failure::because(cause, Explained(sentence.into(), cause))
     }
 
-    /// A failure that no cause of the vocabulary names.
+    /// A failure with [`Cause::Other`], shown as `detail`.
     pub fn other(detail: impl Into<BoxedError>) -> Failure {
         Failure::wrap(Cause::Other, detail)
     }
@@ -196,7 +199,7 @@ impl Failure {
         self.cause
     }
 
-    /// The error that was wrapped, or that lies beneath, when there is one.
+    /// The underlying error, if there is one.
     pub fn detail(&self) -> Option<&(dyn StdError + Send + Sync + 'static)> {
         match &self.detail {
             Detail::None => None,
@@ -226,7 +229,7 @@ impl fmt::Debug for Failure {
     }
 }
 
-/// What is shown is also the source: it is there to be downcast.
+/// A shown detail is also the source, for downcasting.
 impl StdError for Failure {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &self.detail {
@@ -236,7 +239,7 @@ impl StdError for Failure {
     }
 }
 
-/// A sentence beneath a cause.
+/// The detail of [`Failure::explain`].
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Explained(String, #[source] Cause);

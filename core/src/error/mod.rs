@@ -1,8 +1,8 @@
-//! Errors that say which operation failed, and why.
+//! Errors of operations.
 //!
-//! Owns [`OpError`], what users see, and [`RegistryError`], what a registry
-//! reports. Never decides that something failed, and has no causes of its own:
-//! those are in `cause.rs`.
+//! Owns [`OpError`], the error that users get, and [`RegistryError`], the error
+//! that a registry reports. Never decides that an operation fails. The causes are
+//! in `cause.rs`.
 
 pub(crate) mod cause;
 pub(crate) mod report;
@@ -14,12 +14,12 @@ use std::sync::Arc;
 
 use crate::{Addr, Cause, Failure, report};
 
-/// An operation of a registry that failed: which registry, what it was asked,
-/// and why.
+/// A failed operation of a registry: the registry, the operation, its arguments,
+/// and the reason.
 ///
-/// It reads `registry "redis://10.0.0.9:6379": query "γ": no such host`.
+/// Its text is such as `registry "redis://10.0.0.9:6379": query "γ": no such host`.
 ///
-/// Its source is what led to it, and where nothing did its [`Cause`].
+/// Its source is the underlying error, or its [`Cause`] if there is none.
 #[derive(Clone)]
 pub struct RegistryError {
     registry: String,
@@ -29,12 +29,12 @@ pub struct RegistryError {
 }
 
 impl RegistryError {
-    /// An operation `op` on `registry` with the arguments `args` failed.
+    /// The failed operation `op` on `registry` with the arguments `args`.
     ///
-    /// `registry` is shown to people: a URL goes in without its password. The
-    /// causes of a registry are [`Cause::RegistryDown`], [`Cause::NoSuchHost`]
-    /// and [`Cause::HostAlreadyRegistered`]; anything else is a
-    /// [`Failure::wrap`] of what happened, with the nearest cause.
+    /// `registry` is shown to users: give a URL without its password. The causes
+    /// of a registry are [`Cause::RegistryDown`], [`Cause::NoSuchHost`] and
+    /// [`Cause::HostAlreadyRegistered`]. For any other error, use
+    /// [`Failure::wrap`] with the closest cause.
     pub fn new(
         registry: impl Into<String>,
         op: &'static str,
@@ -49,20 +49,20 @@ impl RegistryError {
         }
     }
 
-    /// A host of the own subnetwork has the name: the registry need not be asked.
+    /// A host of the same subnetwork has the name, so the registry is not asked.
     pub(crate) fn taken_here(hostname: &str) -> RegistryError {
-        let why = "this subnetwork has made a host of that name, and closing that does not free \
-                   it: names are free when their subnetwork is closed";
+        let why = "this subnetwork has already made a host with this name; a closed host keeps \
+                   its name until its subnetwork is closed";
         let why = Failure::explain(Cause::HostAlreadyRegistered, why);
         RegistryError::new("this subnetwork", "announce", &[hostname], why)
     }
 
-    /// The registry's name, as shown to people.
+    /// The registry's name, as shown to users.
     pub fn registry(&self) -> &str {
         &self.registry
     }
 
-    /// The operation: `announce`, `query`, `close`, or one of the registry's own.
+    /// The operation: `announce`, `query`, `close`, or another of this registry.
     pub fn op(&self) -> &str {
         self.op
     }
@@ -77,7 +77,7 @@ impl RegistryError {
         self.failure.cause()
     }
 
-    /// The cause with what led to it.
+    /// The cause with the underlying error.
     pub fn failure(&self) -> &Failure {
         &self.failure
     }
@@ -162,9 +162,10 @@ impl fmt::Display for Op {
     }
 }
 
-/// An operation on a virtual network that failed: what, where, and why.
+/// A failed operation on a virtual network: the operation, the addresses, and the
+/// reason.
 ///
-/// It reads as one line, for instance
+/// Its text is one line, such as
 ///
 /// ```text
 /// dial pipet α:3->β:1: connection refused
@@ -172,8 +173,8 @@ impl fmt::Display for Op {
 /// virtnet "pipet": new host "γ": network is down
 /// ```
 ///
-/// It becomes an [`io::Error`] by `?` or `into()`, and is found again with
-/// [`OpError::of`].
+/// `?` and `into()` convert it to an [`io::Error`], and [`OpError::of`] finds it
+/// there.
 #[derive(Clone)]
 pub struct OpError(Box<OpErrorInner>);
 
@@ -208,20 +209,20 @@ impl OpError {
         self.0.op
     }
 
-    /// The full name of the network it failed on.
+    /// The full name of the network.
     pub fn network(&self) -> &str {
         &self.0.network
     }
 
-    /// Where it came from: the dialing end of a dial, the own end of a write,
-    /// the remote end of a read.
+    /// The source address: the local address of a dial or a write, the peer's address
+    /// of a read.
     pub fn src(&self) -> Option<&Addr> {
         self.0.src.as_ref()
     }
 
-    /// Where it went to: the dialed address, the listening address, the remote
-    /// end of a write, the own end of a read; for a host, new or idle, its name
-    /// with port 0.
+    /// The destination address: the dialed or listening address, the peer's address of
+    /// a write, the local address of a read. For `new_host` and `idle`, it is the host's
+    /// name with port 0.
     pub fn addr(&self) -> Option<&Addr> {
         self.0.addr.as_ref()
     }
@@ -231,19 +232,19 @@ impl OpError {
         self.0.failure.cause()
     }
 
-    /// The cause with what led to it.
+    /// The cause with the underlying error.
     pub fn failure(&self) -> &Failure {
         &self.0.failure
     }
 
-    /// Whether the other host cannot be reached ([`Cause::is_unreachable`]): what holds
-    /// of every dial to a host that was killed, and of every read and write on a
-    /// connection to it, wherever it was.
+    /// Whether the other host cannot be reached ([`Cause::is_unreachable`]). It is true for
+    /// every dial to a killed host, and for every read and write on a connection to it,
+    /// wherever it ran.
     pub fn is_unreachable(&self) -> bool {
         self.cause().is_unreachable()
     }
 
-    /// The operation's error that an [`io::Error`] was made from, if it was.
+    /// The `OpError` that an [`io::Error`] was made from, if any.
     ///
     /// ```
     /// # async fn example(conn: &mut virtnet_core::Conn) {
@@ -276,7 +277,7 @@ impl fmt::Display for OpError {
                 let host = addr.as_ref().map_or("", Addr::host);
                 return write!(f, "virtnet {network:?}: {op} {host:?}: {failure}");
             }
-            Op::WaitForHosts | Op::Close => {
+            Op::WaitForHosts | Op::AutoClose | Op::Close => {
                 return write!(f, "virtnet {network:?}: {op}: {failure}");
             }
             _ => write!(f, "{op} {network}")?,

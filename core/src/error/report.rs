@@ -1,17 +1,17 @@
-//! How an error reads where `main` or a test returns it, or `unwrap` shows it.
+//! The text of an error that `main` or a test returns, or `unwrap` prints.
 //!
-//! Owns the form of `Debug` of this project's errors. Never decides what an
-//! error says: that is its `Display`.
+//! Owns the `Debug` format of this project's errors. Never changes the text of an
+//! error: that is its `Display`.
 
 use std::error::Error as StdError;
 use std::fmt;
 
-/// Writes `err` and what led to it, each cause on a line of its own and nothing
-/// twice: the `Debug` of an error that people are shown.
+/// Writes `err` and its sources, each on its own line, without repeating text: a
+/// readable `Debug` of an error.
 ///
-/// Rust shows the `Debug` of an error that `main` or a test returns, and of one
-/// that is unwrapped. Engines and registries may write that of their own errors
-/// with it. `{:#?}` is better left to the fields, for whoever looks for those.
+/// Rust prints the `Debug` of an error that `main` or a test returns, and of an
+/// error that is unwrapped. Engines and registries can use this function for their
+/// own errors. Keep the fields in `{:#?}`.
 ///
 /// ```
 /// use std::fmt;
@@ -35,14 +35,14 @@ use std::fmt;
 ///
 /// # Errors
 ///
-/// Those of the formatter.
+/// The errors of the formatter.
 pub fn report(err: &dyn StdError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut shown = err.to_string();
     f.write_str(&shown)?;
     let mut next = err.source();
     while let Some(cause) = next {
         let text = cause.to_string();
-        // Most errors here show their causes themselves.
+        // The text of most errors here already contains their sources.
         if !shown.contains(&text) {
             write!(f, "\n  caused by: {text}")?;
             shown.push('\n');

@@ -1,8 +1,7 @@
-//! The engine of one process: connections are pipes in memory.
+//! An engine within one process, whose connections are in-memory pipes.
 //!
-//! Owns [`PipeEngine`] and [`PipeNetwork`], which joins it with the in-memory
-//! registry: the embedded default, and a test bed without I/O. Never starts a
-//! task.
+//! Owns [`PipeEngine`], and [`PipeNetwork`], which combines it with the in-memory
+//! registry. Never starts a task, and never does I/O.
 
 use std::collections::HashMap;
 use std::io::{self, IoSlice};
@@ -21,13 +20,13 @@ use crate::{
     Abort, Addr, AddrError, ByteStream, Cause, Engine, Failure, Notifier, Registry, SubNetwork,
 };
 
-/// How many bytes one direction of a pipe takes before its writer waits.
+/// The buffer size of one direction of a pipe, in bytes. A writer waits when it is full.
 pub const PIPE_CAPACITY: usize = 64 * 1024;
 
-/// What hostdata of this engine starts with; the engine's number follows.
+/// The prefix of this engine's hostdata, before the engine's number.
 const SCHEME: &str = "pipe:";
 
-/// A whole network within one process: pipes and an in-memory registry.
+/// A complete network within one process: pipes and an in-memory registry.
 ///
 /// ```
 /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -63,7 +62,7 @@ impl PipeNetwork {
     ///
     /// # Errors
     ///
-    /// [`AddrError`] when `network` is no name ([`Addr::new`]).
+    /// [`AddrError`] if `network` is not a valid name ([`Addr::new`]).
     pub fn new(network: &str) -> Result<PipeNetwork, AddrError> {
         check_name(Noun::Network, network)?;
         Ok(PipeNetwork {
@@ -73,29 +72,29 @@ impl PipeNetwork {
         })
     }
 
-    /// One more subnetwork, as another process would have it.
+    /// Creates another subnetwork, independent of the others as in another process.
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime.
+    /// If called outside a tokio runtime.
     pub fn subnetwork(&self) -> SubNetwork {
         let registry = Arc::new(self.hub.registry());
         let engine = |notifier| PipeEngine::new(&self.switchboard, notifier);
         SubNetwork::new(&self.network, registry, engine).expect("the name was checked in new")
     }
 
-    /// The network's names.
+    /// The names announced on this network.
     pub fn hub(&self) -> &MemoryHub {
         &self.hub
     }
 }
 
-/// Where the pipe engines of one process find each other.
+/// Connects the pipe engines of one process.
 #[derive(Debug, Clone, Default)]
-pub struct Switchboard(Arc<Mutex<Lines>>);
+pub struct Switchboard(Arc<Mutex<Engines>>);
 
 #[derive(Debug, Default)]
-struct Lines {
+struct Engines {
     last: u64,
     notifiers: HashMap<u64, Notifier>,
 }
@@ -111,7 +110,7 @@ impl Switchboard {
     }
 }
 
-/// The engine whose connections are pipes in memory.
+/// An engine whose connections are in-memory pipes.
 #[derive(Debug)]
 pub struct PipeEngine {
     switchboard: Switchboard,
@@ -119,19 +118,19 @@ pub struct PipeEngine {
 }
 
 impl PipeEngine {
-    /// An engine that reaches all others on the same switchboard.
+    /// Creates an engine that reaches all others on the same switchboard.
     pub fn new(switchboard: &Switchboard, notifier: Notifier) -> PipeEngine {
-        let mut lines = switchboard.0.lock();
-        lines.last += 1;
-        let id = lines.last;
-        lines.notifiers.insert(id, notifier);
+        let mut engines = switchboard.0.lock();
+        engines.last += 1;
+        let id = engines.last;
+        engines.notifiers.insert(id, notifier);
         PipeEngine {
             switchboard: switchboard.clone(),
             id,
         }
     }
 
-    fn unplug(&self) {
+    fn unregister(&self) {
         self.switchboard.0.lock().notifiers.remove(&self.id);
     }
 }
@@ -152,7 +151,7 @@ impl Engine for PipeEngine {
         let id = dst_hostdata.strip_prefix(SCHEME);
         let Some(id) = id.and_then(|id| id.parse().ok()) else {
             let what = format!(
-                "host {:?} has hostdata {dst_hostdata:?}, not a pipe's",
+                "host {:?}: expected hostdata such as \"{SCHEME}1\", got {dst_hostdata:?}",
                 dst.host()
             );
             return Err(Failure::wrap(Cause::Protocol, what));
@@ -169,21 +168,21 @@ impl Engine for PipeEngine {
     }
 
     async fn close(&self) -> Result<(), Failure> {
-        self.unplug();
+        self.unregister();
         Ok(())
     }
 }
 
 impl Drop for PipeEngine {
     fn drop(&mut self) {
-        self.unplug();
+        self.unregister();
     }
 }
 
-/// Two streams, each reading what the other writes.
+/// Two streams, each of which reads what the other writes.
 ///
-/// One duplex pipe per direction, of which only one way is used: so that
-/// dropping one end of one direction is seen at its other end.
+/// Each direction has its own duplex pipe, used one way only, so that dropping one
+/// end of a direction is visible at its other end.
 fn pipes() -> (ByteStream, ByteStream) {
     let (writer_a, reader_b) = duplex(PIPE_CAPACITY);
     let (writer_b, reader_a) = duplex(PIPE_CAPACITY);
@@ -198,8 +197,8 @@ fn pipes() -> (ByteStream, ByteStream) {
     (end(reader_a, writer_a), end(reader_b, writer_b))
 }
 
-/// Whether a connection was cut, by either end. Who cut it drops its halves next, which
-/// wakes the other.
+/// Whether a connection was cut, by either end. The end that cut it then drops its
+/// halves, which wakes the other end.
 #[derive(Default)]
 struct Cut(AtomicBool);
 
@@ -229,7 +228,8 @@ impl Direction {
         }
     }
 
-    /// What a write came to: the other half may have been cut and dropped in between.
+    /// The result of a write. An error is a cut if the other end was cut and dropped
+    /// after the check.
     fn wrote<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         match written {
             Poll::Ready(Err(err)) => Poll::Ready(Err(self.check().err().unwrap_or(err))),
@@ -247,7 +247,7 @@ impl AsyncRead for Direction {
         let before = buf.filled().len();
         ready!(self.pipe()?.poll_read(cx, buf))?;
         if buf.filled().len() == before {
-            // The other half may have been cut and dropped in between.
+            // The other end may have been cut and dropped after the first check.
             self.check()?;
         }
         Poll::Ready(Ok(()))

@@ -1,6 +1,6 @@
-//! A network within one process: the smallest engine and the smallest registry.
+//! A network within one process, without I/O: an engine and a registry in memory.
 //!
-//! Owns both. Never does I/O.
+//! Owns both. Never opens a file or socket.
 
 pub mod engine;
 pub mod registry;

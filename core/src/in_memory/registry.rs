@@ -1,4 +1,4 @@
-//! The registry of one process.
+//! A registry within one process.
 //!
 //! Owns [`MemoryHub`], a network's names in memory, and [`MemoryRegistry`], one
 //! subnetwork's view of it. Never does I/O and never waits.
@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use crate::{Cause, Failure, Registry, RegistryError};
 
-/// The names of one network, for all its subnetworks within this process.
+/// The names of one network, shared by all its subnetworks in this process.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryHub(Arc<Mutex<HubState>>);
 
@@ -29,12 +29,12 @@ struct Announcement {
 }
 
 impl MemoryHub {
-    /// A network without names.
+    /// Creates the names of a network, with no hosts yet.
     pub fn new() -> MemoryHub {
         MemoryHub::default()
     }
 
-    /// A registry for one more subnetwork of this network.
+    /// Creates a registry for another subnetwork of this network.
     pub fn registry(&self) -> MemoryRegistry {
         let mut names = self.0.lock();
         names.registries += 1;
@@ -45,7 +45,7 @@ impl MemoryHub {
         }
     }
 
-    /// The hosts that are announced and their hostdata, sorted by name.
+    /// The announced hosts with their hostdata, sorted by name.
     pub fn hosts(&self) -> Vec<(String, String)> {
         let names = self.0.lock();
         let hosts = names.by_name.iter();
@@ -57,9 +57,9 @@ impl MemoryHub {
     }
 }
 
-/// One subnetwork's view of a [`MemoryHub`]; all calls are immediate.
+/// One subnetwork's view of a [`MemoryHub`]. All calls return immediately.
 ///
-/// Dropping it frees its names, as closing does.
+/// Dropping it frees its names, like closing it.
 #[derive(Debug)]
 pub struct MemoryRegistry {
     hub: MemoryHub,
@@ -83,16 +83,15 @@ impl MemoryRegistry {
         op(&mut self.hub.0.lock().by_name).map_err(fail)
     }
 
-    /// Why a name can't be had, with the way out: as a rule two tests meet here that
-    /// should not.
+    /// Why a name is refused, and what to do: usually two tests share a network by mistake.
     fn taken(&self, name: &Announcement) -> Failure {
         let whose = match name.owner == self.id {
             true => "this subnetwork",
             false => "another subnetwork of this process",
         };
         let what = format!(
-            "{whose} holds it; tests that run side by side need a network each, \
-             as virtnet::testing::open() makes them"
+            "{whose} holds it; parallel tests need one network each, such as \
+             virtnet::testing::open() makes"
         );
         Failure::explain(Cause::HostAlreadyRegistered, what)
     }

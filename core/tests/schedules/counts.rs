@@ -1,5 +1,5 @@
-//! What occurred, in numbers: so that a run that tried nothing is seen for what it is.
-//! Never decides that a run was good: the test does.
+//! Counts of events, to detect a run in which too little happened.
+//! Never decides that a run passed: the test does.
 
 use std::collections::HashMap;
 use std::fmt;

@@ -129,7 +129,7 @@ impl SimEngine {
         Ok((self.connect(call, to, accept), addr))
     }
 
-    /// Waits until the accept can be acknowledged; false when nobody waits for it.
+    /// Waits until the accept can be acknowledged; false if it was cancelled.
     async fn wait_for_ack(&self, call: &Call, accept: &mut Accept) -> bool {
         let mut gate = pin!(self.world.gate(call.id, 2));
         let mut cancelled = pin!(accept.cancelled());

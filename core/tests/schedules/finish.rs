@@ -1,5 +1,5 @@
 //! The end of a run: everything is closed, every operation ends, and nothing is left.
-//! Never leaves anything to chance: all gates are open.
+//! Never uses random numbers to hold a call up: all gates are open.
 
 use std::sync::atomic::Ordering;
 
@@ -81,7 +81,7 @@ impl Sim {
         }
     }
 
-    /// Polls who is woken until all have ended.
+    /// Polls woken operations until all have ended.
     fn run_out(&mut self) {
         for _ in 0..ROUNDS {
             if self.ops.is_empty() {

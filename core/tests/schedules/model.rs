@@ -1,8 +1,7 @@
-//! The rules of core's documentation as plain data: subnetworks, hosts, ports, and how they
-//! go down.
+//! The model of core's contract as plain data: subnetworks, hosts, ports, and closing.
 //!
-//! Owns the expected state of a run, written without a look at core's own code. Never uses
-//! anything of core except its causes, and never waits.
+//! Owns the expected state of a run, written independently of core's code. Never uses
+//! core, except its causes, and never waits.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -17,7 +16,7 @@ use crate::world::Id;
 /// A host's name, by index, and a port.
 pub(crate) type Place = (usize, u16);
 
-/// How an operation that is polled goes on.
+/// The result of polling an operation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Outcome {
     Pending,
@@ -90,7 +89,7 @@ pub(crate) struct Model {
     pub(crate) tokens: BTreeMap<Id, Token>,
     pub(crate) ends: Vec<End>,
     pub(crate) dirs: Vec<Dir>,
-    /// The two directions of what a dial made: from the dialer, and back.
+    /// The two directions of a dial's connection: from the dialer, and back.
     pub(crate) made: BTreeMap<Id, [usize; 2]>,
     /// Which subnetwork announced a name.
     pub(crate) registry: BTreeMap<usize, usize>,
@@ -123,7 +122,7 @@ impl Model {
         self.hosts[h].refs += 1;
     }
 
-    /// A host that nobody holds is closed, and a subnetwork likewise.
+    /// A host without handles is closed, as is a subnetwork without any.
     pub(crate) fn unref_host(&mut self, h: usize) {
         self.hosts[h].refs -= 1;
         if self.hosts[h].refs == 0 {
@@ -251,7 +250,7 @@ impl Model {
         self.makings.insert(id, making);
     }
 
-    /// What announcing comes to; the registry's answer is checked against it.
+    /// The expected result of an announcement, compared with the registry's answer.
     pub(crate) fn announce(&mut self, id: Id, fault: bool) -> Option<Cause> {
         let making = self.makings.get_mut(&id).unwrap();
         let cause = match self.registry.entry(making.name) {
@@ -266,7 +265,7 @@ impl Model {
         cause
     }
 
-    /// The engine is done with it.
+    /// The engine's call has ended.
     pub(crate) fn made(&mut self, id: Id, verdict: Result<(), Cause>) {
         let making = self.makings.get_mut(&id).unwrap();
         making.verdict = Some(verdict.and(match making.lost {
@@ -275,7 +274,7 @@ impl Model {
         }));
     }
 
-    /// What a poll of it comes to, when the engine has had its turn.
+    /// The expected result of a poll, after the engine's turn.
     pub(crate) fn poll_making(&mut self, id: Id) -> Outcome {
         let making = &self.makings[&id];
         let verdict = match self.subnets[making.subnet].down {

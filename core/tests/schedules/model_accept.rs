@@ -1,5 +1,5 @@
-//! The model of accepts: what each waits for, and what it gives up when it ends.
-//! Never knows of a call to an engine.
+//! The model of accepts: what each one waits for, and what it releases when it ends.
+//! Never models a call to an engine.
 
 use crate::model::{Model, Outcome};
 use crate::model_line::Stage;
@@ -26,7 +26,7 @@ impl Model {
         self.accepts.insert(id, Accept { listener, state });
     }
 
-    /// What a poll of the accept comes to.
+    /// The expected result of a poll of the accept.
     pub(crate) fn poll_accept(&mut self, id: Id) -> Outcome {
         let Accept { listener, state } = self.accepts[&id];
         if let Some(cause) = self.listeners[listener].down {
@@ -54,7 +54,7 @@ impl Model {
         !waits || self.listeners[listener].down.is_some()
     }
 
-    /// The accept is over; what it holds is given up, unless it `returned` that.
+    /// The accept has ended; it releases what it holds, unless it `returned` that.
     pub(crate) fn end_accept(&mut self, id: Id, returned: bool) {
         let Accept { listener, state } = self.accepts.remove(&id).unwrap();
         match state {

@@ -1,5 +1,5 @@
-//! The model of connections: two directions, two ends, and what each read and write
-//! comes to. Never holds a byte: what is at a position follows from the position.
+//! The model of connections: two directions, two ends, and the expected result of each
+//! read and write. Never stores data: each byte follows from its position.
 
 use virtnet_core::Cause;
 
@@ -22,7 +22,7 @@ pub(crate) struct End {
     pub(crate) port: u16,
     pub(crate) peer: Place,
     pub(crate) down: Option<Cause>,
-    /// A dial or an accept returned it: until then it is cut by whatever takes it down.
+    /// A dial or an accept returned the end. Until then, every close cuts it.
     pub(crate) handed: bool,
     /// It was shut down for writing.
     shut: bool,
@@ -96,7 +96,7 @@ impl Model {
         }
     }
 
-    /// Nobody has the end any more.
+    /// The end was dropped.
     pub(crate) fn drop_end(&mut self, e: usize) {
         self.down_end(e, Cause::SocketDown);
         self.unref_host(self.ends[e].host);
@@ -107,7 +107,7 @@ impl Model {
         self.dirs[tx].ended = true;
     }
 
-    /// Nobody ever got it, or who had it cut it.
+    /// No caller ever got the end, or its owner cut it.
     pub(crate) fn cut_stream(&mut self, rx: usize, tx: usize) {
         for dir in [rx, tx] {
             self.dirs[dir].cut = true;

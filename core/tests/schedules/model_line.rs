@@ -1,5 +1,5 @@
-//! The model of dials: whom each meets, at which port, and what becomes of it when it
-//! is given up. Never knows how a dial travels: the engine's events say.
+//! The model of dials: which accept each one meets, at which port, and its state after
+//! it is cancelled. Never models the transport of a dial: the engine's events report it.
 
 use virtnet_core::Cause;
 
@@ -35,7 +35,7 @@ pub(crate) struct Token {
     pub(crate) host: usize,
     pub(crate) port: u16,
     src: Place,
-    /// Nobody waits for the acknowledgement any more.
+    /// The accept that waited for the acknowledgement was cancelled.
     pub(crate) dead: bool,
 }
 
@@ -145,7 +145,7 @@ impl Model {
         port
     }
 
-    /// A dial that waits in line is polled: what it must see there.
+    /// Polls a dial in the queue, and stores the answer that it must get.
     pub(crate) fn poll_line(&mut self, id: Id) {
         let Dial { at, to, stage, .. } = self.dials[&id];
         let refused = Some(Err(Cause::ConnectionRefused));
@@ -170,7 +170,7 @@ impl Model {
         self.dials.get_mut(&id).unwrap().answer = answer;
     }
 
-    /// Whether polling it must get it on, whatever the gates are.
+    /// Whether a poll must make progress, whatever the state of the gates.
     pub(crate) fn is_dial_ready(&self, id: Id, watchful: bool) -> bool {
         let dial = &self.dials[&id];
         let on = match dial.stage {
@@ -182,7 +182,7 @@ impl Model {
         on || self.hosts[dial.host].down.is_some()
     }
 
-    /// The dial is given up where it is: in line, or when it was taken.
+    /// The dial is cancelled, in the queue or after an accept has taken it.
     pub(crate) fn withdraw(&mut self, id: Id) {
         if let Some(dial) = self.dials.get_mut(&id) {
             if let Stage::Line(l) = dial.stage {
@@ -207,7 +207,7 @@ impl Model {
         self.dials.get_mut(&id).unwrap().verdict = Some(Ok(()));
     }
 
-    /// The acknowledgement comes to the acceptor's side: the end it makes, if anybody
+    /// The acknowledgement arrives at the acceptor: the end that it creates, if an accept
     /// waits for it.
     pub(crate) fn ack(&mut self, id: Id) -> Option<usize> {
         let token = self.tokens.remove(&id).unwrap();
@@ -233,7 +233,7 @@ impl Model {
         self.cut_stream(there, back);
     }
 
-    /// What a poll of the dial comes to, when the engine has had its turn.
+    /// The expected result of a poll of the dial, after the engine's turn.
     pub(crate) fn poll_dial(&self, id: Id) -> Outcome {
         let dial = &self.dials[&id];
         match dial.verdict {

@@ -1,5 +1,5 @@
-//! Operations under way: polled when the seed says, and compared with the model each time.
-//! Never polls one twice at a time, and never waits.
+//! Running operations: polled when the seed decides, and compared with the model each time.
+//! Never polls one recursively, and never waits.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -25,7 +25,7 @@ pub(crate) enum What {
 
 type Future_<T> = Pin<Box<dyn Future<Output = Result<T, OpError>>>>;
 
-/// What is polled; reads and writes are polled on the handle.
+/// The future to poll. Reads and writes are polled on the handle.
 pub(crate) enum Work {
     Dial(Future_<Conn>),
     Accept(Future_<(Conn, Addr)>),
@@ -82,7 +82,7 @@ impl Sim {
         self.poll(op);
     }
 
-    /// Polls it; it is under way still, or over.
+    /// Polls the operation, which then is still running or has ended.
     pub(crate) fn poll(&mut self, mut op: Op) {
         op.flag.0.store(false, Ordering::Relaxed);
         self.world.state().current = op.id;
@@ -256,7 +256,7 @@ impl Sim {
         outcome
     }
 
-    /// Whether the model says that it can get on.
+    /// Whether it can make progress according to the model.
     pub(crate) fn is_ready(&self, op: &Op) -> bool {
         match op.what {
             What::Dial(_) => {

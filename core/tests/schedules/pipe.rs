@@ -1,5 +1,5 @@
-//! Byte streams of the simulated engine: small, so that writers block, and they can be
-//! cut. Never wakes anybody under its lock, and never delays what is written.
+//! Byte streams of the simulated engine: small, so that writers block, and with a cut.
+//! Never wakes a task under its lock, and never delays data.
 
 use std::collections::VecDeque;
 use std::io;
@@ -26,7 +26,7 @@ struct Bytes {
 #[derive(Clone)]
 pub(crate) struct Pipe(Arc<Mutex<Bytes>>);
 
-/// Counts as long as it lives.
+/// Is counted until it is dropped.
 pub(crate) struct Counted(Arc<AtomicUsize>);
 
 impl Counted {
@@ -55,7 +55,7 @@ impl Pipe {
         self.change(|bytes| bytes.cut = true);
     }
 
-    /// Changes something, of which both ends are to know.
+    /// Makes a change and wakes both ends.
     fn change(&self, change: impl FnOnce(&mut Bytes)) {
         let wakers = {
             let mut bytes = self.0.lock().unwrap();

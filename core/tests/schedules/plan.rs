@@ -1,5 +1,5 @@
-//! What comes next: a step that is possible now, by the seed.
-//! Never does it, and never looks at core: the model says what there is.
+//! Chooses the next step among the possible ones, by the seed.
+//! Never performs it, and never inspects core, only the model.
 
 use crate::model::{Named, Place};
 use crate::op::What;
@@ -14,7 +14,7 @@ const OPS: usize = 24;
 
 impl Sim {
     pub(crate) fn choose(&mut self) -> Step {
-        // What is drawn may not be possible: something soon is.
+        // A random step may be impossible; after a few attempts one is possible.
         for _ in 0..30 {
             if let Some(step) = self.draw() {
                 return step;
@@ -54,7 +54,7 @@ impl Sim {
                 let mut woken = self.ops.iter().filter(|op| op.is_woken());
                 woken.nth(nth).map(|op| Step::Poll(op.id))
             }
-            // Also who was not woken may be polled at any time.
+            // An operation may also be polled without having been woken.
             6 => {
                 let at = self.rng.below(self.ops.len().max(1));
                 self.ops.get(at).map(|op| Step::Poll(op.id))
@@ -111,7 +111,7 @@ impl Sim {
         (self.ops.len() < OPS).then_some(Step::Dial(h, to, fate))
     }
 
-    /// Where somebody listens, or did.
+    /// The address of a listener, open or closed.
     fn listening(&mut self) -> Option<Place> {
         let l = self.rng.below(self.listeners.len().max(1));
         let listener = self.model.listeners.get(l)?;
@@ -183,7 +183,7 @@ impl Sim {
         })
     }
 
-    /// What closes much, rarely.
+    /// Rare steps that close many objects.
     fn draw_end(&mut self) -> Option<Step> {
         match self.rng.below(24) {
             0..6 => {

@@ -15,7 +15,7 @@ pub(crate) struct SimRegistry {
 }
 
 impl SimRegistry {
-    /// A call begins; its gate, and its fault if it is fated to be this.
+    /// A call begins: waits at `gate`, and returns the error if `fault` is its fate.
     async fn begin(&self, gate: u8, fault: Fault) -> (Id, Option<RegistryError>) {
         let id = self.world.state().current;
         self.world.gate(id, gate).await;

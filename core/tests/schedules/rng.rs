@@ -1,4 +1,4 @@
-//! What a seed draws. Never asks the system for anything.
+//! Random numbers from a seed. Never uses randomness of the system.
 
 pub(crate) struct Rng(fastrand::Rng);
 
@@ -12,7 +12,7 @@ impl Rng {
         self.0.usize(..end)
     }
 
-    /// True in so many of a hundred.
+    /// True with a probability of `percent`.
     pub(crate) fn chance(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }

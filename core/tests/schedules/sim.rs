@@ -1,8 +1,8 @@
-//! One run of one seed: the handles that its user holds, what is under way, the model
-//! and the trace.
+//! One run of one seed: the user's handles, the running operations, the model and the
+//! trace.
 //!
-//! Owns the check of everything core does against the model. Never asks for a number
-//! but the seed's, and never runs two things at once.
+//! Owns the comparison of core with the model. Never uses a random number except the
+//! seed's, and never runs two things at once.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub(crate) enum Mark {
     Polled(Id, Outcome),
 }
 
-/// What the user has of one end of a connection.
+/// The user's handles of one end of a connection.
 pub(crate) enum Handle {
     None,
     Whole(Conn),
@@ -91,7 +91,7 @@ impl Sim {
         }
     }
 
-    /// So many operations, whatever is between them, and the end.
+    /// Runs this many operations, with other steps in between, and the end.
     pub(crate) fn run(&mut self, operations: usize) {
         let mut done = 0;
         while done < operations {
@@ -117,7 +117,7 @@ impl Sim {
         self.counts.add(what, None);
     }
 
-    /// Tells the model what engines and registries saw, and compares what must follow.
+    /// Passes the events of engines and registries to the model, and compares the results.
     pub(crate) fn hear(&mut self) {
         let mut events = std::mem::take(&mut self.world.state().events);
         // A close drops running calls in any order: to the world it is all at once.
@@ -217,7 +217,7 @@ impl Sim {
         }
     }
 
-    /// Whoever can get on was woken.
+    /// Every operation that can make progress was woken.
     fn check_wakes(&self) {
         for op in self.ops.iter().filter(|op| !op.is_woken()) {
             assert!(!self.is_ready(op), "{:?} was not woken", op.what);

@@ -1,4 +1,4 @@
-//! What a user starts: subnetworks, hosts, listeners, dials, accepts and closes.
+//! Starts the user's operations: subnetworks, hosts, listeners, dials, accepts and closes.
 //! Never polls: `op.rs` does.
 
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! What a user, an engine or a registry does of a sudden: each step, and what it does to
-//! core and to the model. Never chooses: `plan.rs` does.
+//! The steps of a user, an engine or a registry, applied to core and to the model.
+//! Never chooses a step: `plan.rs` does.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub(crate) enum Step {
     Subnet(Fate, [bool; 2]),
     NewHost(usize, usize, Fate),
     Listen(usize, Place),
-    /// To a place, or to what is no address.
+    /// To an address, or to an invalid one.
     Dial(usize, Option<Place>, Fate),
     Accept(usize),
     Read(usize, usize),
@@ -38,7 +38,7 @@ pub(crate) enum Step {
     AutoClose(usize),
     /// The engine says that the network is down.
     Down(usize),
-    /// The registry can't tell, or can again, who holds that name.
+    /// The registry becomes uncertain, or certain again, who holds that name.
     Doubt(usize, usize),
     LoseName(usize, usize),
     Cut(Id),
@@ -199,7 +199,7 @@ impl Sim {
         }
     }
 
-    /// An acknowledgement comes, or never will.
+    /// An acknowledgement arrives, or is lost.
     fn land(&mut self, id: Id, comes: bool) {
         let flight = self.world.state().flights.remove(&id).unwrap();
         let live = Arc::clone(&self.world.state().members[flight.to].live);
@@ -218,7 +218,7 @@ impl Sim {
         self.ops.remove(at)
     }
 
-    /// Drops an operation in its midst.
+    /// Drops a running operation.
     pub(crate) fn drop_op(&mut self, id: Id) {
         let op = self.remove(id);
         let what = op.what;

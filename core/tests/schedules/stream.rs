@@ -1,5 +1,5 @@
 //! Reads, writes and half-closes, polled on the handle and compared byte by byte.
-//! Never holds a future: one that is dropped before it is ready has no effect.
+//! Never stores a future: dropping one before it is ready has no effect.
 
 use std::io;
 use std::pin::Pin;

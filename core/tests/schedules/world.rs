@@ -1,8 +1,8 @@
-//! What the simulated engines and registries share: which call is held up or fails, and
-//! what they saw, in order.
+//! The shared state of the simulated engines and registries: which call is delayed or
+//! fails, and their events in order.
 //!
-//! Owns gates, fates, flights and counters. Never decides by chance: the driver does, and
-//! leaves a fate here before a call begins. Never calls into core under its lock.
+//! Owns gates, fates, flights and counters. Never uses random numbers: the driver sets a
+//! call's fate here before the call begins. Never calls into core under its lock.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::poll_fn;
@@ -17,17 +17,17 @@ use crate::pipe::{Counted, Pipe};
 /// An operation, from the first to the last of a run.
 pub(crate) type Id = u32;
 
-/// The gates of a subnetwork's close have these ids, upwards.
+/// The gates of a subnetwork's close have ids from here on.
 pub(crate) const CLOSES: Id = 1_000_000;
 
-/// The names of hosts, of which the model knows the index.
+/// The names of hosts; the model uses their indices.
 pub(crate) const NAMES: [&str; 6] = ["α", "β", "γ", "δ", "ε", "ζ"];
 
 pub(crate) fn name_of(host: &str) -> usize {
     NAMES.iter().position(|name| *name == host).unwrap()
 }
 
-/// What the engines and registries saw.
+/// An event in an engine or a registry.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Event {
     /// The registry answered the query of that dial.
@@ -54,7 +54,7 @@ pub(crate) enum Event {
     RegistryClosed(usize),
 }
 
-/// What can fail, and where.
+/// The step that fails.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Fault {
     Query,
@@ -125,7 +125,7 @@ pub(crate) struct State {
     pub(crate) flights: BTreeMap<Id, Flight>,
     pub(crate) pipes: BTreeMap<Id, [Pipe; 2]>,
     pub(crate) members: Vec<Member>,
-    /// What broke a promise to the engine or the registry.
+    /// Violations of core's guarantees to the engine or the registry.
     pub(crate) complaints: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! An engine and a registry that do as they are told, for tests of the seams.
+//! A scripted engine and registry, for tests of core.
 //!
 //! Owns the scripts. Never asserts anything.
 
@@ -16,24 +16,24 @@ use virtnet_core::{
     RegistryError, SubNetwork,
 };
 
-/// An engine that announces at once, hangs in dials, and notes what happens.
+/// An engine that announces hosts at once, never completes a dial, and records its calls.
 #[derive(Clone, Default)]
 pub(crate) struct Script {
-    /// Calls that are running now.
+    /// The number of running calls.
     pub(crate) running: Arc<AtomicUsize>,
-    /// Streams handed in that were not dropped yet.
+    /// The number of streams that were not dropped yet.
     pub(crate) streams: Arc<AtomicUsize>,
-    /// Calls and streams there were when the engine was closed.
+    /// The number of calls and streams when the engine was closed.
     pub(crate) closed_under: Arc<AtomicUsize>,
-    /// What was closed, in order.
+    /// The parts that were closed, in order.
     pub(crate) log: Arc<Mutex<Vec<&'static str>>>,
     pub(crate) new_host_hangs: bool,
     pub(crate) close_fails: bool,
     pub(crate) close_panics: bool,
 }
 
-/// Counts as long as it lives; its end takes as long as other threads need to
-/// get in between.
+/// Is counted until it is dropped. The drop yields, so that other threads can run in
+/// between.
 pub(crate) struct Counted(Arc<AtomicUsize>);
 
 impl Counted {
@@ -106,7 +106,7 @@ impl Registry for Stubborn {
     }
 }
 
-/// A subnetwork over `script`, and the notifier that its engine was given.
+/// A subnetwork over `script`, and the notifier that its engine got.
 pub(crate) fn subnetwork(script: &Script, registry: Arc<dyn Registry>) -> (SubNetwork, Notifier) {
     let mut given = None;
     let subnet = SubNetwork::new("pipet", registry, |notifier| {

@@ -1,7 +1,7 @@
 //! Tests of hosts in URIs.
 //!
-//! Owns that the way back is the way there. Never builds a URI: that the crate
-//! `http` takes them is tested with the connector.
+//! Owns the round trips. Never builds a URI: the tests of the connector check that the
+//! crate `http` accepts these hosts.
 
 use std::collections::HashSet;
 
@@ -28,7 +28,7 @@ fn names_come_back() {
     }
 }
 
-/// For a pool of connections, which does not look at case.
+/// A client's connection pool ignores case.
 #[test]
 fn different_names_are_different_hosts() {
     let parts = [
@@ -49,7 +49,7 @@ fn what_others_write_is_read() {
         ("a:1", "a:1"),
         ("[a]:1", "a:1"),
         ("[%ce%b1]:1", "α:1"),
-        // What a client that knows no brackets may send.
+        // A client that does not know the brackets may send this.
         ("%CE%B1:1", "α:1"),
         ("user:word@a:1", "a:1"),
     ] {
@@ -76,7 +76,7 @@ fn refusals_name_the_input() {
         let err = authority_addr("net", authority).unwrap_err();
         assert_eq!(err, AddrError::new(Noun::Address, authority, problem));
     }
-    // What no name can have stays out, however it is written.
+    // Invalid names are refused in every encoding.
     for authority in ["[a]]", "[a%00]:1", "[%5Ba%5D]:1"] {
         assert!(authority_addr("net", authority).is_err(), "{authority}");
     }

@@ -1,7 +1,7 @@
-//! Each cause's text, its kind of `io::Error`, and whether it is one of a host that cannot be
-//! reached.
+//! Tests of each cause: its text, its `io::ErrorKind`, and whether it means that a host
+//! cannot be reached.
 //!
-//! Owns the table of them. Never makes a failure.
+//! Owns that table. Never creates a failure.
 
 use super::*;
 
