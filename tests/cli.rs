@@ -255,10 +255,19 @@ fn a_registry_that_is_not_there_is_named_without_its_password() {
 fn bad_addresses_are_named() {
     let server = RedisServer::start();
     for (args, said) in [
-        (&["listen", "β"][..], "\"β\": expected host:port, got no port"),
+        (
+            &["listen", "β"][..],
+            "\"β\": expected host:port, got no port",
+        ),
         (&["listen", ":1"], "\":1\": expected host:port, got no host"),
-        (&["listen", "β:70000"], "\"β:70000\": the port must be at most 65535"),
-        (&["dial", "--from", "α", "β"], "\"β\": expected host:port, got no port"),
+        (
+            &["listen", "β:70000"],
+            "\"β:70000\": the port must be at most 65535",
+        ),
+        (
+            &["dial", "--from", "α", "β"],
+            "\"β\": expected host:port, got no port",
+        ),
         (&["dial", "--from", "", "β:1"], "invalid hostname \"\""),
         (&["dial", "--from", "α:1", "β:1"], "invalid host \"α:1\""),
         (&["ping", "--from", "α:1", "β:1"], "invalid host \"α:1\""),

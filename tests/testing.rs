@@ -59,7 +59,7 @@ fn this_program(test: &str) -> Command {
 /// Runs the first program twice at once, in processes of their own, on that registry.
 fn first_programs(vars: &[(&str, &str)]) {
     let mut running = ["first", "second", "first"].map(|module| {
-        let mut program = this_program(&format!("{module}::what_beta_says_is_heard"));
+        let mut program = this_program(&format!("{module}::beta_sends_and_alpha_receives"));
         program.envs(vars.iter().copied()).spawn().unwrap()
     });
     for program in &mut running {
@@ -79,7 +79,7 @@ fn tests_of_several_processes_do_not_meet_over_redis_or_in_a_folder() {
 
 #[test]
 fn a_misspelt_variable_is_no_test_that_passes_somewhere_else() {
-    let mut program = this_program("first::what_beta_says_is_heard");
+    let mut program = this_program("first::beta_sends_and_alpha_receives");
     program.env("VIRTNET_REGISTY", "redis://127.0.0.1:1");
     let ended = program.output().unwrap();
     assert!(!ended.status.success());

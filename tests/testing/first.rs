@@ -5,7 +5,7 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[tokio::test]
-async fn what_beta_says_is_heard() -> Result<(), Box<dyn std::error::Error>> {
+async fn beta_sends_and_alpha_receives() -> Result<(), Box<dyn std::error::Error>> {
     let net = virtnet::testing::open().await?; // a network of this test's own
     let (alpha, beta) = (net.new_host("α").await?, net.new_host("β").await?);
     let listener = alpha.listen("α:1")?;
@@ -17,9 +17,9 @@ async fn what_beta_says_is_heard() -> Result<(), Box<dyn std::error::Error>> {
 
     dialed.write_all(b"hello").await?;
     drop(dialed);
-    let mut heard = String::new();
-    conn.read_to_string(&mut heard).await?;
-    assert_eq!(heard, "hello");
+    let mut text = String::new();
+    conn.read_to_string(&mut text).await?;
+    assert_eq!(text, "hello");
     net.close().await?;
     Ok(())
 }
