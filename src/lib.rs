@@ -160,7 +160,7 @@
 //! Secrets are never logged. Events that no subscriber records cost no allocation.
 //!
 //! [`SubNetwork::stats`] counts what is open, the outcomes of dials, and the dials that were
-//! refused. [`quic::Stats`] counts what the engine refused. The feature `metrics-0_24` gives
+//! refused. [`quic::Counters`] counts what the engine refused. The feature `metrics-0_24` gives
 //! all counts to a recorder. [`Host::sockets`] lists what is open. [`Config::key_log`] writes
 //! keys for Wireshark, and [`Config::qlog`] what QUIC does, with the feature `qlog`.
 //!
@@ -175,7 +175,7 @@
 //!
 //! `docs/limits.md` in the project lists every limit, and what happens beyond it. [`Limits`]
 //! apply to a subnetwork, [`quic::Limits`] to an engine. [`Stats::refused`] and
-//! [`quic::Stats`] count what was refused.
+//! [`quic::Counters`] count what was refused.
 //!
 //! # Features
 //!

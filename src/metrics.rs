@@ -5,7 +5,7 @@
 use ::metrics::{counter, describe_counter, describe_gauge, gauge};
 
 use crate::SubNetwork;
-use crate::quic::Stats;
+use crate::quic::Counters;
 
 /// Describes the counts to the recorder. Call it once the recorder is installed.
 pub fn describe() {
@@ -19,7 +19,7 @@ pub fn describe() {
 }
 
 /// Gives the current counts of a subnetwork to the recorder, and those of its engine if
-/// there are `stats`.
+/// there are `counters`.
 ///
 /// The label `network` tells networks apart. If this process has several subnetworks of one
 /// network, record only one of them.
@@ -29,15 +29,15 @@ pub fn describe() {
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let stats = virtnet::quic::Stats::default();
-/// let counted = stats.clone();
+/// let counters = virtnet::quic::Counters::default();
+/// let counted = counters.clone();
 /// let config = virtnet::testing::config()?;
-/// let net = config.tune(move |quic| quic.stats(counted.clone())).open().await?;
+/// let net = config.tune(move |quic| quic.counters(counted.clone())).open().await?;
 /// virtnet::metrics::describe();
-/// virtnet::metrics::record(&net, Some(&stats));
+/// virtnet::metrics::record(&net, Some(&counters));
 /// # net.close().await?; Ok(()) }
 /// ```
-pub fn record(subnet: &SubNetwork, stats: Option<&Stats>) {
+pub fn record(subnet: &SubNetwork, counters: Option<&Counters>) {
     let network = subnet.network();
     let counted = subnet.stats();
     let open = counted.open;
@@ -57,7 +57,10 @@ pub fn record(subnet: &SubNetwork, stats: Option<&Stats>) {
         counter!("virtnet_refused_total", "network" => network.to_owned(), "reason" => reason)
             .absolute(count);
     }
-    for (reason, count) in stats.iter().flat_map(|stats| stats.snapshot().by_name()) {
+    for (reason, count) in counters
+        .iter()
+        .flat_map(|counters| counters.stats().by_name())
+    {
         counter!("virtnet_quic_refused_total", "network" => network.to_owned(), "reason" => reason)
             .absolute(count);
     }

@@ -12,7 +12,7 @@ use metrics::{
     Unit,
 };
 use virtnet::pipe::PipeNetwork;
-use virtnet::quic::Stats;
+use virtnet::quic::Counters;
 
 type Values = Arc<Mutex<BTreeMap<String, f64>>>;
 
@@ -87,7 +87,7 @@ async fn a_recorder_gets_what_is_open_and_what_was_refused() {
     let kept = Kept::default();
     metrics::with_local_recorder(&kept, || {
         virtnet::metrics::describe();
-        virtnet::metrics::record(&subnet, Some(&Stats::default()));
+        virtnet::metrics::record(&subnet, Some(&Counters::default()));
     });
     let values = kept.0.lock().unwrap();
     for (name, value) in [

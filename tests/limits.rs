@@ -70,7 +70,7 @@ fn the_numbers_of_the_page_are_the_defaults() {
 fn the_counters_of_the_page_exist() {
     let shown = format!(
         "{:?} {:?} ",
-        quic::StatsSnapshot::default(),
+        quic::Stats::default(),
         virtnet::Refused::default()
     );
     let rows = PAGE.lines().filter(|line| line.starts_with("| "));

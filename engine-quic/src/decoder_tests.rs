@@ -1,19 +1,19 @@
-//! The decoders of what others sent, against very many inputs: random values
-//! and whatever is next to them, and random bytes.
+//! The decoders of untrusted input, against very many inputs: random values, their
+//! neighbours, and random bytes.
 //!
-//! Owns no production code. Never truly random: every input follows from a
-//! seed, and a test that fails prints it.
+//! Owns no production code. Never uses true randomness: every input follows from a
+//! seed, which a failing test prints.
 
 use virtnet_core::{Addr, MAX_NAME};
 
-use crate::hostdata::Place;
+use crate::hostdata::RealAddr;
 use crate::wire::frame::{FrameError, HEADER, Hello, MAX_BODY, MAX_REPLY, Reply, VERSION};
 use sequences::read;
 
 /// Longest DNS name, in bytes.
 const MAX_DNS_NAME: usize = 253;
 
-/// Numbers that follow from a seed.
+/// Pseudo-random numbers from a seed.
 struct Rng {
     seed: u64,
     numbers: fastrand::Rng,
@@ -29,7 +29,7 @@ impl Rng {
         self.numbers.u64(..)
     }
 
-    /// Others, which follow from the same seed.
+    /// Other numbers from the same seed.
     fn fork(&mut self) -> Rng {
         Rng {
             seed: self.seed,
@@ -45,7 +45,7 @@ impl Rng {
         of[self.below(of.len())]
     }
 
-    /// From 1, its bounds more often than by chance.
+    /// A port from 1 on; boundary values are more frequent.
     fn port(&mut self) -> u16 {
         let any = 1 + self.below(65_535) as u16;
         self.one_of(&[1, 255, 256, u16::MAX, any, any, any, any])
@@ -64,7 +64,7 @@ impl Drop for Rng {
     }
 }
 
-/// A character that a name may hold, of any length in UTF-8.
+/// A character that names may contain, of any length in UTF-8.
 fn character(rng: &mut Rng) -> char {
     let end = rng.one_of(&[0x7f, 0x7f, 0x800, 0x1_0000, 0x11_0000]);
     let any = char::from_u32(rng.below(end) as u32);
@@ -165,8 +165,7 @@ fn a_body_of_random_bytes_is_refused_or_exactly_what_was_read() {
     assert!(hellos > 100, "only {hellos} could be read");
 }
 
-/// What a reader that adds byte after byte makes of these, which is all there
-/// is: no reply is longer.
+/// Decodes a reply byte by byte. No reply is longer than these bytes.
 #[test]
 fn of_all_replies_each_is_written_as_it_is_read() {
     let mut replies = 0;
@@ -204,7 +203,7 @@ fn of_all_replies_each_is_written_as_it_is_read() {
     }
 }
 
-/// A place in the one way in which it is announced.
+/// A real address, written as hosts announce it.
 fn place(rng: &mut Rng) -> String {
     let port = rng.port();
     match rng.below(3) {
@@ -226,7 +225,7 @@ fn place(rng: &mut Rng) -> String {
             while host.len() + 1 < length {
                 host.push(rng.one_of(b"aZ09-_.") as char);
             }
-            // What ends in a label of digits would be taken for an address.
+            // A last label of digits would be read as an IPv4 address.
             let end = host.rfind('.').map_or(0, |dot| dot + 1);
             if host[end..].starts_with(|c: char| c.is_ascii_digit()) {
                 host.replace_range(end..=end, "x");
@@ -236,22 +235,22 @@ fn place(rng: &mut Rng) -> String {
     }
 }
 
-/// Whether these bytes are read as a place; if so, as one that others reach and
-/// that is read back as it is written.
+/// Whether these bytes parse as a real address. If so, it must be reachable and
+/// survive a round trip.
 fn is_place(bytes: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return false;
     };
-    let place = match Place::parse("α", text) {
+    let place = match RealAddr::parse("α", text) {
         Ok(place) => place,
         Err(err) => {
-            // Eighty characters of it, each escaped at worst, and the words.
+            // At most 80 characters of it, each possibly escaped, and the fixed text.
             assert!(err.to_string().len() < 80 * 10 + 200, "{err}");
             return false;
         }
     };
     let written = place.to_string();
-    assert_eq!(Place::parse("α", &written).unwrap(), place, "{text:?}");
+    assert_eq!(RealAddr::parse("α", &written).unwrap(), place, "{text:?}");
     assert!(written.len() <= MAX_DNS_NAME + ":65535".len(), "{text:?}");
     let (host, port) = written.rsplit_once(':').unwrap();
     assert!(port.parse::<std::num::NonZeroU16>().is_ok(), "{text:?}");
@@ -271,11 +270,11 @@ fn hostdata_comes_back_and_what_is_next_to_it_can_be_reached() {
         let mut rng = Rng::new(seed);
         let text = place(&mut rng);
         assert!(is_place(text.as_bytes()), "{text:?}");
-        assert_eq!(Place::parse("α", &text).unwrap().to_string(), text);
+        assert_eq!(RealAddr::parse("α", &text).unwrap().to_string(), text);
         let mut bytes = text.into_bytes();
         let colon = bytes.iter().rposition(|b| *b == b':').unwrap();
         for end in 0..bytes.len() {
-            // Only a port that is cut can still be read, as another one.
+            // Only a truncated port may still parse, as another port.
             assert_eq!(is_place(&bytes[..end]), end > colon + 1, "to {end}");
         }
         for bit in 0..bytes.len() * 8 {

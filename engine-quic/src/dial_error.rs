@@ -1,7 +1,7 @@
-//! What a dial reports: sentences that name the host and the place.
+//! The errors of a dial. Their texts name the host and its real address.
 //!
-//! Owns the table from QUIC's and TLS's errors to causes. Never retries or
-//! decides anything.
+//! Owns the mapping from QUIC and TLS errors to causes. Never retries or decides
+//! anything.
 
 use std::fmt;
 use std::io;
@@ -12,22 +12,22 @@ use quinn::{ConnectionError, ReadError, VarInt, WriteError};
 use virtnet_core::{Addr, Cause, Failure};
 
 use crate::config::transport::{CloseCode, StreamCode};
-use crate::hostdata::Place;
-use crate::udp::send_errors::Refusals;
-use crate::wire::handshake::DialError;
+use crate::hostdata::RealAddr;
+use crate::udp::send_errors::SendErrors;
+use crate::wire::handshake::HandshakeError;
 
-/// TLS alerts are QUIC error codes from here on (RFC 9001).
+/// The QUIC error code of a TLS alert is this plus the alert (RFC 9001, section 4.8).
 const ALERTS: u64 = 0x100;
 
-/// Whom a dial tried to reach, and where.
+/// The host that a dial tries to reach, and its real address.
 #[derive(Clone, Copy)]
 pub(crate) struct DialTarget<'a> {
     pub(crate) dst: &'a Addr,
-    pub(crate) place: &'a Place,
-    /// The address that was tried, once there is one.
+    pub(crate) place: &'a RealAddr,
+    /// The socket address that was tried, once it is known.
     pub(crate) addr: Option<SocketAddr>,
-    /// What the system refused to send, and since when that matters.
-    pub(crate) refusals: (&'a Refusals, Instant),
+    /// Errors of sends by the operating system, and the time from which they matter.
+    pub(crate) send_errors: (&'a SendErrors, Instant),
 }
 
 impl fmt::Display for DialTarget<'_> {
@@ -41,19 +41,19 @@ impl fmt::Display for DialTarget<'_> {
 }
 
 impl DialTarget<'_> {
-    /// Nothing came back in time.
+    /// No reply arrived in time.
     pub(crate) fn no_answer(&self, within: Duration) -> Failure {
         let host = self.dst.host();
         let mut text = format!("no answer from host {host:?} at {self} within {within:?}");
-        let (refusals, since) = self.refusals;
+        let (send_errors, since) = self.send_errors;
         let addr = self.addr.or_else(|| self.place.addr());
-        if let Some(err) = addr.and_then(|addr| refusals.since(addr, since)) {
+        if let Some(err) = addr.and_then(|addr| send_errors.last_since(addr, since)) {
             text += &format!(": this machine refused to send there: {err}");
         }
         Failure::wrap(Cause::TimedOut, text)
     }
 
-    /// The system does not send there, from a socket that is bound to `local`.
+    /// The operating system cannot send there from a socket bound to `local`.
     pub(crate) fn unreachable(&self, local: IpAddr, err: &io::Error) -> Failure {
         let host = self.dst.host();
         let from = match local.is_unspecified() {
@@ -64,8 +64,7 @@ impl DialTarget<'_> {
         Failure::wrap(Cause::HostUnreachable, text)
     }
 
-    /// The QUIC connection could not be made, or was lost before the dial was
-    /// accepted.
+    /// The QUIC connection failed, or was lost before the dial was accepted.
     pub(crate) fn lost(&self, reason: &ConnectionError) -> Failure {
         let host = self.dst.host();
         match reason {
@@ -75,7 +74,7 @@ impl DialTarget<'_> {
             },
             ConnectionError::ConnectionClosed(close) => match alert(close.error_code.into()) {
                 Some(alert) => self.rejected(alert),
-                // QUIC's own "connection refused".
+                // CONNECTION_REFUSED (RFC 9000, section 20.1).
                 None if u64::from(close.error_code) == 2 => self.no_more(),
                 None => self.failed(Cause::ConnectionCut, reason),
             },
@@ -104,24 +103,24 @@ impl DialTarget<'_> {
         }
     }
 
-    /// The handshake on a stream failed; `lost` says why the connection under
-    /// it is gone, if it is.
+    /// The handshake on a stream failed. `lost` is why the QUIC connection ended, if it
+    /// did.
     pub(crate) fn not_dialed(
         &self,
-        err: &DialError,
+        err: &HandshakeError,
         lost: Option<&ConnectionError>,
         within: Duration,
     ) -> Failure {
         let host = self.dst.host();
         match (err, lost) {
-            (DialError::Refused(refusal), _) => refusal.failure(self.dst, self),
-            (DialError::Frame(err), _) => Failure::wrap(
+            (HandshakeError::Refused(refusal), _) => refusal.failure(self.dst, self),
+            (HandshakeError::Frame(err), _) => Failure::wrap(
                 Cause::Protocol,
                 format!("host {host:?} at {self} sent {err}"),
             ),
-            (DialError::TimedOut | DialError::Io(_), Some(reason)) => self.lost(reason),
-            (DialError::TimedOut, None) => self.no_answer(within),
-            (DialError::Io(err), None) => match stream_code(err) {
+            (HandshakeError::TimedOut | HandshakeError::Io(_), Some(reason)) => self.lost(reason),
+            (HandshakeError::TimedOut, None) => self.no_answer(within),
+            (HandshakeError::Io(err), None) => match stream_code(err) {
                 Some(code) if is(code, StreamCode::Closing) => Cause::ConnectionRefused.into(),
                 Some(code) if is(code, StreamCode::Silent) => Failure::wrap(
                     Cause::TimedOut,
@@ -140,13 +139,13 @@ impl DialTarget<'_> {
 
     fn failed(&self, cause: Cause, err: &dyn fmt::Display) -> Failure {
         let host = self.dst.host();
-        // It may have the other side's words, and goes to a terminal.
+        // It may contain text from the peer, and is printed to terminals.
         let err = err.to_string().replace(char::is_control, " ");
         let text = format!("the connection to host {host:?} at {self} failed: {err}");
         Failure::wrap(cause, text)
     }
 
-    /// This side refused the other's certificate, or did not understand it.
+    /// This side rejected the peer's certificate.
     fn not_trusted(&self, alert: u8) -> Failure {
         let (host, network) = (self.dst.host(), self.dst.network());
         let denied = |problem: String| Failure::wrap(Cause::PermissionDenied, problem);
@@ -172,7 +171,7 @@ impl DialTarget<'_> {
         }
     }
 
-    /// The other side refused this one's certificate, or the protocol.
+    /// The peer rejected this host's certificate, or the protocol.
     fn rejected(&self, alert: u8) -> Failure {
         let (host, network) = (self.dst.host(), self.dst.network());
         let why = match alert {
@@ -201,7 +200,7 @@ impl DialTarget<'_> {
     }
 }
 
-/// The TLS alerts that are told apart (RFC 8446).
+/// The TLS alerts that have error texts of their own (RFC 8446, section 6).
 mod alerts {
     pub(super) const BAD_CERTIFICATE: u8 = 42;
     pub(super) const CERTIFICATE_EXPIRED: u8 = 45;
@@ -218,7 +217,7 @@ fn is(code: VarInt, known: impl Into<VarInt>) -> bool {
     code == known.into()
 }
 
-/// The code with which the peer ended the stream, in either direction.
+/// The code with which the peer ended either direction of the stream.
 fn stream_code(err: &io::Error) -> Option<VarInt> {
     let inner = err.get_ref()?;
     if let Some(ReadError::Reset(code)) = inner.downcast_ref() {

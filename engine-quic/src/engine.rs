@@ -1,38 +1,119 @@
-//! The engine: the contract, and the hosts' endpoints that fulfil it.
+//! The engine: implements core's contract with one endpoint for each host.
 //!
-//! Owns which hosts there are. Never knows a frame or a certificate.
+//! Owns the list of hosts, and the steps from a checked configuration to a running
+//! engine. Never reads a frame or a certificate.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use virtnet_core::{Addr, ByteStream, Cause, Engine, Failure, Notifier, Registry};
 
-use crate::Stats;
-use crate::config::Prepared;
-use crate::endpoint::{Endpoint, EndpointInner};
+use crate::endpoint::{Endpoint, EndpointContext, EndpointInner};
+use crate::hostdata::Advertised;
+use crate::identity::tls::Trust;
 use crate::udp::socket::ProbeSocket;
+use crate::{Counters, QuicConfig, Stats};
+
+impl QuicConfig {
+    /// Checks all settings, and derives what hosts of `network` need to prove their
+    /// names.
+    ///
+    /// # Errors
+    ///
+    /// When a setting is invalid, or when hosts would announce an address at which
+    /// nobody can reach them, such as `0.0.0.0`. The error names the setting.
+    pub fn prepare(self, network: &str) -> Result<Prepared, Failure> {
+        // Only the network's name is checked; any host's name would do.
+        Addr::new(network, "host", 0)?;
+        self.check()?;
+        let network: Arc<str> = network.into();
+        let mut trust = Trust::new(&self.identity, network.clone())?;
+        trust.key_log = self.key_log;
+        if self.key_log && std::env::var_os("SSLKEYLOGFILE").is_some() {
+            tracing::warn!(
+                network = &*network,
+                "all keys are written to SSLKEYLOGFILE: its readers can decrypt all connections"
+            );
+        }
+        Ok(Prepared(EndpointContext {
+            advertised: Advertised::new(self.advertise.as_deref(), self.bind)?,
+            trust,
+            network,
+            counters: self.counters.clone().unwrap_or_default(),
+            config: self,
+        }))
+    }
+}
+
+/// A checked configuration for one network. Starting an engine from it cannot fail.
+///
+/// ```no_run
+/// use virtnet_core::{Registry, SubNetwork};
+/// use virtnet_engine_quic::{Identity, QuicConfig, Secret};
+///
+/// # fn example(registry: std::sync::Arc<dyn Registry>) -> Result<(), Box<dyn std::error::Error>> {
+/// let secret = Secret::from_file("network.secret")?;
+/// let prepared = QuicConfig::new(Identity::secret(secret))
+///     .advertise("10.0.0.2")
+///     .prepare("net")?;
+/// let net = SubNetwork::new("net", registry, |notifier| prepared.start(notifier))?;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use]
+pub struct Prepared(EndpointContext);
+
+impl Prepared {
+    /// Starts the engine. It passes incoming dials to `notifier`.
+    pub fn start(self, notifier: Notifier) -> QuicEngine {
+        QuicEngine {
+            context: self.0,
+            notifier,
+            open: Mutex::new(Some(Open {
+                hosts: Hosts::new(),
+                _probe_socket: ProbeSocket::new(),
+            })),
+            closed: OnceCell::new(),
+        }
+    }
+
+    /// The counters of the engine. They can be read after the engine was moved into a
+    /// subnetwork.
+    pub fn counters(&self) -> Counters {
+        self.0.counters.clone()
+    }
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prepared")
+            .field("network", &self.0.network)
+            .field("config", &self.0.config)
+            .finish_non_exhaustive()
+    }
+}
 
 /// The engine that carries connections over QUIC.
 ///
-/// Made by [`Prepared::start`](crate::Prepared::start). Every host has a UDP
-/// socket of its own; all connections from one host to another share one QUIC
-/// connection.
+/// Made by [`Prepared::start`]. Every host has its own UDP socket; all connections from
+/// one host to another share one QUIC connection.
 ///
-/// Closing it delivers what was written before, for up to the
-/// [drain timeout](crate::QuicConfig::drain_timeout); dropping it without does
-/// not wait.
+/// Closing the engine delivers what was written before, for up to the
+/// [drain timeout](QuicConfig::drain_timeout). Dropping it without closing does not
+/// wait.
 pub struct QuicEngine {
-    prepared: Prepared,
+    context: EndpointContext,
     notifier: Notifier,
     /// `None` once it was closed.
     open: Mutex<Option<Open>>,
-    /// What came of closing; taken by the first who waits for it.
+    /// The result of closing; the first caller that waits for it takes the failure.
     closed: OnceCell<Mutex<Option<Failure>>>,
 }
 
@@ -41,57 +122,45 @@ type Hosts = HashMap<Arc<str>, Endpoint>;
 /// What an engine holds until it is closed.
 struct Open {
     hosts: Hosts,
-    _warm: ProbeSocket,
+    _probe_socket: ProbeSocket,
 }
 
 impl QuicEngine {
-    pub(crate) fn new(prepared: Prepared, notifier: Notifier) -> QuicEngine {
-        QuicEngine {
-            prepared,
-            notifier,
-            open: Mutex::new(Some(Open {
-                hosts: Hosts::new(),
-                _warm: ProbeSocket::new(),
-            })),
-            closed: OnceCell::new(),
-        }
-    }
-
-    /// Counters of what was refused, and why.
+    /// What the engine has refused so far, by reason.
     pub fn stats(&self) -> Stats {
-        self.prepared.stats()
+        self.context.counters.stats()
     }
 
     fn host(&self, hostname: &str) -> Result<Arc<EndpointInner>, Failure> {
-        let open = lock(&self.open);
+        let open = self.open.lock();
         let open = open.as_ref().ok_or(Cause::NetworkDown)?;
         let endpoint = open.hosts.get(hostname).ok_or(Cause::HostDown)?;
         Ok(Arc::clone(endpoint.inner()))
     }
 
-    /// Whether a host of that name can be added.
-    fn admits(&self, hostname: &str) -> Result<(), Failure> {
-        match lock(&self.open).as_ref() {
-            None => Err(Cause::NetworkDown.into()),
-            Some(open) if open.hosts.contains_key(hostname) => {
-                Err(Cause::HostAlreadyRegistered.into())
-            }
-            Some(_) => Ok(()),
+    /// The hosts, unless the engine was closed or has one of that name.
+    fn hosts_without(&self, hostname: &str) -> Result<MappedMutexGuard<'_, Hosts>, Failure> {
+        let hosts = MutexGuard::try_map(self.open.lock(), |open| Some(&mut open.as_mut()?.hosts))
+            .map_err(|_| Cause::NetworkDown)?;
+        if hosts.contains_key(hostname) {
+            return Err(Cause::HostAlreadyRegistered.into());
         }
+        Ok(hosts)
     }
 
-    /// Adds a host; gives it back where the engine was closed meanwhile.
-    fn add(&self, hostname: &str, endpoint: Endpoint) -> Option<Endpoint> {
-        match lock(&self.open).as_mut() {
-            // The registry let two of one name through: the first one stays.
-            Some(open) if open.hosts.contains_key(hostname) => Some(endpoint),
-            Some(open) => open.hosts.insert(hostname.into(), endpoint),
-            None => Some(endpoint),
+    /// Adds a host; where it can't be added, gives its endpoint back.
+    fn add(&self, hostname: &str, endpoint: Endpoint) -> Result<(), (Failure, Endpoint)> {
+        match self.hosts_without(hostname) {
+            Ok(mut hosts) => {
+                hosts.insert(hostname.into(), endpoint);
+                Ok(())
+            }
+            Err(failure) => Err((failure, endpoint)),
         }
     }
 
     async fn close_hosts(&self) -> Mutex<Option<Failure>> {
-        let open = lock(&self.open).take();
+        let open = self.open.lock().take();
         let mut closing = JoinSet::new();
         for endpoint in open.into_iter().flat_map(|open| open.hosts.into_values()) {
             closing.spawn(endpoint.close());
@@ -101,16 +170,16 @@ impl QuicEngine {
             match closed {
                 Ok(closed) => failures.extend(closed.err()),
                 Err(err) if err.is_panic() => std::panic::resume_unwind(err.into_panic()),
-                // The runtime is ending, and all of it with it.
+                // The runtime is shutting down, and ends all tasks.
                 Err(_) => {}
             }
         }
-        Mutex::new(sum(failures))
+        Mutex::new(joined(failures))
     }
 }
 
-/// All failures as one.
-fn sum(mut failures: Vec<Failure>) -> Option<Failure> {
+/// Joins all failures to one.
+fn joined(mut failures: Vec<Failure>) -> Option<Failure> {
     if failures.len() < 2 {
         return failures.pop();
     }
@@ -122,20 +191,21 @@ fn sum(mut failures: Vec<Failure>) -> Option<Failure> {
 #[async_trait]
 impl Engine for QuicEngine {
     async fn vnet_new_host(&self, hostname: &str, registry: &dyn Registry) -> Result<(), Failure> {
-        self.admits(hostname)?;
-        let (endpoint, hostdata) = Endpoint::start(&self.prepared, &self.notifier, hostname)?;
-        if let Err(err) = registry.announce(hostname, &hostdata).await {
-            // Nothing was written yet that could be undelivered.
-            let _ = endpoint.close().await;
-            return Err(err.into());
-        }
-        match self.add(hostname, endpoint) {
-            None => Ok(()),
-            Some(endpoint) => {
-                let _ = endpoint.close().await;
-                Err(Cause::NetworkDown.into())
-            }
-        }
+        drop(self.hosts_without(hostname)?);
+        let (endpoint, hostdata) = Endpoint::start(&self.context, &self.notifier, hostname)?;
+        let announced = registry.announce(hostname, &hostdata).await;
+        let added = match announced {
+            // Checked again: meanwhile the engine may have been closed, or the registry
+            // may have accepted the name twice. Then the first host stays.
+            Ok(()) => self.add(hostname, endpoint),
+            Err(err) => Err((err.into(), endpoint)),
+        };
+        let Err((failure, endpoint)) = added else {
+            return Ok(());
+        };
+        // Nothing was written yet that could be undelivered.
+        let _ = endpoint.close().await;
+        Err(failure)
     }
 
     async fn vnet_dial(
@@ -144,12 +214,12 @@ impl Engine for QuicEngine {
         dst: &Addr,
         dst_hostdata: &str,
     ) -> Result<(ByteStream, Addr), Failure> {
-        let by = Instant::now() + self.prepared.config.dial_timeout;
+        let by = Instant::now() + self.context.config.dial_timeout;
         self.vnet_dial_by(src, dst, dst_hostdata, by).await
     }
 
     fn dial_bound(&self) -> Option<Duration> {
-        Some(self.prepared.config.dial_timeout)
+        Some(self.context.config.dial_timeout)
     }
 
     async fn vnet_dial_by(
@@ -165,7 +235,7 @@ impl Engine for QuicEngine {
 
     async fn close(&self) -> Result<(), Failure> {
         let closed = self.closed.get_or_init(|| self.close_hosts()).await;
-        match lock(closed).take() {
+        match closed.lock().take() {
             Some(failure) => Err(failure),
             None => Ok(()),
         }
@@ -175,12 +245,96 @@ impl Engine for QuicEngine {
 impl fmt::Debug for QuicEngine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("QuicEngine")
-            .field("prepared", &self.prepared)
+            .field("network", &self.context.network)
+            .field("config", &self.context.config)
             .finish_non_exhaustive()
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Each change is whole, so a panic elsewhere left nothing half done.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+#[cfg(test)]
+mod tests {
+    //! A host that another call adds, or an engine that another call closes, while the
+    //! registry announces the host.
+    //!
+    //! Owns a registry whose answers wait for the test. Never dials.
+
+    use tokio::sync::Semaphore;
+    use virtnet_core::memory::MemoryHub;
+    use virtnet_core::{RegistryError, SubNetwork};
+
+    use super::*;
+    use crate::{Identity, Secret};
+
+    /// A registry that accepts every name, one announcement for each permit.
+    struct AcceptsAll(Semaphore);
+
+    #[async_trait]
+    impl Registry for AcceptsAll {
+        async fn announce(&self, _: &str, _: &str) -> Result<(), RegistryError> {
+            self.0.acquire().await.expect("never closed").forget();
+            Ok(())
+        }
+
+        async fn query(&self, _: &str) -> Result<String, RegistryError> {
+            unreachable!("nobody dials")
+        }
+
+        async fn close(&self) -> Result<(), RegistryError> {
+            Ok(())
+        }
+    }
+
+    /// An engine, and the subnetwork that its notifier needs.
+    fn engine() -> (Arc<QuicEngine>, SubNetwork) {
+        let prepare = || {
+            let config = QuicConfig::new(Identity::secret(Secret::random()));
+            config
+                .bind(([127, 0, 0, 1], 0).into())
+                .prepare("net")
+                .unwrap()
+        };
+        let mut engine = None;
+        let subnet = SubNetwork::new("net", Arc::new(MemoryHub::new().registry()), |notifier| {
+            engine = Some(prepare().start(notifier.clone()));
+            prepare().start(notifier)
+        });
+        (Arc::new(engine.unwrap()), subnet.unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_name_that_the_registry_accepts_twice_is_registered_already() {
+        let ((engine, _subnet), registry) = (engine(), AcceptsAll(Semaphore::new(0)));
+        let later = async {
+            // Both calls wait for the registry by now.
+            registry.0.add_permits(2);
+        };
+        let (first, second, ()) = tokio::join!(
+            engine.vnet_new_host("α", &registry),
+            engine.vnet_new_host("α", &registry),
+            later,
+        );
+        let (added, refused) = if first.is_ok() {
+            (first, second)
+        } else {
+            (second, first)
+        };
+        assert!(added.is_ok(), "{added:?}");
+        assert_eq!(refused.unwrap_err().cause(), Cause::HostAlreadyRegistered);
+        let third = engine.vnet_new_host("α", &registry).await;
+        assert_eq!(third.unwrap_err().cause(), Cause::HostAlreadyRegistered);
+        engine.close().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_engine_that_closes_meanwhile_adds_no_host() {
+        let ((engine, _subnet), registry) = (engine(), AcceptsAll(Semaphore::new(0)));
+        let close = async {
+            engine.close().await.unwrap();
+            registry.0.add_permits(1);
+        };
+        let (added, ()) = tokio::join!(engine.vnet_new_host("α", &registry), close);
+        assert_eq!(added.unwrap_err().cause(), Cause::NetworkDown);
+        let again = engine.vnet_new_host("α", &registry).await;
+        assert_eq!(again.unwrap_err().cause(), Cause::NetworkDown);
+    }
 }

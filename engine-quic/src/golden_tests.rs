@@ -1,7 +1,8 @@
-//! The vectors of docs/protocol.md, against what this crate makes and takes.
+//! The vectors of docs/protocol.md, compared with what this crate encodes and
+//! decodes.
 //!
-//! Owns the reading of that page, so that its bytes and the code cannot drift
-//! apart. Never has bytes of its own: a peer in another language has the page
+//! Owns the reading of that page, so that page and code cannot diverge. Never
+//! contains expected bytes of its own: a peer in another language has the page
 //! only. Owns no production code.
 
 use std::collections::BTreeMap;
@@ -11,15 +12,15 @@ use rustls::pki_types::CertificateDer;
 use virtnet_core::Addr;
 
 use crate::config::transport::{CloseCode, FIRST_STREAMS, FIRST_WINDOWS, MAX_STREAMS, StreamCode};
-use crate::hostdata::Place;
+use crate::hostdata::RealAddr;
 use crate::identity::authority::Authority;
 use crate::identity::tls::ALPN;
-use crate::identity::{RESETS, derived, dns_name};
+use crate::identity::{RESET_PURPOSE, derive_key, dns_name};
 use crate::wire::frame::{CONFIRM, HEADER, Hello, MAX_BODY, Refusal, Reply, VERSION};
 
 const PAGE: &str = include_str!("../../docs/protocol.md");
 
-/// What begins the name of a vector that is none of this crate's.
+/// The prefix of the vectors of the Redis registry.
 const REGISTRY: &str = "redis-";
 
 fn unhex(digits: &str) -> Vec<u8> {
@@ -28,11 +29,11 @@ fn unhex(digits: &str) -> Vec<u8> {
     (0..digits.len()).step_by(2).map(byte).collect()
 }
 
-/// The vectors of the page; each must be looked at before they are dropped.
+/// The vectors of the page. A test must use each of them.
 struct Vectors(BTreeMap<&'static str, Vec<u8>>);
 
 impl Vectors {
-    /// Those whose names begin so.
+    /// The vectors whose names have these prefixes.
     fn of(prefixes: &[&str]) -> Vectors {
         let mut vectors = all();
         vectors.retain(|name, _| prefixes.iter().any(|prefix| name.starts_with(prefix)));
@@ -41,7 +42,7 @@ impl Vectors {
 
     fn take(&mut self, name: &str) -> Vec<u8> {
         let vector = self.0.remove(name);
-        vector.unwrap_or_else(|| panic!("the page has no {name}, or it was looked at"))
+        vector.unwrap_or_else(|| panic!("the page has no {name}, or it was used before"))
     }
 
     fn text(&mut self, name: &str) -> String {
@@ -50,7 +51,7 @@ impl Vectors {
 
     fn end(self) {
         let left: Vec<_> = self.0.keys().collect();
-        assert!(left.is_empty(), "nobody looks at {left:?}");
+        assert!(left.is_empty(), "no test uses {left:?}");
     }
 }
 
@@ -93,7 +94,7 @@ const FRAMES: [&str; 6] = [
     "hello", "waiting", "accepted", "refused-", "reply-", "confirm",
 ];
 const CODES: [&str; 4] = ["stream-", "close-", "streams-", "windows-"];
-/// Those that only a peer sees: tests/protocol.rs looks at them.
+/// Vectors that only a peer can check: tests/protocol.rs does.
 const SEEN: [&str; 1] = ["connection-"];
 const PLACES: [&str; 1] = ["hostdata-"];
 
@@ -129,7 +130,7 @@ fn identity() {
     assert_eq!(dns_name(&network, &dialer), page.text("dns-name-dialer"));
 
     let authority = Authority::derive(&secret, &network).unwrap();
-    let seed = derived(&page.take("authority-purpose"), &secret, &network);
+    let seed = derive_key(&page.take("authority-purpose"), &secret, &network);
     assert_eq!(seed[..], page.take("authority-seed"));
     let certificate = page.take("authority-certificate");
     assert_eq!(*authority.certificate, certificate[..]);
@@ -148,24 +149,24 @@ fn identity() {
         &leaf.chain[0],
         b"\x06\x03\x55\x1d\x23\x04\x18\x30\x16\x80\x14"
     ));
-    // What others match a host's certificate with.
+    // Verifiers match a host's certificate to its authority by these bytes.
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from(certificate)).unwrap();
     let [root] = &roots.roots[..] else {
         panic!("there is one");
     };
-    // A SEQUENCE's tag, its length, and what is in it.
+    // A SEQUENCE: tag, length, content.
     let subject = [&[0x30, root.subject.len() as u8], &root.subject[..]].concat();
     assert_eq!(subject, page.take("authority-subject"));
     let key = page.take("authority-public-key");
     assert!(root.subject_public_key_info.ends_with(&key));
 
-    assert_eq!(RESETS, page.take("reset-purpose"));
-    let network_key = derived(RESETS, &secret, &network);
+    assert_eq!(RESET_PURPOSE, page.take("reset-purpose"));
+    let network_key = derive_key(RESET_PURPOSE, &secret, &network);
     assert_eq!(network_key[..], page.take("reset-network-key"));
     let host_key = authority.reset_key(&name);
     assert_eq!(host_key[..], page.take("reset-host-key"));
-    // A host is asked for its token in tests/protocol.rs.
+    // tests/protocol.rs gets the token from a host.
     let (id, token) = (page.take("reset-connection-id"), page.take("reset-token"));
     assert_eq!((id.len(), token.len()), (8, 16));
     page.end();
@@ -269,7 +270,10 @@ fn places() {
     ] {
         let hostdata = page.text(name);
         assert_eq!(hostdata, text);
-        assert_eq!(Place::parse("α", &hostdata).unwrap().to_string(), hostdata);
+        assert_eq!(
+            RealAddr::parse("α", &hostdata).unwrap().to_string(),
+            hostdata
+        );
     }
     page.end();
 }

@@ -1,19 +1,19 @@
-//! Hostdata: where a host is reached, as `host:port`.
+//! Hostdata: the real address of a host, as `host:port`.
 //!
-//! Owns what is announced, how it is read, and the lookup of DNS names. Never
-//! connects to anything.
+//! Owns its format, the address that hosts announce, and DNS lookups. Never connects
+//! to anything.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use virtnet_core::{Cause, Failure};
 
-use crate::udp::socket::{Bind, Families};
+use crate::udp::socket::{AddressFamilies, Bind};
 
 /// Longest DNS name, in bytes.
 const MAX_DNS_NAME: usize = 253;
 
-/// Most addresses of one name that a dial tries.
+/// The most addresses of one DNS name that a dial tries.
 const MAX_ADDRESSES: usize = 8;
 
 /// A host of the real network: an IP address or a DNS name.
@@ -32,14 +32,14 @@ impl RealHost {
     }
 }
 
-/// Where an endpoint is reached.
+/// The real address of an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct RealAddr {
     host: RealHost,
     port: u16,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for RealAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.host {
             RealHost::Ip(ip) => SocketAddr::new(*ip, self.port).fmt(f),
@@ -48,9 +48,9 @@ impl fmt::Display for Place {
     }
 }
 
-impl Place {
-    /// Reads what the registry says of `hostname`.
-    pub(crate) fn parse(hostname: &str, hostdata: &str) -> Result<Place, Failure> {
+impl RealAddr {
+    /// Parses the hostdata that the registry has for `hostname`.
+    pub(crate) fn parse(hostname: &str, hostdata: &str) -> Result<RealAddr, Failure> {
         let corrupt = |problem: &str| {
             let shown: String = hostdata.chars().take(80).collect();
             Failure::wrap(
@@ -64,23 +64,23 @@ impl Place {
         let port = port
             .ok_or("expected a port after the host, got none")
             .map_err(corrupt)?;
-        Ok(Place { host, port })
+        Ok(RealAddr { host, port })
     }
 
-    /// The address, where no name is to be resolved first.
+    /// The socket address, unless a DNS name has to be resolved first.
     pub(crate) fn addr(&self) -> Option<SocketAddr> {
         Some(SocketAddr::new(self.host.ip()?, self.port))
     }
 
-    /// The addresses to try, in order. Waits for the DNS where it is asked.
+    /// The addresses to try, in order. Queries the DNS for a name.
     pub(crate) async fn resolve(
         &self,
         hostname: &str,
-        families: Families,
+        families: AddressFamilies,
     ) -> Result<Vec<SocketAddr>, Failure> {
         let failed = |problem: String| {
-            // As for a machine that is gone, whose name often goes with it: that of a
-            // container does as soon as it ends.
+            // Like a machine that is gone: its name often disappears with it, such as
+            // that of a container that ended.
             Failure::wrap(
                 Cause::HostUnreachable,
                 format!("cannot reach host {hostname:?} at {self}: {problem}"),
@@ -94,7 +94,7 @@ impl Place {
                 .collect(),
         };
         let mut usable = found.clone();
-        usable.retain(|addr| families.reach(addr));
+        usable.retain(|addr| families.contains(addr));
         usable.truncate(MAX_ADDRESSES);
         if usable.is_empty() {
             return Err(failed(match found.first() {
@@ -109,7 +109,7 @@ impl Place {
     }
 }
 
-/// What a host announces instead of the address it is bound to.
+/// The address that hosts announce. The port is each host's own if it is `None`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Advertised {
     host: RealHost,
@@ -117,11 +117,11 @@ pub(crate) struct Advertised {
 }
 
 impl Advertised {
-    /// Decides what the hosts bound to `bind` announce.
+    /// Determines the address that hosts bound to `bind` announce.
     ///
     /// # Errors
     ///
-    /// When that would be no address that others could reach.
+    /// When `advertise` is invalid, or missing while `bind` is unspecified.
     pub(crate) fn new(advertise: Option<&str>, bind: Bind) -> Result<Advertised, Failure> {
         match advertise {
             Some(input) => {
@@ -151,14 +151,14 @@ impl Advertised {
         }
     }
 
-    /// The IP address, where it is none that the DNS knows.
+    /// The IP address, unless it is a DNS name.
     pub(crate) fn ip(&self) -> Option<IpAddr> {
         self.host.ip()
     }
 
-    /// The hostdata of an endpoint that is bound to `port`.
+    /// The hostdata of an endpoint bound to `port`.
     pub(crate) fn hostdata(&self, port: u16) -> String {
-        let place = Place {
+        let place = RealAddr {
             host: self.host.clone(),
             port: self.port.unwrap_or(port),
         };
@@ -166,8 +166,7 @@ impl Advertised {
     }
 }
 
-/// Splits `host` or `host:port`; IPv6 addresses are in brackets where a port
-/// follows.
+/// Splits `host` or `host:port`. An IPv6 address is in brackets if a port follows.
 fn split(input: &str) -> Result<(RealHost, Option<u16>), &'static str> {
     if let Ok(ip) = input.parse::<Ipv6Addr>() {
         return Ok((real_host(&ip.to_string())?, None));
@@ -215,12 +214,12 @@ fn real_host(host: &str) -> Result<RealHost, &'static str> {
     if host.is_empty() {
         return Err("expected a host before the port, got none");
     }
-    // The characters of names in use, the underscore of compose files included.
-    let in_use = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    if host.len() > MAX_DNS_NAME || !host.bytes().all(in_use) {
+    // The underscore is common in names of compose files.
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    if host.len() > MAX_DNS_NAME || !host.bytes().all(allowed) {
         return Err("expected an IP address or a DNS name as the host");
     }
-    // A resolver would take `0` or `0x7f.1` for an IPv4 address.
+    // Resolvers read `0` and `0x7f.1` as IPv4 addresses.
     let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or("");
     if last.is_empty() || last.starts_with(|c: char| c.is_ascii_digit()) {
         return Err("expected an IP address or a DNS name as the host");

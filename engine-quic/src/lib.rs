@@ -1,10 +1,10 @@
 //! virtnet's transport over real networks: QUIC.
 //!
-//! Every host of a subnetwork has a UDP socket, which is announced as
-//! `host:port`. All connections from one host to another are streams of one
-//! QUIC connection, so that a dial costs one round trip. Both sides prove their
-//! names: a dial never reaches a host that is not the dialed one, and an
-//! accepted connection comes from whom it says.
+//! Every host of a subnetwork has its own UDP socket, which it announces in the
+//! registry as `host:port`. All connections from one host to another are streams
+//! of one QUIC connection, so a further dial costs one round trip. Both sides
+//! prove their names: a dial reaches only the dialed host, and the peer address
+//! of an accepted connection is verified.
 //!
 //! ```
 //! use virtnet_core::SubNetwork;
@@ -23,7 +23,7 @@
 //!     let registry = std::sync::Arc::new(hub.registry());
 //!     Ok(SubNetwork::new("net", registry, |notifier| prepared.start(notifier))?)
 //! };
-//! // Two subnetworks of one network, as two processes would have them.
+//! // Two subnetworks of one network; usually each is in its own process.
 //! let (here, there) = (join()?, join()?);
 //! let (alpha, beta) = (here.new_host("α").await?, there.new_host("β").await?);
 //!
@@ -35,33 +35,36 @@
 //!
 //! dialed.write_all(b"hello").await?;
 //! drop(dialed);
-//! let mut heard = String::new();
-//! accepted.read_to_string(&mut heard).await?;
-//! assert_eq!(heard, "hello");
+//! let mut received = String::new();
+//! accepted.read_to_string(&mut received).await?;
+//! assert_eq!(received, "hello");
 //!
 //! here.close().await?;
 //! there.close().await?;
 //! # Ok(()) }
 //! ```
 //!
-//! # Who may join
+//! # Authentication
 //!
-//! An [`Identity`] says how hosts prove their names. With a [`Secret`] that all
-//! members share, each derives the same certificate authority from it and from
-//! the network's name, and mints certificates for its own hosts. So a member
-//! can be any host of its network, and of no other. Where that is too much,
-//! bring certificates that were made elsewhere.
+//! An [`Identity`] defines how hosts prove their names. With a [`Secret`] that all
+//! members share, each member derives the same certificate authority from the
+//! secret and the network's name, and issues certificates for its own hosts. So a
+//! member can act as any host of its network, but not of another network. To
+//! restrict members further, supply your own certificates ([`Identity::pki`]).
 //!
-//! # What is bounded
+//! # Limits
 //!
-//! A dial ends within [`dial_timeout`](QuicConfig::dial_timeout) unless the
-//! other side has said that it is still deciding; a peer that falls silent is
-//! given up after [`idle_timeout`](QuicConfig::idle_timeout); closing delivers
-//! what was written for [`drain_timeout`](QuicConfig::drain_timeout) at most.
-//! A reader may lag 2 MiB behind, and one that stopped holds up no other stream;
-//! what is on its way to a peer, 2 MiB at the most, all streams to it share
-//! ([`Tuning`] changes either). A connection that is cut is an error for the
-//! reader, never end-of-file.
+//! - A dial ends within [`dial_timeout`](QuicConfig::dial_timeout), unless the peer
+//!   has replied that it is still deciding.
+//! - Connections to a peer that stops responding are cut within
+//!   [`idle_timeout`](QuicConfig::idle_timeout).
+//! - A close waits at most [`drain_timeout`](QuicConfig::drain_timeout) until
+//!   written data is delivered.
+//! - Each stream buffers up to 2 MiB of unread data; a reader that stops blocks no
+//!   other stream. All streams to one peer share 2 MiB of data in flight.
+//!   [`Tuning`] changes both sizes.
+//!
+//! The reader of a connection that is cut gets an error, never end-of-file.
 
 mod config;
 #[cfg(test)]
@@ -77,10 +80,10 @@ mod observe;
 mod udp;
 mod wire;
 
+pub use config::QuicConfig;
 pub use config::limits::Limits;
 pub use config::tuning::Tuning;
-pub use config::{Prepared, QuicConfig};
-pub use engine::QuicEngine;
+pub use engine::{Prepared, QuicEngine};
 pub use identity::secret::{Secret, SecretError};
 pub use identity::{Identity, dns_name};
-pub use observe::stats::{SocketBuffers, Stats, StatsSnapshot};
+pub use observe::stats::{Counters, SocketBuffers, Stats};

@@ -1,7 +1,8 @@
-//! What strangers and hostile members can make a host allocate, counted by the
-//! allocator: the whole process, the attacker's side included.
+//! How much memory peers without a certificate and hostile members can make a host
+//! allocate. The allocator counts the whole process, including the attacker.
 //!
-//! Owns the bounds. Who is refused, and how, is in `flood.rs` and `frames.rs`.
+//! Owns these limits. Never tests who is refused and how: `flood.rs` and
+//! `frames.rs` do.
 
 mod common;
 
@@ -16,23 +17,23 @@ use common::{HANG, Net, connect, eventually};
 use quinn::Connection;
 use tokio::time::timeout;
 use virtnet_core::{Host, Listener};
-use virtnet_engine_quic::{QuicConfig, Stats, dns_name};
+use virtnet_engine_quic::{Counters, QuicConfig, dns_name};
 
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
-/// Addresses that a flood comes from.
+/// The number of addresses that send the flood.
 const ADDRESSES: usize = 500;
-/// How many datagrams the flood is ahead of the host, and how long until it takes
-/// them for lost.
+/// How many datagrams the flood may be ahead of the host, and how long until they
+/// count as lost.
 const AHEAD: u64 = 64;
 const LOST: Duration = Duration::from_millis(1);
-/// Streams of each kind.
+/// The number of streams of each kind.
 const STREAMS: u64 = 100;
-/// Hosts that come through the flood.
+/// The number of members that connect during the flood.
 const MEMBERS: usize = 10;
 
-/// One address of many, where this machine has them all.
+/// One of many loopback addresses, if this machine has them.
 fn address(number: usize) -> SocketAddr {
     let ip = match cfg!(target_os = "linux") {
         true => Ipv4Addr::new(127, 0, 1 + (number / 250) as u8, 1 + (number % 250) as u8),
@@ -41,13 +42,18 @@ fn address(number: usize) -> SocketAddr {
     (IpAddr::from(ip), 0).into()
 }
 
-/// Begins handshakes from all addresses, again and again, until it is to stop;
-/// how many datagrams that were. As fast as the host looks at them: what a full
-/// queue drops, of anybody's, is not the host's to keep.
-fn flood(place: SocketAddr, datagrams: Vec<Vec<u8>>, stats: Stats, stop: Arc<AtomicBool>) -> u64 {
+/// Begins handshakes from all addresses until `stop`, and returns the number of
+/// datagrams. It sends only as fast as the host processes them, so that full kernel
+/// queues do not drop the datagrams of members.
+fn flood(
+    place: SocketAddr,
+    datagrams: Vec<Vec<u8>>,
+    counters: Counters,
+    stop: Arc<AtomicBool>,
+) -> u64 {
     let bind = |number| UdpSocket::bind(address(number)).unwrap();
     let sockets: Vec<_> = (0..datagrams.len()).map(bind).collect();
-    let looked_at = || stats.snapshot().handshakes_retried;
+    let looked_at = || counters.stats().handshakes_retried;
     let mut sent = 0;
     for (socket, datagram) in sockets.iter().zip(&datagrams).cycle() {
         let until = Instant::now() + LOST;
@@ -63,7 +69,7 @@ fn flood(place: SocketAddr, datagrams: Vec<Vec<u8>>, stats: Stats, stop: Arc<Ato
     sent
 }
 
-/// Heap in use, of the whole process, at the most and now.
+/// Heap use of the whole process: the maximum, and now.
 fn heap() -> (usize, usize) {
     let stats = dhat::HeapStats::get();
     (stats.max_bytes, stats.curr_bytes)
@@ -81,19 +87,19 @@ async fn members_come(members: &[Host], listener: &Listener) -> Duration {
     slowest
 }
 
-async fn a_flood(net: &Net, pki: &Pki, listener: &Listener, stats: &Stats, others: &[Host]) {
+async fn a_flood(net: &Net, pki: &Pki, listener: &Listener, counters: &Counters, others: &[Host]) {
     let datagrams = first_datagrams(pki, ADDRESSES)
         .await
         .into_values()
         .collect();
-    let (stop, place) = (Arc::new(AtomicBool::new(false)), net.place("α"));
+    let (stop, place) = (Arc::new(AtomicBool::new(false)), net.real_addr("α"));
     let (calm, before) = (members_come(&others[..MEMBERS], listener).await, heap());
     let flooding = tokio::task::spawn_blocking({
         let stop = stop.clone();
-        let stats = stats.clone();
-        move || flood(place, datagrams, stats, stop)
+        let counters = counters.clone();
+        move || flood(place, datagrams, counters, stop)
     });
-    let retried = || stats.snapshot().handshakes_retried;
+    let retried = || counters.stats().handshakes_retried;
     eventually("the flood has come", || retried() > ADDRESSES as u64).await;
     let slowest = members_come(&others[MEMBERS..], listener).await;
     stop.store(true, Relaxed);
@@ -108,10 +114,10 @@ async fn a_flood(net: &Net, pki: &Pki, listener: &Listener, stats: &Stats, other
     assert!(grown < 16 << 20, "{grown} bytes");
 }
 
-/// What a stream costs in allocations, both sides together, on which this is sent.
-async fn cost(conn: &Connection, sent: &[u8], heard: &[u8]) -> u64 {
+/// The bytes that a stream with this content allocates, on both sides together.
+async fn cost(conn: &Connection, sent: &[u8], received: &[u8]) -> u64 {
     let mut before = 0;
-    // The first round warms up.
+    // The first round is a warm-up.
     for round in 0..2 * STREAMS {
         if round == STREAMS {
             before = dhat::HeapStats::get().total_bytes;
@@ -119,7 +125,7 @@ async fn cost(conn: &Connection, sent: &[u8], heard: &[u8]) -> u64 {
         let (mut send, mut recv) = conn.open_bi().await.unwrap();
         send.write_all(sent).await.unwrap();
         let reply = timeout(HANG, recv.read_to_end(16)).await.unwrap();
-        assert_eq!(reply.unwrap(), heard);
+        assert_eq!(reply.unwrap(), received);
     }
     (dhat::HeapStats::get().total_bytes - before) / STREAMS
 }
@@ -149,7 +155,7 @@ async fn strangers_and_members_allocate_little() {
     proved.push("α");
     let identity = pki.identity(&pki.leaf("net", &proved));
     let config = QuicConfig::new(identity).bind((Ipv4Addr::LOCALHOST, 0).into());
-    let (here, stats) = net.join_with(config.clone());
+    let (here, counters) = net.join_with(config.clone());
     let (there, _) = net.join_with(config);
     let alpha = here.new_host("α").await.unwrap();
     let listener = alpha.listen(":1").unwrap();
@@ -159,11 +165,11 @@ async fn strangers_and_members_allocate_little() {
     }
     let gamma = pki.leaf("net", &["γ"]);
     let name = dns_name("net", "α");
-    let (_endpoint, conn) = raw::connect(&pki, Some(&gamma), net.place("α"), &name).await;
+    let (_endpoint, conn) = raw::connect(&pki, Some(&gamma), net.real_addr("α"), &name).await;
 
     let _profiler = dhat::Profiler::builder().testing().build();
     lengths(&conn).await;
-    a_flood(&net, &pki, &listener, &stats, &others).await;
+    a_flood(&net, &pki, &listener, &counters, &others).await;
     here.close().await.unwrap();
     there.close().await.unwrap();
 }

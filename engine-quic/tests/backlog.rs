@@ -1,7 +1,7 @@
 //! Thousands of dials to a listener that does not accept.
 //!
-//! Owns the bound on those that wait, and what a flood of them costs; one test, as
-//! it looks at the memory of the whole process.
+//! Owns the limit on waiting dials and the cost of a flood of them. One test, as it
+//! measures the memory of the whole process.
 
 mod common;
 
@@ -16,12 +16,12 @@ use virtnet_core::{BACKLOG, Cause, Host};
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
-/// Heap in use, of the whole process.
+/// Heap use of the whole process.
 fn heap() -> usize {
     dhat::HeapStats::get().curr_bytes
 }
 
-/// Dials so often, 64 at a time, all of which are refused; the slowest.
+/// Dials `count` times, 64 at a time. All are refused; returns the slowest.
 async fn refused(beta: &Host, count: usize) -> Duration {
     let (mut dialing, mut slowest) = (JoinSet::new(), Duration::ZERO);
     for _ in 0..64 {
@@ -49,8 +49,8 @@ async fn a_listener_that_does_not_accept() {
     let _profiler = dhat::Profiler::builder().testing().build();
     let tasks = || Handle::current().metrics().num_alive_tasks();
     let net = Net::new("net");
-    // Those who wait are to go on waiting on the busiest machine: a place that one of
-    // them gave up would be taken by a dial of the flood, and it would wait.
+    // The waiting dials must not time out, even on a busy machine: a dial of the flood
+    // would take the free place, and wait.
     let patient = net.config().dial_timeout(2 * HANG);
     let (here, there) = (net.join(), net.join_with(patient).0);
     let alpha = here.new_host("α").await.unwrap();
@@ -66,7 +66,7 @@ async fn a_listener_that_does_not_accept() {
     eventually("the backlog is full", || listener.pending() == BACKLOG).await;
     let full = heap();
 
-    // Tables find their size with the first of them.
+    // The first dials make tables grow to their final size.
     refused(&beta, 3 * FLOOD).await;
     let (warm, busy) = (heap(), tasks());
     let slowest = refused(&beta, 2 * FLOOD).await;
@@ -82,7 +82,7 @@ async fn a_listener_that_does_not_accept() {
         2 * FLOOD
     );
 
-    // Those who wait are served or let go, and everything is as before.
+    // The waiting dials are accepted or cancelled, and nothing of them is left.
     let (dialed, accepted) = tokio::join!(waiting.join_next(), listener.accept());
     drop((dialed.unwrap().unwrap().unwrap(), accepted.unwrap()));
     listener.close();

@@ -1,4 +1,4 @@
-//! The contract's checks over QUIC on this machine's loopback.
+//! The contract's conformance suite over QUIC on loopback.
 //!
 //! Owns no check of its own.
 

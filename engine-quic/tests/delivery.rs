@@ -1,8 +1,7 @@
-//! What was written arrives, or the reader gets an error: never a clean end
-//! that was none.
+//! Written data arrives, or the reader gets an error: a cut is never a clean end.
 //!
-//! Owns the ends of connections and many connections at once; who may connect
-//! is another matter.
+//! Owns the end of connections and many connections at once. Never tests who may
+//! connect.
 
 mod common;
 #[path = "common/process.rs"]
@@ -35,13 +34,18 @@ async fn a_megabyte_arrives_although_everything_was_closed() {
     dialed.write_all(&sent).await.unwrap();
     dialed.close();
     there.close().await.unwrap();
-    let mut heard = Vec::new();
-    timeout(HANG, accepted.read_to_end(&mut heard))
+    let mut received = Vec::new();
+    timeout(HANG, accepted.read_to_end(&mut received))
         .await
         .unwrap()
         .unwrap();
-    assert!(heard == sent, "{} of {} bytes", heard.len(), sent.len());
-    // It notices that nobody reads any more, sooner or later, and for good.
+    assert!(
+        received == sent,
+        "{} of {} bytes",
+        received.len(),
+        sent.len()
+    );
+    // It eventually gets an error, and then always, as its data is not read any more.
     let write = async {
         loop {
             if let Err(err) = accepted.write_all(b"?").await {
@@ -79,7 +83,7 @@ async fn what_cannot_be_delivered_is_an_error_of_the_close() {
         "virtnet \"net\": close: host \"β\" cut 2 connections: \
          what was written could not be delivered within 300ms"
     );
-    // Who killed the peer on purpose says so, and hears of all else.
+    // A caller that expects one cause still gets the errors with others.
     let else_ = here.close_expecting(Cause::NoSuchHost).await.unwrap_err();
     assert_eq!(else_.cause(), Cause::ConnectionCut);
     here.close_expecting(Cause::ConnectionCut).await.unwrap();
@@ -100,8 +104,8 @@ async fn a_cut_is_an_error_and_never_the_end() {
     let (dialed, mut accepted) = connect(&beta, &peer.listener).await;
     let (mut reader, mut writer) = dialed.into_split();
     accepted.write_all(b"last words").await.unwrap();
-    let mut heard = [0; 10];
-    reader.read_exact(&mut heard).await.unwrap();
+    let mut received = [0; 10];
+    reader.read_exact(&mut received).await.unwrap();
     // A dial that waits for its accept, too.
     let waiting = tokio::spawn({
         let beta = beta.clone();
@@ -109,9 +113,9 @@ async fn a_cut_is_an_error_and_never_the_end() {
     });
     eventually("the dial waits", || peer.listener.pending() == 1).await;
     let listener = peer.kill();
-    let read = timeout(HANG, reader.read(&mut heard)).await.unwrap();
+    let read = timeout(HANG, reader.read(&mut received)).await.unwrap();
     assert_eq!(read.unwrap_err().kind(), ErrorKind::TimedOut);
-    let again = reader.read(&mut heard).await;
+    let again = reader.read(&mut received).await;
     assert_eq!(
         again.unwrap_err().kind(),
         ErrorKind::TimedOut,

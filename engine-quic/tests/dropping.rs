@@ -1,8 +1,9 @@
-//! Dials, accepts, reads and writes that are dropped at each of their awaits.
+//! Dials, accepts, reads and writes whose futures are dropped at each of their
+//! awaits.
 //!
-//! Owns what they leave, which is nothing: ports, tasks, streams and memory; one
-//! test, as it looks at the memory of the whole process. What the contract says of
-//! them is checked by the conformance suite.
+//! Owns the check that nothing is left: ports, tasks, streams and memory. One test,
+//! as it measures the memory of the whole process. The conformance suite checks
+//! what the contract requires of dropped futures.
 
 mod common;
 
@@ -22,10 +23,10 @@ static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
 const KIB: usize = 1 << 10;
 
-/// More than a reader may lag behind, so that writing it waits.
+/// More than a stream buffers, so that writing it waits.
 const LONG: usize = 3 << 20;
 
-/// What is open, in which a leak would show.
+/// The open hosts and connections, in which a leak would show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Open {
     tasks: usize,
@@ -52,7 +53,7 @@ impl Scene {
 
     async fn dial(&self, polls: usize) -> bool {
         let accept = async { while self.listener.accept().await.is_ok() {} };
-        first(accept, polled(polls, self.beta.dial("α:1"))).await
+        run_alongside(accept, poll_then_drop(polls, self.beta.dial("α:1"))).await
     }
 
     async fn accept(&self, polls: usize) -> bool {
@@ -60,7 +61,7 @@ impl Scene {
             drop(self.beta.dial("α:1").await);
             std::future::pending().await
         };
-        first(dial, polled(polls, self.listener.accept())).await
+        run_alongside(dial, poll_then_drop(polls, self.listener.accept())).await
     }
 
     async fn read(&self, polls: usize) -> bool {
@@ -69,48 +70,52 @@ impl Scene {
             drop(dialed.write_all(&[7; LONG]).await);
             std::future::pending().await
         };
-        let mut heard = vec![0; 256 * KIB];
-        let done = first(write, polled(polls, accepted.read_exact(&mut heard))).await;
-        goes_on(accepted, dialed).await;
+        let mut received = vec![0; 256 * KIB];
+        let done = run_alongside(
+            write,
+            poll_then_drop(polls, accepted.read_exact(&mut received)),
+        )
+        .await;
+        assert_usable(accepted, dialed).await;
         done
     }
 
     async fn write(&self, polls: usize) -> bool {
         let (mut dialed, mut accepted) = connect(&self.beta, &self.listener).await;
         let read = async {
-            let mut heard = vec![0; 64 * KIB];
-            while accepted.read(&mut heard).await.is_ok_and(|got| got > 0) {}
+            let mut received = vec![0; 64 * KIB];
+            while accepted.read(&mut received).await.is_ok_and(|got| got > 0) {}
             std::future::pending().await
         };
-        let done = first(read, polled(polls, dialed.write_all(&[7; LONG]))).await;
-        goes_on(dialed, accepted).await;
+        let done = run_alongside(read, poll_then_drop(polls, dialed.write_all(&[7; LONG]))).await;
+        assert_usable(dialed, accepted).await;
         done
     }
 }
 
-/// The connection is as it was: what was not read or written is not lost.
-async fn goes_on(mut one: Conn, mut other: Conn) {
+/// Asserts that the connection still works, without lost data.
+async fn assert_usable(mut one: Conn, mut other: Conn) {
     let write = async {
         one.write_all(b"still here").await.unwrap();
         one.shutdown().await.unwrap();
     };
-    let mut heard = Vec::new();
-    let both = async { tokio::join!(write, other.read_to_end(&mut heard)) };
+    let mut received = Vec::new();
+    let both = async { tokio::join!(write, other.read_to_end(&mut received)) };
     let ((), read) = timeout(HANG, both).await.unwrap();
     read.unwrap();
-    assert!(heard.ends_with(b"still here"));
+    assert!(received.ends_with(b"still here"));
 }
 
-/// Runs `beside` until `work` is done or dropped.
-async fn first(beside: impl Future<Output = ()>, work: impl Future<Output = bool>) -> bool {
+/// Runs `beside` until `work` is done.
+async fn run_alongside(beside: impl Future<Output = ()>, work: impl Future<Output = bool>) -> bool {
     tokio::select! {
         done = work => done,
         () = beside => unreachable!("it goes on"),
     }
 }
 
-/// Polls that often and then drops; whether it was done by then.
-async fn polled<T>(polls: usize, future: impl Future<Output = T>) -> bool {
+/// Polls `polls` times, then drops. Returns whether the future was done by then.
+async fn poll_then_drop<T>(polls: usize, future: impl Future<Output = T>) -> bool {
     let (mut future, mut count) = (pin!(future), 0);
     poll_fn(|cx| {
         if count == polls {
@@ -122,8 +127,8 @@ async fn polled<T>(polls: usize, future: impl Future<Output = T>) -> bool {
     .await
 }
 
-/// Drops after 0 polls, 1, and so on, until it is done before it is dropped; says how
-/// many times that was.
+/// Drops after 0 polls, 1, and so on, until the work is done before it is dropped.
+/// Returns how many drops that took.
 async fn at_every_await(scene: &Scene, work: impl AsyncFn(usize) -> bool, most: usize) -> usize {
     let before = scene.open();
     for polls in 0..most {
@@ -173,11 +178,10 @@ async fn whatever_is_dropped_at_whichever_await() {
         }
         memory.push(dhat::HeapStats::get().curr_bytes);
     }
-    // A dial or a stream that something still held would keep its connection, and so
-    // the connection's tasks.
+    // A leaked dial or stream would keep its connection, and so the connection's tasks.
     eventually("the QUIC connection is let go", || tasks() == before.tasks).await;
     assert_eq!(scene.open(), before);
-    // What is under way comes and goes, so the least of a quarter counts. Of a stream
+    // Temporary allocations vary, so the minimum of a quarter counts. Of a stream
     // that ended quinn keeps 360 bytes for the next one, until there are enough of them;
     // one that is left takes 7 KiB.
     let least = |quarter: usize| {

@@ -1,6 +1,6 @@
-//! Handshakes that lead nowhere: they cost little, and keep no member out.
+//! Floods of unfinished handshakes: they cost little, and members still connect.
 //!
-//! Owns the bounds on what peers can begin before they have proved anything.
+//! Owns the limits on what peers can use before they have authenticated.
 
 mod common;
 
@@ -14,8 +14,8 @@ use tokio::time::timeout;
 use virtnet_core::Cause;
 use virtnet_engine_quic::{Limits, QuicConfig};
 
-/// Begins handshakes with `place`, each from an address of its own, and never
-/// goes on with them.
+/// Begins handshakes with `place`, each from its own address, and never continues
+/// them.
 async fn flood(place: SocketAddr, count: usize) -> Vec<UdpSocket> {
     let datagrams: HashMap<_, _> = first_datagrams(&Pki::new(), count).await;
     let begin = |datagram: &Vec<u8>| {
@@ -26,7 +26,7 @@ async fn flood(place: SocketAddr, count: usize) -> Vec<UdpSocket> {
     datagrams.values().map(begin).collect()
 }
 
-/// Longer than a test: what was begun stays begun.
+/// The handshake timeout is longer than a test, so unfinished handshakes stay.
 fn limited(net: &Net, change: impl FnOnce(&mut Limits)) -> QuicConfig {
     let mut limits = Limits::default();
     change(&mut limits);
@@ -37,18 +37,18 @@ fn limited(net: &Net, change: impl FnOnce(&mut Limits)) -> QuicConfig {
 async fn members_get_in_through_a_flood() {
     const COUNT: usize = 50;
     let net = Net::new("net");
-    let (here, stats) = net.join_with(limited(&net, |limits| limits.handshakes_unproved = 1));
+    let (here, counters) = net.join_with(limited(&net, |limits| limits.handshakes_unproved = 1));
     let (there, _) = net.join_with(net.config());
     let alpha = here.new_host("α").await.unwrap();
     let beta = there.new_host("β").await.unwrap();
     let listener = alpha.listen(":1").unwrap();
-    let _sockets = flood(net.place("α"), COUNT).await;
-    // One costs a handshake; the others are to prove their address first.
-    let retried = || stats.snapshot().handshakes_retried;
+    let _sockets = flood(net.real_addr("α"), COUNT).await;
+    // One starts a handshake; the others must prove their address first.
+    let retried = || counters.stats().handshakes_retried;
     eventually("the flood has come", || retried() == COUNT as u64 - 1).await;
     timeout(HANG, connect(&beta, &listener)).await.unwrap();
     assert_eq!(retried(), COUNT as u64, "the member, too");
-    assert_eq!(stats.snapshot().handshakes_refused, 0);
+    assert_eq!(counters.stats().handshakes_refused, 0);
     here.close().await.unwrap();
     there.close().await.unwrap();
 }
@@ -56,13 +56,13 @@ async fn members_get_in_through_a_flood() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn beyond_the_bound_handshakes_are_refused() {
     let net = Net::new("net");
-    let (here, stats) = net.join_with(limited(&net, |limits| limits.handshakes = 1));
+    let (here, counters) = net.join_with(limited(&net, |limits| limits.handshakes = 1));
     let (there, _) = net.join_with(net.config());
     let _alpha = here.new_host("α").await.unwrap();
     let beta = there.new_host("β").await.unwrap();
-    let place = net.place("α");
+    let place = net.real_addr("α");
     let _sockets = flood(place, 3).await;
-    let refused = || stats.snapshot().handshakes_refused;
+    let refused = || counters.stats().handshakes_refused;
     eventually("the flood has come", || refused() >= 2).await;
     let err = timeout(HANG, beta.dial("α:1")).await.unwrap().unwrap_err();
     assert_eq!(err.cause(), Cause::ConnectionRefused);
@@ -80,13 +80,13 @@ async fn beyond_the_bound_handshakes_are_refused() {
 async fn a_handshake_that_leads_nowhere_ends() {
     let net = Net::new("net");
     let bound = Duration::from_millis(200);
-    let (here, stats) =
+    let (here, counters) =
         net.join_with(limited(&net, |limits| limits.handshakes = 1).handshake_timeout(bound));
     let (there, _) = net.join_with(net.config());
     let alpha = here.new_host("α").await.unwrap();
     let beta = there.new_host("β").await.unwrap();
-    let _sockets = flood(net.place("α"), 1).await;
-    eventually("it has run out", || stats.snapshot().handshakes_failed == 1).await;
+    let _sockets = flood(net.real_addr("α"), 1).await;
+    eventually("it has run out", || counters.stats().handshakes_failed == 1).await;
     connect(&beta, &alpha.listen(":1").unwrap()).await;
     here.close().await.unwrap();
     there.close().await.unwrap();

@@ -1,7 +1,8 @@
-//! First frames that are none, and frames out of their turn: what the peer hears,
-//! what is counted, and that streams beside it on the same QUIC connection go on.
+//! Invalid first frames, and frames out of order: what the peer receives, what is
+//! counted, and that other streams of the same QUIC connection are not affected.
 //!
-//! Owns the neighbours; the table is `common/first_frames.rs`'s. What is allocated for it is `allocated.rs`'s.
+//! Owns the check of these other streams; `common/first_frames.rs` owns the table
+//! of frames, and `allocated.rs` the memory limits.
 
 mod common;
 #[path = "common/first_frames.rs"]
@@ -21,7 +22,7 @@ use tokio::time::timeout;
 use virtnet_core::Conn;
 use virtnet_engine_quic::{QuicConfig, dns_name};
 
-/// A dial by hand, as it should be.
+/// A correct dial, frame by frame.
 async fn dial(conn: &Connection, port: u16) -> (SendStream, RecvStream) {
     let (mut send, mut recv) = conn.open_bi().await.unwrap();
     let frame = hello("net", ("γ", port), ("α", 1));
@@ -33,28 +34,29 @@ async fn dial(conn: &Connection, port: u16) -> (SendStream, RecvStream) {
     (send, recv)
 }
 
-/// Goes back and forth until it is to stop; how much came back as it was sent.
+/// Sends data and reads its echo until `stop`. Returns how many bytes came back.
 async fn neighbour<R, W>(mut reader: R, mut writer: W, stop: Arc<AtomicBool>) -> usize
 where
     R: AsyncReadExt + Unpin,
     W: AsyncWriteExt + Unpin,
 {
     let (mut sum, mut piece) = (0, vec![0; 10_007]);
-    let mut heard = piece.clone();
+    let mut received = piece.clone();
     while !stop.load(Relaxed) {
         piece
             .iter_mut()
             .enumerate()
             .for_each(|(at, byte)| *byte = (((sum + at) * 7) >> 3) as u8);
-        let both = async { tokio::join!(writer.write_all(&piece), reader.read_exact(&mut heard)) };
+        let both =
+            async { tokio::join!(writer.write_all(&piece), reader.read_exact(&mut received)) };
         let (wrote, read) = timeout(HANG, both).await.unwrap();
         wrote.unwrap();
         read.unwrap();
-        assert!(heard == piece, "it came back as it was sent");
+        assert!(received == piece, "it came back as it was sent");
         sum += piece.len();
     }
     writer.shutdown().await.unwrap();
-    assert_eq!(reader.read(&mut heard).await.unwrap(), 0);
+    assert_eq!(reader.read(&mut received).await.unwrap(), 0);
     sum
 }
 
@@ -70,7 +72,7 @@ async fn first_frames_that_are_none_and_frames_out_of_turn() {
     let config = QuicConfig::new(pki.identity(&pki.leaf("net", &["α", "β"])))
         .bind((Ipv4Addr::LOCALHOST, 0).into())
         .handshake_timeout(Duration::from_millis(700));
-    let (subnet, stats) = net.join_with(config);
+    let (subnet, counters) = net.join_with(config);
     let alpha = subnet.new_host("α").await.unwrap();
     let beta = subnet.new_host("β").await.unwrap();
     let listener = alpha.listen(":1").unwrap();
@@ -85,8 +87,13 @@ async fn first_frames_that_are_none_and_frames_out_of_turn() {
         }
     });
     let gamma = pki.leaf("net", &["γ"]);
-    let (_endpoint, conn) =
-        raw::connect(&pki, Some(&gamma), net.place("α"), &dns_name("net", "α")).await;
+    let (_endpoint, conn) = raw::connect(
+        &pki,
+        Some(&gamma),
+        net.real_addr("α"),
+        &dns_name("net", "α"),
+    )
+    .await;
     let stop = Arc::new(AtomicBool::new(false));
     let (send, recv) = dial(&conn, 8).await;
     let beside = tokio::spawn(neighbour(recv, send, stop.clone()));
@@ -96,8 +103,8 @@ async fn first_frames_that_are_none_and_frames_out_of_turn() {
     let (table, mut slowest) = (table(), Duration::ZERO);
     for (what, sent, then, expected) in &table {
         let start = Instant::now();
-        let heard = timeout(HANG, attempt(&conn, sent, *then)).await;
-        assert_eq!(heard.expect(what), *expected, "{what}");
+        let received = timeout(HANG, attempt(&conn, sent, *then)).await;
+        assert_eq!(received.expect(what), *expected, "{what}");
         slowest = slowest.max(start.elapsed());
     }
     stop.store(true, Relaxed);
@@ -105,7 +112,7 @@ async fn first_frames_that_are_none_and_frames_out_of_turn() {
     assert!(exact.iter().all(|bytes| *bytes > 0), "{exact:?}");
     eventually("α's ports are free", || alpha.sockets().len() == 1).await;
     assert_eq!(accepted.load(Relaxed), 2, "the neighbours, and nobody else");
-    assert_eq!(stats.snapshot(), expected());
+    assert_eq!(counters.stats(), expected());
     assert_eq!(conn.close_reason(), None);
     subnet.close().await.unwrap();
     accepting.await.unwrap();

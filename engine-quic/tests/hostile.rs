@@ -1,8 +1,8 @@
-//! Peers that do not keep to the protocol: they are refused, counted, and
-//! nobody else notices.
+//! Peers that violate the protocol: they are refused and counted, and other peers
+//! are not affected.
 //!
-//! Owns what a member with a certificate of its own may try; who is no member
-//! does not get as far.
+//! Owns what a member with its own certificate may try. Peers without a certificate
+//! fail earlier.
 
 mod common;
 
@@ -16,12 +16,12 @@ use quinn::{Connection, ConnectionError, Endpoint, ReadError, VarInt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use virtnet_core::{Conn, Host, Listener, SubNetwork};
-use virtnet_engine_quic::{QuicConfig, Stats, StatsSnapshot, dns_name};
+use virtnet_engine_quic::{Counters, QuicConfig, Stats, dns_name};
 
 /// α and β of one network are connected; γ has a certificate, and no engine.
 struct Scene {
     net: SubNetwork,
-    stats: Stats,
+    counters: Counters,
     alpha: Host,
     beta: Host,
     listener: Listener,
@@ -39,19 +39,19 @@ impl Scene {
         let config = QuicConfig::new(identity)
             .bind((Ipv4Addr::LOCALHOST, 0).into())
             .handshake_timeout(Duration::from_millis(500));
-        let (subnet, stats) = net.join_with(config);
+        let (subnet, counters) = net.join_with(config);
         let alpha = subnet.new_host("α").await.unwrap();
         let beta = subnet.new_host("β").await.unwrap();
         let listener = alpha.listen(":1").unwrap();
         Scene {
             neighbours: connect(&beta, &listener).await,
-            stats,
+            counters,
             alpha,
             beta,
             listener,
             gamma: pki.leaf("net", &["γ"]),
             pki,
-            place: net.place("α"),
+            place: net.real_addr("α"),
             net: subnet,
         }
     }
@@ -60,34 +60,34 @@ impl Scene {
         raw::connect(&self.pki, leaf, self.place, &dns_name("net", "α")).await
     }
 
-    /// The neighbours' connection still works, new ones too, and nothing of
-    /// the attack is left on α.
-    async fn end(mut self, expected: StatsSnapshot) {
+    /// Asserts that the connection of α and β still works, that new ones do, and
+    /// that nothing of the attack is left on α.
+    async fn end(mut self, expected: Stats) {
         let (there, here) = &mut self.neighbours;
         there.write_all(b"still here").await.unwrap();
-        let mut heard = [0; 10];
-        here.read_exact(&mut heard).await.unwrap();
-        assert_eq!(&heard, b"still here");
+        let mut received = [0; 10];
+        here.read_exact(&mut received).await.unwrap();
+        assert_eq!(&received, b"still here");
         connect(&self.beta, &self.listener).await;
         eventually("α's ports are free", || self.alpha.sockets().len() == 2).await;
         assert_eq!(self.listener.pending(), 0);
-        assert_eq!(self.stats.snapshot(), expected);
+        assert_eq!(self.counters.stats(), expected);
         self.net.close().await.unwrap();
     }
 }
 
-fn counted(count: impl FnOnce(&mut StatsSnapshot)) -> StatsSnapshot {
-    let mut stats = StatsSnapshot::default();
+fn counted(count: impl FnOnce(&mut Stats)) -> Stats {
+    let mut stats = Stats::default();
     count(&mut stats);
     stats
 }
 
-/// Opens a stream with those bytes and returns all that comes back.
+/// Opens a stream with these bytes, and returns all bytes that come back.
 async fn answer(conn: &Connection, sent: &[u8]) -> Vec<u8> {
     let (mut send, mut recv) = conn.open_bi().await.unwrap();
     send.write_all(sent).await.unwrap();
-    let heard = timeout(HANG, recv.read_to_end(16)).await.unwrap();
-    heard.unwrap()
+    let received = timeout(HANG, recv.read_to_end(16)).await.unwrap();
+    received.unwrap()
 }
 
 #[tokio::test]
@@ -95,7 +95,7 @@ async fn a_claimed_source() {
     let scene = Scene::new().await;
     let (_endpoint, conn) = scene.connect(Some(&scene.gamma)).await;
     let (mut send, _recv) = conn.open_bi().await.unwrap();
-    // γ says that it is β.
+    // γ claims to be β.
     send.write_all(&hello("net", ("β", 9), ("α", 1)))
         .await
         .unwrap();
@@ -125,20 +125,20 @@ async fn its_own_name_is_accepted() {
     });
     let (mut conn, peer) = accepted.unwrap();
     assert_eq!(peer, "γ:9");
-    // What it resets is cut, however often it is read.
+    // A reset stream is cut, however often it is read.
     send.reset(VarInt::from_u32(9)).unwrap();
     for _ in 0..2 {
         let read = timeout(HANG, conn.read(&mut [0])).await.unwrap();
         assert_eq!(read.unwrap_err().kind(), ErrorKind::ConnectionReset);
     }
     drop(conn);
-    scene.end(StatsSnapshot::default()).await;
+    scene.end(Stats::default()).await;
 }
 
 #[tokio::test]
 async fn no_certificate() {
     let scene = Scene::new().await;
-    // The client finds its own handshake complete before it is refused.
+    // The client completes its handshake before it is refused.
     let (_endpoint, conn) = scene.connect(None).await;
     let closed = timeout(HANG, conn.closed()).await.unwrap();
     assert!(
@@ -196,10 +196,10 @@ async fn silence_and_frames_out_of_turn() {
         let (mut send, mut recv) = conn.open_bi().await.unwrap();
         send.write_all(sent).await.unwrap();
         let reset = ReadError::Reset(VarInt::from_u32(code));
-        let heard = timeout(HANG, recv.read(&mut [0; 16])).await.unwrap();
-        assert_eq!(heard, Err(reset), "after {sent:?}");
+        let received = timeout(HANG, recv.read(&mut [0; 16])).await.unwrap();
+        assert_eq!(received, Err(reset), "after {sent:?}");
     };
-    // All that may come at once come, and none goes on.
+    // As many as are allowed at once, and none continues.
     let mut silent = Vec::new();
     for _ in 0..128 {
         let (mut send, recv) = conn.open_bi().await.unwrap();
@@ -233,7 +233,7 @@ async fn an_accepted_dial_that_is_not_confirmed() {
         recv.read_exact(&mut [0; 3]).await.unwrap();
         let reset = recv.received_reset().await;
         assert_eq!(reset, Ok(Some(VarInt::from_u32(2))));
-        // The accept goes on waiting, and takes the next dial on the same port.
+        // The accept continues to wait, and accepts the next dial on the same port.
         scene.beta.dial("α:1").await.unwrap()
     };
     let both = async { tokio::join!(scene.listener.accept(), dialer) };

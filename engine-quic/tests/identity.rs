@@ -1,8 +1,8 @@
-//! Who is dialed and who dials: what does not prove its name gets no
-//! connection, and the error says why.
+//! Authentication of both sides: a host that does not prove its name gets no
+//! connection, and the error gives the reason.
 //!
-//! Owns the failures of identity that members can run into; `hostile` owns
-//! those that need a peer which is not the engine.
+//! Owns the failures of authentication between engines; `hostile` owns those that
+//! need another kind of peer.
 
 mod common;
 
@@ -19,7 +19,7 @@ fn secret(text: &str) -> Secret {
     text.parse().unwrap()
 }
 
-/// Asserts cause and text of a failed dial from β:1 to `dst`.
+/// Asserts the cause and text of a failed dial from β:1 to `dst`.
 fn assert_dial(err: OpError, network: &str, dst: &str, cause: Cause, text: &str) {
     assert_eq!(
         err.to_string(),
@@ -31,17 +31,17 @@ fn assert_dial(err: OpError, network: &str, dst: &str, cause: Cause, text: &str)
 #[tokio::test]
 async fn another_secret() {
     let net = Net::new("net");
-    let (here, stats) = net.join_with(net.config());
+    let (here, counters) = net.join_with(net.config());
     let (there, _) = net.join_with(config(&Secret::random()));
     let _alpha = here.new_host("α").await.unwrap();
     let beta = there.new_host("β").await.unwrap();
     let text = format!(
         "expected host \"α\" at {}, got a peer with another secret for network \"net\"",
-        net.place("α")
+        net.real_addr("α")
     );
     let err = beta.dial("α:1").await.unwrap_err();
     assert_dial(err, "net", "α:1", Cause::PermissionDenied, &text);
-    eventually("it is counted", || stats.snapshot().handshakes_failed == 1).await;
+    eventually("it is counted", || counters.stats().handshakes_failed == 1).await;
     here.close().await.unwrap();
     there.close().await.unwrap();
 }
@@ -58,7 +58,7 @@ async fn another_network() {
     let text = format!(
         "expected host \"α\" at {}, got a peer that is not on network \"other\": \
          it is on another network, or is not a virtnet host",
-        net.place("α")
+        net.real_addr("α")
     );
     let err = beta.dial("α:1").await.unwrap_err();
     assert_dial(err, "other", "α:1", Cause::PermissionDenied, &text);
@@ -73,7 +73,7 @@ async fn another_host_at_that_address() {
     let alpha = here.new_host("α").await.unwrap();
     let beta = there.new_host("β").await.unwrap();
     let _listener = alpha.listen(":1").unwrap();
-    let place = net.place("α");
+    let place = net.real_addr("α");
     let stale = net.hub.registry();
     stale.announce("γ", &place.to_string()).await.unwrap();
     let text = format!("expected host \"γ\" at {place}, got another host of network \"net\"");
@@ -94,7 +94,7 @@ async fn a_rejected_certificate() {
     let _listener = alpha.listen(":1").unwrap();
     let text = format!(
         "host \"α\" at {} rejected this host's certificate: the hosts have different secrets",
-        net.place("α")
+        net.real_addr("α")
     );
     let err = beta.dial("α:1").await.unwrap_err();
     assert_dial(err, "net", "α:1", Cause::PermissionDenied, &text);
@@ -172,7 +172,7 @@ async fn what_is_not_virtnet() {
     other.close(0u32.into(), b"");
     serving.await.unwrap();
 
-    // Says nothing at all.
+    // Sends nothing at all.
     let silent = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let place = silent.local_addr().unwrap();
     registry.announce("γ", &place.to_string()).await.unwrap();
@@ -180,7 +180,7 @@ async fn what_is_not_virtnet() {
     let err = beta.dial("γ:1").await.unwrap_err();
     assert_dial(err, "net", "γ:1", Cause::TimedOut, &text);
 
-    // Is no address.
+    // Not a valid address.
     registry.announce("δ", "0.0.0.0:80").await.unwrap();
     let text = "invalid hostdata \"0.0.0.0:80\" of host \"δ\" in the registry: \
                 expected an address of one host, got the unspecified address";
@@ -193,7 +193,7 @@ async fn what_is_not_virtnet() {
 #[tokio::test]
 async fn an_address_that_cannot_be_bound() {
     let net = Net::new("net");
-    // Of the block that is for documentation.
+    // From the block for documentation (RFC 5737).
     let config = QuicConfig::new(Identity::secret(Secret::random()));
     let (here, _) = net.join_with(config.bind(([192, 0, 2, 1], 0).into()));
     let err = here.new_host("α").await.unwrap_err().to_string();

@@ -1,8 +1,7 @@
-//! Peers with a certificate that claim another's name, and those whose
-//! certificate is not good: in whichever way, and on either side.
+//! Peers with a valid certificate that claim another host's name, and peers whose
+//! certificate is invalid, on either side.
 //!
-//! Owns what a certificate lets its holder be. What members may send is
-//! `hostile`'s.
+//! Owns the checks of certificates; `hostile` owns the checks of what members send.
 
 mod common;
 
@@ -17,7 +16,7 @@ use tokio::time::timeout;
 use virtnet_core::{Cause, Registry};
 use virtnet_engine_quic::{QuicConfig, dns_name};
 
-/// TLS alerts, as QUIC's errors.
+/// TLS alerts, as QUIC error codes.
 const UNSUPPORTED: u64 = 0x100 + 43;
 const EXPIRED: u64 = 0x100 + 45;
 const DECRYPT_ERROR: u64 = 0x100 + 51;
@@ -31,13 +30,13 @@ fn for_only(usage: ExtendedKeyUsagePurpose) -> impl FnOnce(&mut CertificateParam
     move |params| params.extended_key_usages = vec![usage]
 }
 
-/// With the name where nobody looks.
+/// With the name in the common name, which is not checked.
 fn common_name(params: &mut CertificateParams) {
     let name = dns_name("net", "β");
     params.distinguished_name.push(DnType::CommonName, name);
 }
 
-/// What ended the connection: the host by a code of its own, or TLS.
+/// What ended the connection: an application code of the host, or TLS.
 #[derive(Debug, PartialEq)]
 enum End {
     NotProved,
@@ -49,7 +48,7 @@ async fn who_claims_anothers_name_gets_no_connection() {
     let (net, pki) = (Net::new("net"), Pki::new());
     let identity = pki.identity(&pki.leaf("net", &["α", "β"]));
     let config = QuicConfig::new(identity).bind((Ipv4Addr::LOCALHOST, 0).into());
-    let (subnet, stats) = net.join_with(config);
+    let (subnet, counters) = net.join_with(config);
     let alpha = subnet.new_host("α").await.unwrap();
     let beta = subnet.new_host("β").await.unwrap();
     let listener = alpha.listen(":1").unwrap();
@@ -149,10 +148,15 @@ async fn who_claims_anothers_name_gets_no_connection() {
     let not_proved = cases.iter().filter(|case| case.3 == End::NotProved).count() as u64;
     for (what, leaf, src, end) in cases {
         let start = Instant::now();
-        let (_endpoint, conn) =
-            raw::connect(&pki, leaf.as_ref(), net.place("α"), &dns_name("net", "α")).await;
-        // It may be closed before; what arrives of it is the same. The stream is
-        // dropped at once: that nobody reads the refusal changes nothing.
+        let (_endpoint, conn) = raw::connect(
+            &pki,
+            leaf.as_ref(),
+            net.real_addr("α"),
+            &dns_name("net", "α"),
+        )
+        .await;
+        // The connection may close earlier, with the same result. The stream is dropped
+        // at once, so the refusal is not read, which must change nothing.
         if let Ok((mut send, _recv)) = conn.open_bi().await {
             let _ = send.write_all(&hello("net", (src, 9), ("α", 1))).await;
         }
@@ -170,7 +174,7 @@ async fn who_claims_anothers_name_gets_no_connection() {
         assert_eq!(listener.pending(), 0, "{what}");
         slowest = slowest.max(start.elapsed());
     }
-    let stats = || stats.snapshot();
+    let stats = || counters.stats();
     let failed = count - not_proved;
     eventually("all are counted", || stats().handshakes_failed == failed).await;
     assert_eq!(stats().source_not_proved, not_proved);
@@ -238,7 +242,7 @@ async fn who_answers_for_another_is_told_nothing() {
         registry.announce("α", &place).await.unwrap();
         let start = Instant::now();
         let answer = async {
-            // It hears of the dialer's doubts, and of no stream.
+            // It receives the dialer's alert, but no stream.
             let incoming = server.accept().await.unwrap();
             match incoming.await {
                 Ok(conn) => conn.accept_bi().await.map(|_| "a stream").unwrap_err(),
@@ -246,13 +250,13 @@ async fn who_answers_for_another_is_told_nothing() {
             }
         };
         let both = async { tokio::join!(beta.dial("α:1"), answer) };
-        let (dialed, heard) = timeout(HANG, both).await.unwrap();
+        let (dialed, received) = timeout(HANG, both).await.unwrap();
         let err = dialed.unwrap_err();
         assert_eq!(err.cause(), Cause::PermissionDenied, "{what}: {err}");
         assert!(err.to_string().contains(said), "{what}: {err}");
         assert!(
-            matches!(heard, ConnectionError::ConnectionClosed(_)),
-            "{what}: {heard:?}"
+            matches!(received, ConnectionError::ConnectionClosed(_)),
+            "{what}: {received:?}"
         );
         slowest = slowest.max(start.elapsed());
     }

@@ -1,6 +1,7 @@
-//! The key log: written when it is asked for, and only then, whatever the environment says.
+//! The key log is written only if the configuration enables it, whatever the
+//! environment says.
 //!
-//! Owns the check, with a process of its own, whose environment it sets. Never reads a key.
+//! Owns the check, in a child process with its own environment. Never reads a key.
 
 use std::process::Command;
 

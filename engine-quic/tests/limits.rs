@@ -1,8 +1,7 @@
-//! The limits on what one peer may ask of a host: past them it is told so, and
-//! no other peer notices.
+//! Limits per peer and per address: a peer beyond one gets an error, and other
+//! peers are not affected.
 //!
-//! Owns the limits per peer and per address. What peers can begin before they have
-//! proved anything is in `flood.rs`.
+//! Owns these limits; `flood.rs` owns those that apply before authentication.
 
 mod common;
 
@@ -14,7 +13,7 @@ use quinn::{Connection, ConnectionError, Endpoint};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use virtnet_core::{Cause, Host, Listener, SubNetwork};
-use virtnet_engine_quic::{Limits, QuicConfig, Stats, Tuning, dns_name};
+use virtnet_engine_quic::{Counters, Limits, QuicConfig, Tuning, dns_name};
 
 const WINDOW: u32 = 64 << 10;
 
@@ -27,7 +26,7 @@ struct Arena {
     there: SubNetwork,
     listener: Listener,
     beta: Host,
-    stats: Stats,
+    counters: Counters,
 }
 
 impl Arena {
@@ -44,7 +43,7 @@ impl Arena {
         let mut limits = Limits::default();
         change(&mut limits);
         let attacked = config("α").limits(limits).handshake_timeout(HANG);
-        let (here, stats) = net.join_with(attacked);
+        let (here, counters) = net.join_with(attacked);
         let (there, _) = net.join_with(config("β"));
         let alpha = here.new_host("α").await.unwrap();
         Arena {
@@ -55,13 +54,13 @@ impl Arena {
             pki,
             here,
             there,
-            stats,
+            counters,
         }
     }
 
-    /// A QUIC connection to α by a peer that holds μ's certificate.
+    /// A QUIC connection to α by a peer with μ's certificate.
     async fn attack(&self) -> (Endpoint, Connection) {
-        let (leaf, place) = (Some(&self.leaf), self.net.place("α"));
+        let (leaf, place) = (Some(&self.leaf), self.net.real_addr("α"));
         raw::connect(&self.pki, leaf, place, &dns_name("net", "α")).await
     }
 
@@ -84,31 +83,31 @@ async fn exchange(from: &Host, listener: &Listener) {
 async fn a_peer_has_so_many_connections_and_no_more() {
     let arena = Arena::new(|limits| limits.connections_per_peer = 2).await;
     let (_first, _second) = (arena.attack().await, arena.attack().await);
-    // The handshake is over before its certificate is known.
+    // The handshake completes before its certificate is checked.
     let (_endpoint, third) = arena.attack().await;
     let closed = timeout(HANG, third.closed()).await.unwrap();
     let ConnectionError::ApplicationClosed(closed) = closed else {
         panic!("{closed}")
     };
     assert_eq!(u64::from(closed.error_code), 4);
-    assert_eq!(arena.stats.snapshot().connections_refused, 1);
+    assert_eq!(arena.counters.stats().connections_refused, 1);
     exchange(&arena.beta, &arena.listener).await;
 
-    // One that ends makes room.
+    // When one ends, another one is allowed.
     _first.1.close(0u32.into(), b"");
-    let refused = arena.stats.snapshot().connections_refused;
+    let refused = arena.counters.stats().connections_refused;
     loop {
         let (_endpoint, next) = arena.attack().await;
         let (mut writer, mut reader) = next.open_bi().await.unwrap();
         let _ = writer.write_all(&[9]).await;
-        // Refused for its version; or the connection is one too many yet.
+        // Refused because of its version, or because the connection is still one too many.
         if reader.read_to_end(3).await == Ok(vec![2, 6, 1]) {
             break;
         }
     }
     println!(
         "{} tries until there was room",
-        arena.stats.snapshot().connections_refused - refused + 1
+        arena.counters.stats().connections_refused - refused + 1
     );
     arena.close().await;
 }
@@ -117,8 +116,8 @@ async fn a_peer_has_so_many_connections_and_no_more() {
 async fn a_host_that_has_all_its_connections_says_so() {
     let arena = Arena::new(|limits| limits.connections = 1).await;
     let (_endpoint, held) = arena.attack().await;
-    // The attacker knows of its connection before α has counted it.
-    let place = arena.net.place("α");
+    // The attacker's connection is complete before α has counted it.
+    let place = arena.net.real_addr("α");
     let (mut writer, mut reader) = held.open_bi().await.unwrap();
     writer.write_all(&[9]).await.unwrap();
     let answer = timeout(HANG, reader.read_to_end(3)).await.unwrap();
@@ -127,7 +126,7 @@ async fn a_host_that_has_all_its_connections_says_so() {
         .await
         .unwrap()
         .unwrap_err();
-    assert_eq!(arena.stats.snapshot().connections_refused, 1);
+    assert_eq!(arena.counters.stats().connections_refused, 1);
     assert_eq!(err.cause(), Cause::ConnectionRefused);
     let text = format!(
         "dial net β:1->α:2: host \"α\" at {place} accepts no more connections at the moment"
@@ -140,13 +139,13 @@ async fn a_host_that_has_all_its_connections_says_so() {
 async fn one_address_cannot_keep_the_others_out() {
     let change = |limits: &mut Limits| limits.handshakes_per_address = 3;
     let arena = Arena::new(change).await;
-    let place = arena.net.place("α");
+    let place = arena.net.real_addr("α");
     let flood = raw::first_datagrams(&arena.pki, 4).await;
     let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     for datagram in flood.values() {
         socket.send_to(datagram, place).unwrap();
     }
-    let refused = || arena.stats.snapshot().handshakes_refused;
+    let refused = || arena.counters.stats().handshakes_refused;
     eventually("the fourth is refused", || refused() == 1).await;
     let err = arena.beta.dial("α:1").await.unwrap_err();
     assert_eq!(err.cause(), Cause::ConnectionRefused);
@@ -165,7 +164,7 @@ async fn one_address_cannot_keep_the_others_out() {
 async fn streams_without_a_first_frame_wait_for_each_other_and_no_one_else() {
     const MOST: usize = 8;
     let arena = Arena::new(|limits| limits.unopened_per_peer = MOST).await;
-    // On two connections: it is the peer that has the limit.
+    // On two connections: the limit is per peer.
     let (_one, first) = arena.attack().await;
     let (_two, second) = arena.attack().await;
     let mut silent = Vec::new();
@@ -174,14 +173,14 @@ async fn streams_without_a_first_frame_wait_for_each_other_and_no_one_else() {
         writer.write_all(&[1]).await.unwrap();
         silent.push((writer, reader));
     }
-    let held_back = || arena.stats.snapshot().unopened_held_back;
+    let held_back = || arena.counters.stats().unopened_held_back;
     eventually("the peer is held back", || held_back() > 0).await;
     let (mut writer, mut reader) = first.open_bi().await.unwrap();
     let closed = hello("net", ("μ", 1), ("α", 9));
     writer.write_all(&closed).await.unwrap();
     exchange(&arena.beta, &arena.listener).await;
 
-    // Every one that opens, or goes, lets another one in.
+    // Each one that sends its first frame, or ends, allows another one.
     drop(silent);
     let refusal = timeout(HANG, reader.read_to_end(3)).await.unwrap();
     assert_eq!(refusal, Ok(vec![2, 2]), "nothing listens there");
@@ -192,14 +191,14 @@ async fn streams_without_a_first_frame_wait_for_each_other_and_no_one_else() {
 async fn what_is_sent_too_early_is_not_kept_without_end() {
     let arena = Arena::new(|limits| limits.unopened_per_peer = 1).await;
     let (_endpoint, conn) = arena.attack().await;
-    // Dials that are refused leave no room behind.
+    // Refused dials do not raise the limit.
     for port in 1..100 {
         let (mut writer, mut reader) = conn.open_bi().await.unwrap();
         let dial = hello("net", ("μ", port), ("α", 9));
         writer.write_all(&dial).await.unwrap();
         assert_eq!(reader.read_to_end(3).await, Ok(vec![2, 2]));
     }
-    // The first stream is silent, so the host looks at none of the others.
+    // The first stream sends nothing, so the host reads none of the others.
     let mut streams = Vec::new();
     for _ in 0..100 {
         let (mut writer, reader) = conn.open_bi().await.unwrap();
@@ -230,7 +229,7 @@ async fn what_is_sent_too_early_is_not_kept_without_end() {
 async fn unread_connections_stall_no_other_and_give_back_what_they_took() {
     let arena = Arena::new(|_| {}).await;
     let (from, listener) = (&arena.beta, &arena.listener);
-    // The handshake's bytes are in the window, too.
+    // The handshake's bytes count, too.
     let full = vec![7; WINDOW as usize - 100];
     let mut unread = Vec::new();
     for _ in 0..40 {
@@ -242,7 +241,7 @@ async fn unread_connections_stall_no_other_and_give_back_what_they_took() {
         unread.push((dialed, accepted));
     }
     timeout(HANG, exchange(from, listener)).await.unwrap();
-    // Closed unread, from either side, many times what may be unread at once.
+    // Closed unread, from either side, with many times the limit in all.
     for round in 0..400 {
         let (mut dialed, accepted) = connect(from, listener).await;
         let write = timeout(HANG, dialed.write_all(&full));
@@ -253,7 +252,7 @@ async fn unread_connections_stall_no_other_and_give_back_what_they_took() {
         }
     }
     timeout(HANG, exchange(from, listener)).await.unwrap();
-    // Those that waited have lost nothing.
+    // The connections that waited have lost nothing.
     for (dialed, mut accepted) in unread {
         drop(dialed);
         let mut all = Vec::new();

@@ -1,7 +1,7 @@
-//! Peers that are gone: when it is noticed, what closing then says, and how a
-//! host that comes back is found.
+//! Peers that disappear: when this is detected, what a close then reports, and how
+//! a restarted host is found.
 //!
-//! Owns what happens after a kill. Never closes a peer in order.
+//! Owns what happens after a kill. Never closes a peer in an orderly way.
 
 mod common;
 #[path = "common/process.rs"]
@@ -14,8 +14,8 @@ use common::{Net, connect, eventually, figure};
 use process::Process;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// An end that has sent after the cut notices no later: twice the idle timeout
-/// would pass if sending began the wait anew.
+/// An end that sends after the cut detects it no later. If sending restarted the idle
+/// timer, twice the timeout would pass.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cut_is_noticed_within_the_idle_timeout() {
     const IDLE: Duration = Duration::from_secs(4);
@@ -43,14 +43,14 @@ async fn a_cut_is_noticed_within_the_idle_timeout() {
     let took = cut.elapsed();
     figure(
         "peer killed, its idle timeout set",
-        format!("noticed after {took:.1?} of {IDLE:?} by who goes on sending"),
+        format!("noticed after {took:.1?} of {IDLE:?} by the end that sends"),
     );
     assert_eq!(err.kind(), std::io::ErrorKind::TimedOut);
     assert!(took < IDLE + IDLE / 2, "{took:?}");
 }
 
-/// What was written and could not be delivered is an error of the close, though
-/// the peer was given up before the close's own bound.
+/// Undelivered data is an error of the close, even if the idle timeout ended the
+/// connection before the drain timeout did.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_lost_peer_did_not_get_is_reported() {
     let net = Net::new("net");
@@ -64,14 +64,14 @@ async fn what_a_lost_peer_did_not_get_is_reported() {
     drop(dialed);
     let err = here.close().await.unwrap_err();
     assert!(
-        // Not that it took the close's own bound, which it did not.
+        // The error must not name the drain timeout, which did not end it.
         err.to_string()
             .contains("host \"β\" cut 1 connection: the peer was lost before"),
         "{err}"
     );
 }
 
-/// Where nothing was written, a peer that is gone is no error of the close.
+/// If nothing was written, a lost peer is no error of the close.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_peer_alone_is_no_error_of_the_close() {
     let net = Net::new("net");
@@ -84,8 +84,8 @@ async fn a_lost_peer_alone_is_no_error_of_the_close() {
     here.close().await.unwrap();
 }
 
-/// A host that was killed and started again on its port is reached by the first
-/// dial, over which no time-out passes.
+/// The first dial reaches a host that was killed and restarted on its port, without a
+/// timeout.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_that_is_back_on_its_port_is_found_at_once() {
     let net = Net::new("net");
@@ -111,11 +111,11 @@ async fn a_host_that_is_back_on_its_port_is_found_at_once() {
     there.close().await.unwrap();
 }
 
-/// So it is by all that had dialed it, however many there are.
+/// The same for any number of peers that had dialed it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_that_is_back_on_its_port_is_found_by_all_its_peers() {
     const PEERS: usize = 100;
-    // Far more than it takes, and no time for a connection that is lost to be noticed.
+    // Far longer than it takes, and too short to detect a lost connection.
     const BOUND: Duration = Duration::from_secs(10);
     const NEVER: Duration = Duration::from_secs(60);
     let net = Net::new("net");

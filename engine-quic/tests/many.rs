@@ -1,5 +1,5 @@
-//! Many connections between two hosts share one QUIC connection, and do not
-//! stand in each other's way.
+//! Many connections between two hosts share one QUIC connection and do not block
+//! each other.
 //!
 //! Owns the pooling of connections and the growth of their limits.
 
@@ -124,12 +124,12 @@ async fn a_reader_that_stopped_stalls_nobody_else() {
     }
     let (mut dialed, mut accepted) = connect(&beta, &listener).await;
     let sent = pattern(3 * MEGABYTE);
-    let mut heard = vec![0; sent.len()];
-    let both = async { tokio::join!(dialed.write_all(&sent), accepted.read_exact(&mut heard)) };
+    let mut received = vec![0; sent.len()];
+    let both = async { tokio::join!(dialed.write_all(&sent), accepted.read_exact(&mut received)) };
     let (written, read) = timeout(HANG, both).await.unwrap();
     written.unwrap();
     read.unwrap();
-    assert!(heard == sent);
+    assert!(received == sent);
     for (writing, unread) in stalled {
         assert!(!writing.is_finished(), "there is backpressure");
         drop(unread);
@@ -155,7 +155,7 @@ async fn an_unused_connection_is_let_go_and_made_again() {
     };
     let before = tasks();
     let (dialed, accepted) = connect(&beta, &listener).await;
-    // What is not to happen would happen within twice the idle time.
+    // If it were closed, that would happen within twice the idle time.
     tokio::time::sleep(Duration::from_millis(120)).await;
     assert!(tasks() > before, "a connection in use is kept");
     drop((dialed, accepted));

@@ -1,7 +1,7 @@
-//! Where hosts are reached: by DNS names, over IPv6, over both families; and elsewhere
-//! than the registry said at first.
+//! Real addresses of hosts: DNS names, IPv6, both IP versions, and outdated
+//! registry entries.
 //!
-//! Owns what `hostdata` cannot show without a network.
+//! Owns the tests of `hostdata` that need a network.
 
 mod common;
 
@@ -17,7 +17,7 @@ use virtnet_core::{Cause, Host, Registry, RegistryError, SubNetwork};
 const ANY_V6: SocketAddr = SocketAddr::new(std::net::IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
 
 /// Connects both ways.
-async fn meet(alpha: &Host, beta: &Host) {
+async fn connect_both_ways(alpha: &Host, beta: &Host) {
     for (one, other) in [(alpha, beta), (beta, alpha)] {
         let listener = one.listen("").unwrap();
         connect(other, &listener).await;
@@ -39,8 +39,8 @@ async fn by_a_dns_name() {
     let beta = there.new_host("β").await.unwrap();
     let hosts = net.hub.hosts();
     assert!(hosts[0].1.starts_with("localhost:"), "{hosts:?}");
-    meet(&alpha, &beta).await;
-    // A name that is none anywhere (RFC 6761).
+    connect_both_ways(&alpha, &beta).await;
+    // A name that never exists (RFC 6761).
     let registry = net.hub.registry();
     registry.announce("γ", "nobody.invalid:1").await.unwrap();
     let err = beta.dial("γ:1").await.unwrap_err();
@@ -74,11 +74,11 @@ async fn over_ipv6_and_over_both() {
     let beta = there.new_host("β").await.unwrap();
     let hosts = net.hub.hosts();
     assert!(hosts[0].1.starts_with("[::1]:"), "{hosts:?}");
-    // β reaches α's IPv6 address, and is reached over IPv4 by γ.
+    // β reaches α over IPv6, and γ reaches β over IPv4.
     connect(&beta, &alpha.listen("").unwrap()).await;
     let v4 = net.join();
     let gamma = v4.new_host("γ").await.unwrap();
-    meet(&beta, &gamma).await;
+    connect_both_ways(&beta, &gamma).await;
     let err = gamma.dial("α:1").await.unwrap_err().to_string();
     assert!(
         err.ends_with("is IPv6, but this host is bound to IPv4 only"),
@@ -93,8 +93,8 @@ async fn over_ipv6_and_over_both() {
     close([here, there]).await;
 }
 
-/// A registry whose first answer is out of date; a second look says what `now` is, or
-/// never says anything.
+/// A registry whose first answer is out of date. The second lookup returns `now`, or
+/// never completes.
 struct OutOfDate {
     names: MemoryRegistry,
     first: Option<String>,
@@ -123,8 +123,8 @@ impl Registry for OutOfDate {
     }
 }
 
-/// One bound for a whole dial: for the look-up, the try that leads nowhere, the second
-/// look and the second try.
+/// One timeout for the whole dial: the lookup, the failed attempt, the second lookup
+/// and the second attempt.
 #[tokio::test]
 async fn a_dial_ends_within_its_bound_whatever_the_registry_says() {
     const BOUND: Duration = Duration::from_secs(2);
@@ -158,7 +158,7 @@ async fn a_dial_ends_within_its_bound_whatever_the_registry_says() {
     let (nowhere, unsaid, found) = tokio::join!(
         dial("β", Some(silent[0].1), silent[1].1),
         dial("γ", None, silent[0].1),
-        dial("δ", Some(silent[0].1), net.place("α")),
+        dial("δ", Some(silent[0].1), net.real_addr("α")),
     );
     assert_eq!(nowhere.0.unwrap_err(), Cause::TimedOut);
     assert_eq!(unsaid.0.unwrap_err(), Cause::RegistryDown);

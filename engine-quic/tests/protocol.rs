@@ -1,8 +1,8 @@
-//! A peer that was written from docs/protocol.md, and knows its vectors only.
+//! A peer that is built from docs/protocol.md, and uses its test vectors only.
 //!
-//! Owns what a host shows of the protocol from outside; the layout of frames is
-//! `frame.rs`'s, and its vectors are checked in `golden_tests.rs`. Never derives
-//! what the page gives.
+//! Owns the protocol as seen from outside. Never derives a value that the page
+//! gives. `frame.rs` owns the layout of frames, and `golden_tests.rs` checks its
+//! vectors.
 
 mod common;
 #[path = "protocol/peer.rs"]
@@ -29,7 +29,9 @@ async fn the_pages_peer_dials() {
     let listener = host.listen(":1").unwrap();
     let peer = client();
     let name = text("dns-name-acceptor");
-    let connecting = peer.connect(net.place(&text("acceptor")), &name).unwrap();
+    let connecting = peer
+        .connect(net.real_addr(&text("acceptor")), &name)
+        .unwrap();
     let conn = timeout(HANG, connecting).await.unwrap().unwrap();
 
     let (mut send, mut recv) = conn.open_bi().await.unwrap();
@@ -48,13 +50,13 @@ async fn the_pages_peer_dials() {
 
     send.write_all("to α".as_bytes()).await.unwrap();
     send.finish().unwrap();
-    let mut heard = String::new();
-    accepted.read_to_string(&mut heard).await.unwrap();
-    assert_eq!(heard, "to α");
+    let mut received = String::new();
+    accepted.read_to_string(&mut received).await.unwrap();
+    assert_eq!(received, "to α");
     accepted.write_all(b"to the peer").await.unwrap();
     drop(accepted);
-    let heard = timeout(HANG, recv.read_to_end(16)).await.unwrap();
-    assert_eq!(heard.unwrap(), b"to the peer");
+    let received = timeout(HANG, recv.read_to_end(16)).await.unwrap();
+    assert_eq!(received.unwrap(), b"to the peer");
 
     subnet.close().await.unwrap();
     let closed = timeout(HANG, conn.closed()).await.unwrap();
@@ -106,7 +108,7 @@ async fn the_pages_peer_is_dialed() {
     let (dialed, (conn, _send, mut recv)) = timeout(HANG, both).await.unwrap();
     assert_eq!(dialed.local_addr(), "β:258");
     assert_eq!(dialed.peer_addr(), "α:258");
-    // Closing is an end, and nobody reads any more.
+    // A close ends the stream, and sends STOP_SENDING.
     drop(dialed);
     let end = timeout(HANG, recv.read_to_end(0)).await.unwrap();
     assert_eq!(end.unwrap(), b"");
@@ -118,18 +120,18 @@ async fn the_pages_peer_is_dialed() {
     );
 }
 
-/// What comes for a connection that a host does not know, it answers with a
-/// token that it would make after a restart too.
+/// A host answers packets of an unknown connection with a token that stays the same
+/// after a restart.
 #[tokio::test]
 async fn a_stateless_reset_has_the_pages_token() {
     let net = net();
     let subnet = net.join();
     let _host = subnet.new_host(&text("acceptor")).await.unwrap();
-    let place: SocketAddr = net.place(&text("acceptor"));
+    let place: SocketAddr = net.real_addr(&text("acceptor"));
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     // A packet with a short header (RFC 9000, section 17.3.1).
     let packet = [&[0x40], &vector("reset-connection-id")[..], &[0; 91]].concat();
-    // The smallest that a member sends, and the smallest that is answered; less is not.
+    // The smallest that a member sends, the smallest that is answered, and a smaller one.
     for length in [packet.len(), 30, 21, 22] {
         socket.send_to(&packet[..length], place).await.unwrap();
         if length == 21 {
@@ -139,13 +141,13 @@ async fn a_stateless_reset_has_the_pages_token() {
         let answered = timeout(HANG, socket.recv(&mut answer)).await.unwrap();
         let answer = &answer[..answered.unwrap()];
         assert!(answer.ends_with(&vector("reset-token")), "{answer:?}");
-        // The answer to 21 would have 20.
+        // The answer to 21 bytes would have 20.
         assert!((21..length).contains(&answer.len()), "{length}: {answer:?}");
     }
     subnet.close().await.unwrap();
 }
 
-/// Where nothing listens: what a Hello hears, and a Hello with a byte after it.
+/// Nothing listens: the answers to a Hello, and to a Hello with a byte after it.
 #[tokio::test]
 async fn a_refusal_stops_the_other_direction_with_code_0() {
     let net = net();
@@ -155,8 +157,8 @@ async fn a_refusal_stops_the_other_direction_with_code_0() {
     let conn = reach(&net, &peer).await;
     let (mut send, mut recv) = conn.open_bi().await.unwrap();
     send.write_all(&vector("hello")).await.unwrap();
-    let heard = timeout(HANG, recv.read_to_end(9)).await.unwrap().unwrap();
-    assert_eq!(heard, vector("refused-connection"));
+    let received = timeout(HANG, recv.read_to_end(9)).await.unwrap().unwrap();
+    assert_eq!(received, vector("refused-connection"));
     let stopped = timeout(HANG, send.stopped()).await.unwrap();
     assert_eq!(stopped, Ok(Some(VarInt::from_u32(0))));
 
@@ -187,7 +189,7 @@ async fn what_is_no_reply() {
         (vector("reply-unknown"), Cause::Protocol),
         (vector("reply-port-0"), Cause::Protocol),
         (vector("reply-waiting-twice"), Cause::Protocol),
-        // The end of the stream, in a reply's place and in its midst.
+        // The end of the stream, instead of a reply and within one.
         (vec![], Cause::ConnectionCut),
         (vector("accepted")[..2].to_vec(), Cause::ConnectionCut),
         ([vector("waiting"), vec![2]].concat(), Cause::ConnectionCut),
@@ -202,9 +204,9 @@ async fn what_is_no_reply() {
             if cause == Cause::ConnectionCut {
                 send.finish().unwrap();
             }
-            let heard = recv.read_to_end(99).await;
+            let received = recv.read_to_end(99).await;
             let reset = ReadToEndError::Read(ReadError::Reset(abandoned));
-            assert_eq!(heard, Err(reset), "{reply:?}");
+            assert_eq!(received, Err(reset), "{reply:?}");
             if cause == Cause::Protocol {
                 assert_eq!(send.stopped().await, Ok(Some(abandoned)), "{reply:?}");
             }
@@ -217,16 +219,16 @@ async fn what_is_no_reply() {
     subnet.close().await.unwrap();
 }
 
-/// How many connection ids a host keeps of its peer's, and that it changes to another;
-/// and that its packets are never smaller than what asks for a reset has to be.
+/// How many of its peer's connection ids a host stores, that it switches to another, and
+/// that its packets are never too small to be answered with a reset.
 #[tokio::test]
 async fn connection_ids_and_the_smallest_packets() {
     let net = net();
-    // Often alive, so that there are small packets.
+    // Frequent keep-alives, so that there are small packets.
     let often = Duration::from_millis(50);
     let (subnet, _) = net.join_with(net.config().keep_alive(often));
     let _host = subnet.new_host(&text("acceptor")).await.unwrap();
-    let tap = Tap::to(net.place(&text("acceptor"))).await;
+    let tap = Tap::to(net.real_addr(&text("acceptor"))).await;
     let peer = client();
     let name = text("dns-name-acceptor");
     let connecting = peer.connect(tap.place, &name).unwrap();
@@ -236,7 +238,7 @@ async fn connection_ids_and_the_smallest_packets() {
         conn.stats().frame_rx.retire_connection_id == 1
     })
     .await;
-    // The first came with the handshake, and one more in place of the one that is retired.
+    // The first came with the handshake, and one more replaces the retired one.
     eventually("the peer is given as many as it keeps", || {
         conn.stats().frame_tx.new_connection_id == kept
     })
@@ -246,9 +248,9 @@ async fn connection_ids_and_the_smallest_packets() {
         kept - 1,
         "quinn keeps 5 too"
     );
-    let heard = || conn.stats().frame_rx.ping;
-    let before = heard();
-    eventually("the host shows that it lives", || heard() > before + 3).await;
+    let received = || conn.stats().frame_rx.ping;
+    let before = received();
+    eventually("the host shows that it lives", || received() > before + 3).await;
     let seen = tap.seen();
     let from_host = seen.iter().filter(|seen| !seen.to_host);
     let smallest = from_host.map(|seen| seen.bytes.len()).min().unwrap();
@@ -257,7 +259,7 @@ async fn connection_ids_and_the_smallest_packets() {
     subnet.close().await.unwrap();
 }
 
-/// An authority that is trusted is not held to the length that it allows a path.
+/// The `pathLenConstraint` of a trusted authority is ignored.
 #[tokio::test]
 async fn an_intermediate_authority_that_is_sent_along() {
     let net = net();
@@ -269,9 +271,9 @@ async fn an_intermediate_authority_that_is_sent_along() {
     let conn = reach(&net, &peer).await;
     let (mut send, mut recv) = conn.open_bi().await.unwrap();
     send.write_all(&vector("hello")).await.unwrap();
-    let heard = timeout(HANG, recv.read_to_end(9)).await.unwrap().unwrap();
+    let received = timeout(HANG, recv.read_to_end(9)).await.unwrap().unwrap();
     assert_eq!(
-        heard,
+        received,
         vector("refused-connection"),
         "it is who it says it is"
     );

@@ -1,6 +1,8 @@
-//! qlog's files: one for each end of each connection, which say what they are of.
+//! qlog files: one for each end of each connection, with the names of host and
+//! peer.
 //!
-//! Owns the check of their names and that each line is JSON. Never judges quinn's events.
+//! Owns the check of file names, and that each line is JSON. Never checks quinn's
+//! events.
 
 mod common;
 

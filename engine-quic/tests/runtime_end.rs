@@ -1,6 +1,6 @@
 //! A runtime that ends before a close is done.
 //!
-//! Owns the panics of its process, which it counts, so it has no test beside it.
+//! Owns one test, as it counts the panics of the whole process.
 
 mod common;
 
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{Net, connect};
 
-/// A runtime that ends takes a close in the background with it, without a panic.
+/// When a runtime ends, so does a close in the background, without a panic.
 #[test]
 fn a_runtime_that_ends_while_it_closes() {
     static PANICS: AtomicUsize = AtomicUsize::new(0);

@@ -1,25 +1,24 @@
-//! What an engine says of itself: counters that are given to it, and what the
-//! kernel granted.
+//! The counters of an engine, and the buffer sizes that the kernel granted.
 //!
-//! Owns no limit: what is refused, and when, is tested where it happens.
+//! Owns no limit: limits are tested where they apply.
 
 mod common;
 
 use common::Net;
-use virtnet_engine_quic::{Stats, Tuning};
+use virtnet_engine_quic::{Counters, Tuning};
 
 #[tokio::test]
 async fn counters_are_those_that_were_given() {
-    let (net, stats) = (Net::new("net"), Stats::default());
+    let (net, counters) = (Net::new("net"), Counters::default());
     let mut tuning = Tuning::default();
     tuning.socket_buffer = 100_000;
-    let config = net.config().tuning(tuning).stats(stats.clone());
+    let config = net.config().tuning(tuning).counters(counters.clone());
     let (given, of_given) = net.join_with(config.clone());
     let (alike, of_alike) = net.join_with(config);
     let (other, of_other) = net.join_with(net.config());
-    assert_eq!(stats.socket_buffers(), None);
+    assert_eq!(counters.socket_buffers(), None);
     let host = given.new_host("α").await.unwrap();
-    let granted = stats.socket_buffers().unwrap();
+    let granted = counters.socket_buffers().unwrap();
     assert_eq!(granted.asked, 100_000);
     // Every system grants that much.
     assert!(
@@ -29,13 +28,13 @@ async fn counters_are_those_that_were_given() {
 
     let dialer = other.new_host("β").await.unwrap();
     dialer.dial("α:1").await.unwrap_err();
-    for (stats, asked) in [
+    for (counters, asked) in [
         (of_given, 100_000),
         (of_alike, 100_000),
         (of_other, 4 << 20),
     ] {
         assert_eq!(
-            stats.socket_buffers().map(|granted| granted.asked),
+            counters.socket_buffers().map(|granted| granted.asked),
             Some(asked)
         );
     }

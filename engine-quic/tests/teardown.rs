@@ -1,6 +1,6 @@
-//! After the close nothing is left: no task, no descriptor.
+//! After a close, no task and no descriptor is left.
 //!
-//! Owns one test, as it counts what the whole process has open.
+//! Owns one test, as it counts the descriptors of the whole process.
 
 mod common;
 
@@ -12,20 +12,20 @@ use tokio::io::AsyncWriteExt;
 use tokio::runtime::Handle;
 use virtnet_core::{Registry, RegistryError, SubNetwork};
 
-/// What this process has open, with what each is.
+/// The open descriptors of this process, and what each refers to.
 fn descriptors() -> Vec<String> {
     let mut open: Vec<String> = std::fs::read_dir("/proc/self/fd")
         .unwrap()
         .filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok())
         .map(|target| target.display().to_string())
-        // The directory that is being read is one itself.
+        // Reading the directory needs a descriptor itself.
         .filter(|target| !target.starts_with("/proc/"))
         .collect();
     open.sort();
     open
 }
 
-/// Nobody answers what is announced here.
+/// A registry whose announcements never complete.
 struct Silent;
 
 #[async_trait]
@@ -43,7 +43,7 @@ impl Registry for Silent {
     }
 }
 
-/// A host that is given up while it is announced.
+/// A host whose announcement is cancelled.
 async fn given_up(net: &Net) {
     let prepared = net.config().prepare("net").unwrap();
     let start = |notifier| prepared.start(notifier);
@@ -74,7 +74,7 @@ async fn nothing_is_left() {
             dialed.write_all(b"not read").await.unwrap();
             held.push((dialed, accepted));
         }
-        // One that waits, one that is refused, one host that cannot be made.
+        // A dial that waits, one that is refused, and a host that cannot be made.
         let waiting = tokio::spawn({
             let beta = beta.clone();
             async move { beta.dial("α:1").await }
@@ -92,7 +92,7 @@ async fn nothing_is_left() {
         one.unwrap();
         other.unwrap();
         waiting.await.unwrap().unwrap_err();
-        // With every handle still held.
+        // While all handles still exist.
         eventually("all tasks end", || tasks() == before.0).await;
         assert_eq!(descriptors(), before.1);
         drop((held, listener, alpha, beta));

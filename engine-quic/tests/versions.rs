@@ -1,7 +1,8 @@
-//! Peers of other versions of the protocol, as docs/protocol.md wants them to be:
-//! whoever dials, the error names both versions.
+//! Peers of other protocol versions, as docs/protocol.md requires: the error names
+//! both versions, whichever side dials.
 //!
-//! Owns what every version has in common. Never guesses what later ones are like.
+//! Owns the rules for all versions. Never assumes anything else about later
+//! versions.
 
 mod common;
 
@@ -14,13 +15,13 @@ use quinn::crypto::rustls::HandshakeData;
 use quinn::{Connection, Endpoint, VarInt};
 use tokio::time::timeout;
 use virtnet_core::{Cause, Registry};
-use virtnet_engine_quic::{QuicConfig, StatsSnapshot, dns_name};
+use virtnet_engine_quic::{QuicConfig, Stats, dns_name};
 
-/// This one, and what may come; 0 and 255 are what a byte can be.
 const THIS: u8 = 1;
+/// Other versions, including the smallest and the largest byte.
 const OTHERS: [u8; 4] = [0, 2, 3, 255];
 
-/// What a later version offers: its own, and what all have.
+/// The ALPN protocols of a later version: its own, and the common one.
 const OFFERED: [&str; 2] = ["virtnet/2", "virtnet/1"];
 
 fn protocol(conn: &Connection) -> Vec<u8> {
@@ -28,7 +29,7 @@ fn protocol(conn: &Connection) -> Vec<u8> {
     data.unwrap().protocol.unwrap()
 }
 
-/// A host that speaks another version only.
+/// A host that speaks only another version.
 async fn later_host(server: Endpoint, version: u8) -> Connection {
     let conn = server.accept().await.unwrap().await.unwrap();
     assert_eq!(protocol(&conn), b"virtnet/1");
@@ -83,26 +84,26 @@ async fn a_later_dialer_is_told_the_hosts_version() {
     let (net, pki) = (Net::new("net"), Pki::new());
     let identity = pki.identity(&pki.leaf("net", &["α", "β"]));
     let config = QuicConfig::new(identity).bind((Ipv4Addr::LOCALHOST, 0).into());
-    let (subnet, stats) = net.join_with(config);
+    let (subnet, counters) = net.join_with(config);
     let alpha = subnet.new_host("α").await.unwrap();
     let listener = alpha.listen(":1").unwrap();
     let gamma = pki.leaf("net", &["γ"]);
-    let (place, name) = (net.place("α"), dns_name("net", "α"));
+    let (place, name) = (net.real_addr("α"), dns_name("net", "α"));
     let (_endpoint, conn) = raw::connect_as(&OFFERED, &pki, Some(&gamma), place, &name).await;
     assert_eq!(protocol(&conn), b"virtnet/1");
     for version in OTHERS {
         let (mut send, mut recv) = conn.open_bi().await.unwrap();
-        // What follows is another version's affair.
+        // The bytes after the version are not specified.
         let frame = [&[version], &[0xa5; 4000][..]].concat();
         send.write_all(&frame).await.unwrap();
         let told = timeout(HANG, recv.read_to_end(16)).await.unwrap();
         assert_eq!(told, Ok(vec![2, 6, THIS]), "to version {version}");
     }
-    let mut expected = StatsSnapshot::default();
+    let mut expected = Stats::default();
     expected.other_version = OTHERS.len() as u64;
-    eventually("all are counted", || stats.snapshot() == expected).await;
+    eventually("all are counted", || counters.stats() == expected).await;
     assert_eq!(listener.pending(), 0);
-    // Who speaks this one is not disturbed.
+    // Peers with this version are not affected.
     let beta = subnet.new_host("β").await.unwrap();
     connect(&beta, &listener).await;
     subnet.close().await.unwrap();

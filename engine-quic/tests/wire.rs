@@ -1,7 +1,7 @@
-//! Who is on the way between two hosts: what they can read, and what it helps
-//! them to say it again.
+//! An observer between two hosts: what it can read, and what it can achieve by
+//! replaying packets.
 //!
-//! Owns what needs no key. Peers with a key are in `hostile` and `impostors`.
+//! Owns attacks without a key; `hostile` and `impostors` own those with one.
 
 mod common;
 
@@ -17,15 +17,15 @@ use tokio::net::UdpSocket;
 use tokio::time::timeout;
 use virtnet_core::memory::{MemoryHub, MemoryRegistry};
 use virtnet_core::{Cause, Conn, Registry};
-use virtnet_engine_quic::{Secret, StatsSnapshot, dns_name};
+use virtnet_engine_quic::{Secret, Stats, dns_name};
 
-/// What must not be seen: each is long enough to be in no datagram by chance.
+/// Texts that must not be readable. Each is too long to occur by chance.
 const NETWORK: &str = "network-in-plain";
 const ALPHA: &str = "alpha-in-plain";
 const BETA: &str = "beta-in-plain";
 const SPOKEN: &[u8] = b"spoken-in-plain";
 
-/// The members of a network whose registry says that α is where the tap is.
+/// The members of a network whose registry has the tap's address for α.
 async fn through(secret: &Secret, network: &'static str, tap: &Tap) -> (Net, MemoryRegistry) {
     let (secret, hub) = (secret.clone(), MemoryHub::new());
     let registry = hub.registry();
@@ -39,12 +39,12 @@ async fn through(secret: &Secret, network: &'static str, tap: &Tap) -> (Net, Mem
     (net, registry)
 }
 
-/// Sends `count` times what must not be seen, there and back; both ends are then
-/// closed, and each has read just that.
+/// Sends the secret text `count` times in both directions, closes both ends, and
+/// asserts that each has read exactly that.
 async fn talk((mut here, mut there): (Conn, Conn), count: usize) -> u64 {
     let all = SPOKEN.repeat(count);
-    let mut heard = [Vec::new(), Vec::new()];
-    let [at_here, at_there] = &mut heard;
+    let mut received = [Vec::new(), Vec::new()];
+    let [at_here, at_there] = &mut received;
     let both = async {
         tokio::join!(
             async {
@@ -61,16 +61,16 @@ async fn talk((mut here, mut there): (Conn, Conn), count: usize) -> u64 {
     };
     timeout(HANG, both).await.unwrap();
     assert!(
-        heard.iter().all(|heard| *heard == all),
+        received.iter().all(|received| *received == all),
         "it came as it was sent"
     );
     2 * all.len() as u64
 }
 
-/// What nobody may see without a key.
+/// All bytes that must not be readable without a key.
 fn hidden(secret: &Secret) -> Vec<Vec<u8>> {
     let digits = secret.reveal();
-    // Of several the one that is used.
+    // The first one is used.
     let digits = &digits[..64];
     let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
     let raw: Vec<u8> = (0..digits.len()).step_by(2).map(byte).collect();
@@ -80,7 +80,7 @@ fn hidden(secret: &Secret) -> Vec<Vec<u8>> {
     hidden
 }
 
-/// Asserts that none of it was seen, and no more than the page says.
+/// Asserts that none of these is readable, and nothing but what docs/protocol.md says.
 fn assert_hidden(seen: &[Seen], secret: &Secret) {
     let clear = readable(seen);
     for needle in hidden(secret) {
@@ -91,7 +91,7 @@ fn assert_hidden(seen: &[Seen], secret: &Secret) {
             "{text} is in a packet that all can read"
         );
     }
-    // The tap can read what it can: so that nothing is found is no accident.
+    // Proves that the tap works, so that finding nothing means something.
     assert!(shows(&clear, dns_name(NETWORK, ALPHA).as_bytes()));
     assert!(shows(&clear, b"virtnet/1"));
     assert!(
@@ -106,7 +106,7 @@ async fn who_listens_hears_no_names_and_no_data() {
     let here = net.join();
     let alpha = here.new_host(ALPHA).await.unwrap();
     let listener = alpha.listen(":1").unwrap();
-    let tap = Tap::to(net.place(ALPHA)).await;
+    let tap = Tap::to(net.real_addr(ALPHA)).await;
     let (by_tap, _registry) = through(&net.secret, NETWORK, &tap).await;
     let there = by_tap.join();
     let beta = there.new_host(BETA).await.unwrap();
@@ -137,7 +137,7 @@ async fn who_is_no_member_is_refused_and_nothing_is_said() {
     let (ours, other) = (net.secret.reveal(), Secret::random().reveal());
     let trusting = format!("{other},{ours}").parse().unwrap();
     let other = other.parse().unwrap();
-    let (here, stats) = net.join_with(net.config());
+    let (here, counters) = net.join_with(net.config());
     let alpha = here.new_host(ALPHA).await.unwrap();
     let listener = alpha.listen(":1").unwrap();
     let mut slowest = Duration::ZERO;
@@ -152,14 +152,14 @@ async fn who_is_no_member_is_refused_and_nothing_is_said() {
             OTHER,
             "is not on network \"another-network-in-plain\"",
         ),
-        // Takes α for who it is, and says so before it is refused.
+        // It trusts α, so it completes its handshake before it is refused.
         (
             &trusting,
             NETWORK,
             "rejected this host's certificate: the hosts have different secrets",
         ),
     ] {
-        let tap = Tap::to(net.place(ALPHA)).await;
+        let tap = Tap::to(net.real_addr(ALPHA)).await;
         let (by_tap, _registry) = through(secret, network, &tap).await;
         let there = by_tap.join();
         let beta = there.new_host(BETA).await.unwrap();
@@ -178,12 +178,12 @@ async fn who_is_no_member_is_refused_and_nothing_is_said() {
         for needle in [hidden(secret), hidden(&net.secret), vec![OTHER.into()]].concat() {
             assert!(!shows(&seen, &needle) && !shows(&readable(&seen), &needle));
         }
-        // One connection of QUIC's version 1: it fell back to nothing.
+        // One connection with QUIC version 1, and no fallback.
         let versions: Vec<_> = begun(&seen).into_iter().map(|begun| begun.0).collect();
         assert_eq!(versions, [[0, 0, 0, 1]], "{said}");
     }
     assert_eq!(listener.pending(), 0);
-    let failed = || stats.snapshot().handshakes_failed;
+    let failed = || counters.stats().handshakes_failed;
     eventually("they are counted", || failed() == 3).await;
     here.close().await.unwrap();
     println!(
@@ -191,15 +191,15 @@ async fn who_is_no_member_is_refused_and_nothing_is_said() {
     );
 }
 
-/// Sends from one end to the other, which reads just that.
+/// Sends from one end to the other, and asserts that it reads exactly that.
 async fn pass(from: &mut Conn, to: &mut Conn) {
-    let mut heard = [0; SPOKEN.len()];
+    let mut received = [0; SPOKEN.len()];
     from.write_all(SPOKEN).await.unwrap();
-    timeout(HANG, to.read_exact(&mut heard))
+    timeout(HANG, to.read_exact(&mut received))
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(heard, SPOKEN);
+    assert_eq!(received, SPOKEN);
 }
 
 async fn round(here: &mut Conn, there: &mut Conn) {
@@ -207,7 +207,7 @@ async fn round(here: &mut Conn, there: &mut Conn) {
     pass(there, here).await;
 }
 
-/// Says all again: from where it came, and that to the host from another address.
+/// Replays all datagrams from their sources, and those to the host from another address, too.
 async fn replay(tap: &Tap, host: std::net::SocketAddr, seen: &[Seen]) -> usize {
     let other = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     for seen in seen {
@@ -223,10 +223,10 @@ async fn replay(tap: &Tap, host: std::net::SocketAddr, seen: &[Seen]) -> usize {
 async fn what_is_said_again_is_done_once() {
     let net = Net::new(NETWORK);
     let bound = Duration::from_millis(300);
-    let (here, stats) = net.join_with(net.config().handshake_timeout(bound));
+    let (here, counters) = net.join_with(net.config().handshake_timeout(bound));
     let alpha = here.new_host(ALPHA).await.unwrap();
     let listener = Arc::new(alpha.listen(":1").unwrap());
-    let tap = Tap::to(net.place(ALPHA)).await;
+    let tap = Tap::to(net.real_addr(ALPHA)).await;
     let (by_tap, _registry) = through(&net.secret, NETWORK, &tap).await;
     let (there, dialers) = by_tap.join_with(by_tap.config());
     let beta = there.new_host(BETA).await.unwrap();
@@ -234,7 +234,7 @@ async fn what_is_said_again_is_done_once() {
     let (mut dialed, mut accepted) = dial(&beta, &listener).await;
     round(&mut dialed, &mut accepted).await;
 
-    // From now on whatever is accepted and was not dialed here is too much.
+    // From now on, nothing may be accepted that was not dialed here.
     let more = Arc::new(AtomicUsize::new(0));
     let counting = tokio::spawn({
         let (listener, more) = (listener.clone(), more.clone());
@@ -244,40 +244,40 @@ async fn what_is_said_again_is_done_once() {
             }
         }
     });
-    // What arrives later is handled later: with the dial all before it was.
+    // Datagrams are processed in order: once the dial was, all before it were.
     let to = format!("{ALPHA}:1");
     let handled = async || drop(timeout(HANG, member.dial(&to)).await.unwrap().unwrap());
-    let mut said = replay(&tap, net.place(ALPHA), &tap.seen()).await;
+    let mut said = replay(&tap, net.real_addr(ALPHA), &tap.seen()).await;
     handled().await;
     round(&mut dialed, &mut accepted).await;
     dialed.shutdown().await.unwrap();
     let end = accepted.read(&mut [0]).await;
     assert_eq!(end.unwrap(), 0, "no byte twice, and then the end");
-    said += replay(&tap, net.place(ALPHA), &tap.seen()).await;
+    said += replay(&tap, net.real_addr(ALPHA), &tap.seen()).await;
     handled().await;
     drop((dialed, accepted));
     there.close().await.unwrap();
-    said += replay(&tap, net.place(ALPHA), &tap.seen()).await;
+    said += replay(&tap, net.real_addr(ALPHA), &tap.seen()).await;
     handled().await;
 
-    // Once the host has forgotten the connection, its beginning is a new one: a
-    // handshake that nobody can end.
-    let failed = || stats.snapshot().handshakes_failed;
+    // After the host has dropped the connection, its first datagram begins a new
+    // handshake, which cannot be completed.
+    let failed = || counters.stats().handshakes_failed;
     let seen = tap.seen();
     while failed() == 0 {
-        said += replay(&tap, net.place(ALPHA), &seen).await;
+        said += replay(&tap, net.real_addr(ALPHA), &seen).await;
         handled().await;
     }
     eventually("α's ports are free", || alpha.sockets().len() == 1).await;
     assert_eq!(more.load(Relaxed), 0, "a second accept");
     here.close().await.unwrap();
     counting.await.unwrap();
-    // That is all that anybody counted; the dialer, too, takes what it knows no
-    // more for a beginning.
-    for stats in [&stats, &dialers] {
-        let mut counted = stats.snapshot();
+    // Nothing else was counted. The dialer, too, treats datagrams of a dropped
+    // connection as new ones.
+    for counters in [&counters, &dialers] {
+        let mut counted = counters.stats();
         counted.handshakes_failed = 0;
-        assert_eq!(counted, StatsSnapshot::default());
+        assert_eq!(counted, Stats::default());
     }
     println!(
         "failures: recorded packets replayed: {said} said again, 0 done again, \

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::from_utf8;
 
 use crate::limits::{REFUSAL, stretched, within};
-use crate::place::{Advertised, Place};
+use crate::place::{Advertised, RealAddr};
 use crate::udp::socket::Bind;
 
 /// What a place takes: a DNS name.
@@ -32,14 +32,14 @@ pub fn hostdata(input: &[u8]) {
 }
 
 fn read(text: &str) {
-    let parsed = within(REFUSAL, || Place::parse("α", text));
+    let parsed = within(REFUSAL, || RealAddr::parse("α", text));
     assert_eq!(parsed.is_ok(), is_hostdata(text), "{parsed:?}");
     if parsed.is_ok() {
-        let place = within(PLACE, || Place::parse("α", text)).expect("as before");
+        let place = within(PLACE, || RealAddr::parse("α", text)).expect("as before");
         let written = place.to_string();
         assert!(written.len() <= 253 + ":65535".len());
         assert!(is_hostdata(&written), "{written:?}");
-        assert_eq!(Place::parse("α", &written).ok(), Some(place));
+        assert_eq!(RealAddr::parse("α", &written).ok(), Some(place));
     }
 }
 

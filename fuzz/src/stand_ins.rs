@@ -9,10 +9,10 @@ pub(crate) mod socket {
 
     /// What a UDP socket can send to.
     #[derive(Clone, Copy)]
-    pub(crate) struct Families;
+    pub(crate) struct AddressFamilies;
 
-    impl Families {
-        pub(crate) fn reach(self, _: &SocketAddr) -> bool {
+    impl AddressFamilies {
+        pub(crate) fn contains(self, _: &SocketAddr) -> bool {
             true
         }
     }

@@ -1,13 +1,12 @@
-//! Limits: how much peers may ask of one host at a time.
+//! Limits: how much peers may use of one host at a time.
 //!
-//! Owns the defaults, and the check of what is asked for. Never counts, and never
-//! refuses anybody: `gate.rs` does.
+//! Owns the defaults, and the check of each value. Never counts and never refuses:
+//! `endpoint/admission.rs` does.
 
 use virtnet_core::Failure;
 
-/// How much peers may ask of one host at a time. Past each limit peers are refused
-/// or have to wait, and are counted ([`Stats`](crate::Stats)); those that are within
-/// it do not notice.
+/// How much peers may use of one host at a time. Beyond a limit, peers are refused or
+/// wait, and are counted ([`Stats`](crate::Stats)). Other peers are not affected.
 ///
 /// ```
 /// use virtnet_engine_quic::{Identity, Limits, QuicConfig, Secret};
@@ -20,37 +19,36 @@ use virtnet_core::Failure;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// QUIC handshakes under way; default 512. What comes beyond is refused.
+    /// QUIC handshakes in progress; default 512. More are refused.
     pub handshakes: usize,
-    /// QUIC handshakes under way from one IP address, or from one /64 network of IPv6;
-    /// default 256. What comes beyond is refused.
+    /// QUIC handshakes in progress from one IPv4 address, or from one /64 network of
+    /// IPv6; default 256. More are refused.
     pub handshakes_per_address: usize,
-    /// With so many QUIC handshakes under way, who begins another one must first prove
-    /// its address, by a round trip that costs this side nothing (a Retry of RFC 9000,
-    /// section 8.1.2); default 32. With 0 everybody must.
+    /// When so many QUIC handshakes are in progress, a peer that starts another one must
+    /// first validate its address with a Retry packet (RFC 9000, section 8.1.2): one more
+    /// round trip, for which this side keeps no state. Default 32; with 0 each peer must.
     pub handshakes_unproved: usize,
-    /// QUIC connections; default 16,384. A host that is dialed by another one has one
-    /// from it, however many virtual connections there are. What comes beyond is
-    /// refused.
+    /// QUIC connections; default 16,384. More are refused. One QUIC connection carries
+    /// all virtual connections that one host dials to another.
     pub connections: usize,
-    /// QUIC connections of peers with one certificate; default 256. With a secret,
-    /// each host has a certificate of its own. What comes beyond is closed.
+    /// QUIC connections of peers with the same certificate; default 256. More are closed.
+    /// With a secret, each host has its own certificate.
     pub connections_per_peer: usize,
-    /// Streams of peers with one certificate whose first frame has not come yet;
-    /// default 1,024. Those beyond wait until these have one, or ran into the
-    /// [`handshake_timeout`](crate::QuicConfig::handshake_timeout).
+    /// Streams without a first frame, of peers with the same certificate; default 1,024.
+    /// More streams wait until the first frame of one of these arrives, or its
+    /// [`handshake_timeout`](crate::QuicConfig::handshake_timeout) ends.
     pub unopened_per_peer: usize,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
-            // A handshake that goes no further costs some 30 kB for 3 s.
+            // A handshake that the peer does not continue costs about 30 kB for 3 s.
             handshakes: 512,
-            // Many hosts of one machine may dial at once. One machine alone must not
-            // take all there is.
+            // Many hosts of one machine may dial at once, but one machine alone must not
+            // use up all handshakes.
             handshakes_per_address: 256,
-            // Members do not notice; made up addresses cost 1 MB at most.
+            // Enough for members; spoofed addresses cost 1 MB at most.
             handshakes_unproved: 32,
             connections: 16_384,
             connections_per_peer: 256,
@@ -69,7 +67,7 @@ impl Limits {
             ("unopened_per_peer", self.unopened_per_peer),
         ] {
             if most == 0 {
-                let problem = format!("limit {name:?} must be at least 1");
+                let problem = format!("limit {name:?} must be at least 1, got 0");
                 return Err(Failure::other(problem));
             }
         }

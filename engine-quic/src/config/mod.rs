@@ -1,27 +1,25 @@
-//! What can be set of an engine, and the check of it before anything starts.
+//! The settings of an engine, and their check before anything starts.
 //!
-//! Owns [`QuicConfig`] and [`Prepared`]. Never opens a socket.
+//! Owns [`QuicConfig`]. Never opens a socket.
 
 pub(crate) mod limits;
 pub(crate) mod transport;
 pub(crate) mod tuning;
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use virtnet_core::{Addr, Cause, Failure, Notifier};
+use virtnet_core::Failure;
 
-use crate::hostdata::Advertised;
-use crate::identity::tls::Trust;
 use crate::observe::qlog::Qlog;
 use crate::udp::socket::Bind;
-use crate::{Identity, Limits, QuicEngine, Stats, Tuning};
+use crate::{Counters, Identity, Limits, Tuning};
 
-/// Longest of all durations: 30 days.
-const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// The largest value of any duration: 30 days.
+const MAX_DURATION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// What can be set of an engine. No duration may be over 30 days.
+/// The settings of an engine. Each duration is at most 30 days.
 ///
 /// ```
 /// use std::time::Duration;
@@ -47,14 +45,14 @@ pub struct QuicConfig {
     pub(crate) pool_idle: Duration,
     pub(crate) limits: Limits,
     pub(crate) tuning: Tuning,
-    pub(crate) stats: Option<Stats>,
+    pub(crate) counters: Option<Counters>,
     pub(crate) key_log: bool,
     pub(crate) qlog: Qlog,
 }
 
 impl QuicConfig {
-    /// The defaults: bound to all IPv4 addresses, which makes
-    /// [`advertise`](QuicConfig::advertise) necessary.
+    /// The defaults. They bind all IPv4 addresses, so you must also set
+    /// [`advertise`](QuicConfig::advertise).
     pub fn new(identity: Identity) -> QuicConfig {
         QuicConfig {
             identity,
@@ -68,7 +66,7 @@ impl QuicConfig {
             pool_idle: Duration::from_secs(60),
             limits: Limits::default(),
             tuning: Tuning::default(),
-            stats: None,
+            counters: None,
             key_log: false,
             qlog: Qlog::default(),
         }
@@ -76,17 +74,17 @@ impl QuicConfig {
 
     /// The UDP address that every host binds; default `0.0.0.0:0`.
     ///
-    /// Leave the port 0, unless there is to be one host only: each host has a
-    /// socket of its own. `[::]:0` serves IPv6 and IPv4.
+    /// Leave the port 0 unless you make one host only: each host has its own socket.
+    /// `[::]:0` serves IPv6 and IPv4.
     pub fn bind(mut self, addr: SocketAddr) -> QuicConfig {
         self.bind = addr.into();
         self
     }
 
-    /// The UDP address that the first host binds, and the last port that a host
-    /// may have: each takes the lowest free one, so that a firewall can know them.
+    /// A range of UDP ports for the hosts, for example because a firewall lets only these
+    /// through: from the port of `first` to `last`. Each host binds the lowest free port.
     ///
-    /// This and [`bind`](QuicConfig::bind) take each other's place.
+    /// Replaces [`bind`](QuicConfig::bind); the last call counts.
     ///
     /// ```
     /// use virtnet_engine_quic::{Identity, QuicConfig, Secret};
@@ -101,140 +99,132 @@ impl QuicConfig {
         self
     }
 
-    /// Where other machines reach this one: `host` or `host:port`, where host
-    /// is an IP address (IPv6 in brackets where a port follows) or a DNS name;
-    /// default the bound address.
+    /// The address at which other machines reach this one: `host` or `host:port`, where
+    /// host is an IP address (IPv6 in brackets if a port follows) or a DNS name. Default:
+    /// the bound address.
     ///
-    /// Without a port every host announces the port that it is bound to; with
-    /// one, there is to be one host only.
+    /// Without a port, every host announces the port that it is bound to. With a port,
+    /// make one host only.
     pub fn advertise(mut self, place: impl Into<String>) -> QuicConfig {
         self.advertise = Some(place.into());
         self
     }
 
-    /// How long a dial waits for a sign of life from the other side; default 3 s. All of
-    /// it counts: asking the registry, once more where the answer was out of date, and the
-    /// second try then.
+    /// How long a dial waits for the first answer of the other side; default 3 s. This
+    /// includes the query of the registry and, where its answer was out of date, a second
+    /// query and a second attempt.
     ///
-    /// A host whose listener is slow to accept gives its sign of life after
-    /// 1 s, so with less than that slow accepts time out.
+    /// A host whose listener does not accept at once answers after 1 s that it is still
+    /// waiting. So with less than 1 s, dials to slow listeners time out.
     pub fn dial_timeout(mut self, timeout: Duration) -> QuicConfig {
         self.dial_timeout = timeout;
         self
     }
 
-    /// How long a peer may take for its part of a handshake: of QUIC's, of a
-    /// stream's first frame, of the confirmation; default 3 s.
+    /// How long a peer may take for the QUIC handshake, for the first frame of a stream,
+    /// and for the confirmation of a connection, each; default 3 s.
     pub fn handshake_timeout(mut self, timeout: Duration) -> QuicConfig {
         self.handshake_timeout = timeout;
         self
     }
 
-    /// How long closing waits until what was written is delivered; default 5 s.
+    /// How long closing waits for the delivery of data that was written before; default 5 s.
     pub fn drain_timeout(mut self, timeout: Duration) -> QuicConfig {
         self.drain_timeout = timeout;
         self
     }
 
-    /// Within which time connections to a peer that has fallen silent are cut;
-    /// default 10 s. The smaller value of the two sides counts.
+    /// After how long without a packet from a peer its connections are cut; default 10 s.
+    /// The smaller value of the two sides counts.
     ///
-    /// A peer that is paused for up to this less the
-    /// [`keep_alive`](QuicConfig::keep_alive) interval, so 7 s, does not notice.
+    /// Connections survive a pause of the peer for up to this timeout minus the
+    /// [`keep_alive`](QuicConfig::keep_alive) interval: 7 s by default.
     pub fn idle_timeout(mut self, timeout: Duration) -> QuicConfig {
         self.idle_timeout = timeout;
         self
     }
 
-    /// How often an unused connection is shown to be alive; default 3 s, and at
+    /// How often to send a packet on an idle connection to keep it alive; default 3 s, at
     /// most half of the [`idle_timeout`](QuicConfig::idle_timeout).
     pub fn keep_alive(mut self, interval: Duration) -> QuicConfig {
         self.keep_alive = interval;
         self
     }
 
-    /// How long a QUIC connection to a peer is kept that no virtual connection
-    /// uses; default 60 s.
+    /// How long to keep a QUIC connection that no virtual connection uses; default 60 s.
     pub fn pool_idle(mut self, timeout: Duration) -> QuicConfig {
         self.pool_idle = timeout;
         self
     }
 
-    /// How much peers may ask of a host at a time; the defaults let members in, but for
-    /// more than 256 at once from one machine, or with one certificate.
+    /// How much peers may use of a host at a time. Raise the defaults if more than 256
+    /// hosts of one machine, or with the same certificate, connect at once.
     pub fn limits(mut self, limits: Limits) -> QuicConfig {
         self.limits = limits;
         self
     }
 
-    /// Sizes that trade memory for speed; the defaults are good ones.
+    /// Sizes that trade memory for speed; the defaults suit most networks.
     pub fn tuning(mut self, tuning: Tuning) -> QuicConfig {
         self.tuning = tuning;
         self
     }
 
-    /// Counts into `stats`, for whoever has it too; engines that are given the same
-    /// add up. Default: its own.
+    /// Counts into `counters`, of which you keep a clone to read them. Several engines
+    /// that are given the same counters add up. Default: new counters for each engine.
     ///
     /// ```
-    /// use virtnet_engine_quic::{Identity, QuicConfig, Secret, Stats};
+    /// use virtnet_engine_quic::{Counters, Identity, QuicConfig, Secret};
     ///
-    /// let stats = Stats::default();
-    /// let config = QuicConfig::new(Identity::secret(Secret::random())).stats(stats.clone());
-    /// // Hosts are made, and dialed …
-    /// assert_eq!(stats.snapshot().handshakes_failed, 0);
+    /// let counters = Counters::default();
+    /// let identity = Identity::secret(Secret::random());
+    /// let config = QuicConfig::new(identity).counters(counters.clone());
+    /// // Make hosts, and dial them …
+    /// assert_eq!(counters.stats().handshakes_failed, 0);
     /// ```
-    pub fn stats(mut self, stats: Stats) -> QuicConfig {
-        self.stats = Some(stats);
+    pub fn counters(mut self, counters: Counters) -> QuicConfig {
+        self.counters = Some(counters);
         self
     }
 
-    /// Whether the keys of all connections are appended to the file that the environment
-    /// variable `SSLKEYLOGFILE` names, so that Wireshark can read a capture; default no,
-    /// whatever the environment says. Without the variable it has no effect.
+    /// Whether to append the keys of all connections to the file that the environment
+    /// variable `SSLKEYLOGFILE` names, so that Wireshark can decrypt a capture. Default: no,
+    /// also where the variable is set. Without the variable it has no effect.
     ///
-    /// Whoever has the file can read all that these connections carried: that is warned
-    /// of in the trace.
+    /// Anybody who can read that file can decrypt these connections; a warning is logged.
     pub fn key_log(mut self, on: bool) -> QuicConfig {
         self.key_log = on;
         self
     }
 
-    /// Checks everything, and derives what hosts of `network` need to prove
-    /// their names.
+    /// Logs QUIC's events into files in `dir`: packets sent, received and lost, round-trip
+    /// times and congestion windows. Each end of each connection has its own file. Default:
+    /// no log. Needs the feature `qlog`. The folder is created if it does not exist.
     ///
-    /// # Errors
+    /// The format is [qlog](https://datatracker.ietf.org/doc/draft-ietf-quic-qlog-main-schema/)
+    /// as JSON text sequences, which qvis shows. A file has a name such as
+    /// `α-dials-127.0.0.1-4433-71-1.sqlog`: host, peer, process id, number. Files contain no
+    /// payload and no keys, and grow by about 150 bytes for each packet. Each event is
+    /// written at once, which slows the connections down. A failed handshake leaves a file,
+    /// too, so anybody who can reach the host's port can create files: use it for
+    /// debugging, not on exposed hosts.
     ///
-    /// When a value cannot be, or when hosts would announce an address that
-    /// reaches nobody, like `0.0.0.0`; names the value.
-    pub fn prepare(self, network: &str) -> Result<Prepared, Failure> {
-        // The host does not matter: it is the network's name that is checked.
-        Addr::new(network, "host", 0)?;
-        self.check()?;
-        let network: Arc<str> = network.into();
-        let mut trust = Trust::new(&self.identity, network.clone())?;
-        trust.key_log = self.key_log;
-        if self.key_log && std::env::var_os("SSLKEYLOGFILE").is_some() {
-            tracing::warn!(
-                network = &*network,
-                "all keys go to SSLKEYLOGFILE: nothing is secret from its readers"
-            );
-        }
-        Ok(Prepared {
-            advertised: Advertised::new(self.advertise.as_deref(), self.bind)?,
-            trust,
-            network,
-            stats: self.stats.clone().unwrap_or_default(),
-            config: self,
-        })
+    /// ```no_run
+    /// use virtnet_engine_quic::{Identity, QuicConfig, Secret};
+    ///
+    /// let config = QuicConfig::new(Identity::secret(Secret::random())).qlog("qlogs");
+    /// ```
+    pub fn qlog(mut self, dir: impl Into<PathBuf>) -> QuicConfig {
+        self.qlog = Qlog::in_dir(dir.into());
+        self
     }
 
-    fn check(&self) -> Result<(), Failure> {
+    pub(crate) fn check(&self) -> Result<(), Failure> {
         self.bind.check()?;
         self.tuning.check()?;
         self.limits.check()?;
         self.qlog.check()?;
-        let invalid = |problem: String| Err(Failure::wrap(Cause::Other, problem));
+        let invalid = |problem: String| Err(Failure::other(problem));
         for (name, value) in [
             ("dial timeout", self.dial_timeout),
             ("handshake timeout", self.handshake_timeout),
@@ -242,7 +232,7 @@ impl QuicConfig {
             ("keep-alive interval", self.keep_alive),
         ] {
             if value < Duration::from_millis(1) {
-                return invalid(format!("{name} must be at least 1 ms, got {value:?}"));
+                return invalid(format!("{name} must be at least 1ms, got {value:?}"));
             }
         }
         for (name, value) in [
@@ -252,63 +242,19 @@ impl QuicConfig {
             ("drain timeout", self.drain_timeout),
             ("pool idle time", self.pool_idle),
         ] {
-            if value > LONGEST {
-                return invalid(format!("{name} must be at most 30 days, got {value:?}"));
+            if value > MAX_DURATION {
+                return invalid(format!(
+                    "{name} must be at most {MAX_DURATION:?} (30 days), got {value:?}"
+                ));
             }
         }
         if self.keep_alive * 2 > self.idle_timeout {
             return invalid(format!(
-                "keep-alive interval must be at most half of the idle timeout, got {:?} and {:?}",
-                self.keep_alive, self.idle_timeout
+                "keep-alive interval must be at most half of the idle timeout of {:?}, got {:?}",
+                self.idle_timeout, self.keep_alive
             ));
         }
         Ok(())
-    }
-}
-
-/// A checked configuration for one network, from which an engine starts
-/// without fail.
-///
-/// ```no_run
-/// use virtnet_core::{Registry, SubNetwork};
-/// use virtnet_engine_quic::{Identity, QuicConfig, Secret};
-///
-/// # fn example(registry: std::sync::Arc<dyn Registry>) -> Result<(), Box<dyn std::error::Error>> {
-/// let secret = Secret::from_file("network.secret")?;
-/// let prepared = QuicConfig::new(Identity::secret(secret))
-///     .advertise("10.0.0.2")
-///     .prepare("net")?;
-/// let net = SubNetwork::new("net", registry, |notifier| prepared.start(notifier))?;
-/// # Ok(())
-/// # }
-/// ```
-#[must_use]
-pub struct Prepared {
-    pub(crate) network: Arc<str>,
-    pub(crate) config: QuicConfig,
-    pub(crate) advertised: Advertised,
-    pub(crate) trust: Trust,
-    pub(crate) stats: Stats,
-}
-
-impl Prepared {
-    /// Starts the engine, which hands what arrives to `notifier`.
-    pub fn start(self, notifier: Notifier) -> QuicEngine {
-        QuicEngine::new(self, notifier)
-    }
-
-    /// What the engine will count, to be looked at when it is out of reach.
-    pub fn stats(&self) -> Stats {
-        self.stats.clone()
-    }
-}
-
-impl std::fmt::Debug for Prepared {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Prepared")
-            .field("network", &self.network)
-            .field("config", &self.config)
-            .finish_non_exhaustive()
     }
 }
 

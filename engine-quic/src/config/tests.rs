@@ -1,6 +1,8 @@
-//! What a configuration takes, and what it says of what it does not.
+//! Valid configurations are accepted; errors name the invalid setting.
 //!
 //! Owns no socket: nothing is started.
+
+use virtnet_core::Cause;
 
 use super::*;
 use crate::Secret;
@@ -23,27 +25,27 @@ fn what_cannot_be_is_refused_and_named() {
     for (config, named) in [
         (
             good().dial_timeout(zero),
-            "dial timeout must be at least 1 ms, got 0ns",
+            "dial timeout must be at least 1ms, got 0ns",
         ),
         (
             good().handshake_timeout(zero),
-            "handshake timeout must be at least 1 ms, got 0ns",
+            "handshake timeout must be at least 1ms, got 0ns",
         ),
         (
             good().keep_alive(zero),
-            "keep-alive interval must be at least 1 ms, got 0ns",
+            "keep-alive interval must be at least 1ms, got 0ns",
         ),
         (
             good().idle_timeout(Duration::from_secs(3)),
-            "half of the idle timeout, got 3s and 3s",
+            "keep-alive interval must be at most half of the idle timeout of 3s, got 3s",
         ),
         (
             no(|limits| limits.handshakes = 0),
-            "limit \"handshakes\" must be at least 1",
+            "limit \"handshakes\" must be at least 1, got 0",
         ),
         (
             no(|limits| limits.unopened_per_peer = 0),
-            "limit \"unopened_per_peer\" must be at least 1",
+            "limit \"unopened_per_peer\" must be at least 1, got 0",
         ),
         (good().advertise("0.0.0.0"), "\"0.0.0.0\""),
         (good().bind((Ipv4Addr::UNSPECIFIED, 0).into()), "0.0.0.0:0"),

@@ -1,6 +1,6 @@
-//! What QUIC is told: windows, limits, timers, and the codes of what ends early.
+//! QUIC's transport settings: windows, limits, timers, and application error codes.
 //!
-//! Owns the transport configurations. Never decides whom to trust or what a
+//! Owns the transport configurations. Never decides which peers to trust or what a
 //! stream carries.
 
 use std::net::SocketAddr;
@@ -17,33 +17,33 @@ use crate::udp::mtu::{self, Route};
 /// memory at once, so the limit grows with use ([`crate::endpoint::stream_limits`]).
 pub(crate) const FIRST_STREAMS: u32 = 128;
 
-/// Of how many streams a peer may have the windows full at first: likewise.
+/// How many streams of a peer may have full windows at first; this grows with use, too.
 pub(crate) const FIRST_WINDOWS: u32 = 8;
 
 /// How many streams a peer may ever have open: one for each port of its host,
-/// so that the limit never stands in the way of a connection.
+/// so that the limit never blocks a connection.
 pub(crate) const MAX_STREAMS: u32 = 1 << 16;
 
-/// Handshakes that may wait for the accept loop, and what they may buffer: it
-/// takes them at once.
+/// How many handshakes may wait for the accept loop, which takes them at once, and how
+/// many bytes each of them and all of them may buffer.
 const MAX_INCOMING: usize = 256;
 const INCOMING_BUFFER: u64 = 16 << 10;
 const INCOMING_BUFFERS: u64 = 1 << 20;
 
 fn transport(config: &QuicConfig, peer: SocketAddr, route: Option<Route>) -> TransportConfig {
     let tuning = &config.tuning;
-    // QUIC starts its clock again with the first packet that it sends after the
-    // last that it heard, and a keep-alive is one.
+    // QUIC restarts its idle timer also when it sends the first ack-eliciting packet after
+    // the last one received (RFC 9000, section 10.1), and a keep-alive is one.
     let silence = config.idle_timeout - config.keep_alive;
     let idle = u32::try_from(silence.as_millis()).unwrap_or(u32::MAX);
-    let search = mtu::steps(peer, route, tuning.largest_datagram);
+    let search = mtu::discovery_config(peer, route, tuning.largest_datagram);
     let mut transport = TransportConfig::default();
     transport
         .max_concurrent_bidi_streams(VarInt::from_u32(0))
-        // The one before the goodbye: nobody reads it ([`crate::endpoint::flush`]).
+        // The empty stream before a close; nobody reads it ([`crate::endpoint::flush`]).
         .max_concurrent_uni_streams(VarInt::from_u32(1))
         .datagram_receive_buffer_size(None)
-        // Per stream only: this side opened each of them.
+        // Limited per stream only: this side opened each of them.
         .receive_window(VarInt::MAX)
         .stream_receive_window(VarInt::from_u32(tuning.stream_window))
         .send_window(tuning.send_window)
@@ -53,8 +53,8 @@ fn transport(config: &QuicConfig, peer: SocketAddr, route: Option<Route>) -> Tra
     transport
 }
 
-/// For a connection that `host`, of this side, opens to `peer` over `route`; only it opens
-/// streams on it.
+/// For a connection that `host`, of this side, opens to `peer` over `route`. Only `host`
+/// opens streams on it.
 pub(crate) fn client(
     tls: Arc<QuicClientConfig>,
     config: &QuicConfig,
@@ -68,7 +68,7 @@ pub(crate) fn client(
     client
 }
 
-/// For connections that peers open: what does not depend on where they come from.
+/// For connections that peers open: the settings that are the same for all peers.
 pub(crate) fn server(tls: Arc<QuicServerConfig>) -> ServerConfig {
     let mut server = ServerConfig::with_crypto(tls);
     server
@@ -86,7 +86,7 @@ pub(crate) fn server_to(
     host: &str,
     peer: SocketAddr,
 ) -> ServerConfig {
-    // A peer that is heard but can't be answered is for QUIC to give up.
+    // If there is no route back to the peer, QUIC's timeout ends the handshake.
     let route = mtu::route(config.bind.first.ip(), peer).ok().flatten();
     let mut transport = transport(config, peer, route);
     transport
@@ -100,16 +100,16 @@ pub(crate) fn server_to(
     server
 }
 
-/// What a peer may have us keep of what nobody has read, in bytes.
+/// How many unread bytes of one connection this side buffers.
 pub(crate) fn receive_window(streams: u32, stream_window: u32) -> VarInt {
     let bytes = u64::from(streams) * u64::from(stream_window);
     VarInt::from_u64(bytes).unwrap_or(VarInt::MAX)
 }
 
-/// How long closed connections may take to tell their peers so.
-pub(crate) const FAREWELL: Duration = Duration::from_millis(500);
+/// How long a close waits for each step of telling the peers.
+pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The numbers that go with a stream that is reset or stopped.
+/// Application error codes of RESET_STREAM and STOP_SENDING frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum StreamCode {
@@ -121,19 +121,19 @@ pub(crate) enum StreamCode {
     Violation = 3,
     /// The host is going down.
     Closing = 4,
-    /// What was written could not be delivered before the host went down.
+    /// Written data could not be delivered before the host went down.
     Undelivered = 5,
-    /// The connection was cut on purpose, or nobody ever got it.
+    /// The connection was aborted, or was never handed to a user.
     Aborted = 6,
 }
 
-/// The numbers that go with a connection that is closed.
+/// Application error codes of CONNECTION_CLOSE frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum CloseCode {
     /// The host went down.
     Bye = 1,
-    /// Nothing used the connection for a while.
+    /// No virtual connection used it for some time.
     Idle = 2,
     /// The peer claimed a name that its certificate does not prove.
     SourceNotProved = 3,

@@ -1,11 +1,11 @@
 //! Tuning: sizes that trade memory for speed.
 //!
-//! Owns the defaults, and the check of what is asked for. Never applies them.
+//! Owns the defaults, and the check of each value. Never applies them.
 
-use virtnet_core::{Cause, Failure};
+use virtnet_core::Failure;
 
 use crate::udp::batch::MAX_DATAGRAM;
-use crate::udp::mtu::SMALLEST;
+use crate::udp::mtu::MIN_DATAGRAM;
 
 /// Sizes that trade memory for speed. The defaults suit loopback, containers on one
 /// machine, clouds with and without jumbo frames, and the internet.
@@ -14,38 +14,39 @@ use crate::udp::mtu::SMALLEST;
 /// use virtnet_engine_quic::{Identity, QuicConfig, Secret, Tuning};
 ///
 /// let mut tuning = Tuning::default();
-/// // A thousand readers that lag behind are to take 64 MB, not 2 GB.
+/// // A thousand slow readers may use 64 MB, not 2 GB.
 /// tuning.stream_window = 64 << 10;
 /// let config = QuicConfig::new(Identity::secret(Secret::random())).tuning(tuning);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tuning {
-    /// The largest UDP payload that is tried on any path, in bytes, from 1,200 to
-    /// 65,507; default 8,972, which fills a jumbo frame.
+    /// The largest UDP payload to try on any path, in bytes, from 1,200 to 65,507;
+    /// default 8,972, which fills a jumbo frame.
     ///
-    /// What a path takes is found out: the kernel's word for the route is the upper
-    /// bound of a search, which repeats every 10 minutes, and begins anew at 1,200
-    /// where large datagrams stop getting through.
+    /// The largest size that a path supports is found by a search (RFC 8899), at most up
+    /// to the MTU that the kernel reports for the route. The search repeats every
+    /// 10 minutes, and restarts at 1,200 when large datagrams stop arriving.
     ///
-    /// Within one machine 32,000 carries bulk data 1.4 times as fast. It is not the
-    /// default: more than about 12,000 costs the first dial to a peer a round trip,
-    /// as what is tried fills the first congestion window, and a millisecond of work.
+    /// On one machine, 32,000 transfers bulk data 1.4 times as fast. It is not the
+    /// default: with more than about 12,000 the probes fill the initial congestion
+    /// window, so the first dial to a peer takes one more round trip and a millisecond
+    /// of work.
     pub largest_datagram: u16,
-    /// What a connection's reader may lag behind, in bytes, from 1,200 to
-    /// 4,294,967,295; default 2 MiB. Past it the writer waits. Each connection may
-    /// take so much memory; no other is held up. One connection carries at most
-    /// this in a round trip, and all from one host to another the send window: 20 MB/s
-    /// over 100 ms. Raise both.
+    /// How many bytes of one connection may be unread, from 1,200 to 4,294,967,295;
+    /// default 2 MiB. Beyond it the writer waits; other connections do not. Each
+    /// connection may use that much memory, and transfers at most that much in one round
+    /// trip; all connections from one host to another transfer at most the send window:
+    /// 20 MB/s at 100 ms. For more, raise both.
     pub stream_window: u32,
-    /// What is on its way to one peer, or waits to be sent again, in bytes, at least
-    /// 1,200; default 2 MiB. All connections from one host to another share it.
-    /// More pays where bandwidth times round trip is more.
+    /// How many bytes to one peer may be sent and not yet acknowledged, at least 1,200;
+    /// default 2 MiB. All connections from one host to another share it. Raise it where
+    /// bandwidth times round-trip time is larger.
     pub send_window: u64,
-    /// What the kernel is asked for, for each direction of a host's UDP socket, in
-    /// bytes, from 1,200 to 2,147,483,647; default 4 MiB. It may grant less, which
-    /// [`Stats::socket_buffers`](crate::Stats::socket_buffers) tells: with the usual
-    /// 208 KiB bursts of datagrams lose some, and handshakes take up to a second.
+    /// The size of the kernel's buffer for each direction of a host's UDP socket, in
+    /// bytes, from 1,200 to 2,147,483,647; default 4 MiB. The kernel may grant less
+    /// ([`Counters::socket_buffers`](crate::Counters::socket_buffers)): with the usual
+    /// 208 KiB, bursts lose datagrams, and handshakes take up to a second.
     pub socket_buffer: usize,
 }
 
@@ -55,7 +56,7 @@ impl Default for Tuning {
             // What a jumbo frame of 9,000 bytes carries, without the headers of IPv4
             // and UDP.
             largest_datagram: 9000 - 20 - 8,
-            // More costs memory, and fairness among many connections.
+            // More costs memory, and makes many connections share less fairly.
             stream_window: 2 << 20,
             // More is slower on short paths.
             send_window: 2 << 20,
@@ -66,7 +67,7 @@ impl Default for Tuning {
 
 impl Tuning {
     pub(crate) fn check(&self) -> Result<(), Failure> {
-        let least = u64::from(SMALLEST);
+        let least = u64::from(MIN_DATAGRAM);
         for (name, value, most) in [
             (
                 "largest datagram",
@@ -83,7 +84,7 @@ impl Tuning {
                 _ => continue,
             };
             let problem = format!("{name} must be {bound} bytes, got {value}");
-            return Err(Failure::wrap(Cause::Other, problem));
+            return Err(Failure::other(problem));
         }
         Ok(())
     }

@@ -1,8 +1,8 @@
-//! What a side of the handshake did to its stream, and whether how it ended is
-//! what that says.
+//! What one side of the handshake did to its stream, and whether its outcome agrees
+//! with that.
 //!
-//! Owns no production code. Never shares code with the handshake but for what
-//! one frame is.
+//! Owns no production code. Never shares code with the handshake, except for the
+//! frames.
 
 use std::io;
 use std::pin::Pin;
@@ -16,13 +16,13 @@ use super::*;
 /// What a side did to its stream.
 #[derive(Default)]
 pub(super) struct Seen {
-    /// In order: bytes that were read, and bytes that were written.
+    /// The bytes that were read and written, in order.
     pub(super) events: Vec<(bool, u8)>,
-    /// The largest buffer that was to be filled.
+    /// The largest read buffer.
     largest: usize,
 }
 
-/// A stream that reads and writes a few bytes at a time, and says which.
+/// A stream that reads and writes a few bytes at a time, and records them.
 pub(super) struct Tap {
     inner: DuplexStream,
     step: usize,
@@ -83,7 +83,7 @@ impl AsyncWrite for Tap {
     }
 }
 
-/// Reads a frame that ends where it says, as the handshake does.
+/// Decodes a whole frame like the handshake does.
 pub(in super::super) fn read(frame: &[u8]) -> Result<Hello, FrameError> {
     let [version, high, low, body @ ..] = frame else {
         return Err(FrameError::Truncated);
@@ -109,7 +109,7 @@ fn events(parts: &[(bool, &[u8])]) -> Vec<(bool, u8)> {
     parts.iter().flat_map(each).collect()
 }
 
-/// Whether an acceptor that ended so saw and did what that says.
+/// Whether the bytes of an acceptor agree with its outcome.
 pub(super) fn of_acceptor(
     met: &AcceptOutcome<Decided>,
     seen: &Seen,
@@ -128,7 +128,7 @@ pub(super) fn of_acceptor(
     };
     let hello = frame.and_then(|frame| read(frame).ok());
     let rest = frame.map_or(&[][..], |frame| &read_bytes[frame.len()..]);
-    // All of it was written, or as much as the dialer took.
+    // All of it was written, or as much as the dialer read.
     let refused = |refusal: Refusal, told: bool| {
         let reply = Reply::Refused(refusal).encode();
         let later = [&Reply::Waiting.encode()[..], &reply].concat();
@@ -172,8 +172,8 @@ pub(super) fn of_acceptor(
     bounded && as_said
 }
 
-/// Whether a dialer that ended so saw and did what that says.
-pub(super) fn of_dialer(dialed: &Result<u16, DialError>, hello: &Hello, seen: &Seen) -> bool {
+/// Whether the bytes of a dialer agree with its outcome.
+pub(super) fn of_dialer(dialed: &Result<u16, HandshakeError>, hello: &Hello, seen: &Seen) -> bool {
     let replies = bytes_of(&seen.events, READ);
     let wrote = bytes_of(&seen.events, WRITTEN);
     let (frame, waited) = (hello.encode(), replies.first() == Some(&0));
@@ -185,12 +185,12 @@ pub(super) fn of_dialer(dialed: &Result<u16, DialError>, hello: &Hello, seen: &S
                 && last == Reply::Accepted(*port).encode()
                 && seen.events == events(&parts);
         }
-        Err(DialError::Refused(refusal)) => last == Reply::Refused(*refusal).encode(),
-        Err(DialError::Frame(FrameError::WaitingTwice)) => replies == [0, 0],
-        Err(DialError::Frame(err)) => Reply::decode(last) == Err(err.clone()),
-        Err(DialError::TimedOut) => !waited && Reply::decode(last) == Ok(None),
-        // A Confirm that could not be written, or a reply that is not whole.
-        Err(DialError::Io(_)) => {
+        Err(HandshakeError::Refused(refusal)) => last == Reply::Refused(*refusal).encode(),
+        Err(HandshakeError::Frame(FrameError::WaitingTwice)) => replies == [0, 0],
+        Err(HandshakeError::Frame(err)) => Reply::decode(last) == Err(err.clone()),
+        Err(HandshakeError::TimedOut) => !waited && Reply::decode(last) == Ok(None),
+        // A Confirm that could not be written, or an incomplete reply.
+        Err(HandshakeError::Io(_)) => {
             !matches!(Reply::decode(last), Ok(Some(Reply::Refused(_))) | Err(_))
         }
     };

@@ -1,9 +1,10 @@
-//! The handshake against peers that send frames in any order, in any pieces, at
-//! any time: each side ends within its bounds, and as its bytes say.
+//! The handshake against peers that send frames in any order, in any pieces, at any
+//! time: each side ends within its timeouts, with the outcome that its bytes
+//! require.
 //!
-//! Owns no production code. Never judges itself: the oracle does, by the bytes
-//! that a side read and wrote, in order; and never chooses: the numbers that it
-//! is given do, here out of a seed, in `fuzz/` out of the fuzzer's bytes.
+//! Owns no production code. Never judges the outcome: the oracle does, by the bytes
+//! that a side read and wrote, in order. Never makes choices: they come from
+//! numbers, here from a seed, and in `fuzz/` from the fuzzer's bytes.
 
 use std::time::Duration;
 
@@ -12,20 +13,22 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
 use crate::wire::frame::{CONFIRM, Refusal};
-use crate::wire::handshake::{AcceptOutcome, DialError, Taken, WAITING_AFTER, accept, dial};
+use crate::wire::handshake::{
+    AcceptHandle, AcceptOutcome, HandshakeError, WAITING_AFTER, accept, dial,
+};
 pub(super) use oracle::read;
 use oracle::{READ, Tap, of_acceptor, of_dialer};
 
 const BOUND: Duration = Duration::from_secs(3);
-/// Longer than anything waits that is bounded.
+/// Longer than every timeout.
 const LONG: Duration = Duration::from_secs(1000);
 const PORT: u16 = 258;
 
-/// What was decided: taken, and given up after so long.
+/// An accepted dial, whose accept is cancelled after a while.
 #[derive(Debug)]
 pub(super) struct Decided(Duration);
 
-impl Taken for Decided {
+impl AcceptHandle for Decided {
     fn port(&self) -> u16 {
         PORT
     }
@@ -35,7 +38,7 @@ impl Taken for Decided {
     }
 }
 
-/// The hosts that a dialer finds: the first listens.
+/// The hosts of the acceptor; the first one listens.
 fn dialed(rng: &mut Rng) -> Hello {
     let src = Addr::new("net", "α", 1).unwrap();
     let host = rng.one_of(&["β", "β", "β", "γ", "δ"]);
@@ -65,7 +68,7 @@ async fn accept_at(mut tap: Tap, decision: Duration, cancel: Duration) -> Accept
     accept(&mut reader, &mut writer, BOUND, checked, decide).await
 }
 
-async fn dial_at(mut tap: Tap, hello: &Hello, within: Duration) -> Result<u16, DialError> {
+async fn dial_at(mut tap: Tap, hello: &Hello, within: Duration) -> Result<u16, HandshakeError> {
     let (mut reader, mut writer) = split(&mut tap);
     dial(&mut reader, &mut writer, hello, Instant::now() + within).await
 }
@@ -75,7 +78,7 @@ fn moment(rng: &mut Rng) -> Duration {
     rng.one_of(&[Duration::ZERO, Duration::ZERO, any, WAITING_AFTER, BOUND])
 }
 
-/// One frame of any kind, now and then a broken one.
+/// One frame of any type, sometimes an invalid one.
 fn frame(rng: &mut Rng) -> Vec<u8> {
     let code = rng.below(9) as u8;
     let mut frame = match rng.below(9) {
@@ -101,7 +104,7 @@ fn frame(rng: &mut Rng) -> Vec<u8> {
     frame
 }
 
-/// Sends frames, in pieces and with pauses; then waits, or not, and goes.
+/// Sends frames, in pieces and with pauses; then waits, or not, and ends.
 async fn send_any(stream: DuplexStream, frames: Vec<Vec<u8>>, rng: &mut Rng) {
     let (mut reader, mut writer) = split(stream);
     let hears = rng.below(8) > 0;
@@ -129,14 +132,14 @@ async fn send_any(stream: DuplexStream, frames: Vec<Vec<u8>>, rng: &mut Rng) {
     tokio::select! { () = sending => {}, () = hearing => {} }
 }
 
-/// An acceptor ends in time, and connects only in order.
+/// An acceptor ends in time, and connects only after the right frames.
 pub(super) async fn accepts(rng: &mut Rng) -> AcceptOutcome<Decided> {
     let (here, there) = duplex(rng.one_of(&[1, 8, 4096]));
     let (decision, cancel) = (moment(rng), rng.one_of(&[LONG, LONG, BOUND / 2]));
     let (tap, seen) = Tap::new(there, rng);
     let mut pace = rng.fork();
     let mut frames: Vec<_> = (0..rng.below(5)).map(|_| frame(rng)).collect();
-    // So that some get further than the first frame.
+    // So that some dials get past the first frame.
     if rng.below(4) > 0 {
         frames.insert(0, dialed(rng).encode());
     }
@@ -153,7 +156,7 @@ pub(super) async fn accepts(rng: &mut Rng) -> AcceptOutcome<Decided> {
 }
 
 /// A dialer ends in time, and confirms only what was accepted.
-pub(super) async fn dials(rng: &mut Rng) -> Result<u16, DialError> {
+pub(super) async fn dials(rng: &mut Rng) -> Result<u16, HandshakeError> {
     let (here, there) = duplex(rng.one_of(&[1, 8, 4096]));
     let (hello, within) = (dialed(rng), moment(rng) + BOUND / 2);
     let (tap, seen) = Tap::new(here, rng);
@@ -166,21 +169,21 @@ pub(super) async fn dials(rng: &mut Rng) -> Result<u16, DialError> {
     };
     let ((dialed, took), ()) = tokio::join!(dialing, send_any(there, frames, &mut pace));
     let seen = seen.lock().unwrap();
-    // Without a bound it waits only for who said that they live.
+    // It waits without a limit only after Waiting.
     let waited = seen.events.contains(&(READ, 0));
     let holds = of_dialer(&dialed, &hello, &seen) && (took <= within || waited);
     assert!(holds, "{dialed:?} after {took:?} and {:?}", seen.events);
     dialed
 }
 
-/// Both sides agree, whatever the times and pieces; yields on what.
+/// Both sides agree, whatever the times and pieces. Returns the outcome.
 pub(super) async fn agree(rng: &mut Rng) -> bool {
     let (here, there) = duplex(rng.one_of(&[1, 8, 4096]));
     let (dialer, dialer_saw) = Tap::new(here, rng);
     let (acceptor, acceptor_saw) = Tap::new(there, rng);
     let (decision, cancel) = (moment(rng), rng.one_of(&[LONG, Duration::ZERO]));
     let (hello, within) = (dialed(rng), moment(rng));
-    // A dial may also be given up by whoever asked for it.
+    // The caller may also cancel the dial.
     let patience = rng.one_of(&[LONG, LONG, decision]);
     let dialing = timeout(patience, dial_at(dialer, &hello, within));
     let start = Instant::now();
@@ -216,7 +219,7 @@ async fn a_dialer_ends_in_time_and_confirms_only_what_was_accepted() {
     for seed in 0..20_000 {
         let dialed = dials(&mut Rng::new(seed)).await;
         succeeded += usize::from(dialed.is_ok());
-        timed_out += usize::from(matches!(dialed, Err(DialError::TimedOut)));
+        timed_out += usize::from(matches!(dialed, Err(HandshakeError::TimedOut)));
     }
     assert!(
         succeeded > 200 && timed_out > 200,
@@ -233,6 +236,6 @@ async fn both_sides_agree_whatever_the_times_and_pieces() {
     assert!((200..9_800).contains(&agreed), "{agreed}");
 }
 
-// Found by the fuzzer too, which includes this file by its path.
+// The fuzzer uses it, too: it includes this file by its path.
 #[path = "oracle.rs"]
 mod oracle;

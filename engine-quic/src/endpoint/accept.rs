@@ -1,7 +1,7 @@
-//! Incoming: the connections and streams that peers open to a host.
+//! Incoming connections and streams of a host.
 //!
-//! Owns the accept loop, its bounds, and what is checked of a first frame.
-//! Never decides whether a port is listened on: the notifier does.
+//! Owns the accept loop, its limits, and the checks of a first frame. Never decides
+//! whether a port has a listener: the notifier does.
 
 use std::sync::{Arc, OnceLock};
 
@@ -15,20 +15,20 @@ use virtnet_core::{Accept, Failure};
 
 use crate::config::transport::{self, CloseCode, StreamCode};
 use crate::endpoint::EndpointInner;
-use crate::endpoint::admission::{Admission, Handshake, TurnedAway};
+use crate::endpoint::admission::{Admission, HandshakePermit, NotAdmitted};
 use crate::endpoint::stream::{HandshakeStream, StreamGuard};
 use crate::endpoint::stream_limits::{StreamLimits, StreamPermit};
 use crate::identity::tls::{dns_name_of, proves};
-use crate::observe::stats::{Counters, count};
+use crate::observe::stats::{CountersInner, count};
 use crate::wire::frame::{Hello, Refusal};
 use crate::wire::handshake::{self, AcceptOutcome};
 
-/// Takes what comes in until the endpoint is closed. When it ends by itself,
-/// which is when its socket fails, the network is down.
+/// Accepts connections until the endpoint is closed. If its socket fails, reports that
+/// the network is down.
 pub(crate) async fn accept_loop(host: Arc<EndpointInner>) {
-    let gate = Admission::new(host.config.limits);
+    let admission = Admission::new(host.config.limits);
     while let Some(incoming) = host.quinn.accept().await {
-        // While the host closes, so that dials are refused at once.
+        // Continues while the host closes, so that dials are refused at once.
         if host.tasks.closing().is_cancelled() {
             incoming.refuse();
             continue;
@@ -37,45 +37,50 @@ pub(crate) async fn accept_loop(host: Arc<EndpointInner>) {
             incoming.remote_address(),
             incoming.remote_address_validated(),
         );
-        let handshake = match gate.handshake(from.ip(), proved) {
+        let handshake = match admission.handshake(from.ip(), proved) {
             Ok(handshake) => handshake,
-            Err(turned) => {
-                turn_away(incoming, turned, &host.stats.0);
+            Err(why) => {
+                refuse(incoming, why, &host.counters.0);
                 continue;
             }
         };
-        let served = serve(Arc::clone(&host), incoming, Arc::clone(&gate), handshake);
+        let served = serve(
+            Arc::clone(&host),
+            incoming,
+            Arc::clone(&admission),
+            handshake,
+        );
         let span = tracing::debug_span!(parent: None, "quic", host = &*host.hostname, from = %from);
-        host.tasks.work(served.instrument(span));
+        host.tasks.spawn(served.instrument(span));
     }
     if !host.tasks.closing().is_cancelled() {
         let hostname = &host.hostname;
-        let gone = format!("the UDP socket of host {hostname:?} failed");
-        host.notifier.vnet_down(Failure::other(gone));
+        let problem = format!("the UDP socket of host {hostname:?} failed");
+        host.notifier.vnet_down(Failure::other(problem));
     }
 }
 
-fn turn_away(incoming: Incoming, turned: TurnedAway, counters: &Counters) {
-    match turned {
-        TurnedAway::Unproved => {
+fn refuse(incoming: Incoming, why: NotAdmitted, counters: &CountersInner) {
+    match why {
+        NotAdmitted::Unproved => {
             count(&counters.handshakes_retried);
             // Fails only where the address was validated.
             let _ = incoming.retry();
             return;
         }
-        TurnedAway::Handshakes => count(&counters.handshakes_refused),
-        TurnedAway::Connections => count(&counters.connections_refused),
+        NotAdmitted::Handshakes => count(&counters.handshakes_refused),
+        NotAdmitted::Connections => count(&counters.connections_refused),
     }
     incoming.refuse();
 }
 
-/// Carries on one peer's handshake, and then takes its streams until the
-/// connection is closed.
+/// Completes one peer's handshake, then accepts its streams until the connection is
+/// closed.
 async fn serve(
     host: Arc<EndpointInner>,
     incoming: Incoming,
-    gate: Arc<Admission>,
-    handshake: Handshake,
+    admission: Arc<Admission>,
+    handshake: HandshakePermit,
 ) {
     let from = incoming.remote_address();
     let config = transport::server_to(&host.server, &host.config, &host.hostname, from);
@@ -83,7 +88,7 @@ async fn serve(
     let conn = match timeout(host.config.handshake_timeout, connected).await {
         Ok(Ok(conn)) => conn,
         failed => {
-            count(&host.stats.0.handshakes_failed);
+            count(&host.counters.0.handshakes_failed);
             match failed {
                 Ok(Err(err)) => tracing::debug!(%from, %err, "QUIC handshake failed"),
                 _ => tracing::debug!(%from, "QUIC handshake took too long"),
@@ -93,43 +98,47 @@ async fn serve(
     };
     drop(handshake);
     let certificates = certificates(&conn);
-    let counters = &host.stats.0;
-    let Ok(counted) = gate.connection(certificates.first().map(|leaf| &**leaf)) else {
+    let counters = &host.counters.0;
+    let Ok(connection_permit) = admission.connection(certificates.first().map(|leaf| &**leaf))
+    else {
         count(&counters.connections_refused);
         tracing::debug!("too many QUIC connections");
         conn.close(CloseCode::TooMany.into(), b"too many connections");
         return;
     };
     tracing::debug!("QUIC connection accepted");
-    let peer = Arc::new(Peer {
+    let peer = Arc::new(PeerConnection {
         certificates,
-        slots: StreamLimits::new(conn.clone(), host.config.tuning.stream_window),
+        stream_limits: StreamLimits::new(conn.clone(), host.config.tuning.stream_window),
         proved: OnceLock::new(),
         conn,
         host: Arc::clone(&host),
     });
-    // While the host closes this goes on, so that dials are refused at once.
+    // Continues while the host closes, so that dials are refused at once.
     while let Ok(halves) = peer.conn.accept_bi().await {
         let stream = HandshakeStream::new(halves, StreamCode::Closing);
-        let Some(unopened) = place(&counted.unopened, counters).await else {
+        let Some(unopened) = acquire_unopened(&connection_permit.unopened, counters).await else {
             break;
         };
         let closing = peer.host.tasks.closing();
         if !closing.is_cancelled() {
-            let met = meet(Arc::clone(&peer), stream, unopened);
-            peer.host.tasks.work(met.in_current_span());
+            let accepting = accept_stream(Arc::clone(&peer), stream, unopened);
+            peer.host.tasks.spawn(accepting.in_current_span());
         }
     }
-    peer.host.clogged.forget(&peer.conn);
+    peer.host.unflushed.forget(&peer.conn);
 }
 
-/// Waits until the peer may have one more stream without a first frame.
-async fn place(unopened: &Arc<Semaphore>, counters: &Counters) -> Option<OwnedSemaphorePermit> {
-    if let Ok(place) = Arc::clone(unopened).try_acquire_owned() {
-        return Some(place);
+/// Waits for a permit for one more stream without a first frame.
+async fn acquire_unopened(
+    unopened: &Arc<Semaphore>,
+    counters: &CountersInner,
+) -> Option<OwnedSemaphorePermit> {
+    if let Ok(permit) = Arc::clone(unopened).try_acquire_owned() {
+        return Some(permit);
     }
     count(&counters.unopened_held_back);
-    // It is never closed.
+    // Never `None`: the semaphore is never closed.
     Arc::clone(unopened).acquire_owned().await.ok()
 }
 
@@ -139,18 +148,18 @@ fn certificates(conn: &Connection) -> Vec<CertificateDer<'static>> {
         .map_or_else(Vec::new, |certificates| *certificates)
 }
 
-/// A peer that proved to be a member of the network.
-struct Peer {
+/// The QUIC connection of a peer that proved to be a member of the network.
+struct PeerConnection {
     host: Arc<EndpointInner>,
     conn: Connection,
     certificates: Vec<CertificateDer<'static>>,
-    slots: Arc<StreamLimits>,
-    /// The name that its certificate was found to prove.
+    stream_limits: Arc<StreamLimits>,
+    /// The first name that its certificate was found to prove.
     proved: OnceLock<Arc<str>>,
 }
 
-impl Peer {
-    /// Checks that the stream is for this host, from whom it says.
+impl PeerConnection {
+    /// Checks that the stream is for this host, and that its source is proved.
     fn check(&self, hello: &Hello) -> Result<(), Refusal> {
         if hello.dst.network() != &*self.host.network {
             return Err(Refusal::WrongNetwork);
@@ -165,43 +174,49 @@ impl Peer {
         if !proves(&self.certificates, &dns_name_of(&hello.src)) {
             return Err(Refusal::SourceNotProved);
         }
-        // A given certificate may prove several names: the first is kept.
+        // A certificate made elsewhere may prove several names: the first is kept.
         let _ = self.proved.set(src.into());
         Ok(())
     }
 }
 
 /// The handshake on one stream.
-async fn meet(peer: Arc<Peer>, mut stream: HandshakeStream, unopened: OwnedSemaphorePermit) {
+async fn accept_stream(
+    peer: Arc<PeerConnection>,
+    mut stream: HandshakeStream,
+    unopened: OwnedSemaphorePermit,
+) {
     let host = &peer.host;
-    let counters = &host.stats.0;
-    let mut slot = None;
-    let _will_end = host.tasks.will_end();
-    let met = {
+    let counters = &host.counters.0;
+    let mut permit = None;
+    let _ending = host.tasks.ending_token();
+    let outcome = {
         let (reader, writer) = stream.halves();
         let check = |hello: &Hello| {
             drop(unopened);
             peer.check(hello)?;
-            slot = Some(peer.slots.take(hello.src.port()));
+            permit = Some(peer.stream_limits.take(hello.src.port()));
             Ok(())
         };
         let decide = |hello: Hello| async move {
             let decided = host.notifier.vnet_accept(&hello.src, &hello.dst).await;
-            decided.map_err(|failure| Refusal::of(&failure))
+            decided.map_err(|failure| Refusal::from_failure(&failure))
         };
         let bound = host.config.handshake_timeout;
-        let meeting = handshake::accept(reader, writer, bound, check, decide);
-        meeting.with_cancellation_token(host.tasks.closing()).await
+        let handshake = handshake::accept(reader, writer, bound, check, decide);
+        handshake
+            .with_cancellation_token(host.tasks.closing())
+            .await
     };
-    let held =
-        |slot: Option<StreamPermit>| slot.map_or(StreamGuard::Nothing, StreamGuard::Accepted);
-    match met {
+    let guard =
+        |permit: Option<StreamPermit>| permit.map_or(StreamGuard::Uncounted, StreamGuard::Accepted);
+    match outcome {
         Some(AcceptOutcome::Connected(accept)) => {
             let accept: Accept = accept;
-            accept.ack(stream.settle(held(slot), host));
+            accept.ack(stream.into_byte_stream(guard(permit), host));
         }
-        // Nobody gets it: dropping it cuts it.
-        Some(AcceptOutcome::Orphaned) => drop(stream.settle(held(slot), host)),
+        // No user gets it: dropping it resets it.
+        Some(AcceptOutcome::Orphaned) => drop(stream.into_byte_stream(guard(permit), host)),
         Some(AcceptOutcome::Refused(refusal, told)) => {
             counters.refused(refusal);
             tracing::debug!(?refusal, told, "refused");
@@ -209,16 +224,16 @@ async fn meet(peer: Arc<Peer>, mut stream: HandshakeStream, unopened: OwnedSemap
                 let code = CloseCode::SourceNotProved;
                 peer.conn.close(code.into(), b"source not proved");
             }
-            refused(stream, told, held(slot), host);
+            refused(stream, told, guard(permit), host);
         }
         Some(AcceptOutcome::Malformed(err, told)) => {
             counters.malformed(&err);
             tracing::debug!(from = %peer.conn.remote_address(), %err, "bad first frame");
-            refused(stream, told, held(slot), host);
+            refused(stream, told, guard(permit), host);
         }
         Some(AcceptOutcome::Violation) => {
             count(&counters.out_of_turn);
-            leave(&slot);
+            keep_counted(&permit);
             stream.reset(StreamCode::Violation);
         }
         Some(AcceptOutcome::NoFirstFrame) => {
@@ -229,30 +244,30 @@ async fn meet(peer: Arc<Peer>, mut stream: HandshakeStream, unopened: OwnedSemap
         Some(AcceptOutcome::NotConfirmed) => {
             tracing::debug!("the dialer did not confirm in time");
             count(&counters.not_confirmed);
-            leave(&slot);
+            keep_counted(&permit);
             stream.reset(StreamCode::Silent);
         }
         Some(AcceptOutcome::Abandoned) => {
             tracing::debug!("the dialer gave up");
             stream.reset(StreamCode::Abandoned);
         }
-        // The host closes. Dropping the stream says so, also to a dialer that may hold
-        // its end by now: nobody here ever got the other.
+        // The host closes. Dropping the stream resets it with that code, also for a dialer
+        // that has its end already: no user on this side ever got the other end.
         None => {}
     }
 }
 
-/// Delivers a refusal, if it was written.
-fn refused(stream: HandshakeStream, told: bool, held: StreamGuard, host: &EndpointInner) {
+/// Delivers a refusal if it was written; otherwise resets the stream.
+fn refused(stream: HandshakeStream, told: bool, guard: StreamGuard, host: &EndpointInner) {
     match told {
-        true => stream.end(held, host),
+        true => stream.finish(guard, host),
         false => stream.reset(StreamCode::Abandoned),
     }
 }
 
-/// The dialer may hold its end of the stream, and never write to it.
-fn leave(slot: &Option<StreamPermit>) {
-    if let Some(slot) = slot {
-        slot.leave();
+/// Keeps the stream counted: the dialer may still have its end, without writing to it.
+fn keep_counted(permit: &Option<StreamPermit>) {
+    if let Some(permit) = permit {
+        permit.keep_counted();
     }
 }

@@ -1,23 +1,24 @@
-//! The gate of a host: how many peers are let in at a time, and from where.
+//! Admission: how many handshakes and connections of peers a host has at a time.
 //!
-//! Owns the counts behind [`Limits`], as values whose drop gives back what they took.
-//! Never refuses anybody itself, and knows nothing of QUIC.
+//! Owns the counts for [`Limits`]: permits that count until they are dropped. Never
+//! refuses a peer itself, and never uses QUIC.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use crate::Limits;
 
-/// Counts who is let in to one host.
+/// The counts of one host.
 pub(crate) struct Admission {
     limits: Limits,
     hasher: RandomState,
-    /// StreamGuard for map operations only.
-    state: Mutex<AdmissionCounts>,
+    /// Held for map operations only.
+    counts: Mutex<AdmissionCounts>,
 }
 
 #[derive(Debug, Default)]
@@ -28,19 +29,19 @@ struct AdmissionCounts {
     by_peer: HashMap<u64, PeerCounts>,
 }
 
-/// What the peers with one certificate have.
+/// The counts of all peers with the same certificate.
 #[derive(Debug)]
 struct PeerCounts {
     connections: usize,
     unopened: Arc<Semaphore>,
 }
 
-/// Why nobody is let in.
+/// Why a peer is not admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum TurnedAway {
-    /// The address is to be proved first.
+pub(crate) enum NotAdmitted {
+    /// The peer must validate its address first.
     Unproved,
-    /// Too many handshakes are under way.
+    /// Too many handshakes are in progress.
     Handshakes,
     /// There are too many connections.
     Connections,
@@ -51,73 +52,68 @@ impl Admission {
         Arc::new(Admission {
             limits,
             hasher: RandomState::new(),
-            state: Mutex::default(),
+            counts: Mutex::default(),
         })
     }
 
-    /// Counts a handshake from `ip`, whose address was `proved`.
+    /// Counts a handshake from `ip`; `proved` says whether QUIC has validated the address.
     pub(crate) fn handshake(
         self: &Arc<Admission>,
         ip: IpAddr,
         proved: bool,
-    ) -> Result<Handshake, TurnedAway> {
-        let (limits, from) = (&self.limits, place(ip));
-        let mut state = self.lock();
-        if state.connections >= limits.connections {
-            return Err(TurnedAway::Connections);
+    ) -> Result<HandshakePermit, NotAdmitted> {
+        let (limits, from) = (&self.limits, address_group(ip));
+        let mut counts = self.counts.lock();
+        if counts.connections >= limits.connections {
+            return Err(NotAdmitted::Connections);
         }
-        let here = state.by_address.get(&from).copied().unwrap_or(0);
-        if state.handshakes >= limits.handshakes || here >= limits.handshakes_per_address {
-            return Err(TurnedAway::Handshakes);
+        let here = counts.by_address.get(&from).copied().unwrap_or(0);
+        if counts.handshakes >= limits.handshakes || here >= limits.handshakes_per_address {
+            return Err(NotAdmitted::Handshakes);
         }
-        if state.handshakes >= limits.handshakes_unproved && !proved {
-            return Err(TurnedAway::Unproved);
+        if counts.handshakes >= limits.handshakes_unproved && !proved {
+            return Err(NotAdmitted::Unproved);
         }
-        state.handshakes += 1;
-        state.by_address.insert(from, here + 1);
-        drop(state);
-        let gate = Arc::clone(self);
-        Ok(Handshake { gate, from })
+        counts.handshakes += 1;
+        counts.by_address.insert(from, here + 1);
+        drop(counts);
+        let admission = Arc::clone(self);
+        Ok(HandshakePermit { admission, from })
     }
 
     /// Counts a connection of the peer with that `certificate`.
     pub(crate) fn connection(
         self: &Arc<Admission>,
         certificate: impl Hash,
-    ) -> Result<Connection, TurnedAway> {
-        // Two certificates with one number share a bound, no more.
+    ) -> Result<ConnectionPermit, NotAdmitted> {
+        // Two certificates with the same hash only share their limits.
         let peer = self.hasher.hash_one(certificate);
-        let mut state = self.lock();
-        // Handshakes that were under way all at once may have been more than fit.
-        if state.connections >= self.limits.connections {
-            return Err(TurnedAway::Connections);
+        let mut counts = self.counts.lock();
+        // More handshakes may have been in progress than connections are left.
+        if counts.connections >= self.limits.connections {
+            return Err(NotAdmitted::Connections);
         }
-        let shared = state.by_peer.entry(peer).or_insert_with(|| PeerCounts {
+        let shared = counts.by_peer.entry(peer).or_insert_with(|| PeerCounts {
             connections: 0,
             unopened: Arc::new(Semaphore::new(self.limits.unopened_per_peer)),
         });
         if shared.connections >= self.limits.connections_per_peer {
-            return Err(TurnedAway::Connections);
+            return Err(NotAdmitted::Connections);
         }
         shared.connections += 1;
         let unopened = Arc::clone(&shared.unopened);
-        state.connections += 1;
-        drop(state);
-        Ok(Connection {
-            gate: Arc::clone(self),
+        counts.connections += 1;
+        drop(counts);
+        Ok(ConnectionPermit {
+            admission: Arc::clone(self),
             peer,
             unopened,
         })
     }
-
-    fn lock(&self) -> MutexGuard<'_, AdmissionCounts> {
-        // Each change is whole, so a panic elsewhere left nothing half done.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-/// Whom an address counts for: one who has an IPv6 address has 2⁶⁴ of them.
-fn place(ip: IpAddr) -> IpAddr {
+/// The address to count for `ip`: a peer that has one IPv6 address has 2⁶⁴ of them.
+fn address_group(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
         v4 => v4,
@@ -125,36 +121,36 @@ fn place(ip: IpAddr) -> IpAddr {
 }
 
 /// A handshake that counts until it is dropped.
-pub(crate) struct Handshake {
-    gate: Arc<Admission>,
+pub(crate) struct HandshakePermit {
+    admission: Arc<Admission>,
     from: IpAddr,
 }
 
-impl Drop for Handshake {
+impl Drop for HandshakePermit {
     fn drop(&mut self) {
-        let mut state = self.gate.lock();
-        state.handshakes -= 1;
-        give_back(&mut state.by_address, self.from, |count| count);
+        let mut counts = self.admission.counts.lock();
+        counts.handshakes -= 1;
+        give_back(&mut counts.by_address, self.from, |count| count);
     }
 }
 
 /// A connection that counts until it is dropped.
-pub(crate) struct Connection {
-    gate: Arc<Admission>,
+pub(crate) struct ConnectionPermit {
+    admission: Arc<Admission>,
     peer: u64,
-    /// Of the streams without a first frame, also of the peer's other connections.
+    /// Permits for streams without a first frame, shared with the peer's other connections.
     pub(crate) unopened: Arc<Semaphore>,
 }
 
-impl Drop for Connection {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        let mut state = self.gate.lock();
-        state.connections -= 1;
-        give_back(&mut state.by_peer, self.peer, |peer| &mut peer.connections);
+        let mut counts = self.admission.counts.lock();
+        counts.connections -= 1;
+        give_back(&mut counts.by_peer, self.peer, |peer| &mut peer.connections);
     }
 }
 
-/// Counts one less under `key`, of which nothing is left with the last one.
+/// Counts one less for `key`; removes the entry with the last one.
 fn give_back<K: Eq + Hash, V>(
     counts: &mut HashMap<K, V>,
     key: K,

@@ -1,6 +1,6 @@
 //! Dialing: from hostdata to a stream that the other side accepted.
 //!
-//! Owns the order of it, and its second try on another connection. Never decides
+//! Owns the steps of a dial, and the second attempt on another connection. Never decides
 //! whether the other side can be trusted: TLS does.
 
 use std::net::SocketAddr;
@@ -13,28 +13,29 @@ use virtnet_core::{Addr, ByteStream, Failure};
 use crate::config::transport::{self, StreamCode};
 use crate::dial_error::DialTarget;
 use crate::endpoint::EndpointInner;
-use crate::endpoint::pool::{Key, PoolUse};
+use crate::endpoint::pool::{PoolKey, PoolUse};
 use crate::endpoint::stream::{HandshakeStream, StreamGuard};
-use crate::hostdata::Place;
+use crate::hostdata::RealAddr;
 use crate::identity::tls::dns_name_of;
 use crate::udp::mtu;
 use crate::wire::frame::Hello;
-use crate::wire::handshake::{self, DialError};
+use crate::wire::handshake::{self, HandshakeError};
 
-/// Why a try on a connection failed, and whether another connection may help.
-struct Failed {
+/// Why an attempt on one connection failed. If the connection was `stale`, another one
+/// may work.
+struct DialAttemptError {
     failure: Failure,
     stale: bool,
 }
 
 impl EndpointInner {
-    /// Connects `src`, the host of this endpoint, to `dst`, which has to give a sign of
-    /// life until `deadline`.
+    /// Connects `src`, the host of this endpoint, to `dst`, which must send its first
+    /// answer before `deadline`.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future resets the stream; the other side never hands it
-    /// out. A QUIC connection may stay in the pool.
+    /// Dropping the future resets the stream; no user on the other side ever gets it. A
+    /// QUIC connection may stay in the pool.
     pub(crate) async fn dial(
         self: &Arc<EndpointInner>,
         src: &Addr,
@@ -42,97 +43,99 @@ impl EndpointInner {
         hostdata: &str,
         deadline: Instant,
     ) -> Result<(ByteStream, Addr), Failure> {
-        let place = Place::parse(dst.host(), hostdata)?;
+        let place = RealAddr::parse(dst.host(), hostdata)?;
         let hello = Hello {
             src: src.clone(),
             dst: dst.clone(),
         };
-        let key = Key {
+        let key = PoolKey {
             host: dst.host().into(),
             hostdata: hostdata.into(),
         };
         loop {
-            let tried = self.try_dial(&key, &place, &hello, deadline).await;
+            let tried = self.dial_once(&key, &place, &hello, deadline).await;
             match tried {
                 Ok((stream, port)) => return Ok((stream, dst.with_port(port))),
-                // A pooled connection whose peer is gone may only show it when
-                // it is used. Nothing was accepted on it, so trying again on a
-                // new one is safe, and happens once: that one is not stale.
-                Err(Failed { stale: true, .. }) if Instant::now() < deadline => {
-                    tracing::debug!("that QUIC connection was lost: once more on another");
+                // The loss of a pooled connection may only show when it is used. Nothing
+                // was accepted on it, so a second attempt on a new one is safe. There is
+                // no third: a new connection is never stale.
+                Err(DialAttemptError { stale: true, .. }) if Instant::now() < deadline => {
+                    tracing::debug!("the pooled QUIC connection was lost: trying a new one");
                 }
-                Err(Failed { failure, .. }) => return Err(failure),
+                Err(DialAttemptError { failure, .. }) => return Err(failure),
             }
         }
     }
 
-    async fn try_dial(
+    async fn dial_once(
         self: &Arc<EndpointInner>,
-        key: &Key,
-        place: &Place,
+        key: &PoolKey,
+        place: &RealAddr,
         hello: &Hello,
         deadline: Instant,
-    ) -> Result<(ByteStream, u16), Failed> {
+    ) -> Result<(ByteStream, u16), DialAttemptError> {
         let within = self.config.dial_timeout;
         let mut target = DialTarget {
             dst: &hello.dst,
             place,
             addr: None,
-            refusals: (&self.refusals, std::time::Instant::now()),
+            send_errors: (&self.send_errors, std::time::Instant::now()),
         };
-        let failed = |failure| Failed {
+        let failed = |failure| DialAttemptError {
             failure,
             stale: false,
         };
         let connect = || self.connect(target, deadline);
-        let lease = timeout_at(deadline, self.pool.lease(key, connect))
+        let pool_use = timeout_at(deadline, self.pool.acquire(key, connect))
             .await
             .map_err(|_| failed(target.no_answer(within)))?
             .map_err(failed)?;
-        let at = lease.conn().remote_address();
-        match lease.fresh {
+        let at = pool_use.conn().remote_address();
+        match pool_use.fresh {
             true => tracing::debug!(%at, "QUIC connection made"),
             false => tracing::debug!(%at, "QUIC connection reused"),
         }
         target.addr = Some(at);
-        let mut stream = match timeout_at(deadline, lease.conn().open_bi()).await {
+        let mut stream = match timeout_at(deadline, pool_use.conn().open_bi()).await {
             Ok(Ok(halves)) => HandshakeStream::new(halves, StreamCode::Abandoned),
             Ok(Err(reason)) => {
-                return Err(Failed {
+                return Err(DialAttemptError {
                     failure: target.lost(&reason),
-                    stale: is_stale(&lease, Some(&reason)),
+                    stale: is_stale(&pool_use, Some(&reason)),
                 });
             }
             Err(_) => {
-                self.pool.evict(key, &lease);
+                self.pool.evict(key, &pool_use);
                 return Err(failed(target.no_answer(within)));
             }
         };
         let (reader, writer) = stream.halves();
-        let met = tokio::select! {
-            // First: the Confirm may be written, and then it has succeeded.
+        let outcome = tokio::select! {
+            // Biased: once the Confirm is written, the dial has succeeded.
             biased;
-            met = handshake::dial(reader, writer, hello, deadline) => met,
+            outcome = handshake::dial(reader, writer, hello, deadline) => outcome,
             failure = self.unreachable(target, at) => return Err(failed(failure)),
         };
-        match met {
-            // Nothing is awaited from the Confirm on.
-            Ok(port) => Ok((stream.settle(StreamGuard::Dialed(lease), self), port)),
+        match outcome {
+            // Nothing is awaited after the Confirm.
+            Ok(port) => Ok((
+                stream.into_byte_stream(StreamGuard::Dialed(pool_use), self),
+                port,
+            )),
             Err(err) => {
-                let reason = lease.conn().close_reason();
-                if matches!(err, DialError::TimedOut) {
-                    self.pool.evict(key, &lease);
+                let reason = pool_use.conn().close_reason();
+                if matches!(err, HandshakeError::TimedOut) {
+                    self.pool.evict(key, &pool_use);
                 }
-                Err(Failed {
+                Err(DialAttemptError {
                     failure: target.not_dialed(&err, reason.as_ref(), within),
-                    stale: is_stale(&lease, reason.as_ref()),
+                    stale: is_stale(&pool_use, reason.as_ref()),
                 })
             }
         }
     }
 
-    /// Makes a QUIC connection to `target`, trying the addresses of its place in
-    /// order.
+    /// Makes a QUIC connection to `target`; tries its addresses in order.
     async fn connect(
         &self,
         target: DialTarget<'_>,
@@ -149,7 +152,7 @@ impl EndpointInner {
                 addr: Some(addr),
                 ..target
             };
-            // Each address gets its share of what time is left.
+            // Each address gets an equal share of the time that is left.
             let now = Instant::now();
             let left = (addrs.len() - tried) as u32;
             let until = now + deadline.saturating_duration_since(now) / left;
@@ -173,7 +176,7 @@ impl EndpointInner {
         let route = mtu::route(local, addr).map_err(|err| target.unreachable(local, &err))?;
         let (tls, way) = (self.client.clone(), (addr, route));
         let config = transport::client(tls, &self.config, &self.hostname, way);
-        // It outlives the dial, whose span ends with it.
+        // The connection outlives the dial, so its span has no parent.
         let span = tracing::debug_span!(parent: None, "quic", host = &*self.hostname, to = %addr);
         let connecting = span
             .in_scope(|| self.quinn.connect_with(config, addr, name))
@@ -189,20 +192,20 @@ impl EndpointInner {
         }
     }
 
-    /// Waits until the system refuses to send to `addr` because of the route.
+    /// Waits until the system refuses to send to `addr` because there is no route.
     async fn unreachable(&self, target: DialTarget<'_>, addr: SocketAddr) -> Failure {
         let local = self.config.bind.first.ip();
-        let (refusals, since) = target.refusals;
+        let (send_errors, since) = target.send_errors;
         let no_route = || mtu::route(local, addr).err();
-        let err = refusals.judged(addr, since, no_route).await;
+        let err = send_errors.wait_confirmed(addr, since, no_route).await;
         target.unreachable(local, &err)
     }
 }
 
-/// Whether a pooled connection was lost for a reason that says nothing of the
-/// peer as it is now.
-fn is_stale(lease: &PoolUse, reason: Option<&ConnectionError>) -> bool {
-    !lease.fresh
+/// Whether a pooled connection was lost for a reason that does not tell whether the peer
+/// can be reached now.
+fn is_stale(pool_use: &PoolUse, reason: Option<&ConnectionError>) -> bool {
+    !pool_use.fresh
         && matches!(
             reason,
             Some(ConnectionError::Reset | ConnectionError::TimedOut)

@@ -1,17 +1,17 @@
-//! Connections that may not be able to say goodbye, and the remedy.
+//! Connections to flush before they are closed, so that the peer gets the close.
 //!
 //! Owns the list of them. Never closes a connection.
 //!
-//! QUIC's closing message is held back while there are frames to send and
-//! congestion control does not let them go, and once closed nothing that comes
-//! in changes that: quinn up to 0.11.12 (its issue 2785) then never says goodbye,
-//! and the peer waits for its idle timeout. So it is where a stream was reset
-//! while as much was in flight as may be. The remedy is to have something acknowledged first that was sent
-//! after it: an empty stream.
+//! quinn up to 0.11.12 (its issue 2785) never sends the CONNECTION_CLOSE frame of a
+//! connection that is closed while it has frames to send and the congestion window is
+//! full. The peer then waits for its idle timeout. This happens when a stream was reset
+//! while the window was full. The workaround: open an empty stream before closing, and
+//! wait until it is acknowledged.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use quinn::Connection;
 use tokio::task::JoinSet;
 
@@ -22,32 +22,31 @@ pub(crate) struct Unflushed(Arc<Mutex<HashMap<usize, Connection>>>);
 impl Unflushed {
     /// Notes that a stream was reset on `conn`.
     pub(crate) fn note(&self, conn: &Connection) {
-        self.with(|conns| {
-            if conn.close_reason().is_none() {
-                conns
-                    .entry(conn.stable_id())
-                    .or_insert_with(|| conn.clone());
-            }
-        });
+        let mut conns = self.0.lock();
+        if conn.close_reason().is_none() {
+            conns
+                .entry(conn.stable_id())
+                .or_insert_with(|| conn.clone());
+        }
     }
 
-    /// Drops a connection from the list: it has ended.
+    /// Removes a connection that has ended from the list.
     pub(crate) fn forget(&self, conn: &Connection) {
-        let forgotten = self.with(|conns| conns.remove(&conn.stable_id()));
+        let forgotten = self.0.lock().remove(&conn.stable_id());
         drop(forgotten);
     }
 
-    /// Waits until what was in flight on these connections is not any more.
+    /// Waits until the peers have acknowledged what was sent on these connections.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future gives up.
+    /// Dropping the future stops waiting, and the list stays empty.
     pub(crate) async fn flush(&self) {
-        let conns = self.with(std::mem::take);
+        let conns = std::mem::take(&mut *self.0.lock());
         let mut flushing = JoinSet::new();
         for conn in conns.into_values() {
             flushing.spawn(async move {
-                // Each error is a connection that is lost already.
+                // An error says that the connection is lost already.
                 if let Ok(mut empty) = conn.open_uni().await {
                     let _ = empty.finish();
                     let _ = empty.stopped().await;
@@ -55,10 +54,5 @@ impl Unflushed {
             });
         }
         while flushing.join_next().await.is_some() {}
-    }
-
-    fn with<T>(&self, change: impl FnOnce(&mut HashMap<usize, Connection>) -> T) -> T {
-        // Each change is whole, so a panic elsewhere left nothing half done.
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -1,15 +1,16 @@
-//! Streams that were dropped, until what was written to them is delivered.
+//! Lingering streams: dropped by the user, and not yet delivered to the peer.
 //!
-//! Owns them meanwhile. A task for each would be woken for each, in the midst of
-//! dials; so while the host is open they are looked at now and then, and only a
-//! close, which waits for them, gives each a task. Never reads.
+//! Owns them until then. While the host is open, one task polls them at intervals: one
+//! task for each stream would cost a wake-up for each, which slows down dials. A close
+//! waits for them, and gives each a task. Never reads from a stream.
 
 use std::collections::VecDeque;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use quinn::{ConnectionError, SendStream, StoppedError, VarInt};
 use tokio::sync::Notify;
 use tokio::task::yield_now;
@@ -18,209 +19,207 @@ use tokio_util::future::FutureExt;
 
 use crate::config::transport::StreamCode;
 use crate::endpoint::flush::Unflushed;
-use crate::endpoint::stream::{Fate, StreamGuard};
+use crate::endpoint::stream::{AbortHandle, StreamGuard};
 use crate::endpoint::tasks::Tasks;
 
-/// How often all of them are looked at.
-const LOOK: Duration = Duration::from_millis(100);
+/// How often all streams are polled.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How many of the oldest are looked at when one more comes: so there are never
-/// many more than are under way.
-const AT_ONCE: usize = 2;
+/// How many of the oldest streams are polled when one is added, so that delivered streams
+/// do not pile up.
+const POLLED_PER_ADD: usize = 2;
 
-/// How many are looked at before others may go on: each look takes its connection's
+/// How many streams are polled before the task yields: each poll takes the connection's
 /// lock.
-const BATCH: usize = 32;
+const POLLED_PER_YIELD: usize = 32;
 
-/// The dropped streams of one host.
+/// The lingering streams of one host.
 pub(crate) struct Lingerers {
     tasks: Tasks,
-    clogged: Unflushed,
-    /// In the order in which they are looked at. `None` once the host closes.
+    unflushed: Unflushed,
+    /// In the order in which they are polled. `None` once the host closes.
     streams: Mutex<Option<VecDeque<Lingerer>>>,
-    /// There is one again.
-    some: Notify,
+    /// Notified when the first stream is added.
+    not_empty: Notify,
 }
 
 /// A stream whose writer was dropped.
 pub(crate) struct Lingerer {
     pub(crate) send: SendStream,
-    pub(crate) held: Arc<StreamGuard>,
-    /// There was something to deliver.
+    pub(crate) guard: Arc<StreamGuard>,
+    /// Data was written.
     pub(crate) wrote: bool,
-    /// The loss of the peer would be news.
-    pub(crate) owed: bool,
-    /// It may be aborted, before or while it is delivered.
-    pub(crate) fate: Arc<Fate>,
+    /// If the peer is lost, the close must report it: the user has seen no error yet.
+    pub(crate) report_loss: bool,
+    /// Aborts it, before or during delivery.
+    pub(crate) abort_handle: Arc<AbortHandle>,
 }
 
 impl Lingerers {
-    pub(crate) fn new(tasks: Tasks, clogged: Unflushed) -> Arc<Lingerers> {
+    pub(crate) fn new(tasks: Tasks, unflushed: Unflushed) -> Arc<Lingerers> {
         Arc::new(Lingerers {
             tasks,
-            clogged,
+            unflushed,
             streams: Mutex::new(Some(VecDeque::new())),
-            some: Notify::new(),
+            not_empty: Notify::new(),
         })
     }
 
-    /// Ends the stream, and has what was written delivered.
+    /// Finishes the stream, and delivers written data.
     ///
-    /// The delivery ends by itself: with the last acknowledgement, when the peer
-    /// stops reading, or when the peer is silent for so long that QUIC gives it up.
-    /// What was aborted is cut instead.
-    pub(crate) fn add(self: &Arc<Lingerers>, mut leaver: Lingerer) {
-        if !leaver.fate.is_aborted() {
-            let _ = leaver.send.finish();
+    /// The delivery ends with the last acknowledgement, when the peer stops reading, or at
+    /// QUIC's idle timeout. An aborted stream is reset instead.
+    pub(crate) fn add(self: &Arc<Lingerers>, mut lingerer: Lingerer) {
+        if !lingerer.abort_handle.is_aborted() {
+            let _ = lingerer.send.finish();
         }
-        if self.is_gone(&mut leaver) {
+        if self.poll_done(&mut lingerer) {
             return;
         }
-        if let Some(leaver) = self.keep_open(leaver) {
-            self.watch(leaver);
+        if let Some(lingerer) = self.enqueue(lingerer) {
+            self.spawn_delivery(lingerer);
         }
     }
 
-    /// Cuts the stream of that fate, which is aborted, if it is here.
-    pub(crate) fn abort(&self, fate: &Fate) {
-        let mut streams = self.lock();
+    /// Resets the stream that has this handle, if it lingers here.
+    pub(crate) fn abort(&self, abort_handle: &AbortHandle) {
+        let mut streams = self.streams.lock();
         let Some(streams) = &mut *streams else {
             return;
         };
-        let is_it = |leaver: &Lingerer| std::ptr::eq(&*leaver.fate, fate);
+        let is_it = |lingerer: &Lingerer| std::ptr::eq(&*lingerer.abort_handle, abort_handle);
         let found = streams.iter().position(is_it);
-        if let Some(mut leaver) = found.and_then(|at| streams.remove(at)) {
-            self.is_gone(&mut leaver);
+        if let Some(mut lingerer) = found.and_then(|at| streams.remove(at)) {
+            self.poll_done(&mut lingerer);
         }
     }
 
-    /// Puts it among the others; gives it back once the host closes.
-    fn keep_open(&self, mut leaver: Lingerer) -> Option<Lingerer> {
-        let mut streams = self.lock();
+    /// Adds a stream to the queue; gives it back once the host closes.
+    fn enqueue(&self, mut lingerer: Lingerer) -> Option<Lingerer> {
+        let mut streams = self.streams.lock();
         let Some(streams) = &mut *streams else {
-            return Some(leaver);
+            return Some(lingerer);
         };
-        // An abort looks for it under this lock.
-        if leaver.fate.is_aborted() && self.is_gone(&mut leaver) {
+        // Checked under the lock: a later abort finds the stream in the queue.
+        if lingerer.abort_handle.is_aborted() && self.poll_done(&mut lingerer) {
             return None;
         }
         let first = streams.is_empty();
-        self.look(streams, AT_ONCE);
-        streams.push_back(leaver);
+        self.poll_next(streams, POLLED_PER_ADD);
+        streams.push_back(lingerer);
         if first {
-            self.some.notify_one();
+            self.not_empty.notify_one();
         }
         None
     }
 
-    /// Looks at them as long as the host is open.
-    pub(crate) async fn keep(self: Arc<Lingerers>) {
-        let looking = self.look_for_ever();
-        looking.with_cancellation_token(self.tasks.closing()).await;
+    /// Polls the streams as long as the host is open.
+    pub(crate) async fn run(self: Arc<Lingerers>) {
+        let polling = self.poll_loop();
+        polling.with_cancellation_token(self.tasks.closing()).await;
     }
 
-    async fn look_for_ever(&self) {
+    async fn poll_loop(&self) {
         loop {
-            self.some.notified().await;
+            self.not_empty.notified().await;
             let mut left: usize = 1;
             while left > 0 {
-                sleep(LOOK).await;
-                for _ in 0..left.div_ceil(BATCH) {
-                    left = self.look_at_some();
+                sleep(POLL_INTERVAL).await;
+                for _ in 0..left.div_ceil(POLLED_PER_YIELD) {
+                    left = self.poll_some();
                     yield_now().await;
                 }
             }
         }
     }
 
-    /// Returns how many are left.
-    fn look_at_some(&self) -> usize {
-        let mut streams = self.lock();
+    /// Polls a number of streams; returns how many are left in the queue.
+    fn poll_some(&self) -> usize {
+        let mut streams = self.streams.lock();
         let Some(streams) = &mut *streams else {
             return 0;
         };
-        self.look(streams, BATCH);
+        self.poll_next(streams, POLLED_PER_YIELD);
         if streams.is_empty() {
-            // A burst's memory goes with it.
+            // Frees the memory after a burst.
             *streams = VecDeque::new();
         }
         streams.len()
     }
 
-    /// From here on each has a task, which the close waits for or cuts short.
+    /// Gives each stream a task, which the close waits for or cancels.
     pub(crate) fn close(self: &Arc<Lingerers>) {
-        let streams = self.lock().take();
-        for mut leaver in streams.into_iter().flatten() {
-            if !self.is_gone(&mut leaver) {
-                self.watch(leaver);
+        let streams = self.streams.lock().take();
+        for mut lingerer in streams.into_iter().flatten() {
+            if !self.poll_done(&mut lingerer) {
+                self.spawn_delivery(lingerer);
             }
         }
     }
 
-    /// Lets go of those among the next `count` that are gone. Under the lock, so that a
-    /// close misses none.
-    fn look(&self, streams: &mut VecDeque<Lingerer>, count: usize) {
+    /// Polls the next `count` streams, and removes those that are done. The caller holds
+    /// the lock, so that a close misses none.
+    fn poll_next(&self, streams: &mut VecDeque<Lingerer>, count: usize) {
         for _ in 0..count.min(streams.len()) {
-            if let Some(mut leaver) = streams.pop_front()
-                && !self.is_gone(&mut leaver)
+            if let Some(mut lingerer) = streams.pop_front()
+                && !self.poll_done(&mut lingerer)
             {
-                streams.push_back(leaver);
+                streams.push_back(lingerer);
             }
         }
     }
 
-    /// Whether there is nothing left to do for it.
-    fn is_gone(&self, leaver: &mut Lingerer) -> bool {
-        if leaver.fate.is_aborted() {
-            self.give_up(&mut leaver.send, StreamCode::Aborted.into(), &leaver.held);
+    /// Whether nothing is left to deliver.
+    fn poll_done(&self, lingerer: &mut Lingerer) -> bool {
+        if lingerer.abort_handle.is_aborted() {
+            self.give_up(
+                &mut lingerer.send,
+                StreamCode::Aborted.into(),
+                &lingerer.guard,
+            );
             return true;
         }
         let mut cx = Context::from_waker(Waker::noop());
-        match pin!(leaver.send.stopped()).poll(&mut cx) {
-            Poll::Ready(stopped) => self.settle(leaver, stopped),
+        match pin!(lingerer.send.stopped()).poll(&mut cx) {
+            Poll::Ready(stopped) => self.done(lingerer, stopped),
             Poll::Pending => return false,
         }
         true
     }
 
-    /// Gives it a task.
-    fn watch(self: &Arc<Lingerers>, mut leaver: Lingerer) {
-        let (leaving, cut) = (Arc::clone(self), self.tasks.cut().clone());
-        self.tasks.deliver(leaver.wrote, async move {
+    /// Delivers the stream in its own task.
+    fn spawn_delivery(self: &Arc<Lingerers>, mut lingerer: Lingerer) {
+        let (lingerers, cut) = (Arc::clone(self), self.tasks.cut().clone());
+        self.tasks.spawn_delivery(lingerer.wrote, async move {
             let stopped = tokio::select! {
                 biased;
-                stopped = leaver.send.stopped() => stopped,
+                stopped = lingerer.send.stopped() => stopped,
                 () = cut.cancelled() => Ok(Some(StreamCode::Undelivered.into())),
             };
-            leaving.settle(&mut leaver, stopped);
+            lingerers.done(&mut lingerer, stopped);
         });
     }
 
-    fn settle(&self, leaver: &mut Lingerer, stopped: Result<Option<VarInt>, StoppedError>) {
+    fn done(&self, lingerer: &mut Lingerer, stopped: Result<Option<VarInt>, StoppedError>) {
         match stopped {
             Ok(None) => {}
-            Ok(Some(code)) => self.give_up(&mut leaver.send, code, &leaver.held),
-            Err(err) if leaver.owed && is_loss(&err) => self.tasks.count_lost(),
+            Ok(Some(code)) => self.give_up(&mut lingerer.send, code, &lingerer.guard),
+            Err(err) if lingerer.report_loss && is_loss(&err) => self.tasks.count_lost(),
             Err(_) => {}
         }
     }
 
-    /// Resets a stream whose data nobody wants any more.
-    pub(crate) fn give_up(&self, send: &mut SendStream, code: VarInt, held: &StreamGuard) {
-        // An error only says that the direction has ended already.
+    /// Resets a stream whose data is not needed any more.
+    pub(crate) fn give_up(&self, send: &mut SendStream, code: VarInt, guard: &StreamGuard) {
+        // An error only says that this direction has ended already.
         let _ = send.reset(code);
-        if let Some(conn) = held.conn() {
-            self.clogged.note(conn);
+        if let Some(conn) = guard.conn() {
+            self.unflushed.note(conn);
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<VecDeque<Lingerer>>> {
-        // Each change is whole, so a panic elsewhere left nothing half done.
-        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Whether the peer was lost, and not closed by either side.
+/// Whether the connection was lost, not closed by either side.
 fn is_loss(err: &StoppedError) -> bool {
     use ConnectionError::{ApplicationClosed, LocallyClosed};
     match err {

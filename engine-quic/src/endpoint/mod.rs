@@ -1,6 +1,9 @@
-//! An endpoint: one host's UDP socket with everything that runs on it.
+//! An endpoint: one host's UDP socket, and the connections and tasks that use it.
 //!
-//! Owns the order in which it starts and closes. Never knows the registry.
+//! Owns the order in which these start and close. Never uses the registry.
+//!
+//! All locks in this folder are parking_lot's, which a panic does not poison: each change
+//! under a lock is complete before anything can panic.
 
 pub(crate) mod accept;
 pub(crate) mod admission;
@@ -20,134 +23,145 @@ use quinn::crypto::rustls::QuicClientConfig;
 use tokio::time::timeout;
 use virtnet_core::{Cause, Failure, Notifier};
 
-use crate::config::Prepared;
-use crate::config::transport::{self, CloseCode, FAREWELL};
+use crate::config::transport::{self, CLOSE_TIMEOUT, CloseCode};
 use crate::endpoint::accept::accept_loop;
 use crate::endpoint::flush::Unflushed;
 use crate::endpoint::linger::Lingerers;
 use crate::endpoint::pool::Pool;
-use crate::endpoint::tasks::{OwnedTasks, Tasks};
+use crate::endpoint::tasks::{Tasks, TrackedRuntime};
+use crate::hostdata::Advertised;
 use crate::identity::reset;
+use crate::identity::tls::Trust;
 use crate::udp::mtu;
-use crate::udp::send_errors::Refusals;
-use crate::udp::socket::Families;
-use crate::{QuicConfig, Stats};
+use crate::udp::send_errors::SendErrors;
+use crate::udp::socket::AddressFamilies;
+use crate::{Counters, QuicConfig};
 
-/// A host's endpoint. Dropping it without [`close`](Endpoint::close) closes it
-/// too, without waiting for what was not delivered yet.
+/// The checked configuration of one network, which all endpoints of an engine share.
+pub(crate) struct EndpointContext {
+    pub(crate) network: Arc<str>,
+    pub(crate) config: QuicConfig,
+    pub(crate) advertised: Advertised,
+    pub(crate) trust: Trust,
+    pub(crate) counters: Counters,
+}
+
+/// A host's endpoint. Dropping it without [`close`](Endpoint::close) closes it, too, but
+/// does not wait for the delivery of written data.
 pub(crate) struct Endpoint(Arc<EndpointInner>);
 
-/// What the tasks of an endpoint share. They end when it closes, so they do not
-/// keep it open.
+/// The state that the tasks of an endpoint share. Closing ends the tasks, so their
+/// references do not keep it open.
 pub(crate) struct EndpointInner {
     pub(crate) network: Arc<str>,
     pub(crate) hostname: Arc<str>,
     pub(crate) config: QuicConfig,
     pub(crate) notifier: Notifier,
-    pub(crate) stats: Stats,
+    pub(crate) counters: Counters,
     pub(crate) quinn: quinn::Endpoint,
     pub(crate) client: Arc<QuicClientConfig>,
     pub(crate) server: ServerConfig,
-    pub(crate) families: Families,
-    /// What its socket could not send.
-    pub(crate) refusals: Arc<Refusals>,
+    pub(crate) families: AddressFamilies,
+    /// Errors of sending on its socket.
+    pub(crate) send_errors: Arc<SendErrors>,
     pub(crate) pool: Arc<Pool>,
-    pub(crate) clogged: Unflushed,
-    pub(crate) leaving: Arc<Lingerers>,
+    pub(crate) unflushed: Unflushed,
+    pub(crate) lingerers: Arc<Lingerers>,
     pub(crate) tasks: Tasks,
 }
 
 impl Endpoint {
-    /// Binds the endpoint of a host and starts to accept; also returns the
-    /// hostdata to announce.
+    /// Binds the endpoint of a host and starts to accept. Returns it with the hostdata to
+    /// announce.
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime.
+    /// Panics outside of a tokio runtime.
     pub(crate) fn start(
-        prepared: &Prepared,
+        context: &EndpointContext,
         notifier: &Notifier,
         hostname: &str,
     ) -> Result<(Endpoint, String), Failure> {
-        let config = &prepared.config;
-        let tls = prepared.trust.host(hostname)?;
+        let config = &context.config;
+        let tls = context.trust.host(hostname)?;
         let (socket, families) = config
             .bind
-            .socket(config.tuning.socket_buffer, &prepared.stats)?;
-        let unmade = |err| Failure::other(format!("cannot start an endpoint: {err}"));
-        let port = socket.local_addr().map_err(unmade)?.port();
-        if let Some(place) = prepared.advertised.ip() {
+            .socket(config.tuning.socket_buffer, &context.counters)?;
+        let failed = |err| Failure::other(format!("cannot start an endpoint: {err}"));
+        let port = socket.local_addr().map_err(failed)?.port();
+        if let Some(place) = context.advertised.ip() {
             mtu::loopback_is_up(config.bind.first.ip(), (place, port).into())?;
         }
-        let (tasks, clogged) = (Tasks::new(), Unflushed::default());
-        let refusals = Arc::new(Refusals::default());
+        let (tasks, unflushed) = (Tasks::new(), Unflushed::default());
+        let send_errors = Arc::new(SendErrors::default());
         let server = transport::server(tls.server);
         let quinn = quinn::Endpoint::new(
             reset::endpoint_config(tls.reset_key, tls.random),
             Some(server.clone()),
             socket,
-            OwnedTasks::runtime(&tasks, &refusals),
+            TrackedRuntime::shared(&tasks, &send_errors),
         )
-        .map_err(unmade)?;
+        .map_err(failed)?;
         let inner = Arc::new(EndpointInner {
-            network: prepared.network.clone(),
+            network: context.network.clone(),
             hostname: hostname.into(),
             config: config.clone(),
             notifier: notifier.clone(),
-            stats: prepared.stats.clone(),
+            counters: context.counters.clone(),
             client: tls.client,
             server,
-            pool: Pool::new(tasks.clone(), clogged.clone(), config.pool_idle),
+            pool: Pool::new(tasks.clone(), unflushed.clone(), config.pool_idle),
             quinn,
             families,
-            refusals,
-            leaving: Lingerers::new(tasks.clone(), clogged.clone()),
-            clogged,
+            send_errors,
+            lingerers: Lingerers::new(tasks.clone(), unflushed.clone()),
+            unflushed,
             tasks,
         });
-        inner.tasks.work(Arc::clone(&inner.leaving).keep());
-        inner.tasks.work(accept_loop(Arc::clone(&inner)));
-        Ok((Endpoint(inner), prepared.advertised.hostdata(port)))
+        inner.tasks.spawn(Arc::clone(&inner.lingerers).run());
+        inner.tasks.spawn(accept_loop(Arc::clone(&inner)));
+        Ok((Endpoint(inner), context.advertised.hostdata(port)))
     }
 
     pub(crate) fn inner(&self) -> &Arc<EndpointInner> {
         &self.0
     }
 
-    /// Refuses what is new, delivers what was written, and takes everything
-    /// down: connections, tasks, the socket.
+    /// Refuses new dials, delivers written data, then closes all connections, ends all
+    /// tasks and closes the socket.
     ///
     /// # Errors
     ///
-    /// When something could not be delivered within the drain timeout.
+    /// When written data could not be delivered within the drain timeout.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future takes everything down without waiting.
+    /// Dropping the future closes everything without waiting.
     pub(crate) async fn close(self) -> Result<(), Failure> {
         let EndpointInner {
             quinn,
             tasks,
-            clogged,
-            leaving,
+            unflushed,
+            lingerers,
             ..
         } = &*self.0;
         tasks.closing().cancel();
-        leaving.close();
+        lingerers.close();
         let bound = self.0.config.drain_timeout;
         let late = timeout(bound, tasks.delivered()).await.is_err();
         let cut = tasks.undelivered();
-        // An end alone is worth less time: a peer that is gone needs none.
-        let _ = timeout(FAREWELL, tasks.ended()).await;
+        // Streams that have only their end to deliver get less time: if the peer is gone,
+        // nothing is lost.
+        let _ = timeout(CLOSE_TIMEOUT, tasks.ended()).await;
         tasks.cut().cancel();
-        let goodbye_possible = async {
+        let flushed = async {
             tasks.ended().await;
-            clogged.flush().await;
+            unflushed.flush().await;
         };
-        let _ = timeout(FAREWELL, goodbye_possible).await;
+        let _ = timeout(CLOSE_TIMEOUT, flushed).await;
         quinn.close(CloseCode::Bye.into(), b"bye");
-        // The peers are to hear of it, but not to be waited for.
-        let _ = timeout(FAREWELL, quinn.wait_idle()).await;
+        // Sends CONNECTION_CLOSE frames, but does not wait for slow peers.
+        let _ = timeout(CLOSE_TIMEOUT, quinn.wait_idle()).await;
         tasks.end().await;
         match cut {
             0 => Ok(()),
@@ -156,7 +170,8 @@ impl Endpoint {
     }
 }
 
-/// `bound` is what was waited for; none where the peers were lost before.
+/// The error of a close. `bound` is how long it waited; `None` where the peers were lost
+/// earlier.
 fn undelivered(hostname: &str, cut: usize, bound: Option<Duration>) -> Failure {
     let connections = match cut {
         1 => "1 connection".to_owned(),
@@ -175,11 +190,11 @@ impl Drop for Endpoint {
         let EndpointInner {
             quinn,
             tasks,
-            leaving,
+            lingerers,
             ..
         } = &*self.0;
         tasks.closing().cancel();
-        leaving.close();
+        lingerers.close();
         tasks.cut().cancel();
         quinn.close(CloseCode::Bye.into(), b"bye");
     }

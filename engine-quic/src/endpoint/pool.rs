@@ -1,13 +1,14 @@
 //! The pool of QUIC connections that a host has opened to its peers.
 //!
-//! Owns which connection a dial uses, and when an unused one is let go. Never
-//! connects by itself, and never touches a stream.
+//! Owns which connection a dial uses, and when an unused one is closed. Never connects
+//! by itself, and never touches a stream.
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use quinn::Connection;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
@@ -17,37 +18,36 @@ use crate::config::transport::CloseCode;
 use crate::endpoint::flush::Unflushed;
 use crate::endpoint::tasks::Tasks;
 
-/// What a connection is pooled by: the name that its peer proved, and where it
-/// was reached.
+/// The key of a pooled connection: the name that its peer proved, and the hostdata at
+/// which it was reached.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Key {
+pub(crate) struct PoolKey {
     pub(crate) host: Arc<str>,
     pub(crate) hostdata: Arc<str>,
 }
 
 /// The connections of one host to its peers.
 pub(crate) struct Pool {
-    entries: Mutex<HashMap<Key, Arc<PoolEntry>>>,
+    entries: Mutex<HashMap<PoolKey, Arc<PoolEntry>>>,
     tasks: Tasks,
-    clogged: Unflushed,
-    /// How long a connection may go unused.
+    unflushed: Unflushed,
+    /// How long an unused connection is kept.
     idle: Duration,
 }
 
-/// A connection that is there or being made; dials that need it at the same
-/// time share the making.
+/// A connection, or an attempt to connect that all dials with the same key wait for.
 #[derive(Default)]
 struct PoolEntry {
-    pooled: OnceCell<Arc<Pooled>>,
+    conn: OnceCell<Arc<PooledConnection>>,
 }
 
-/// A connection, and who uses it.
-pub(crate) struct Pooled {
+/// A connection, and how many streams and dials use it.
+pub(crate) struct PooledConnection {
     conn: Connection,
-    uses: Mutex<Uses>,
+    uses: Mutex<UseCount>,
 }
 
-struct Uses {
+struct UseCount {
     count: usize,
     /// When the count last became 0.
     since: Instant,
@@ -55,7 +55,7 @@ struct Uses {
 
 /// One use of a pooled connection, by a dial and then by its stream.
 pub(crate) struct PoolUse {
-    pooled: Arc<Pooled>,
+    pooled: Arc<PooledConnection>,
     /// Whether the connection was made for this use.
     pub(crate) fresh: bool,
 }
@@ -68,32 +68,31 @@ impl PoolUse {
 
 impl Drop for PoolUse {
     fn drop(&mut self) {
-        let mut uses = lock(&self.pooled.uses);
+        let mut uses = self.pooled.uses.lock();
         uses.count -= 1;
         uses.since = Instant::now();
     }
 }
 
 impl Pool {
-    pub(crate) fn new(tasks: Tasks, clogged: Unflushed, idle: Duration) -> Arc<Pool> {
+    pub(crate) fn new(tasks: Tasks, unflushed: Unflushed, idle: Duration) -> Arc<Pool> {
         Arc::new(Pool {
             entries: Mutex::default(),
             tasks,
-            clogged,
+            unflushed,
             idle,
         })
     }
 
-    /// A use of the connection for `key`, which `connect` makes where there is
-    /// none.
+    /// A use of the connection for `key`. Calls `connect` if the pool has none.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future leaves at most a connection in the pool. When
-    /// others wait for the connection too, one of them goes on making it.
-    pub(crate) async fn lease<F>(
+    /// Dropping the future leaves at most a connection in the pool. If other dials wait
+    /// for the connection, too, one of them connects instead.
+    pub(crate) async fn acquire<F>(
         self: &Arc<Pool>,
-        key: &Key,
+        key: &PoolKey,
         connect: impl Fn() -> F,
     ) -> Result<PoolUse, Failure>
     where
@@ -103,11 +102,11 @@ impl Pool {
             let waiting = WaitingDial {
                 pool: self,
                 key,
-                entry: Arc::clone(lock(&self.entries).entry(key.clone()).or_default()),
+                entry: Arc::clone(self.entries.lock().entry(key.clone()).or_default()),
             };
             let mut fresh = false;
             let (made_now, connecting) = (&mut fresh, &connect);
-            let made = waiting.entry.pooled.get_or_try_init(|| async move {
+            let made = waiting.entry.conn.get_or_try_init(|| async move {
                 let conn = connecting().await?;
                 *made_now = true;
                 Ok(self.keep(key, conn))
@@ -116,18 +115,23 @@ impl Pool {
                 Ok(pooled) => Arc::clone(pooled),
                 Err(failure) => return Err::<_, Failure>(failure),
             };
-            // A connection that was just made is used even where it is already
-            // lost: its loss is what the dial is to report.
-            if let Some(lease) = self.use_pooled(key, &pooled, fresh) {
-                return Ok(lease);
+            // A new connection is used even if it is lost already: the dial must report
+            // that loss.
+            if let Some(pool_use) = self.use_pooled(key, &pooled, fresh) {
+                return Ok(pool_use);
             }
         }
     }
 
-    /// Counts one more use, unless the connection is not to be used any more.
-    fn use_pooled(&self, key: &Key, pooled: &Arc<Pooled>, fresh: bool) -> Option<PoolUse> {
-        // Under this lock no keeper lets the connection go.
-        let mut entries = lock(&self.entries);
+    /// Counts one more use, unless the connection was removed from the pool.
+    fn use_pooled(
+        &self,
+        key: &PoolKey,
+        pooled: &Arc<PooledConnection>,
+        fresh: bool,
+    ) -> Option<PoolUse> {
+        // While this lock is held, the connection's task does not close it.
+        let mut entries = self.entries.lock();
         if !fresh && pooled.conn.close_reason().is_some() {
             forget(&mut entries, key, pooled);
         }
@@ -135,7 +139,7 @@ impl Pool {
             return None;
         }
         if !fresh {
-            lock(&pooled.uses).count += 1;
+            pooled.uses.lock().count += 1;
         }
         Some(PoolUse {
             pooled: Arc::clone(pooled),
@@ -143,23 +147,23 @@ impl Pool {
         })
     }
 
-    /// Has the next dial make a new connection. Streams on this one go on.
-    pub(crate) fn evict(&self, key: &Key, lease: &PoolUse) {
-        forget(&mut lock(&self.entries), key, &lease.pooled);
+    /// Removes a connection, so that the next dial makes a new one. Its streams continue.
+    pub(crate) fn evict(&self, key: &PoolKey, pool_use: &PoolUse) {
+        forget(&mut self.entries.lock(), key, &pool_use.pooled);
     }
 
-    /// Starts the keeper of a new connection.
-    fn keep(self: &Arc<Pool>, key: &Key, conn: Connection) -> Arc<Pooled> {
-        let pooled = Arc::new(Pooled {
+    /// Starts the task that closes a connection after it was unused for too long.
+    fn keep(self: &Arc<Pool>, key: &PoolKey, conn: Connection) -> Arc<PooledConnection> {
+        let pooled = Arc::new(PooledConnection {
             conn,
-            uses: Mutex::new(Uses {
-                // By whoever made it, so that it is not let go before that.
+            uses: Mutex::new(UseCount {
+                // The use of the dial that made it, so that it is not closed before.
                 count: 1,
                 since: Instant::now(),
             }),
         });
         let (pool, key, kept) = (Arc::clone(self), key.clone(), Arc::clone(&pooled));
-        self.tasks.work(async move {
+        self.tasks.spawn(async move {
             let mut look = Instant::now() + pool.idle;
             loop {
                 tokio::select! {
@@ -171,17 +175,17 @@ impl Pool {
                     None => break kept.conn.close(CloseCode::Idle.into(), b"unused"),
                 }
             }
-            forget(&mut lock(&pool.entries), &key, &kept);
-            pool.clogged.forget(&kept.conn);
+            forget(&mut pool.entries.lock(), &key, &kept);
+            pool.unflushed.forget(&kept.conn);
         });
         pooled
     }
 
-    /// Takes a connection that went unused for too long out of the pool;
-    /// otherwise says when to look again.
-    fn let_go(&self, key: &Key, pooled: &Arc<Pooled>) -> Option<Instant> {
-        let mut entries = lock(&self.entries);
-        let uses = lock(&pooled.uses);
+    /// Removes a connection that was unused for too long; otherwise returns when to check
+    /// again.
+    fn let_go(&self, key: &PoolKey, pooled: &Arc<PooledConnection>) -> Option<Instant> {
+        let mut entries = self.entries.lock();
+        let uses = pooled.uses.lock();
         let now = Instant::now();
         if uses.count > 0 {
             return Some(now + self.idle);
@@ -194,22 +198,21 @@ impl Pool {
         None
     }
 
-    /// Forgets an entry whose connection could not be made, unless others wait
-    /// for it.
-    fn forget_unmade(&self, key: &Key, entry: &Arc<PoolEntry>) {
-        let mut entries = lock(&self.entries);
+    /// Removes an entry whose connection could not be made, unless other dials wait for it.
+    fn forget_unmade(&self, key: &PoolKey, entry: &Arc<PoolEntry>) {
+        let mut entries = self.entries.lock();
         // Two holders: the map and this dial.
-        if !entry.pooled.initialized() && Arc::strong_count(entry) == 2 {
+        if !entry.conn.initialized() && Arc::strong_count(entry) == 2 {
             entries.remove(key);
         }
     }
 }
 
-/// A dial's interest in an entry: the last that gives up an unmade one, in
-/// whichever way, removes it.
+/// A dial that waits for an entry. The last one that fails or is dropped before there is
+/// a connection removes the entry.
 struct WaitingDial<'a> {
     pool: &'a Pool,
-    key: &'a Key,
+    key: &'a PoolKey,
     entry: Arc<PoolEntry>,
 }
 
@@ -219,20 +222,23 @@ impl Drop for WaitingDial<'_> {
     }
 }
 
-fn holds(entries: &HashMap<Key, Arc<PoolEntry>>, key: &Key, pooled: &Arc<Pooled>) -> bool {
-    let held = entries.get(key).and_then(|entry| entry.pooled.get());
+fn holds(
+    entries: &HashMap<PoolKey, Arc<PoolEntry>>,
+    key: &PoolKey,
+    pooled: &Arc<PooledConnection>,
+) -> bool {
+    let held = entries.get(key).and_then(|entry| entry.conn.get());
     held.is_some_and(|held| Arc::ptr_eq(held, pooled))
 }
 
-fn forget(entries: &mut HashMap<Key, Arc<PoolEntry>>, key: &Key, pooled: &Arc<Pooled>) {
+fn forget(
+    entries: &mut HashMap<PoolKey, Arc<PoolEntry>>,
+    key: &PoolKey,
+    pooled: &Arc<PooledConnection>,
+) {
     if holds(entries, key, pooled) {
         entries.remove(key);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Each change is whole, so a panic elsewhere left nothing half done.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -243,23 +249,23 @@ mod tests {
     async fn a_dial_that_is_dropped_while_connecting_leaves_nothing() {
         let tasks = Tasks::new();
         let pool = Pool::new(tasks, Unflushed::default(), Duration::from_secs(60));
-        let key = Key {
+        let key = PoolKey {
             host: "α".into(),
             hostdata: "127.0.0.1:1".into(),
         };
         let connect = std::future::pending::<Result<Connection, Failure>>;
         for dials in 1..=3 {
-            let leases = (0..dials).map(|_| Box::pin(pool.lease(&key, connect)));
-            let mut leases: Vec<_> = leases.collect();
-            for lease in &mut leases {
+            let acquiring = (0..dials).map(|_| Box::pin(pool.acquire(&key, connect)));
+            let mut acquiring: Vec<_> = acquiring.collect();
+            for pool_use in &mut acquiring {
                 let polled = std::future::poll_fn(|cx| {
-                    std::task::Poll::Ready(lease.as_mut().poll(cx).is_pending())
+                    std::task::Poll::Ready(pool_use.as_mut().poll(cx).is_pending())
                 });
                 assert!(polled.await);
             }
-            assert_eq!(lock(&pool.entries).len(), 1);
-            drop(leases);
-            assert_eq!(lock(&pool.entries).len(), 0, "{dials} dials");
+            assert_eq!(pool.entries.lock().len(), 1);
+            drop(acquiring);
+            assert_eq!(pool.entries.lock().len(), 0, "{dials} dials");
         }
     }
 }

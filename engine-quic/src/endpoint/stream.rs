@@ -1,7 +1,7 @@
-//! Streams: the two halves of a connection, and the guard of an unfinished one.
+//! Streams: the two halves of a connection, and a stream during its handshake.
 //!
-//! Owns what dropping means in each state, and the kinds of the errors that
-//! reading and writing report. Never interprets the bytes.
+//! Owns what dropping does in each state, and which `io::ErrorKind` reading and writing
+//! report. Never interprets the bytes.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -19,17 +19,17 @@ use crate::endpoint::linger::{Lingerer, Lingerers};
 use crate::endpoint::pool::PoolUse;
 use crate::endpoint::stream_limits::StreamPermit;
 
-/// A stream whose handshake has not succeeded.
+/// A stream whose handshake has not succeeded yet.
 ///
-/// Dropping it resets both directions. Dropping QUIC's own types would *finish*
-/// the writing one, and an aborted handshake would look like a clean end.
+/// Dropping it resets both directions. Dropping a `quinn::SendStream` would *finish* the
+/// stream, and an aborted handshake would look like a regular end.
 pub(crate) struct HandshakeStream {
     halves: Option<(RecvStream, SendStream)>,
     code: StreamCode,
 }
 
 impl HandshakeStream {
-    /// Guards a stream; `code` says what dropping it means.
+    /// Dropping it resets the stream with `code`.
     pub(crate) fn new((send, recv): (SendStream, RecvStream), code: StreamCode) -> HandshakeStream {
         HandshakeStream {
             halves: Some((recv, send)),
@@ -39,47 +39,47 @@ impl HandshakeStream {
 
     /// The directions, for the handshake.
     pub(crate) fn halves(&mut self) -> (&mut RecvStream, &mut SendStream) {
-        let (recv, send) = self.halves.as_mut().expect("only settling takes them");
+        let (recv, send) = self.halves.as_mut().expect("only into_halves takes them");
         (recv, send)
     }
 
-    /// Resets the stream with another code than it would be by default.
+    /// Resets the stream with another code than dropping it would.
     pub(crate) fn reset(mut self, code: StreamCode) {
         self.code = code;
     }
 
-    /// Ends the stream cleanly, and has what was written delivered: a refusal.
-    pub(crate) fn end(self, held: StreamGuard, host: &EndpointInner) {
-        drop(self.into_halves(held, host));
+    /// Finishes the stream, and delivers written data: a refusal.
+    pub(crate) fn finish(self, guard: StreamGuard, host: &EndpointInner) {
+        drop(self.into_halves(guard, host));
     }
 
-    /// A connection's stream: from here on it is the core that ends or cuts it.
-    pub(crate) fn settle(self, held: StreamGuard, host: &EndpointInner) -> ByteStream {
-        let (reader, writer) = self.into_halves(held, host);
-        let fate = Arc::clone(&reader.fate);
-        ByteStream::with_abort(reader, writer, fate)
+    /// The stream of a connection. From now on core finishes or aborts it.
+    pub(crate) fn into_byte_stream(self, guard: StreamGuard, host: &EndpointInner) -> ByteStream {
+        let (reader, writer) = self.into_halves(guard, host);
+        let abort_handle = Arc::clone(&reader.abort_handle);
+        ByteStream::with_abort(reader, writer, abort_handle)
     }
 
-    fn into_halves(mut self, held: StreamGuard, host: &EndpointInner) -> (Reader, Writer) {
-        let (recv, send) = self.halves.take().expect("only settling takes them");
-        let held = Arc::new(held);
-        let fate = Arc::new(Fate {
-            told: AtomicBool::new(false),
+    fn into_halves(mut self, guard: StreamGuard, host: &EndpointInner) -> (Reader, Writer) {
+        let (recv, send) = self.halves.take().expect("only into_halves takes them");
+        let guard = Arc::new(guard);
+        let abort_handle = Arc::new(AbortHandle {
+            error_reported: AtomicBool::new(false),
             aborted: AtomicBool::new(false),
-            leaving: Arc::downgrade(&host.leaving),
+            lingerers: Arc::downgrade(&host.lingerers),
         });
         let reader = Reader {
             recv,
             ended: None,
-            held: Arc::clone(&held),
-            fate: Arc::clone(&fate),
+            guard: Arc::clone(&guard),
+            abort_handle: Arc::clone(&abort_handle),
         };
         let writer = Writer {
-            open: Some((send, held)),
+            open: Some((send, guard)),
             wrote: false,
             cut: false,
-            fate,
-            leaving: Arc::clone(&host.leaving),
+            abort_handle,
+            lingerers: Arc::clone(&host.lingerers),
         };
         (reader, writer)
     }
@@ -88,45 +88,46 @@ impl HandshakeStream {
 impl Drop for HandshakeStream {
     fn drop(&mut self) {
         if let Some((mut recv, mut send)) = self.halves.take() {
-            // An error only says that the direction has ended already.
+            // An error only says that this direction has ended already.
             let _ = send.reset(self.code.into());
             let _ = recv.stop(self.code.into());
         }
     }
 }
 
-/// What a stream keeps alive: the dialer's use of the pooled connection, or the
-/// acceptor's count of it.
+/// What a stream holds until it is delivered: the dialer's use of the pooled connection,
+/// or the acceptor's permit.
 pub(crate) enum StreamGuard {
     Dialed(PoolUse),
     Accepted(StreamPermit),
     /// A refused stream, which was not counted.
-    Nothing,
+    Uncounted,
 }
 
 impl StreamGuard {
     pub(crate) fn conn(&self) -> Option<&Connection> {
         match self {
-            StreamGuard::Dialed(lease) => Some(lease.conn()),
-            StreamGuard::Accepted(slot) => Some(slot.conn()),
-            StreamGuard::Nothing => None,
+            StreamGuard::Dialed(pool_use) => Some(pool_use.conn()),
+            StreamGuard::Accepted(permit) => Some(permit.conn()),
+            StreamGuard::Uncounted => None,
         }
     }
 }
 
-/// What the halves of a connection, and what is left of them, know of each other.
-pub(crate) struct Fate {
-    /// Either half has reported an error: the loss of the peer is no news.
-    told: AtomicBool,
-    /// Dropping a half cuts it.
+/// Aborts a connection. Its halves share it, also while the writing half lingers.
+pub(crate) struct AbortHandle {
+    /// Either half has reported an error, so the close need not report the loss of the
+    /// peer.
+    error_reported: AtomicBool,
+    /// Dropping a half resets the stream.
     aborted: AtomicBool,
-    /// Where the writer is once it was dropped.
-    leaving: Weak<Lingerers>,
+    /// Where the writing half is after it was dropped.
+    lingerers: Weak<Lingerers>,
 }
 
-impl Fate {
-    fn tell(&self) {
-        self.told.store(true, Ordering::Relaxed);
+impl AbortHandle {
+    fn note_error(&self) {
+        self.error_reported.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn is_aborted(&self) -> bool {
@@ -134,11 +135,11 @@ impl Fate {
     }
 }
 
-impl Abort for Fate {
+impl Abort for AbortHandle {
     fn abort(&self) {
         self.aborted.store(true, Ordering::Release);
-        if let Some(leaving) = self.leaving.upgrade() {
-            leaving.abort(self);
+        if let Some(lingerers) = self.lingerers.upgrade() {
+            lingerers.abort(self);
         }
     }
 }
@@ -146,11 +147,10 @@ impl Abort for Fate {
 /// The reading half.
 struct Reader {
     recv: RecvStream,
-    /// How it ended. QUIC's stream reports a reset only once, and end-of-file
-    /// from then on.
+    /// How it ended. quinn reports a reset only once, and end-of-file afterwards.
     ended: Option<Result<(), io::ErrorKind>>,
-    held: Arc<StreamGuard>,
-    fate: Arc<Fate>,
+    guard: Arc<StreamGuard>,
+    abort_handle: Arc<AbortHandle>,
 }
 
 impl AsyncRead for Reader {
@@ -173,7 +173,7 @@ impl AsyncRead for Reader {
             Err(err) => {
                 let kind = read_kind(&err);
                 self.ended = Some(Err(kind));
-                self.fate.tell();
+                self.abort_handle.note_error();
                 Poll::Ready(Err(kind.into()))
             }
         }
@@ -182,27 +182,27 @@ impl AsyncRead for Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        if self.fate.is_aborted() {
-            // An error only says that it has ended already.
+        if self.abort_handle.is_aborted() {
+            // An error only says that this direction has ended already.
             let _ = self.recv.stop(StreamCode::Aborted.into());
         }
-        // Else QUIC's stream tells the peer to stop when it is dropped.
-        if let (None, StreamGuard::Accepted(slot)) = (&self.ended, &*self.held) {
-            slot.leave();
+        // Otherwise dropping quinn's stream sends STOP_SENDING with code 0.
+        if let (None, StreamGuard::Accepted(permit)) = (&self.ended, &*self.guard) {
+            permit.keep_counted();
         }
     }
 }
 
 /// The writing half.
 struct Writer {
-    /// Taken by the drop alone.
+    /// `None` only during the drop.
     open: Option<(SendStream, Arc<StreamGuard>)>,
-    /// There is, or was, something to deliver.
+    /// Data was written.
     wrote: bool,
-    /// The peer has cut the connection. QUIC's stream reports it only once.
+    /// The peer has cut the connection. quinn reports it only once.
     cut: bool,
-    fate: Arc<Fate>,
-    leaving: Arc<Lingerers>,
+    abort_handle: Arc<AbortHandle>,
+    lingerers: Arc<Lingerers>,
 }
 
 impl Writer {
@@ -226,20 +226,23 @@ impl AsyncWrite for Writer {
         let written = ready!(Pin::new(self.send()).poll_write(cx, buf));
         match &written {
             Ok(_) => self.wrote = true,
-            Err(_) => self.fate.tell(),
+            Err(_) => self.abort_handle.note_error(),
         }
         if let Err(WriteError::Stopped(code)) = written {
             self.cut = is_cut(code);
-            // Says that this direction is over, which gives the peer its
-            // stream's slot back.
-            let Writer { open, leaving, .. } = &mut *self;
-            let (send, held) = open.as_mut().expect("only the drop takes it");
-            leaving.give_up(send, code, held);
+            // The reset ends this direction, so that the peer can release the stream's
+            // permit.
+            let Writer {
+                open, lingerers, ..
+            } = &mut *self;
+            let (send, guard) = open.as_mut().expect("only the drop takes it");
+            lingerers.give_up(send, code, guard);
         }
         Poll::Ready(written.map_err(|err| write_kind(&err).into()))
     }
 
-    /// One after the other, as long as there is room: each is copied anyway.
+    /// Writes one buffer after the other until one does not fit. This costs nothing more:
+    /// quinn copies each one in any case.
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -254,7 +257,7 @@ impl AsyncWrite for Writer {
                         break;
                     }
                 }
-                // What was written is said first. The next write comes here again.
+                // Reports the bytes written so far; the next write finds the error again.
                 _ if all > 0 => break,
                 nothing => return nothing,
             }
@@ -271,29 +274,30 @@ impl AsyncWrite for Writer {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // An error only says that it was shut down or reset before.
+        // An error only says that this direction was shut down or reset before.
         let _ = self.send().finish();
         Poll::Ready(Ok(()))
     }
 }
 
 impl Drop for Writer {
-    /// Ends the stream, and has what was written delivered, unless it was aborted.
+    /// Finishes the stream and delivers written data, unless it was aborted.
     fn drop(&mut self) {
-        if let Some((send, held)) = self.open.take() {
-            self.leaving.add(Lingerer {
+        if let Some((send, guard)) = self.open.take() {
+            self.lingerers.add(Lingerer {
                 send,
-                held,
+                guard,
                 wrote: self.wrote,
-                owed: self.wrote && !self.fate.told.load(Ordering::Relaxed),
-                fate: Arc::clone(&self.fate),
+                report_loss: self.wrote
+                    && !self.abort_handle.error_reported.load(Ordering::Relaxed),
+                abort_handle: Arc::clone(&self.abort_handle),
             });
         }
     }
 }
 
-/// Whether a peer that stops reading with this code has cut the connection, and not
-/// closed it.
+/// Whether a peer that stops reading with this code has cut the connection. With code 0
+/// it has only dropped its reading half.
 fn is_cut(code: VarInt) -> bool {
     code != VarInt::from_u32(0)
 }
@@ -308,7 +312,7 @@ fn read_kind(err: &ReadError) -> io::ErrorKind {
 fn write_kind(err: &WriteError) -> io::ErrorKind {
     match err {
         WriteError::ConnectionLost(ConnectionError::TimedOut) => io::ErrorKind::TimedOut,
-        // The peer closed everything in order: nobody reads any more.
+        // The peer closed the QUIC connection on purpose: nobody reads any more.
         WriteError::ConnectionLost(ConnectionError::ApplicationClosed(_)) => {
             io::ErrorKind::BrokenPipe
         }

@@ -1,7 +1,7 @@
-//! The tasks of one endpoint: each has an owner, and closing ends them all.
+//! The tasks of one endpoint. Closing ends all of them.
 //!
-//! Owns the spawning of tasks, QUIC's own included, and the signals that end
-//! them. Never knows what the tasks do.
+//! Owns the spawning of tasks, quinn's own included, and the signals that end them.
+//! Never knows what the tasks do.
 
 use std::future::Future;
 use std::io;
@@ -18,22 +18,22 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::udp::batch::BatchSocket;
-use crate::udp::quic_socket::Udp;
-use crate::udp::send_errors::Refusals;
+use crate::udp::quic_socket::QuicSocket;
+use crate::udp::send_errors::SendErrors;
 
 /// The tasks of one endpoint, in groups that end one after the other.
 #[derive(Debug, Clone)]
 pub(crate) struct Tasks {
     handle: Handle,
-    /// Accepting, handshakes, keeping pooled connections.
+    /// The accept loop, handshakes, and the tasks of pooled connections.
     working: TaskTracker,
-    /// Delivering what was written to dropped streams.
+    /// Delivering data that was written to dropped streams.
     delivering: TaskTracker,
-    /// Delivering no more than the end of streams.
+    /// Delivering only the end of dropped streams.
     ending: TaskTracker,
-    /// Streams whose peer was lost while what was written was delivered.
+    /// Streams whose peer was lost before all data was delivered.
     lost: Arc<AtomicUsize>,
-    /// QUIC's: one for the socket, one for each connection.
+    /// quinn's: one for the socket, one for each connection.
     driving: TaskTracker,
     closing: CancellationToken,
     cut: CancellationToken,
@@ -41,7 +41,7 @@ pub(crate) struct Tasks {
 }
 
 impl Tasks {
-    /// Of the runtime that it is called in.
+    /// Tasks of the current runtime.
     pub(crate) fn new() -> Tasks {
         Tasks {
             handle: Handle::current(),
@@ -56,24 +56,28 @@ impl Tasks {
         }
     }
 
-    /// Says that nothing new is to begin.
+    /// Cancelled when the endpoint starts to close: nothing new may begin.
     pub(crate) fn closing(&self) -> &CancellationToken {
         &self.closing
     }
 
-    /// Says that what is not delivered by now will not be.
+    /// Cancelled when the close stops waiting for deliveries.
     pub(crate) fn cut(&self) -> &CancellationToken {
         &self.cut
     }
 
-    pub(crate) fn work(&self, task: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let task = task.with_cancellation_token_owned(self.kill.clone());
         self.working.spawn_on(task, &self.handle);
     }
 
-    /// Delivers the end of a stream, and what was `written` before, if
-    /// anything. May be called from outside of the runtime, as drops are.
-    pub(crate) fn deliver(&self, written: bool, task: impl Future<Output = ()> + Send + 'static) {
+    /// Spawns the delivery of a stream's end; `written` says whether it also has data. May
+    /// be called outside of the runtime, where a stream may be dropped.
+    pub(crate) fn spawn_delivery(
+        &self,
+        written: bool,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
         let tracker = if written {
             &self.delivering
         } else {
@@ -82,36 +86,36 @@ impl Tasks {
         tracker.spawn_on(task, &self.handle);
     }
 
-    /// Counts a stream whose peer was lost before all was delivered, where
-    /// nobody has been told.
+    /// Counts a stream whose peer was lost before all data was delivered, if its user has
+    /// seen no error.
     pub(crate) fn count_lost(&self) {
         self.lost.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Has the close wait for whoever holds it: it has an end to hand over.
-    pub(crate) fn will_end(&self) -> TaskTrackerToken {
+    /// While the token exists, the close waits: a handshake may still add a delivery.
+    pub(crate) fn ending_token(&self) -> TaskTrackerToken {
         self.ending.token()
     }
 
-    /// How many streams have, or had, something written that was not delivered.
+    /// How many streams have undelivered data, or were lost with undelivered data.
     pub(crate) fn undelivered(&self) -> usize {
         self.delivering.len() + self.lost.load(Ordering::Relaxed)
     }
 
-    /// Waits until everything that was written is delivered, or given up.
+    /// Waits until all written data is delivered or given up.
     pub(crate) async fn delivered(&self) {
         self.delivering.close();
         self.delivering.wait().await;
     }
 
-    /// Waits until every stream's end is delivered too, or given up.
+    /// Waits until the end of every stream is delivered or given up, too.
     pub(crate) async fn ended(&self) {
         self.delivered().await;
         self.ending.close();
         self.ending.wait().await;
     }
 
-    /// Ends all tasks and waits until they are gone.
+    /// Cancels all tasks, and waits until they have ended.
     pub(crate) async fn end(&self) {
         self.closing.cancel();
         self.cut.cancel();
@@ -123,24 +127,24 @@ impl Tasks {
     }
 }
 
-/// What QUIC runs on: tokio, with its tasks among the others of the endpoint.
+/// quinn's runtime: tokio, with quinn's tasks tracked together with the endpoint's.
 #[derive(Debug)]
-pub(crate) struct OwnedTasks {
+pub(crate) struct TrackedRuntime {
     tasks: Tasks,
-    /// Of the endpoint's socket.
-    refusals: Arc<Refusals>,
+    /// The errors of the endpoint's socket.
+    send_errors: Arc<SendErrors>,
 }
 
-impl OwnedTasks {
-    pub(crate) fn runtime(tasks: &Tasks, refusals: &Arc<Refusals>) -> Arc<dyn Runtime> {
-        Arc::new(OwnedTasks {
+impl TrackedRuntime {
+    pub(crate) fn shared(tasks: &Tasks, send_errors: &Arc<SendErrors>) -> Arc<dyn Runtime> {
+        Arc::new(TrackedRuntime {
             tasks: tasks.clone(),
-            refusals: Arc::clone(refusals),
+            send_errors: Arc::clone(send_errors),
         })
     }
 }
 
-impl Runtime for OwnedTasks {
+impl Runtime for TrackedRuntime {
     fn new_timer(&self, at: Instant) -> Pin<Box<dyn AsyncTimer>> {
         TokioRuntime.new_timer(at)
     }
@@ -157,7 +161,7 @@ impl Runtime for OwnedTasks {
     }
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        let udp = Udp::new(socket, Arc::clone(&self.refusals))?;
+        let udp = QuicSocket::new(socket, Arc::clone(&self.send_errors))?;
         Ok(Arc::new(BatchSocket::new(Arc::new(udp))))
     }
 

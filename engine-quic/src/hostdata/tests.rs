@@ -1,11 +1,11 @@
-//! What passes for hostdata and for an advertised address, and what does not.
+//! Valid and invalid hostdata and advertised addresses.
 //!
 //! Owns no production code.
 
 use super::*;
 
-const BOTH: Families = Families { v4: true, v6: true };
-const V4: Families = Families {
+const BOTH: AddressFamilies = AddressFamilies { v4: true, v6: true };
+const V4: AddressFamilies = AddressFamilies {
     v4: true,
     v6: false,
 };
@@ -29,7 +29,10 @@ fn announced_and_read_back() {
     ] {
         let advertised = Advertised::new(advertise, bound(bind)).unwrap();
         assert_eq!(advertised.hostdata(4433), hostdata);
-        assert_eq!(Place::parse("α", hostdata).unwrap().to_string(), hostdata);
+        assert_eq!(
+            RealAddr::parse("α", hostdata).unwrap().to_string(),
+            hostdata
+        );
     }
     let err = Advertised::new(None, bound("0.0.0.0:0")).unwrap_err();
     assert_eq!(err.cause(), Cause::InvalidAddr);
@@ -90,7 +93,7 @@ fn corrupt_hostdata_is_named() {
         "{\"a\":1}",
         &long,
     ] {
-        let err = Place::parse("α", hostdata).unwrap_err();
+        let err = RealAddr::parse("α", hostdata).unwrap_err();
         assert_eq!(err.cause(), Cause::Protocol);
         let text = err.to_string();
         assert!(text.contains("\"α\""), "{text}");
@@ -102,7 +105,7 @@ fn corrupt_hostdata_is_named() {
 
 #[tokio::test]
 async fn only_addresses_of_a_family_in_use() {
-    let v6 = Place::parse("α", "[::1]:80").unwrap();
+    let v6 = RealAddr::parse("α", "[::1]:80").unwrap();
     assert_eq!(
         v6.resolve("α", BOTH).await.unwrap(),
         ["[::1]:80".parse().unwrap()]
@@ -112,12 +115,12 @@ async fn only_addresses_of_a_family_in_use() {
         err.to_string(),
         "cannot reach host \"α\" at [::1]:80: [::1]:80 is IPv6, but this host is bound to IPv4 only"
     );
-    let v4 = Place::parse("α", "127.0.0.1:80").unwrap();
+    let v4 = RealAddr::parse("α", "127.0.0.1:80").unwrap();
     assert_eq!(
         v4.resolve("α", V4).await.unwrap(),
         ["127.0.0.1:80".parse().unwrap()]
     );
-    let localhost = Place::parse("α", "localhost:80").unwrap();
+    let localhost = RealAddr::parse("α", "localhost:80").unwrap();
     assert!(
         localhost
             .resolve("α", V4)

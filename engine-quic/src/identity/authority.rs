@@ -1,7 +1,6 @@
 //! A network's certificate authority, which all members derive from one secret.
 //!
-//! Owns the derivation, and the certificates that are minted for hosts. Never
-//! shows a key.
+//! Owns the derivation, and issues the certificates of hosts. Never shows a key.
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -12,17 +11,17 @@ use rustls::crypto::SecureRandom;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use virtnet_core::{Cause, Failure};
 
-use crate::identity::{Certified, RESETS, base32, derived};
+use crate::identity::{CertifiedChain, RESET_PURPOSE, base32, derive_key};
 
-/// Says which derivation this is, so that a later one gives other keys.
+/// HKDF salt of this derivation; a later version of it must use another one.
 const DERIVATION: &[u8] = b"virtnet/1 authority";
 
-/// What precedes the 32 bytes of an Ed25519 key in PKCS#8 (RFC 8410).
+/// The PKCS#8 bytes before the 32 bytes of an Ed25519 key (RFC 8410).
 const PKCS8_ED25519: [u8; 16] = [
     0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
 ];
 
-/// The authority that all holders of a secret derive alike.
+/// The authority of one network. All members with the same secret derive the same one.
 pub(crate) struct Authority {
     pub(crate) certificate: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
@@ -32,11 +31,11 @@ pub(crate) struct Authority {
 impl Authority {
     /// Derives the authority of `network` from the bytes of a secret.
     pub(crate) fn derive(key: &[u8; 32], network: &str) -> Result<Authority, Failure> {
-        let (pair, _) = key_pair(&derived(DERIVATION, key, network))?;
+        let (pair, _) = key_pair(&derive_key(DERIVATION, key, network))?;
         let mut params = CertificateParams::default();
-        // The name is the network's and the key is the secret's. So a dialer
-        // can tell another network's host (nobody of that name is trusted)
-        // from one that holds another secret (the name fits, the key does not).
+        // The name depends on the network only, the key also on the secret. So a dialer
+        // can distinguish a host of another network (no trusted authority has that
+        // name) from one with another secret (the name matches, the key does not).
         let name = format!(
             "virtnet {}",
             base32(digest(&SHA256, network.as_bytes()).as_ref())
@@ -49,17 +48,21 @@ impl Authority {
         Ok(Authority {
             certificate,
             issuer: Issuer::new(params, pair),
-            resets: derived(RESETS, key, network),
+            resets: derive_key(RESET_PURPOSE, key, network),
         })
     }
 
-    /// The key for resets of the host of that DNS name.
+    /// The key for stateless resets of the host with this DNS name.
     pub(crate) fn reset_key(&self, name: &str) -> [u8; 32] {
-        derived(RESETS, &self.resets, name)
+        derive_key(RESET_PURPOSE, &self.resets, name)
     }
 
-    /// Mints a certificate for the host of that DNS name, with a key of its own.
-    pub(crate) fn mint(&self, name: &str, random: &dyn SecureRandom) -> Result<Certified, Failure> {
+    /// Issues a certificate, with a new key, for the host with this DNS name.
+    pub(crate) fn mint(
+        &self,
+        name: &str,
+        random: &dyn SecureRandom,
+    ) -> Result<CertifiedChain, Failure> {
         let mut seed = [0; 32];
         let no_randomness = |_| Failure::other("the operating system returned no random bytes");
         random.fill(&mut seed).map_err(no_randomness)?;
@@ -68,8 +71,8 @@ impl Authority {
         params
             .distinguished_name
             .push(DnType::CommonName, "virtnet host");
-        // Of two authorities of one name, as there are while a secret is replaced,
-        // OpenSSL tries the one that this names, or else the first only.
+        // While a secret is replaced, two authorities have the same name. OpenSSL tries
+        // only the one that this extension identifies; without it, only the first.
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![
@@ -77,14 +80,14 @@ impl Authority {
             ExtendedKeyUsagePurpose::ClientAuth,
         ];
         let leaf = params.signed_by(&pair, &self.issuer).map_err(unmade)?;
-        Ok(Certified {
+        Ok(CertifiedChain {
             chain: vec![leaf.der().clone()],
             key: key.into(),
         })
     }
 }
 
-/// The Ed25519 key pair of 32 secret bytes, and its key alone.
+/// The Ed25519 key pair of a 32-byte seed, and its private key alone.
 fn key_pair(seed: &[u8; 32]) -> Result<(KeyPair, PrivatePkcs8KeyDer<'static>), Failure> {
     let key = PrivatePkcs8KeyDer::from([&PKCS8_ED25519[..], seed].concat());
     let pair = KeyPair::from_pkcs8_der_and_sign_algo(&key, &PKCS_ED25519).map_err(unmade)?;
@@ -114,8 +117,8 @@ mod tests {
         );
     }
 
-    /// Peers of other stacks verify as OpenSSL does: strictly (Python, since 3.13), and
-    /// while a secret is replaced, with two authorities of one name, in either order.
+    /// Peers in other languages verify like OpenSSL: strictly (Python since 3.13), and,
+    /// while a secret is replaced, with two authorities of the same name in any order.
     #[cfg(target_os = "linux")]
     #[test]
     fn openssl_verifies_what_either_of_two_authorities_minted() {

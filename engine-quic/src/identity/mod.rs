@@ -1,8 +1,8 @@
-//! Identities: who may be which host, and how a host proves its name.
+//! Identities: how a host proves its name, and which peers it trusts.
 //!
-//! Owns the choice between a secret and PKI files, the reading of those, and the
-//! name that stands for a host. Never makes a certificate, and never decides what
-//! TLS allows: `authority` and `tls` do.
+//! Owns the choice between a secret and PKI files, reading those files, and the
+//! DNS name that stands for a host. Never issues a certificate (`authority` does)
+//! and never configures TLS (`tls` does).
 
 pub(crate) mod authority;
 pub(crate) mod reset;
@@ -21,28 +21,28 @@ use virtnet_core::Failure;
 use crate::Secret;
 use crate::identity::secret::warn_if_open;
 
-/// Says that a derived key is for QUIC's stateless resets.
-pub(crate) const RESETS: &[u8] = b"virtnet/1 resets";
+/// HKDF salt of keys for QUIC's stateless resets.
+pub(crate) const RESET_PURPOSE: &[u8] = b"virtnet/1 resets";
 
-/// Most bytes of a PEM file that are looked at.
+/// Most bytes that a PEM file may have.
 const MAX_PEM: u64 = 1 << 20;
 
-/// How the hosts of a subnetwork prove their names, and whom they trust.
+/// How the hosts of a subnetwork prove their names, and which peers they trust.
 ///
-/// With a [`Secret`] every host mints a certificate of its own when it is made,
-/// and every holder of the secret can be any host of the network. Where members
-/// are not to be trusted that far, bring certificates of your own
+/// With a [`Secret`], every host gets its own certificate when it is made, and
+/// every process that has the secret can act as any host of the network. If you
+/// do not trust members that far, supply your own certificates
 /// ([`Identity::pki`]).
 #[derive(Debug, Clone)]
-pub struct Identity(pub(crate) Kind);
+pub struct Identity(pub(crate) IdentityKind);
 
 #[derive(Clone)]
-pub(crate) enum Kind {
+pub(crate) enum IdentityKind {
     Secret(Secret),
     Pki(Pki),
 }
 
-/// Certificates that were made elsewhere.
+/// Certificates that the user supplies.
 #[derive(Clone)]
 pub(crate) struct Pki {
     pub(crate) authorities: Vec<CertificateDer<'static>>,
@@ -51,22 +51,22 @@ pub(crate) struct Pki {
 }
 
 impl Identity {
-    /// Members are those who hold `secret`.
+    /// Trusts every peer that has `secret`.
     pub fn secret(secret: Secret) -> Identity {
-        Identity(Kind::Secret(secret))
+        Identity(IdentityKind::Secret(secret))
     }
 
-    /// Members are those whose certificates `authorities` signed; all three
+    /// Trusts every peer whose certificate `authorities` signed. All three arguments
     /// are PEM.
     ///
-    /// `chain` begins with the certificate of the subnetwork's hosts and `key`
-    /// is its key. The certificate must be good for TLS servers and clients,
-    /// and hold the name [`dns_name`] of every host that is to be made with it;
-    /// a host whose name it lacks cannot be made.
+    /// `chain` begins with the certificate of the subnetwork's hosts, and `key` is its
+    /// private key. The certificate must be valid for TLS servers and clients, and its
+    /// subject alternative names must include the [`dns_name`] of every host that you
+    /// make with it. Otherwise making the host fails.
     ///
     /// # Errors
     ///
-    /// When one of them holds no certificate, or no key.
+    /// When `authorities` or `chain` contains no certificate, or `key` no private key.
     pub fn pki(authorities: &[u8], chain: &[u8], key: &[u8]) -> Result<Identity, Failure> {
         Identity::read_pki([
             (authorities, "the authorities' certificates"),
@@ -75,11 +75,13 @@ impl Identity {
         ])
     }
 
-    /// [`Identity::pki`] out of three PEM files.
+    /// Reads [`Identity::pki`] from three PEM files of at most 1 MiB each. Logs a
+    /// warning if every user of the machine can read the key's file.
     ///
     /// # Errors
     ///
-    /// As there, and when a file cannot be read; names the file.
+    /// As for [`Identity::pki`], and when a file is too large or cannot be read. The
+    /// error names the file.
     pub fn pki_files(
         authorities: impl AsRef<Path>,
         chain: impl AsRef<Path>,
@@ -103,7 +105,7 @@ impl Identity {
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|err| {
             Failure::other(format!("cannot read a private key from {key_at}: {err}"))
         })?;
-        Ok(Identity(Kind::Pki(Pki {
+        Ok(Identity(IdentityKind::Pki(Pki {
             authorities: read_certificates(authorities, authorities_at)?,
             chain: read_certificates(chain, chain_at)?,
             key: key.into(),
@@ -111,11 +113,11 @@ impl Identity {
     }
 }
 
-impl std::fmt::Debug for Kind {
+impl std::fmt::Debug for IdentityKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Kind::Secret(_) => "Secret",
-            Kind::Pki(_) => "Pki",
+            IdentityKind::Secret(_) => "Secret",
+            IdentityKind::Pki(_) => "Pki",
         })
     }
 }
@@ -146,28 +148,28 @@ fn read_certificates(pem: &[u8], at: &str) -> Result<Vec<CertificateDer<'static>
     Ok(certificates)
 }
 
-/// A host's certificate chain, and the key of its first certificate.
-pub(crate) struct Certified {
+/// A host's certificate chain, with the private key of its first certificate.
+pub(crate) struct CertifiedChain {
     pub(crate) chain: Vec<CertificateDer<'static>>,
     pub(crate) key: PrivateKeyDer<'static>,
 }
 
 impl Pki {
-    pub(crate) fn certified(&self) -> Certified {
-        Certified {
+    pub(crate) fn certified(&self) -> CertifiedChain {
+        CertifiedChain {
             chain: self.chain.clone(),
             key: self.key.clone_key(),
         }
     }
 
-    /// The key for resets of the host of that DNS name.
+    /// The key for stateless resets of the host with this DNS name.
     pub(crate) fn reset_key(&self, name: &str) -> [u8; 32] {
-        derived(RESETS, self.key.secret_der(), name)
+        derive_key(RESET_PURPOSE, self.key.secret_der(), name)
     }
 }
 
-/// A key that only the holders of `key` can derive, for one purpose and name.
-pub(crate) fn derived(purpose: &[u8], key: &[u8], name: &str) -> [u8; 32] {
+/// Derives a key from `key`, for one purpose and name.
+pub(crate) fn derive_key(purpose: &[u8], key: &[u8], name: &str) -> [u8; 32] {
     let mut derived = [0; 32];
     hkdf(purpose, key, name.as_bytes(), &mut derived);
     derived
@@ -183,8 +185,9 @@ pub(crate) fn hkdf(salt: &[u8], key: &[u8], info: &[u8], out: &mut [u8]) {
 
 /// The DNS name that stands for a host in certificates.
 ///
-/// A hash of network and hostname, as hostnames may hold what DNS names may
-/// not. It changes when a byte of either changes.
+/// It has 60 characters and contains a hash of both names, as hostnames may contain
+/// characters that DNS names may not. Names that differ in any byte give different
+/// DNS names.
 ///
 /// ```
 /// use virtnet_engine_quic::dns_name;
@@ -202,7 +205,7 @@ pub fn dns_name(network: &str, hostname: &str) -> String {
     format!("{}.virtnet", base32(hash.finish().as_ref()))
 }
 
-/// Base 32 of RFC 4648 without padding, in lower case as DNS names are written.
+/// Base 32 (RFC 4648) without padding, in lower case as is usual in DNS names.
 pub(crate) fn base32(bytes: &[u8]) -> String {
     BASE32_NOPAD.encode(bytes).to_ascii_lowercase()
 }

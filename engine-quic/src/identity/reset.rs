@@ -1,10 +1,10 @@
-//! What lets a host that was started again tell its peers so.
+//! Stateless resets, with which a restarted host ends its old connections.
 //!
 //! Owns the key of QUIC's stateless resets (RFC 9000, section 10.3) and the
-//! connection ids that go with it. Never holds state of a connection: that is
-//! the point. A host that comes back on its old port, after a kill, answers what
-//! is still sent to its old connections with a reset, which its peers can check;
-//! they connect again at once and do not wait for a time-out.
+//! generator of connection ids. Never holds state of a connection. After a host was
+//! killed and restarted on its old port, it answers packets of its old connections
+//! with resets that its peers can verify. They reconnect at once instead of waiting
+//! for a timeout.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,23 +16,23 @@ use rustls::crypto::SecureRandom;
 use crate::identity::hkdf;
 use crate::udp::batch::MAX_DATAGRAM;
 
-/// Length of a connection id, in bytes: enough to be told apart by chance alone.
-const ID: usize = 8;
+/// Length of a connection id, in bytes: long enough that random ids do not collide.
+const CONNECTION_ID_LENGTH: usize = 8;
 
-/// The configuration of an endpoint whose resets are made with `key`, the same
-/// whenever the same host is started.
+/// The configuration of an endpoint that makes its resets with `key`, which is the
+/// same after a restart of the host.
 pub(crate) fn endpoint_config(key: [u8; 32], random: &'static dyn SecureRandom) -> EndpointConfig {
     let mut config = EndpointConfig::new(Arc::new(ResetKey(key)));
     config
-        .cid_generator(move || Box::new(Ids(random)))
-        // Of all peers that send to a host that came back each gets its answer.
-        // QUIC's own bound, one in 20 ms for the whole endpoint, leaves most of
-        // many peers to their time-outs. None is needed: a reset is smaller than
-        // what it answers, so nothing is amplified, and two hosts that answer each
-        // other with resets end soon.
+        .cid_generator(move || Box::new(RandomConnectionIds(random)))
+        // A restarted host must answer every peer that still sends to it. With quinn's
+        // default, one reset per 20 ms for the whole endpoint, most of many peers would
+        // have to time out. No limit is needed: a reset is smaller than the packet that
+        // it answers, so nothing is amplified, and two hosts that answer each other
+        // with resets stop soon.
         .min_reset_interval(Duration::ZERO)
         .max_udp_payload_size(MAX_DATAGRAM)
-        .expect("it is more than the 1,200 bytes that all must take");
+        .expect("at least the 1,200 bytes that QUIC requires");
     config
 }
 
@@ -58,21 +58,21 @@ impl HmacKey for ResetKey {
     }
 }
 
-/// Random ids. QUIC's own kind, which is recognised by the process that made
-/// it, would have a new process ignore what comes for the old one.
-struct Ids(&'static dyn SecureRandom);
+/// Random ids. quinn's default generator makes ids that only the same process
+/// recognises; a restarted process would ignore packets for the old one.
+struct RandomConnectionIds(&'static dyn SecureRandom);
 
-impl ConnectionIdGenerator for Ids {
+impl ConnectionIdGenerator for RandomConnectionIds {
     fn generate_cid(&mut self) -> ConnectionId {
-        let mut id = [0; ID];
+        let mut id = [0; CONNECTION_ID_LENGTH];
         self.0
             .fill(&mut id)
-            .expect("the system has random numbers, or there were no keys either");
+            .expect("the operating system returned random bytes for the keys before");
         ConnectionId::new(&id)
     }
 
     fn cid_len(&self) -> usize {
-        ID
+        CONNECTION_ID_LENGTH
     }
 
     fn cid_lifetime(&self) -> Option<Duration> {

@@ -1,7 +1,7 @@
 //! The secret that the members of a network share.
 //!
-//! Owns its text form, where it may be read from, and how those who come at the
-//! same time make one together. Never shows it: not in `Debug`, not in errors.
+//! Owns its text form, and reading and creating its file, also by several processes
+//! at once. Never shows it in `Debug` or in errors.
 
 use std::fmt;
 use std::fs;
@@ -18,20 +18,19 @@ const LENGTH: usize = 32;
 /// Most secrets that a rotation may list.
 const MAX_SECRETS: usize = 8;
 
-/// Most bytes of a file that are looked at.
+/// Most bytes that are read of a file.
 const MAX_FILE: u64 = 4096;
 
 /// The secret that makes hosts members of one network: 32 random bytes,
 /// written as 64 hexadecimal digits.
 ///
-/// Whoever holds it can be any host of the network, so keep it in a file or in
-/// the environment of those who are to be members, and never in the registry.
-/// It must be random, not a password: whoever can reach a host can try
-/// guesses.
+/// A process that has the secret can act as any host of the network. Keep it in a
+/// file or in the environment of the members, never in the registry. It must be
+/// random, not a password: any machine that can reach a host can try guesses.
 ///
-/// In a list `one,other` the first is used and all are trusted. So a secret is
-/// replaced while the network runs by giving every member `old,new`, then every
-/// member `new,old`, then `new`.
+/// The text form may also be a list of up to 8 secrets, separated by commas. The
+/// first is used, and all are trusted. So you can replace a secret while the network
+/// runs: give every member `old,new`, then every member `new,old`, then `new`.
 ///
 /// ```
 /// use virtnet_engine_quic::Secret;
@@ -44,32 +43,32 @@ const MAX_FILE: u64 = 4096;
 /// ```
 #[derive(Clone)]
 pub struct Secret {
-    /// The first is used, all are trusted; never empty.
+    /// Never empty. The first is used, and all are trusted.
     keys: Vec<[u8; LENGTH]>,
 }
 
 impl Secret {
-    /// Makes a new secret out of the system's randomness.
+    /// Makes a new secret from the operating system's random bytes.
     ///
     /// # Panics
     ///
-    /// When the system has no randomness to give.
+    /// When the operating system returns no random bytes.
     pub fn random() -> Secret {
         let mut key = [0; LENGTH];
         rustls::crypto::ring::default_provider()
             .secure_random
             .fill(&mut key)
-            .expect("the system's random numbers are available");
+            .expect("the operating system returns random bytes");
         Secret { keys: vec![key] }
     }
 
-    /// Reads a secret, or a rotation of them, from a file; white space around
-    /// it does not count. A file that all users of the machine can read is warned of
-    /// in the trace.
+    /// Reads a secret, or a list of secrets, from a file, of which the first 4,096
+    /// bytes count. Surrounding white space is ignored. Logs a warning if every user of
+    /// the machine can read the file.
     ///
     /// # Errors
     ///
-    /// [`SecretError`], which names the file but not what is in it.
+    /// [`SecretError`], which names the file but does not show its content.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Secret, SecretError> {
         let path = path.as_ref();
         let origin = format!("in file {path:?}");
@@ -81,34 +80,34 @@ impl Secret {
         Secret::read(text.trim(), &origin)
     }
 
-    /// Reads the file as [`from_file`](Secret::from_file) does, and makes it
-    /// first if there is none: with a new secret, for its owner's eyes only.
+    /// Reads the file like [`from_file`](Secret::from_file). If the file does not exist,
+    /// creates it first, with a new random secret, readable by its owner only.
     ///
-    /// Any number of processes may do so at once: one of them makes the file,
-    /// which appears with all that is in it, and all have the same secret.
+    /// Several processes may call this at once: one of them creates the file,
+    /// atomically, and all get the same secret.
     ///
     /// # Errors
     ///
-    /// [`SecretError`], which names the file: it can't be read, or not be made,
-    /// for instance because its folder does not exist.
+    /// [`SecretError`], which names the file, when it cannot be read or created, for
+    /// example because its folder does not exist.
     pub fn from_file_or_new(path: impl AsRef<Path>) -> Result<Secret, SecretError> {
         let path = path.as_ref();
         if matches!(path.try_exists(), Ok(false)) {
             publish(path, &Secret::random()).map_err(|err| {
-                let problem = Problem::NotMade(err.to_string());
+                let problem = Problem::NotCreated(err.to_string());
                 SecretError::new(&format!("in file {path:?}"), problem)
             })?;
         }
         Secret::from_file(path)
     }
 
-    /// The secret's text form, to be handed to another member.
+    /// The secret's text form, for another member. It is not encrypted.
     pub fn reveal(&self) -> String {
         let keys: Vec<_> = self.keys.iter().map(|key| HEXLOWER.encode(key)).collect();
         keys.join(",")
     }
 
-    /// The one to use, and then the others to trust.
+    /// The secret to use, followed by the others to trust.
     pub(crate) fn keys(&self) -> &[[u8; LENGTH]] {
         &self.keys
     }
@@ -132,8 +131,8 @@ impl Secret {
     }
 }
 
-/// Warns of a file with a secret in it that every user can read. Not of its group, to
-/// which files are given on purpose, as by Kubernetes.
+/// Warns if every user can read a file with a secret. Does not check the file's group,
+/// which may have access on purpose, for example with Kubernetes.
 pub(crate) fn warn_if_open(what: &str, path: &Path) {
     #[cfg(unix)]
     {
@@ -148,15 +147,15 @@ pub(crate) fn warn_if_open(what: &str, path: &Path) {
     let _ = (what, path);
 }
 
-/// Writes the secret to `path`, unless somebody else was faster.
+/// Writes the secret to `path`, unless the file exists by then.
 fn publish(path: &Path, secret: &Secret) -> io::Result<()> {
-    // A bare file name's folder is the empty path, which can't be opened.
+    // The parent of a bare file name is the empty path, which cannot be opened.
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
     let mut draft = NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
     writeln!(draft, "{}", secret.reveal())?;
-    // It appears with all that is in it, and never in place of another.
+    // Atomic: the file appears complete, and never replaces an existing one.
     match draft.persist_noclobber(path) {
         Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         done => done.map(drop).map_err(|failed| failed.error),
@@ -177,8 +176,8 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A secret that could not be read: where it came from and what is wrong with
-/// it, but not what it is.
+/// A secret could not be read. The error names its origin and the problem, but never
+/// shows the secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretError {
     origin: String,
@@ -190,7 +189,7 @@ enum Problem {
     #[error("{0}")]
     Unreadable(String),
     #[error("the file does not exist and cannot be created: {0}")]
-    NotMade(String),
+    NotCreated(String),
     #[error("entry {0} of the list: expected 64 hexadecimal digits (32 bytes), got {1} characters")]
     Length(usize, usize),
     #[error("entry {0} of the list: expected only hexadecimal digits")]
@@ -244,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_tell_the_place_and_not_the_secret() {
+    fn errors_name_the_origin_and_not_the_secret() {
         let good = "ab".repeat(32);
         for (text, problem) in [
             (String::new(), Problem::Length(1, 0)),
@@ -265,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_first_makes_the_file() {
+    fn the_first_process_creates_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("network.secret");
         let barrier = std::sync::Barrier::new(16);
@@ -279,7 +278,7 @@ mod tests {
             read.collect()
         });
         assert!(secrets.iter().all(|secret| *secret == secrets[0]));
-        // What is there stays, and nothing else is.
+        // The file is unchanged, and the only one.
         assert_eq!(
             Secret::from_file_or_new(&path).unwrap().reveal(),
             secrets[0]

@@ -1,7 +1,7 @@
-//! What TLS demands and offers: version, ciphers, certificates, no shortcuts.
+//! TLS configuration: version, cipher suites, certificates, no resumption.
 //!
-//! Owns the rustls configurations and the check of a name against a
-//! certificate. Never makes keys or certificates: `identity` does.
+//! Owns the rustls configurations and the check of a name against a certificate.
+//! Never makes keys or certificates: `authority` does.
 
 use std::sync::Arc;
 
@@ -16,33 +16,33 @@ use rustls::{ClientConfig, KeyLogFile, RootCertStore, ServerConfig};
 use virtnet_core::{Addr, Failure};
 
 use crate::identity::authority::Authority;
-use crate::identity::{Certified, Identity, Kind, Pki, dns_name};
+use crate::identity::{CertifiedChain, Identity, IdentityKind, Pki, dns_name};
 
-/// Names the protocol in the TLS handshake. All versions offer it, whatever they
-/// offer besides: peers of two versions can only tell each other so on a stream.
+/// The protocol's name in the TLS handshake (ALPN). All versions offer it, possibly
+/// among others: only on a stream can peers tell each other their versions.
 pub(crate) const ALPN: &[u8] = b"virtnet/1";
 
-/// Whom a network's hosts trust, and where they get their certificates.
+/// Which peers a network's hosts trust, and how they get their certificates.
 pub(crate) struct Trust {
     network: Arc<str>,
     provider: Arc<CryptoProvider>,
     servers: Arc<WebPkiServerVerifier>,
     clients: Arc<dyn ClientCertVerifier>,
-    source: Source,
-    /// Whether the keys of all connections are written out, for a debugger.
+    source: CertificateSource,
+    /// Whether to write the keys of all connections to `SSLKEYLOGFILE`.
     pub(crate) key_log: bool,
 }
 
-enum Source {
+enum CertificateSource {
     Minted(Box<Authority>),
-    Given(Pki),
+    Pki(Pki),
 }
 
 /// The two configurations of one host's endpoint.
 pub(crate) struct HostTls {
     pub(crate) client: Arc<QuicClientConfig>,
     pub(crate) server: Arc<QuicServerConfig>,
-    /// For resets: the same whenever the host is started.
+    /// The key of stateless resets, which is the same after a restart of the host.
     pub(crate) reset_key: [u8; 32],
     pub(crate) random: &'static dyn SecureRandom,
 }
@@ -55,18 +55,18 @@ impl Trust {
             roots.add(certificate.clone()).map_err(unusable)
         };
         let source = match &identity.0 {
-            Kind::Secret(secret) => {
+            IdentityKind::Secret(secret) => {
                 let mut authorities = Vec::new();
                 for key in secret.keys() {
                     let authority = Authority::derive(key, &network)?;
                     trust(&authority.certificate)?;
                     authorities.push(authority);
                 }
-                Source::Minted(Box::new(authorities.swap_remove(0)))
+                CertificateSource::Minted(Box::new(authorities.swap_remove(0)))
             }
-            Kind::Pki(pki) => {
+            IdentityKind::Pki(pki) => {
                 pki.authorities.iter().try_for_each(trust)?;
-                Source::Given(pki.clone())
+                CertificateSource::Pki(pki.clone())
             }
         };
         let (roots, provider) = (Arc::new(roots), Arc::new(provider()));
@@ -84,16 +84,18 @@ impl Trust {
         })
     }
 
-    /// The configurations of the host of that name.
+    /// The configurations of the host `hostname`.
     ///
     /// # Errors
     ///
-    /// When there is no certificate that proves its name.
+    /// When no certificate proves its name.
     pub(crate) fn host(&self, hostname: &str) -> Result<HostTls, Failure> {
         let name = dns_name(&self.network, hostname);
         let certified = match &self.source {
-            Source::Minted(authority) => authority.mint(&name, self.provider.secure_random)?,
-            Source::Given(pki) => pki.certified(),
+            CertificateSource::Minted(authority) => {
+                authority.mint(&name, self.provider.secure_random)?
+            }
+            CertificateSource::Pki(pki) => pki.certified(),
         };
         if !proves(&certified.chain, &name) {
             return Err(Failure::other(format!(
@@ -103,10 +105,10 @@ impl Trust {
             )));
         }
         let reset_key = match &self.source {
-            Source::Minted(authority) => authority.reset_key(&name),
-            Source::Given(pki) => pki.reset_key(&name),
+            CertificateSource::Minted(authority) => authority.reset_key(&name),
+            CertificateSource::Pki(pki) => pki.reset_key(&name),
         };
-        let Certified { chain, key } = certified;
+        let CertifiedChain { chain, key } = certified;
         let certified = CertifiedKey::from_der(chain, key, &self.provider).map_err(unusable)?;
         let certified = Arc::new(SingleCertAndKey::from(certified));
         Ok(HostTls {
@@ -124,8 +126,8 @@ impl Trust {
             .with_webpki_verifier(self.servers.clone())
             .with_client_cert_resolver(certified);
         config.alpn_protocols = vec![ALPN.to_vec()];
-        // A resumed session would not show its certificate again, and early
-        // data can be replayed.
+        // A resumed session would not send its certificate again, and early data can
+        // be replayed.
         config.resumption = Resumption::disabled();
         if self.key_log {
             config.key_log = Arc::new(KeyLogFile::new());
@@ -149,11 +151,11 @@ impl Trust {
     }
 }
 
-/// The cryptography, passed explicitly: a process-wide default is not ours to
-/// set, and may be missing.
+/// The cryptography. It is passed explicitly: a library must not set rustls'
+/// process-wide default, and must not rely on it.
 fn provider() -> CryptoProvider {
     CryptoProvider {
-        // The fastest first, where the processor knows AES.
+        // The fastest first, on processors with AES instructions.
         cipher_suites: vec![
             ring::cipher_suite::TLS13_AES_128_GCM_SHA256,
             ring::cipher_suite::TLS13_AES_256_GCM_SHA384,
@@ -172,8 +174,8 @@ pub(crate) fn dns_name_of(addr: &Addr) -> String {
     dns_name(addr.network(), addr.host())
 }
 
-/// Whether the first certificate of a chain, which was verified before, holds
-/// the DNS name `name`.
+/// Whether the first certificate of `chain` has the DNS name `name`. The chain must
+/// have been verified before.
 pub(crate) fn proves(chain: &[CertificateDer<'_>], name: &str) -> bool {
     let Some(first) = chain.first() else {
         return false;
@@ -199,7 +201,7 @@ mod tests {
     #[test]
     fn a_minted_certificate_proves_its_host_and_no_other() {
         let trust = trust("net");
-        let Source::Minted(authority) = &trust.source else {
+        let CertificateSource::Minted(authority) = &trust.source else {
             panic!("a secret mints");
         };
         let chain = authority
@@ -213,13 +215,13 @@ mod tests {
         assert!(trust.host("10.0.0.1").is_ok());
     }
 
-    /// So clocks need not agree, nor be right.
+    /// So the clocks of members need not agree or be correct.
     #[test]
-    fn a_minted_certificate_is_good_at_any_time() {
+    fn a_minted_certificate_is_valid_at_any_time() {
         use rustls::client::danger::ServerCertVerifier;
         use rustls::pki_types::UnixTime;
         let trust = trust("net");
-        let Source::Minted(authority) = &trust.source else {
+        let CertificateSource::Minted(authority) = &trust.source else {
             panic!("a secret mints");
         };
         let name = dns_name("net", "α");
@@ -240,8 +242,7 @@ mod tests {
         }
     }
 
-    /// An authority of its own, and a certificate for hosts of those names:
-    /// three PEM files.
+    /// A new authority, a certificate with these DNS names and its key, as PEM.
     fn files(names: &[String]) -> [String; 3] {
         use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, PKCS_ED25519};
         let authority = KeyPair::generate_for(&PKCS_ED25519).unwrap();
@@ -256,7 +257,7 @@ mod tests {
         [root.pem(), leaf.pem(), key.serialize_pem()]
     }
 
-    /// It needs two labels after its star, and hosts' names have one.
+    /// A wildcard needs two labels after `*`, and the DNS names of hosts have one.
     #[test]
     fn a_wildcard_matches_no_host() {
         let [root, leaf, key] = files(&["*.virtnet".to_owned()]);

@@ -1,6 +1,6 @@
-//! What the engine shows of itself.
+//! Observing the engine: counters and QUIC's logs.
 //!
-//! Owns counters and QUIC's logs. Never changes behaviour.
+//! Owns both. Never changes behaviour.
 
 pub(crate) mod qlog;
 pub(crate) mod stats;

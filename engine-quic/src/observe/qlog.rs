@@ -1,38 +1,18 @@
-//! qlog: what QUIC does on each connection, in files, by the feature `qlog`.
+//! qlog: files with the QUIC events of each connection (feature `qlog`).
 //!
 //! Owns the folder and the names of its files. Never decides what is logged: quinn does.
 
 use std::path::PathBuf;
 
-use crate::QuicConfig;
-
-/// Where qlog's files go, if anywhere.
+/// The folder of the qlog files, if they are wanted.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Qlog {
     dir: Option<PathBuf>,
 }
 
-impl QuicConfig {
-    /// Has QUIC write what it does into `dir`, by the feature `qlog`: which packets were
-    /// sent, received and lost, round-trip times and congestion windows, a file for each
-    /// connection and each of its ends. Default none. The folder is made if need be.
-    ///
-    /// The files are [qlog](https://datatracker.ietf.org/doc/draft-ietf-quic-qlog-main-schema/)
-    /// as JSON text sequences, which qvis shows, and are named like
-    /// `α-dials-127.0.0.1-4433-71-1.sqlog`: the host, its peer, the process, a number. They
-    /// have no payload and no keys in them, and are as long as their connections are: some
-    /// 150 bytes for each packet. They are written line by line as things happen, which takes
-    /// time from the connections. A handshake that fails leaves its file, too, so whoever
-    /// reaches the host's port can make some: it is for debugging, not for exposed hosts.
-    ///
-    /// ```no_run
-    /// use virtnet_engine_quic::{Identity, QuicConfig, Secret};
-    ///
-    /// let config = QuicConfig::new(Identity::secret(Secret::random())).qlog("qlogs");
-    /// ```
-    pub fn qlog(mut self, dir: impl Into<PathBuf>) -> QuicConfig {
-        self.qlog.dir = Some(dir.into());
-        self
+impl Qlog {
+    pub(crate) fn in_dir(dir: PathBuf) -> Qlog {
+        Qlog { dir: Some(dir) }
     }
 }
 
@@ -46,7 +26,7 @@ mod without {
     use super::Qlog;
 
     impl Qlog {
-        /// Refuses a folder that nothing would be written to.
+        /// Refuses a folder: without the feature nothing would be written there.
         pub(crate) fn check(&self) -> Result<(), Failure> {
             match &self.dir {
                 None => Ok(()),
@@ -74,19 +54,19 @@ mod files {
 
     use super::Qlog;
 
-    /// How much of a host's name a file's name has, in characters: a name's 255 bytes
-    /// would leave no room.
+    /// How many characters of a host's name a file's name has: with the whole name, of up
+    /// to 255 bytes, it would be too long.
     const SHOWN: usize = 32;
 
     impl Qlog {
-        /// Makes the folder.
+        /// Creates the folder.
         pub(crate) fn check(&self) -> Result<(), Failure> {
             let Some(dir) = &self.dir else { return Ok(()) };
             create_dir_all(dir).map_err(|err| Failure::other(format!("qlog folder {dir:?}: {err}")))
         }
 
-        /// Logs the connection that is made with `transport`. One whose file can't be
-        /// made goes without, and that is warned of.
+        /// Logs the connection that is made with `transport`. If its file cannot be created,
+        /// a warning is logged, and the connection has no qlog.
         pub(crate) fn record(
             &self,
             transport: &mut TransportConfig,
@@ -96,7 +76,7 @@ mod files {
             let file = match new_file(dir, host, does, peer) {
                 Ok(file) => file,
                 Err(err) => {
-                    tracing::warn!(host, %peer, ?dir, %err, "a connection's qlog can't be written");
+                    tracing::warn!(host, %peer, ?dir, %err, "cannot create the qlog file of a connection");
                     return;
                 }
             };
@@ -118,7 +98,7 @@ mod files {
             let (process, number) = (process::id(), NUMBER.fetch_add(1, Relaxed));
             let name = format!("{host}-{does}-{ip}-{port}-{process}-{number}.sqlog");
             match File::create_new(dir.join(name)) {
-                // Of another container's process, whose number is the same.
+                // A process of another container has the same id.
                 Err(err) if err.kind() == ErrorKind::AlreadyExists => {}
                 made => return made,
             }

@@ -1,4 +1,4 @@
-//! Counters of what was refused, and why.
+//! Counters of refused handshakes, connections and streams, by reason.
 //!
 //! Owns the counters. Never decides to refuse.
 
@@ -10,28 +10,29 @@ use crate::wire::frame::{FrameError, Refusal};
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         #[derive(Debug, Default)]
-        pub(crate) struct Counters {
+        pub(crate) struct CountersInner {
             $(pub(crate) $name: AtomicU64,)*
+            socket_buffers: OnceLock<SocketBuffers>,
         }
 
         /// What an engine has refused since it started, by reason.
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
         #[non_exhaustive]
-        pub struct StatsSnapshot {
+        pub struct Stats {
             $($(#[$doc])* pub $name: u64,)*
         }
 
-        impl StatsSnapshot {
+        impl Stats {
             /// All counts, by name.
             pub fn by_name(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
                 [$((stringify!($name), self.$name),)*].into_iter()
             }
         }
 
-        impl Stats {
-            /// The counts as they are now.
-            pub fn snapshot(&self) -> StatsSnapshot {
-                StatsSnapshot {
+        impl Counters {
+            /// The current counts.
+            pub fn stats(&self) -> Stats {
+                Stats {
                     $($name: self.0.$name.load(Relaxed),)*
                 }
             }
@@ -39,29 +40,32 @@ macro_rules! counters {
     };
 }
 
-/// A view of an engine's counters, which outlives the engine.
+/// The counters of an engine. Clones share them, and outlive the engine.
+///
+/// Give a clone to [`QuicConfig::counters`](crate::QuicConfig::counters), and read the
+/// other with [`stats`](Counters::stats).
 #[derive(Debug, Clone, Default)]
-pub struct Stats(pub(crate) Arc<Counters>, Arc<OnceLock<SocketBuffers>>);
+pub struct Counters(pub(crate) Arc<CountersInner>);
 
-/// What the kernel granted of a UDP socket's buffers, in bytes.
+/// The sizes of a UDP socket's buffers that the kernel granted, in bytes.
 ///
 /// Linux grants no more than `net.core.rmem_max` and `net.core.wmem_max`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SocketBuffers {
-    /// What was asked for, for each direction.
+    /// The requested size, for each direction.
     pub asked: usize,
-    /// For what has arrived and was not read yet.
+    /// The receive buffer.
     pub receive: usize,
-    /// For what was not sent yet.
+    /// The send buffer.
     pub send: usize,
 }
 
-impl Stats {
-    /// What the first host's UDP socket was granted; `None` before there is one. Less
-    /// than what was asked for is also logged, once.
+impl Counters {
+    /// The buffers of the first host's UDP socket; `None` before there is one. If they are
+    /// smaller than requested, that is also logged, once.
     pub fn socket_buffers(&self) -> Option<SocketBuffers> {
-        self.1.get().copied()
+        self.0.socket_buffers.get().copied()
     }
 
     pub(crate) fn granted(&self, buffers: SocketBuffers) {
@@ -70,7 +74,7 @@ impl Stats {
             receive,
             send,
         } = buffers;
-        if self.1.set(buffers).is_ok() && receive.min(send) < asked {
+        if self.0.socket_buffers.set(buffers).is_ok() && receive.min(send) < asked {
             tracing::info!(
                 asked,
                 receive,
@@ -83,47 +87,48 @@ impl Stats {
 }
 
 counters! {
-    /// QUIC handshakes refused because too many were under way, in all or from one
+    /// QUIC handshakes refused because too many were in progress, in total or from one
     /// address.
     handshakes_refused,
-    /// Peers asked to prove their address first, as many handshakes were
-    /// under way.
+    /// Retry packets sent to validate the peer's address, because many handshakes were in
+    /// progress.
     handshakes_retried,
-    /// QUIC handshakes that failed: no or another secret, another network, not
-    /// this protocol, or nothing more heard of the peer.
+    /// QUIC handshakes that failed: the peer has no secret or another one, is of another
+    /// network, uses another protocol, or did not answer any more.
     handshakes_failed,
-    /// QUIC connections refused or closed because there were too many, in all or of
-    /// one peer.
+    /// QUIC connections refused or closed because there were too many, in total or of one
+    /// peer.
     connections_refused,
-    /// How often a peer had so many streams without a first frame that it had to wait
-    /// for one of them.
+    /// How often a stream had to wait because its peer had too many streams without a first
+    /// frame.
     unopened_held_back,
-    /// Streams on which the first frame did not come in time.
+    /// Streams whose first frame did not arrive in time.
     no_first_frame,
     /// Streams whose first frame could not be read.
     malformed,
     /// Streams of another version of the protocol.
     other_version,
-    /// Streams for another host than the one they reached.
+    /// Streams for another host than the one that they reached.
     wrong_host,
     /// Streams for another network.
     wrong_network,
     /// Connections closed because the peer claimed a name that its certificate
     /// does not prove.
     source_not_proved,
-    /// Streams on which the peer sent frames out of turn.
+    /// Streams on which the peer sent a frame that the protocol does not allow at that
+    /// point.
     out_of_turn,
     /// Accepted connections that the dialer did not confirm in time.
     not_confirmed,
 }
 
-impl Counters {
+impl CountersInner {
     pub(crate) fn refused(&self, refusal: Refusal) {
         match refusal {
             Refusal::WrongHost => count(&self.wrong_host),
             Refusal::WrongNetwork => count(&self.wrong_network),
             Refusal::SourceNotProved => count(&self.source_not_proved),
-            // The subnetwork's decisions are its own to count.
+            // Refusals of the subnetwork are counted there.
             _ => {}
         }
     }

@@ -1,62 +1,63 @@
-//! Sending large datagrams in batches that the kernel takes.
+//! Sending large datagrams in batches that the kernel accepts.
 //!
-//! Owns the split of a batch of datagrams that is too large for one call. Never
-//! looks into a datagram, and never keeps a copy.
+//! Owns the splitting of a batch of datagrams that is too large for one call. Never reads
+//! a datagram, and never keeps a copy.
 //!
-//! QUIC hands over up to ten datagrams at once, which the kernel cuts apart
-//! (generic segmentation offload). It refuses more bytes than one IP packet can
-//! have; quinn swallows that error, takes the datagrams for lost and the path for
-//! one that large datagrams do not pass. Where the path takes datagrams of more
-//! than 6,550 bytes, as loopback and the links between containers do, that is
-//! every full batch.
+//! quinn passes up to ten datagrams in one call, which the kernel splits (generic
+//! segmentation offload). The kernel refuses a batch that is larger than one IP packet;
+//! quinn ignores that error, regards the datagrams as lost, and concludes that the path
+//! does not carry large datagrams. On a path with datagrams of more than 6,550 bytes, such
+//! as loopback and links between containers, this would happen to every full batch.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use parking_lot::Mutex;
 use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
 
-/// The most bytes of one call: what an IPv4 packet can have, without the headers
-/// of IP and UDP.
+/// The largest UDP payload, in bytes: an IPv4 packet without the headers of IP and UDP.
+/// Also the limit for the batch of one call.
 pub(crate) const MAX_DATAGRAM: u16 = 65_535 - 20 - 8;
 
-/// A UDP socket that takes batches of any size.
+/// A UDP socket that accepts batches of any size.
 pub(crate) struct BatchSocket {
     socket: Arc<dyn AsyncUdpSocket>,
-    /// How far batches got that the socket had no room for.
-    begun: Mutex<HashMap<Batch, usize>>,
+    /// How many bytes were sent of each batch that did not fit into the socket's buffer.
+    partly_sent: Mutex<HashMap<BatchId, usize>>,
 }
 
-/// Which batch it is, while its sender waits to send it again: sent from the same
-/// memory, which it keeps meanwhile.
-type Batch = (usize, usize, SocketAddr);
+/// Identifies a batch when its sender tries again: address and length of its memory,
+/// which the sender keeps until then, and the destination.
+type BatchId = (usize, usize, SocketAddr);
 
-/// Batches that are begun at once; more are begun anew, which QUIC does not mind.
-const MAX_BEGUN: usize = 1024;
+/// How many batches are remembered. Others are sent again from the start; QUIC ignores
+/// duplicates.
+const MAX_PARTLY_SENT: usize = 1024;
 
 impl BatchSocket {
     pub(crate) fn new(socket: Arc<dyn AsyncUdpSocket>) -> BatchSocket {
         BatchSocket {
             socket,
-            begun: Mutex::default(),
+            partly_sent: Mutex::default(),
         }
     }
 
-    /// Sends it piece by piece: each of as many datagrams as go together.
+    /// Sends a batch in pieces, each of as many datagrams as fit into one call.
     fn send_pieces(&self, transmit: &Transmit<'_>, segment: usize) -> io::Result<()> {
         let piece = (usize::from(MAX_DATAGRAM) / segment).max(1) * segment;
         let contents = transmit.contents;
-        let batch = (
+        let id = (
             contents.as_ptr() as usize,
             contents.len(),
             transmit.destination,
         );
-        let mut sent = self.begun(|begun| begun.remove(&batch)).unwrap_or(0);
+        let mut sent = self.partly_sent.lock().remove(&id).unwrap_or(0);
         for piece in contents[sent..].chunks(piece) {
             let transmit = Transmit {
                 contents: piece,
@@ -66,24 +67,19 @@ impl BatchSocket {
             match self.socket.try_send(&transmit) {
                 Ok(()) => sent += piece.len(),
                 Err(err) => {
-                    // What is sent already must not be sent first again: with
-                    // little room it would be all that is ever sent.
+                    // The next try must continue here: with a small buffer, it would
+                    // otherwise send the same pieces each time.
                     if err.kind() == io::ErrorKind::WouldBlock && sent > 0 {
-                        self.begun(|begun| {
-                            if begun.len() < MAX_BEGUN {
-                                begun.insert(batch, sent);
-                            }
-                        });
+                        let mut partly_sent = self.partly_sent.lock();
+                        if partly_sent.len() < MAX_PARTLY_SENT {
+                            partly_sent.insert(id, sent);
+                        }
                     }
                     return Err(err);
                 }
             }
         }
         Ok(())
-    }
-
-    fn begun<T>(&self, look: impl FnOnce(&mut HashMap<Batch, usize>) -> T) -> T {
-        look(&mut self.begun.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -118,8 +114,8 @@ impl AsyncUdpSocket for BatchSocket {
         self.socket.max_transmit_segments()
     }
 
-    /// One, whatever the kernel joins to one: all of it together is never more
-    /// than the largest datagram, and quinn reserves memory for each.
+    /// Always one: the datagrams that the kernel coalesces are together never larger than
+    /// the largest datagram, and quinn reserves memory for each segment.
     fn max_receive_segments(&self) -> usize {
         1
     }
@@ -139,23 +135,23 @@ impl fmt::Debug for BatchSocket {
 mod tests {
     use super::*;
 
-    /// A socket with room for so many more calls, and what went through.
+    /// A socket that accepts a number of calls, and records them.
     #[derive(Debug, Default)]
-    struct Narrow {
-        room: Mutex<usize>,
+    struct LimitedSocket {
+        calls_left: Mutex<usize>,
         sent: Mutex<Vec<(Vec<u8>, Option<usize>)>>,
     }
 
-    impl AsyncUdpSocket for Narrow {
+    impl AsyncUdpSocket for LimitedSocket {
         fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
             unreachable!("nobody waits")
         }
 
         fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-            let mut room = self.room.lock().unwrap();
-            *room = room.checked_sub(1).ok_or(io::ErrorKind::WouldBlock)?;
+            let mut left = self.calls_left.lock();
+            *left = left.checked_sub(1).ok_or(io::ErrorKind::WouldBlock)?;
             let piece = (transmit.contents.to_vec(), transmit.segment_size);
-            self.sent.lock().unwrap().push(piece);
+            self.sent.lock().push(piece);
             Ok(())
         }
 
@@ -189,14 +185,14 @@ mod tests {
 
     #[test]
     fn what_the_kernel_takes_goes_in_one() {
-        let narrow = Arc::new(Narrow {
-            room: Mutex::new(9),
-            ..Narrow::default()
+        let limited = Arc::new(LimitedSocket {
+            calls_left: Mutex::new(9),
+            ..LimitedSocket::default()
         });
-        let split = BatchSocket::new(narrow.clone());
+        let socket = BatchSocket::new(limited.clone());
         let bytes = contents(10 * 1452);
-        split.try_send(&batch(&bytes, 1452)).unwrap();
-        assert_eq!(*narrow.sent.lock().unwrap(), [(bytes, Some(1452))]);
+        socket.try_send(&batch(&bytes, 1452)).unwrap();
+        assert_eq!(*limited.sent.lock(), [(bytes, Some(1452))]);
     }
 
     #[test]
@@ -204,17 +200,17 @@ mod tests {
         let max = usize::from(MAX_DATAGRAM);
         // A piece's datagrams; the last datagram may be a short one.
         for (segment, each) in [(max, 1), (max / 2, 2), (16_384, 3), (9000, 7)] {
-            let narrow = Arc::new(Narrow::default());
-            let split = BatchSocket::new(narrow.clone());
+            let limited = Arc::new(LimitedSocket::default());
+            let socket = BatchSocket::new(limited.clone());
             let bytes = contents(9 * segment + 100);
             let batch = batch(&bytes, segment);
             let pieces = bytes.len().div_ceil(each * segment);
             for round in 0..pieces {
-                *narrow.room.lock().unwrap() = 1;
-                let sent = split.try_send(&batch);
+                *limited.calls_left.lock() = 1;
+                let sent = socket.try_send(&batch);
                 assert_eq!(sent.is_ok(), round == pieces - 1, "{sent:?}");
             }
-            let sent = std::mem::take(&mut *narrow.sent.lock().unwrap());
+            let sent = std::mem::take(&mut *limited.sent.lock());
             assert_eq!(sent.len(), pieces);
             for (piece, size) in &sent {
                 assert!(piece.len() <= max, "{}", piece.len());
@@ -222,8 +218,8 @@ mod tests {
             }
             let sent: Vec<u8> = sent.into_iter().flat_map(|(piece, _)| piece).collect();
             assert!(sent == bytes, "{segment}");
-            // It is done, so the next one begins anew.
-            assert!(split.begun.lock().unwrap().is_empty());
+            // Nothing is remembered of a batch that was sent.
+            assert!(socket.partly_sent.lock().is_empty());
         }
     }
 
@@ -233,16 +229,16 @@ mod tests {
         let bind = || std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let (from, to) = (bind(), bind());
         let socket = quinn::TokioRuntime.wrap_udp_socket(from).unwrap();
-        let split = Arc::new(BatchSocket::new(socket));
+        let socket = Arc::new(BatchSocket::new(socket));
         to.set_nonblocking(true).unwrap();
         let to = tokio::net::UdpSocket::from_std(to).unwrap();
 
-        let segments = split.max_transmit_segments();
+        let segments = socket.max_transmit_segments();
         let bytes = contents(segments.min(5) * 16_384);
         let mut batch = batch(&bytes, 16_384);
         batch.destination = to.local_addr().unwrap();
-        let mut poller = Arc::clone(&split).create_io_poller();
-        while let Err(err) = split.try_send(&batch) {
+        let mut poller = Arc::clone(&socket).create_io_poller();
+        while let Err(err) = socket.try_send(&batch) {
             assert_eq!(err.kind(), io::ErrorKind::WouldBlock);
             let writable = std::future::poll_fn(|cx| poller.as_mut().poll_writable(cx));
             writable.await.unwrap();

@@ -1,6 +1,6 @@
 //! A host's UDP socket.
 //!
-//! Owns binding, batches and datagram sizes. Never knows connections.
+//! Owns binding, batches and datagram sizes. Never uses connections.
 
 pub(crate) mod batch;
 pub(crate) mod mtu;

@@ -1,10 +1,10 @@
-//! The way to a peer: whether there is one, and how large its datagrams may be.
+//! The route to a peer, and path MTU discovery (RFC 8899): how large datagrams may be.
 //!
-//! Owns what the kernel is asked, and how QUIC searches from there. Never sends a
-//! datagram: QUIC does, and finds out by itself when the way gets narrower.
+//! Owns the questions to the kernel, and the settings of the search. Never sends a
+//! datagram: QUIC does, and detects by itself when the path MTU decreases.
 //!
-//! A search is not free: a datagram that is tried is full of padding, and the peer
-//! looks at each byte of it. So its steps are as few as the path allows.
+//! A search costs time: probes are full of padding, and the peer decrypts each byte. So
+//! the search uses as few probes as possible.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -12,39 +12,43 @@ use std::net::{IpAddr, SocketAddr};
 use quinn::MtuDiscoveryConfig;
 use virtnet_core::{Cause, Failure};
 
-/// What every path takes, and where the search begins (RFC 9000, section 14).
-pub(crate) const SMALLEST: u16 = 1200;
+/// The size that every path must support, and the search starts with (RFC 9000,
+/// section 14).
+pub(crate) const MIN_DATAGRAM: u16 = 1200;
 
-/// What the kernel says of the way to a peer.
+/// What the kernel knows about the route to a peer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Route {
-    /// The size of the packets that it would send, headers included: what the
-    /// interface takes, or less where it has learned so.
-    size: u32,
-    /// The peer is on this machine, so nothing on the way can be narrower.
-    stays_here: bool,
+    /// The MTU, headers included: the interface's, or a smaller path MTU that the kernel
+    /// has learned.
+    mtu: u32,
+    /// The peer is on this machine, so the path MTU is never smaller.
+    is_local: bool,
 }
 
-/// How QUIC is to search for the largest datagrams that get to `peer`, none of
-/// them over `most` bytes.
-pub(crate) fn steps(peer: SocketAddr, route: Option<Route>, most: u16) -> MtuDiscoveryConfig {
+/// Settings of the search for the largest datagrams that reach `peer`, up to `most` bytes.
+pub(crate) fn discovery_config(
+    peer: SocketAddr,
+    route: Option<Route>,
+    most: u16,
+) -> MtuDiscoveryConfig {
     let headers = match peer.ip().to_canonical() {
         IpAddr::V4(_) => 20 + 8,
         IpAddr::V6(_) => 40 + 8,
     };
-    let fits = route.map_or(most.into(), |route| route.size.saturating_sub(headers));
-    let upper = most.min(fits.try_into().unwrap_or(u16::MAX)).max(SMALLEST);
-    // QUIC halves what is left until a step would be smaller than this, and then
-    // tries the upper bound.
+    let fits = route.map_or(most.into(), |route| route.mtu.saturating_sub(headers));
+    let upper = most
+        .min(fits.try_into().unwrap_or(u16::MAX))
+        .max(MIN_DATAGRAM);
+    // quinn searches in halves until a step would be smaller than this, and then tries the
+    // upper bound.
     let step = match route {
-        // At once.
-        Some(Route {
-            stays_here: true, ..
-        }) => upper - SMALLEST,
-        // ½, ¾, all of it; something narrower on the way costs about 5 % at most.
-        Some(Route { size, .. }) if size <= 1500 => (upper - SMALLEST) / 4,
-        // Jumbo frames end at the edge of a cloud: this comes to 1,441 where 1,472 get
-        // through, and to within 5 % of anything less.
+        // Tries the upper bound at once.
+        Some(Route { is_local: true, .. }) => upper - MIN_DATAGRAM,
+        // ½, ¾, all; a smaller path MTU loses about 5 % at most.
+        Some(Route { mtu, .. }) if mtu <= 1500 => (upper - MIN_DATAGRAM) / 4,
+        // Jumbo frames end at the edge of a cloud: where 1,472 bytes pass, this finds 1,441,
+        // and within 5 % of any smaller size.
         _ => 60,
     };
     let mut search = MtuDiscoveryConfig::default();
@@ -52,13 +56,12 @@ pub(crate) fn steps(peer: SocketAddr, route: Option<Route>, most: u16) -> MtuDis
     search
 }
 
-/// The way to `peer` from a socket that is bound to `local`; `None` where the kernel
-/// does not say more than that there may be one.
+/// The route to `peer` from a socket that is bound to `local`; `None` where the kernel
+/// does not tell.
 ///
 /// # Errors
 ///
-/// What the kernel says to who sends there: that there is no way, or that it is
-/// closed.
+/// The error that sending would have: there is no route, or the route is blocked.
 #[cfg(target_os = "linux")]
 pub(crate) fn route(local: IpAddr, peer: SocketAddr) -> io::Result<Option<Route>> {
     use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
@@ -73,35 +76,35 @@ pub(crate) fn route(local: IpAddr, peer: SocketAddr) -> io::Result<Option<Route>
         local if local.is_ipv4() == peer.is_ipv4() => local,
         _ => any,
     };
-    // A socket that can't be had says nothing of the way.
+    // Without a socket the kernel cannot be asked.
     let Ok(socket) = UdpSocket::bind((from, 0)) else {
         return Ok(None);
     };
-    // Nothing is sent: connecting looks up the route.
+    // Connecting a UDP socket sends nothing; it looks up the route.
     match socket.connect(peer) {
         Ok(()) => {}
-        Err(err) if is_refusal(&err) => return Err(err),
+        Err(err) if is_route_error(&err) => return Err(err),
         Err(_) => return Ok(None),
     }
-    let size = match peer {
+    let mtu = match peer {
         SocketAddr::V4(_) => sockopt::ip_mtu(&socket),
         SocketAddr::V6(_) => sockopt::ipv6_mtu(&socket),
     };
-    let stays_here = |socket: UdpSocket| {
+    let is_local = |socket: UdpSocket| {
         let local = socket.local_addr().ok()?.ip();
         Some(peer.ip().is_loopback() || local == peer.ip())
     };
-    let route = |size| {
-        let stays_here = stays_here(socket)?;
-        Some(Route { size, stays_here })
+    let route = |mtu| {
+        let is_local = is_local(socket)?;
+        Some(Route { mtu, is_local })
     };
-    Ok(size.ok().and_then(route))
+    Ok(mtu.ok().and_then(route))
 }
 
-/// Whether it is about the destination: no route, or one that is `unreachable`,
-/// `prohibit` or `blackhole`, or none from the address that the socket has.
+/// Whether the error is about the route: there is none, also none from the socket's
+/// address, or it is `unreachable`, `prohibit` or `blackhole`.
 #[cfg(target_os = "linux")]
-fn is_refusal(err: &io::Error) -> bool {
+fn is_route_error(err: &io::Error) -> bool {
     use rustix::io::Errno;
 
     matches!(
@@ -118,41 +121,40 @@ fn is_refusal(err: &io::Error) -> bool {
     )
 }
 
-/// Not known here.
+/// Unknown on this system.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn route(_: IpAddr, _: SocketAddr) -> io::Result<Option<Route>> {
     Ok(None)
 }
 
-/// Whether a datagram was refused because it is larger than the way to its
-/// destination takes.
+/// Whether a datagram was refused because it is larger than the path MTU.
 #[cfg(target_os = "linux")]
 pub(crate) fn is_too_large(err: &io::Error) -> bool {
     rustix::io::Errno::from_io_error(err) == Some(rustix::io::Errno::MSGSIZE)
 }
 
-/// Not known here.
+/// Unknown on this system.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn is_too_large(_: &io::Error) -> bool {
     false
 }
 
-/// Where a host is announced at `place`, an address of the loopback interface, that
-/// the interface is up: sandboxes may have it down.
+/// Checks that the loopback interface is up, if a host is announced at a loopback address.
+/// In a sandbox it may be down.
 ///
 /// # Errors
 ///
-/// When nothing can be sent there.
-pub(crate) fn loopback_is_up(local: IpAddr, place: SocketAddr) -> Result<(), Failure> {
-    if !place.ip().to_canonical().is_loopback() {
+/// When nothing can be sent to `addr`.
+pub(crate) fn loopback_is_up(local: IpAddr, addr: SocketAddr) -> Result<(), Failure> {
+    if !addr.ip().to_canonical().is_loopback() {
         return Ok(());
     }
-    route(local, place).map(drop).map_err(|err| {
+    route(local, addr).map(drop).map_err(|err| {
         let why = match err.kind() {
             io::ErrorKind::NetworkUnreachable => "the loopback interface is down: ",
             _ => "",
         };
-        let text = format!("nobody can reach a host at {place}: {why}{err}");
+        let text = format!("nobody can reach a host at {addr}: {why}{err}");
         Failure::wrap(Cause::HostUnreachable, text)
     })
 }

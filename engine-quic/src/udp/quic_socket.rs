@@ -1,75 +1,73 @@
-//! A host's UDP socket, as QUIC uses it.
+//! A host's UDP socket, as quinn uses it.
 //!
-//! Owns the calls that send and receive, and what becomes of a datagram that the
-//! system refuses to send: to QUIC it is lost, and why is remembered
-//! ([`Refusals`]). Never looks into a datagram.
+//! Owns the calls that send and receive, and the handling of send errors: for QUIC the
+//! datagram is lost, and the error is recorded ([`SendErrors`]). Never reads a datagram.
 
 use std::fmt;
 use std::future::Future;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use parking_lot::RwLock;
 use quinn::udp::{RecvMeta, Transmit, UdpSocketState};
 use quinn::{AsyncUdpSocket, UdpPoller};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
 use crate::udp::mtu;
-use crate::udp::send_errors::Refusals;
+use crate::udp::send_errors::SendErrors;
 
-/// A UDP socket that keeps what the system can do, whatever one destination does.
+/// A UDP socket that keeps segmentation offload when one destination fails.
 ///
-/// `UdpSocketState` takes EINVAL for an old kernel or a driver that cannot cut
-/// datagrams apart, and does without, to all destinations, as long as it lives. A
-/// blackhole route says EINVAL too. So what sends is made anew where it is the route
-/// that is refused.
-pub(crate) struct Udp {
+/// On EINVAL, `UdpSocketState` assumes an old kernel or a driver without segmentation
+/// offload, and stops using it for all destinations, until it is dropped. A blackhole route
+/// causes EINVAL, too. So the state for sending is made again when the route is the cause.
+pub(crate) struct QuicSocket {
     io: UdpSocket,
     local: IpAddr,
-    /// Never sends, so it shows what the system can do.
-    receiving: UdpSocketState,
-    sending: RwLock<UdpSocketState>,
-    refusals: Arc<Refusals>,
+    /// Never used for sending, so its offload settings stay as detected.
+    recv_state: UdpSocketState,
+    send_state: RwLock<UdpSocketState>,
+    send_errors: Arc<SendErrors>,
 }
 
-impl Udp {
+impl QuicSocket {
     /// # Panics
     ///
-    /// Outside of a tokio runtime.
-    pub(crate) fn new(socket: std::net::UdpSocket, refusals: Arc<Refusals>) -> io::Result<Udp> {
-        Ok(Udp {
+    /// Panics outside of a tokio runtime.
+    pub(crate) fn new(
+        socket: std::net::UdpSocket,
+        send_errors: Arc<SendErrors>,
+    ) -> io::Result<QuicSocket> {
+        Ok(QuicSocket {
             local: socket.local_addr()?.ip(),
-            receiving: UdpSocketState::new((&socket).into())?,
-            sending: RwLock::new(UdpSocketState::new((&socket).into())?),
+            recv_state: UdpSocketState::new((&socket).into())?,
+            send_state: RwLock::new(UdpSocketState::new((&socket).into())?),
             io: UdpSocket::from_std(socket)?,
-            refusals,
+            send_errors,
         })
     }
 
-    fn sending(&self) -> RwLockReadGuard<'_, UdpSocketState> {
-        self.sending.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The system did not take a datagram.
-    fn refused(&self, to: SocketAddr, err: &io::Error) {
+    /// Handles an error of sending a datagram.
+    fn send_failed(&self, to: SocketAddr, err: &io::Error) {
         if mtu::is_too_large(err) {
-            // That is how QUIC finds out what is not.
+            // Expected: this is how QUIC's search finds the path MTU.
             return;
         }
         if err.kind() == io::ErrorKind::InvalidInput && mtu::route(self.local, to).is_err() {
-            // Without it, sending goes on as on an old kernel.
+            // If this fails, sending continues without offload.
             if let Ok(anew) = UdpSocketState::new((&self.io).into()) {
-                *self.sending.write().unwrap_or_else(PoisonError::into_inner) = anew;
+                *self.send_state.write() = anew;
             }
         }
-        self.refusals.remember(to, err);
+        self.send_errors.record(to, err);
     }
 }
 
-impl AsyncUdpSocket for Udp {
+impl AsyncUdpSocket for QuicSocket {
     fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
         Box::pin(Poller {
             socket: self,
@@ -79,11 +77,11 @@ impl AsyncUdpSocket for Udp {
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         let sent = self.io.try_io(Interest::WRITABLE, || {
-            self.sending().try_send((&self.io).into(), transmit)
+            self.send_state.read().try_send((&self.io).into(), transmit)
         });
         match sent {
             Err(err) if err.kind() != io::ErrorKind::WouldBlock => {
-                self.refused(transmit.destination, &err);
+                self.send_failed(transmit.destination, &err);
                 Ok(())
             }
             sent => sent,
@@ -99,9 +97,9 @@ impl AsyncUdpSocket for Udp {
         loop {
             ready!(self.io.poll_recv_ready(cx))?;
             let received = self.io.try_io(Interest::READABLE, || {
-                self.receiving.recv((&self.io).into(), bufs, meta)
+                self.recv_state.recv((&self.io).into(), bufs, meta)
             });
-            // An error is of a datagram that was sent, or there is nothing any more.
+            // Errors are either about a datagram that was sent earlier, or WouldBlock.
             if let Ok(received) = received {
                 return Poll::Ready(Ok(received));
             }
@@ -113,27 +111,27 @@ impl AsyncUdpSocket for Udp {
     }
 
     fn max_transmit_segments(&self) -> usize {
-        self.sending().max_gso_segments()
+        self.send_state.read().max_gso_segments()
     }
 
     fn max_receive_segments(&self) -> usize {
-        self.receiving.gro_segments()
+        self.recv_state.gro_segments()
     }
 
     fn may_fragment(&self) -> bool {
-        self.receiving.may_fragment()
+        self.recv_state.may_fragment()
     }
 }
 
-impl fmt::Debug for Udp {
+impl fmt::Debug for QuicSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.io.fmt(f)
     }
 }
 
-/// Waits for room to send, for one of those who send.
+/// Waits until the socket is writable, for one sender.
 struct Poller {
-    socket: Arc<Udp>,
+    socket: Arc<QuicSocket>,
     waiting: Option<Writable>,
 }
 
@@ -146,9 +144,9 @@ impl UdpPoller for Poller {
             let socket = Arc::clone(socket);
             Box::pin(async move { socket.io.writable().await })
         });
-        let room = ready!(writable.as_mut().poll(cx));
+        let ready = ready!(writable.as_mut().poll(cx));
         *waiting = None;
-        Poll::Ready(room)
+        Poll::Ready(ready)
     }
 }
 
@@ -182,7 +180,7 @@ mod tests {
         }
     }
 
-    async fn send(udp: &Arc<Udp>, destination: SocketAddr) {
+    async fn send(udp: &Arc<QuicSocket>, destination: SocketAddr) {
         let mut poller = Arc::clone(udp).create_io_poller();
         while let Err(err) = udp.try_send(&datagram(destination)) {
             assert_eq!(err.kind(), io::ErrorKind::WouldBlock);
@@ -213,14 +211,14 @@ mod tests {
             err.kind() == io::ErrorKind::InvalidInput && segments > 1
         );
 
-        let (refusals, began) = (Arc::new(Refusals::default()), Instant::now());
-        let udp = Arc::new(Udp::new(loopback(), Arc::clone(&refusals)).unwrap());
+        let (send_errors, began) = (Arc::new(SendErrors::default()), Instant::now());
+        let udp = Arc::new(QuicSocket::new(loopback(), Arc::clone(&send_errors)).unwrap());
         for _ in 0..3 {
             send(&udp, to).await;
             assert_eq!(udp.max_transmit_segments(), segments);
         }
-        let remembered = refusals.since(to, began).expect("it was refused");
-        assert_eq!(remembered.raw_os_error(), err.raw_os_error());
+        let recorded = send_errors.last_since(to, began).expect("it was refused");
+        assert_eq!(recorded.raw_os_error(), err.raw_os_error());
         // It goes on sending to those that it reaches.
         let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         send(&udp, peer.local_addr().unwrap()).await;

@@ -1,87 +1,85 @@
-//! What the system refused to send, and why.
+//! Errors of sending datagrams.
 //!
-//! Owns the memory of it, for each destination the last. Never decides what comes of
-//! it: a datagram that was refused is repeated as one that was lost, and a dial asks
-//! here why nothing came back.
+//! Owns the last error for each destination. Never handles an error: QUIC sends a refused
+//! datagram again, as a lost one, and a dial asks here why no answer came.
 
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-/// Destinations that are remembered; for one more, the oldest is forgotten.
+/// How many destinations have an entry; one more replaces the oldest.
 const MAX_DESTINATIONS: usize = 256;
 
-/// The last refusals of one socket. Costs nothing while all is sent.
+/// The last send errors of one socket. Costs nothing while sending succeeds.
 #[derive(Debug, Default)]
-pub(crate) struct Refusals {
-    last: Mutex<HashMap<SocketAddr, Refused>>,
+pub(crate) struct SendErrors {
+    last: Mutex<HashMap<SocketAddr, SendError>>,
     more: Notify,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Refused {
-    /// The number of the system's error.
-    error: i32,
+struct SendError {
+    /// The system's error number.
+    errno: i32,
     at: Instant,
 }
 
-impl Refusals {
-    pub(crate) fn remember(&self, to: SocketAddr, err: &io::Error) {
-        let Some(error) = err.raw_os_error() else {
+impl SendErrors {
+    pub(crate) fn record(&self, to: SocketAddr, err: &io::Error) {
+        let Some(errno) = err.raw_os_error() else {
             return;
         };
-        let refused = Refused {
-            error,
+        let error = SendError {
+            errno,
             at: Instant::now(),
         };
         let before = {
-            let mut last = self.last();
+            let mut last = self.last.lock();
             let to = canonical(to);
             if last.len() >= MAX_DESTINATIONS && !last.contains_key(&to) {
-                let oldest = last.iter().min_by_key(|(_, refused)| refused.at);
+                let oldest = last.iter().min_by_key(|(_, error)| error.at);
                 if let Some(oldest) = oldest.map(|(to, _)| *to) {
                     last.remove(&oldest);
                 }
             }
-            last.insert(to, refused)
+            last.insert(to, error)
         };
-        if before.is_none_or(|before| before.error != error) {
+        if before.is_none_or(|before| before.errno != errno) {
             tracing::debug!(%to, %err, "the system refuses to send");
         }
         self.more.notify_waiters();
     }
 
-    /// Why the system refused to send to `to` the last time, if that was not before
-    /// `since`.
-    pub(crate) fn since(&self, to: SocketAddr, since: Instant) -> Option<io::Error> {
-        let last = self.last();
-        let refused = last.get(&canonical(to))?;
-        (refused.at >= since).then(|| io::Error::from_raw_os_error(refused.error))
+    /// The last error of sending to `to`, if it was not before `since`.
+    pub(crate) fn last_since(&self, to: SocketAddr, since: Instant) -> Option<io::Error> {
+        let last = self.last.lock();
+        let error = last.get(&canonical(to))?;
+        (error.at >= since).then(|| io::Error::from_raw_os_error(error.errno))
     }
 
-    /// Waits until the system refuses to send to `to` and `judge` finds that it will
-    /// go on to; returns what it found.
+    /// Waits for an error of sending to `to`, until `confirm` returns an error, too: then it
+    /// is permanent. Returns that error.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future has no effect.
-    pub(crate) async fn judged(
+    pub(crate) async fn wait_confirmed(
         &self,
         to: SocketAddr,
         mut since: Instant,
-        judge: impl Fn() -> Option<io::Error>,
+        confirm: impl Fn() -> Option<io::Error>,
     ) -> io::Error {
         loop {
             let mut more = std::pin::pin!(self.more.notified());
-            // From here on, so that none comes unseen.
+            // Enabled before the check, so that no error is missed.
             more.as_mut().enable();
             let now = Instant::now();
-            if self.since(to, since).is_some()
-                && let Some(err) = judge()
+            if self.last_since(to, since).is_some()
+                && let Some(err) = confirm()
             {
                 return err;
             }
@@ -89,14 +87,9 @@ impl Refusals {
             more.await;
         }
     }
-
-    fn last(&self) -> MutexGuard<'_, HashMap<SocketAddr, Refused>> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-/// A socket for both versions of IP sends to IPv4 addresses as if they were of the
-/// other.
+/// A socket for both versions of IP uses IPv4-mapped IPv6 addresses.
 fn canonical(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
 }
@@ -114,15 +107,15 @@ mod tests {
 
     #[test]
     fn the_last_refusal_of_each_destination_is_known() {
-        let (refusals, began) = (Refusals::default(), Instant::now());
+        let (send_errors, began) = (SendErrors::default(), Instant::now());
         let mapped = "[::ffff:127.0.0.1]:1".parse().unwrap();
-        refusals.remember(mapped, &io::Error::from_raw_os_error(1));
+        send_errors.record(mapped, &io::Error::from_raw_os_error(1));
         let known = |to, since| {
-            let known: Option<io::Error> = refusals.since(to, since);
+            let known: Option<io::Error> = send_errors.last_since(to, since);
             known.and_then(|err| err.raw_os_error())
         };
         assert_eq!(known(place(1), began), Some(1));
-        refusals.remember(place(1), &io::Error::from_raw_os_error(101));
+        send_errors.record(place(1), &io::Error::from_raw_os_error(101));
         assert_eq!(known(mapped, began), Some(101));
         assert_eq!(known(place(2), began), None);
         assert_eq!(
@@ -133,28 +126,29 @@ mod tests {
 
     #[test]
     fn the_oldest_is_forgotten_first() {
-        let (refusals, began) = (Refusals::default(), Instant::now());
+        let (send_errors, began) = (SendErrors::default(), Instant::now());
         let most = MAX_DESTINATIONS as u16;
         for port in 1..=most + 1 {
-            refusals.remember(place(port), &io::Error::from_raw_os_error(1));
+            send_errors.record(place(port), &io::Error::from_raw_os_error(1));
         }
-        assert_eq!(refusals.last().len(), MAX_DESTINATIONS);
-        assert!(refusals.since(place(1), began).is_none());
-        assert!(refusals.since(place(most + 1), began).is_some());
+        assert_eq!(send_errors.last.lock().len(), MAX_DESTINATIONS);
+        assert!(send_errors.last_since(place(1), began).is_none());
+        assert!(send_errors.last_since(place(most + 1), began).is_some());
     }
 
     #[tokio::test]
     async fn a_refusal_is_judged_at_once() {
-        let (refusals, began) = (Refusals::default(), Instant::now());
-        let judged = refusals.judged(place(1), began, || Some(io::Error::from_raw_os_error(101)));
+        let (send_errors, began) = (SendErrors::default(), Instant::now());
+        let wait_confirmed =
+            send_errors.wait_confirmed(place(1), began, || Some(io::Error::from_raw_os_error(101)));
         let later = async {
             tokio::task::yield_now().await;
-            // Another's first.
-            refusals.remember(place(2), &io::Error::from_raw_os_error(1));
+            // An error of another destination first.
+            send_errors.record(place(2), &io::Error::from_raw_os_error(1));
             tokio::task::yield_now().await;
-            refusals.remember(place(1), &io::Error::from_raw_os_error(1));
+            send_errors.record(place(1), &io::Error::from_raw_os_error(1));
         };
-        let (err, ()) = tokio::join!(judged, later);
+        let (err, ()) = tokio::join!(wait_confirmed, later);
         assert_eq!(err.raw_os_error(), Some(101));
     }
 }

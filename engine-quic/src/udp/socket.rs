@@ -1,7 +1,7 @@
-//! A host's UDP socket: which port it takes, and what it can send to.
+//! Binding a host's UDP socket.
 //!
-//! Owns the choice of the port and the socket's settings. Never reads or writes:
-//! QUIC does.
+//! Owns the choice of the port, and the socket's settings. Never reads or writes: QUIC
+//! does.
 
 use std::fmt;
 use std::io;
@@ -11,18 +11,18 @@ use quinn::udp::UdpSocketState;
 use socket2::{Domain, Protocol, Socket, Type};
 use virtnet_core::Failure;
 
-use crate::{SocketBuffers, Stats};
+use crate::{Counters, SocketBuffers};
 
-/// Keeps the making of hosts fast, as long as it is held.
+/// A socket that makes starting hosts faster, as long as it is open.
 ///
-/// For each endpoint quinn opens an IPv6 socket that coalesces datagrams, to see
-/// whether the kernel can, and closes it again. The first such socket of a system,
-/// and the last, make Linux patch its own code with all processors stopped: twice
-/// 50 µs. With one held none is the first. Nobody can reach it but this machine,
+/// For each endpoint, quinn opens and closes an IPv6 socket, to detect whether the kernel
+/// can coalesce datagrams. When the first such socket of a system is opened, and when the
+/// last is closed, Linux patches its own code while all processors are stopped: 50 µs each.
+/// With one socket kept open, quinn's is never the first or last. It is bound to loopback,
 /// and nothing is read from it.
 #[derive(Debug)]
 pub(crate) struct ProbeSocket(
-    #[expect(dead_code, reason = "it is held to be open")] Option<UdpSocket>,
+    #[expect(dead_code, reason = "it only has to stay open")] Option<UdpSocket>,
 );
 
 impl ProbeSocket {
@@ -30,27 +30,26 @@ impl ProbeSocket {
         if !cfg!(target_os = "linux") {
             return ProbeSocket(None);
         }
-        // Without IPv6 there is nothing to keep.
+        // Without IPv6 no socket is needed.
         let socket = UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).ok();
         ProbeSocket(socket.filter(|socket| UdpSocketState::new(socket.into()).is_ok()))
     }
 }
 
-/// What a UDP socket can send to.
+/// The versions of IP that a UDP socket can send to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Families {
+pub(crate) struct AddressFamilies {
     pub(crate) v4: bool,
     pub(crate) v6: bool,
 }
 
-impl Families {
-    pub(crate) fn reach(self, addr: &SocketAddr) -> bool {
+impl AddressFamilies {
+    pub(crate) fn contains(self, addr: &SocketAddr) -> bool {
         if addr.is_ipv4() { self.v4 } else { self.v6 }
     }
 }
 
-/// The UDP addresses that hosts may take: one IP address, and the ports from its
-/// own to the last.
+/// The UDP addresses that hosts may bind: one IP address, and a range of ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Bind {
     pub(crate) first: SocketAddr,
@@ -77,31 +76,31 @@ impl fmt::Display for Bind {
 }
 
 impl Bind {
-    /// Whether there is more than one port, or none.
+    /// Whether it is not a single port.
     pub(crate) fn is_range(&self) -> bool {
         self.last != self.first.port()
     }
 
     pub(crate) fn check(&self) -> Result<(), Failure> {
         let problem = match self.first.port() {
-            0 if self.is_range() => "a range can't begin with port 0, which is any free one",
+            0 if self.is_range() => "a range cannot begin with port 0, which means any free port",
             first if first > self.last => "the range's last port is before its first",
             _ => return Ok(()),
         };
         Err(Failure::other(format!("cannot bind {self}: {problem}")))
     }
 
-    /// Whether it could not be bound as its loopback address is not there.
-    fn lacks_loopback(&self, err: &io::Error) -> bool {
+    /// Whether binding failed because this loopback address does not exist.
+    fn is_loopback_missing(&self, err: &io::Error) -> bool {
         err.kind() == io::ErrorKind::AddrNotAvailable && self.first.ip().is_loopback()
     }
 
-    /// Binds the lowest port that is free, and asks for buffers of `buffer` bytes.
+    /// Binds the lowest free port, and requests buffers of `buffer` bytes.
     pub(crate) fn socket(
         &self,
         buffer: usize,
-        stats: &Stats,
-    ) -> Result<(UdpSocket, Families), Failure> {
+        counters: &Counters,
+    ) -> Result<(UdpSocket, AddressFamilies), Failure> {
         let failed = |why: &dyn fmt::Display| {
             Failure::other(format!("cannot bind UDP address {self}: {why}"))
         };
@@ -110,13 +109,13 @@ impl Bind {
             addr.set_port(port);
             match bind(addr) {
                 Ok((socket, families)) => {
-                    stats.granted(ask(&socket, buffer));
+                    counters.granted(request_buffers(&socket, buffer));
                     return Ok((socket.into(), families));
                 }
                 Err(err) if err.kind() == io::ErrorKind::AddrInUse && self.is_range() => {}
                 Err(err) if self.is_range() => return Err(failed(&format!("port {port}: {err}"))),
-                Err(err) if self.lacks_loopback(&err) => {
-                    let why = "the loopback interface is down, or without this version of IP";
+                Err(err) if self.is_loopback_missing(&err) => {
+                    let why = "the loopback interface is down, or does not have this version of IP";
                     return Err(failed(&format!("{why}: {err}")));
                 }
                 Err(err) => return Err(failed(&err)),
@@ -126,12 +125,12 @@ impl Bind {
     }
 }
 
-/// Binds one socket; one bound to all IPv6 addresses serves IPv4 too where the
-/// system allows it.
-fn bind(addr: SocketAddr) -> io::Result<(Socket, Families)> {
+/// Binds one socket. A socket that is bound to all IPv6 addresses serves IPv4, too, where
+/// the system allows it.
+fn bind(addr: SocketAddr) -> io::Result<(Socket, AddressFamilies)> {
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
     let both = addr.is_ipv6() && addr.ip().is_unspecified();
-    let families = Families {
+    let families = AddressFamilies {
         v4: addr.is_ipv4() || (both && socket.set_only_v6(false).is_ok()),
         v6: addr.is_ipv6(),
     };
@@ -140,12 +139,12 @@ fn bind(addr: SocketAddr) -> io::Result<(Socket, Families)> {
     Ok((socket, families))
 }
 
-/// Asks for buffers of `asked` bytes for each direction.
-fn ask(socket: &Socket, asked: usize) -> SocketBuffers {
-    // What the kernel grants is its business; less only costs speed.
+/// Requests buffers of `asked` bytes for each direction.
+fn request_buffers(socket: &Socket, asked: usize) -> SocketBuffers {
+    // Errors are ignored: smaller buffers only cost speed.
     let _ = socket.set_recv_buffer_size(asked);
     let _ = socket.set_send_buffer_size(asked);
-    // Linux reports twice what it granted: the other half is for its bookkeeping.
+    // Linux reports twice the granted size: half of it is for its own data structures.
     let reported = if cfg!(target_os = "linux") { 2 } else { 1 };
     SocketBuffers {
         asked,
@@ -158,8 +157,8 @@ fn ask(socket: &Socket, asked: usize) -> SocketBuffers {
 mod tests {
     use super::*;
 
-    /// Two ports of the loopback address in a row that nothing else has, and what
-    /// keeps the first.
+    /// Two consecutive free ports of the loopback address, and a socket that is bound to
+    /// the first.
     fn two_ports() -> (UdpSocket, Bind) {
         loop {
             let kept = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -174,11 +173,11 @@ mod tests {
     #[test]
     fn the_lowest_free_port_of_a_range_is_taken() {
         let (kept, range) = two_ports();
-        let port = |bound: &(UdpSocket, Families)| bound.0.local_addr().unwrap().port();
-        let second = range.socket(1 << 16, &Stats::default()).unwrap();
+        let port = |bound: &(UdpSocket, AddressFamilies)| bound.0.local_addr().unwrap().port();
+        let second = range.socket(1 << 16, &Counters::default()).unwrap();
         assert_eq!(port(&second), range.last);
         let err = range
-            .socket(1 << 16, &Stats::default())
+            .socket(1 << 16, &Counters::default())
             .unwrap_err()
             .to_string();
         let text = format!(
@@ -189,21 +188,21 @@ mod tests {
         assert_eq!(err, text);
         drop(kept);
         assert_eq!(
-            port(&range.socket(1 << 16, &Stats::default()).unwrap()),
+            port(&range.socket(1 << 16, &Counters::default()).unwrap()),
             range.first.port()
         );
     }
 
     #[test]
     fn an_address_that_is_not_here_ends_the_search() {
-        // For documentation only (RFC 5737), so no machine's.
+        // An address for documentation (RFC 5737), which no machine has.
         let first = "192.0.2.1:1024".parse().unwrap();
         let range = Bind {
             first,
             last: 65_535,
         };
         let err = range
-            .socket(1 << 16, &Stats::default())
+            .socket(1 << 16, &Counters::default())
             .unwrap_err()
             .to_string();
         let text = "cannot bind UDP address 192.0.2.1:1024-65535: ";
@@ -216,7 +215,11 @@ mod tests {
             ("127.0.0.1:0", 0, None),
             ("127.0.0.1:7", 7, None),
             ("[::1]:7", 8, None),
-            ("127.0.0.1:0", 8, Some("127.0.0.1:0-8: a range can't begin")),
+            (
+                "127.0.0.1:0",
+                8,
+                Some("127.0.0.1:0-8: a range cannot begin"),
+            ),
             ("[::1]:8", 7, Some("[::1]:8-7: the range's last port")),
         ] {
             let first = first.parse().unwrap();

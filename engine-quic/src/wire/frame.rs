@@ -1,7 +1,7 @@
-//! Frames: the bytes that open a connection, and what they mean.
+//! Frames: encoding and decoding of the messages that open a connection.
 //!
-//! Owns the layout of protocol version 1 and its limits. Never reads or writes
-//! a stream, and knows nothing of QUIC.
+//! Owns the layout of protocol version 1 and its limits. Never reads or writes a
+//! stream, and never depends on QUIC.
 //!
 //! A connection is one stream, which the dialer opens:
 //!
@@ -13,11 +13,11 @@
 //!                     1, port u16          accepted: the accepting port
 //!                     2, code u8           refused; for code 6 the version
 //!                                          that the acceptor speaks follows
-//! dialer   → Confirm  1                    the dialer holds its end
+//! dialer   → Confirm  1                    the dialer has its end
 //! ```
 //!
-//! Numbers are big-endian, a name is a one-byte length and that many bytes of
-//! UTF-8. At most one *waiting* comes before the final reply.
+//! Numbers are big-endian. A name is a one-byte length, then that many bytes of
+//! UTF-8. At most one *waiting* precedes the final reply.
 
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ const WAITING: u8 = 0;
 const ACCEPTED: u8 = 1;
 const REFUSED: u8 = 2;
 
-/// Bytes that are no frame.
+/// The bytes are not a valid frame. Texts continue "the host sent …".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FrameError {
     #[error("a frame of protocol version {0}, expected {VERSION}")]
@@ -65,7 +65,7 @@ pub(crate) enum FrameError {
     WaitingTwice,
 }
 
-/// The first frame: who dials whom.
+/// The first frame: source and destination of the dial.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Hello {
     pub(crate) src: Addr,
@@ -73,7 +73,7 @@ pub(crate) struct Hello {
 }
 
 impl Hello {
-    /// The whole frame. Both addresses are of one network.
+    /// Encodes the whole frame. Both addresses must be of one network.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut frame = vec![VERSION, 0, 0];
         put_name(&mut frame, self.dst.network());
@@ -86,7 +86,7 @@ impl Hello {
         frame
     }
 
-    /// The length of the body, out of the two bytes after the version.
+    /// Decodes the length of the body, which is the two bytes after the version.
     pub(crate) fn body_length(bytes: [u8; 2]) -> Result<usize, FrameError> {
         let length = usize::from(u16::from_be_bytes(bytes));
         if length > MAX_BODY {
@@ -95,7 +95,7 @@ impl Hello {
         Ok(length)
     }
 
-    /// Reads the body.
+    /// Decodes the body.
     pub(crate) fn decode(body: &[u8]) -> Result<Hello, FrameError> {
         let mut rest = body;
         let network: Arc<str> = take_name(&mut rest)?.into();
@@ -139,14 +139,14 @@ fn take_name<'a>(rest: &mut &'a [u8]) -> Result<&'a str, FrameError> {
     std::str::from_utf8(name).map_err(|_| FrameError::NotUtf8)
 }
 
-/// The acceptor's answer.
+/// The acceptor's reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reply {
-    /// Nobody has decided yet, but the acceptor lives.
+    /// No decision yet, but the acceptor is alive.
     Waiting,
-    /// The accepting port, on the dialed host.
+    /// Accepted, by this port of the dialed host.
     Accepted(u16),
-    /// No connection, and why.
+    /// Refused, for this reason.
     Refused(Refusal),
 }
 
@@ -165,10 +165,10 @@ impl Reply {
         }
     }
 
-    /// Reads a reply; `None` when `bytes` is the beginning of one.
+    /// Decodes a reply; `None` if `bytes` is an incomplete one.
     ///
-    /// What follows a reply belongs to the connection, so the caller adds one
-    /// byte at a time and never reads past the reply's end.
+    /// The bytes after a reply belong to the connection. So the caller must add one
+    /// byte at a time and never read past the reply's end.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Option<Reply>, FrameError> {
         match *bytes {
             [] | [ACCEPTED] | [ACCEPTED, _] | [REFUSED] | [REFUSED, Refusal::VERSION] => Ok(None),
@@ -185,18 +185,18 @@ impl Reply {
     }
 }
 
-/// Why the acceptor refused. It travels as a number:
+/// Why the acceptor refused, sent as a one-byte code:
 ///
-/// | code | refusal | becomes |
+/// | code | reason | error of the dial |
 /// |---|---|---|
-/// | 1 | the host is not there | no such host |
-/// | 2 | nothing listens, or no room, or going down | connection refused |
-/// | 3 | the endpoint is another host's | permission denied |
-/// | 4 | the endpoint is on another network | permission denied |
+/// | 1 | the host does not exist | no such host |
+/// | 2 | nothing listens, the backlog is full, or the host is closing | connection refused |
+/// | 3 | the endpoint belongs to another host | permission denied |
+/// | 4 | the endpoint belongs to another network | permission denied |
 /// | 5 | the dialer's certificate does not prove its name | permission denied |
 /// | 6 | another version of the protocol | protocol violation |
-/// | 7 | the first frame could not be read | protocol violation |
-/// | other | of a later revision | connection refused |
+/// | 7 | the first frame is invalid | protocol violation |
+/// | other | defined by a later revision | connection refused |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
     NoSuchHost,
@@ -226,7 +226,7 @@ impl Refusal {
         }
     }
 
-    /// The refusal of a code that carries nothing more.
+    /// The refusal of a code without further bytes.
     fn from_code(code: u8) -> Refusal {
         match code {
             1 => Refusal::NoSuchHost,
@@ -239,15 +239,15 @@ impl Refusal {
         }
     }
 
-    /// What the notifier decided, as a refusal.
-    pub(crate) fn of(failure: &Failure) -> Refusal {
+    /// The refusal for a failure of the notifier.
+    pub(crate) fn from_failure(failure: &Failure) -> Refusal {
         match failure.cause() {
             Cause::NoSuchHost => Refusal::NoSuchHost,
             _ => Refusal::ConnectionRefused,
         }
     }
 
-    /// What the dial reports; `place` is the address that answered.
+    /// The dial's error. `place` is the real address that replied.
     pub(crate) fn failure(self, dst: &Addr, place: impl std::fmt::Display) -> Failure {
         let host = dst.host();
         match self {

@@ -1,12 +1,12 @@
 //! The handshake that turns a stream into a connection between two hosts.
 //!
-//! Owns the order of the frames, and the bounds on waiting for them. Generic
-//! over the stream: never touches QUIC, and never closes what it is given.
+//! Owns the order of the frames, and the timeouts of waiting for them. Generic over
+//! the stream: never depends on QUIC, and never closes the stream.
 //!
-//! It has three legs, like TCP's. Only when the dialer's Confirm has arrived
-//! does the acceptor hand its end over, and the dialer writes it in the very
-//! poll in which its dial succeeds: a dial that is given up at any moment
-//! before leaves no connection on the other side.
+//! It is a three-way handshake, like TCP's. The acceptor hands over its end only when
+//! the dialer's Confirm has arrived, and the dialer writes the Confirm in the same
+//! poll in which its dial succeeds. So a dial that is cancelled at any time before
+//! leaves no connection on the other side.
 
 use std::future::{Future, pending};
 use std::io;
@@ -19,44 +19,43 @@ use virtnet_core::Accept;
 
 use crate::wire::frame::{CONFIRM, FrameError, HEADER, Hello, MAX_REPLY, Refusal, Reply, VERSION};
 
-/// How long a decision may take before the dialer is told to go on waiting.
+/// How long a decision may take before the acceptor sends Waiting.
 pub(crate) const WAITING_AFTER: Duration = Duration::from_secs(1);
 
 /// Why a dial's handshake failed.
 #[derive(Debug)]
-pub(crate) enum DialError {
+pub(crate) enum HandshakeError {
     /// No first reply before the deadline.
     TimedOut,
-    /// The acceptor said no.
+    /// The acceptor refused.
     Refused(Refusal),
-    /// The acceptor sent what is no frame.
+    /// The acceptor sent an invalid frame.
     Frame(FrameError),
-    /// The stream broke, or ended.
+    /// The stream failed or ended.
     Io(io::Error),
 }
 
-impl From<io::Error> for DialError {
-    fn from(err: io::Error) -> DialError {
-        DialError::Io(err)
+impl From<io::Error> for HandshakeError {
+    fn from(err: io::Error) -> HandshakeError {
+        HandshakeError::Io(err)
     }
 }
 
 /// The dialer's side: returns the port that accepted.
 ///
-/// Up to the first reply it waits no longer than `deadline`. An acceptor that
-/// replied that it is still deciding lives, and is waited for without bound:
-/// the transport below notices when it no longer does.
+/// Waits for the first reply until `deadline`. After Waiting, it waits for the
+/// decision without a limit: the transport detects an acceptor that is gone.
 ///
 /// # Cancel safety
 ///
-/// When the future is dropped before it succeeded, no Confirm was written. The
-/// stream is then of no use: reset it.
+/// If the future is dropped before it succeeds, no Confirm was written, and the
+/// stream cannot be used any more: reset it.
 pub(crate) async fn dial<R, W>(
     reader: &mut R,
     writer: &mut W,
     hello: &Hello,
     deadline: Instant,
-) -> Result<u16, DialError>
+) -> Result<u16, HandshakeError>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -70,47 +69,48 @@ where
     };
     let mut reply = timeout_at(deadline, first)
         .await
-        .map_err(|_| DialError::TimedOut)??;
+        .map_err(|_| HandshakeError::TimedOut)??;
     if reply == Reply::Waiting {
         tracing::debug!("the other side waits for an accept");
         reply = read_reply(reader).await?;
     }
     match reply {
         Reply::Accepted(port) => {
-            // One byte is written or not, never in part; and no flush, as
-            // there must be no await between the write and the success.
+            // One byte cannot be written in part. No flush: there must be no await between
+            // the write and the success.
             writer.write_all(&[CONFIRM]).await?;
             tracing::debug!(port, "accepted, and confirmed");
             Ok(port)
         }
-        Reply::Refused(refusal) => Err(DialError::Refused(refusal)),
-        Reply::Waiting => Err(DialError::Frame(FrameError::WaitingTwice)),
+        Reply::Refused(refusal) => Err(HandshakeError::Refused(refusal)),
+        Reply::Waiting => Err(HandshakeError::Frame(FrameError::WaitingTwice)),
     }
 }
 
-async fn read_reply<R: AsyncRead + Unpin>(reader: &mut R) -> Result<Reply, DialError> {
+async fn read_reply<R: AsyncRead + Unpin>(reader: &mut R) -> Result<Reply, HandshakeError> {
     let mut bytes = [0; MAX_REPLY];
     for length in 1..=MAX_REPLY {
         bytes[length - 1] = reader.read_u8().await?;
         match Reply::decode(&bytes[..length]) {
             Ok(Some(reply)) => return Ok(reply),
             Ok(None) => {}
-            Err(err) => return Err(DialError::Frame(err)),
+            Err(err) => return Err(HandshakeError::Frame(err)),
         }
     }
-    Err(DialError::Frame(FrameError::Truncated))
+    Err(HandshakeError::Frame(FrameError::Truncated))
 }
 
-/// What the acceptor's decision yields: [`Accept`], or a stand-in in tests.
-pub(crate) trait Taken {
+/// A port that accepts a dial, until the dial is confirmed: [`Accept`], or a
+/// substitute in tests.
+pub(crate) trait AcceptHandle {
     /// The accepting port.
     fn port(&self) -> u16;
 
-    /// Waits until nobody waits for the connection any more.
+    /// Waits until the accept is cancelled, so the connection is not wanted any more.
     fn cancelled(&mut self) -> impl Future<Output = ()> + Send;
 }
 
-impl Taken for Accept {
+impl AcceptHandle for Accept {
     fn port(&self) -> u16 {
         self.addr().port()
     }
@@ -123,35 +123,35 @@ impl Taken for Accept {
 /// How the acceptor's side of a handshake ended.
 #[derive(Debug)]
 pub(crate) enum AcceptOutcome<A> {
-    /// Both sides hold their end.
+    /// Both sides have their ends.
     Connected(A),
-    /// The dialer holds its end, but nobody waits for the other any more: cut it.
+    /// The dialer has its end, but the accept was cancelled: cut the connection.
     Orphaned,
-    /// It is refused. Whether that was written, and is to be delivered: a peer
-    /// that does not listen is to be counted, too.
+    /// Refused, and whether the refusal was written and so should be delivered.
+    /// Refusals that could not be written are counted, too.
     Refused(Refusal, bool),
-    /// The first frame is none; and whether the refusal that says so was written.
+    /// The first frame is invalid, and whether the refusal was written.
     Malformed(FrameError, bool),
-    /// The dialer broke the order of the frames.
+    /// The dialer violated the order of the frames.
     Violation,
-    /// The dialer went away.
+    /// The dialer ended or reset the stream.
     Abandoned,
-    /// The first frame did not come in time.
+    /// The first frame did not arrive in time.
     NoFirstFrame,
-    /// The Confirm did not come in time.
+    /// The Confirm did not arrive in time.
     NotConfirmed,
 }
 
 /// The acceptor's side.
 ///
-/// `bound` is how long the dialer may take for its first frame, and again for
-/// its Confirm. `check` looks at the first frame, `decide` waits until the
-/// connection is taken.
+/// `bound` limits how long the dialer may take for its first frame, and again for its
+/// Confirm. `check` validates the first frame; `decide` waits until a port accepts the
+/// dial, or refuses it.
 ///
 /// # Cancel safety
 ///
-/// When the future is dropped, what `decide` yielded is dropped with it. The
-/// stream is then of no use: reset it.
+/// If the future is dropped, the value that `decide` returned is dropped, too, and the
+/// stream cannot be used any more: reset it.
 pub(crate) async fn accept<R, W, A, F>(
     reader: &mut R,
     writer: &mut W,
@@ -162,7 +162,7 @@ pub(crate) async fn accept<R, W, A, F>(
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
-    A: Taken,
+    A: AcceptHandle,
     F: Future<Output = Result<A, Refusal>>,
 {
     let hello = match timeout(bound, read_hello(reader)).await {
@@ -182,7 +182,7 @@ where
     }
     let decided = tokio::select! {
         biased;
-        gone = silence(reader) => return gone,
+        gone = out_of_turn(reader) => return gone,
         decided = decide(hello) => decided,
         _ = keep_waiting(writer) => return AcceptOutcome::Abandoned,
     };
@@ -199,8 +199,8 @@ enum HelloError {
 
 async fn read_hello<R: AsyncRead + Unpin>(reader: &mut R) -> Result<Hello, HelloError> {
     let io = |_: io::Error| HelloError::Io;
-    // The version alone first: another version's frame may look different
-    // from the second byte on.
+    // The version alone first: the frames of other versions may differ from the second
+    // byte on.
     let version = reader.read_u8().await.map_err(io)?;
     if version != VERSION {
         return Err(HelloError::Frame(FrameError::Version(version)));
@@ -213,15 +213,15 @@ async fn read_hello<R: AsyncRead + Unpin>(reader: &mut R) -> Result<Hello, Hello
     Hello::decode(&body).map_err(HelloError::Frame)
 }
 
-/// Ends when the dialer, whose turn it is not, does something.
-async fn silence<R: AsyncRead + Unpin, A>(reader: &mut R) -> AcceptOutcome<A> {
+/// Waits until the dialer sends something out of turn, or ends the stream.
+async fn out_of_turn<R: AsyncRead + Unpin, A>(reader: &mut R) -> AcceptOutcome<A> {
     match reader.read(&mut [0]).await {
         Ok(0) | Err(_) => AcceptOutcome::Abandoned,
         Ok(_) => AcceptOutcome::Violation,
     }
 }
 
-/// Tells the dialer once that its peer lives. Ends only when that fails.
+/// Sends Waiting once, after a while. Returns only if that fails.
 async fn keep_waiting<W: AsyncWrite + Unpin>(writer: &mut W) -> io::Error {
     sleep(WAITING_AFTER).await;
     match send(writer, Reply::Waiting).await {
@@ -235,16 +235,16 @@ async fn send<W: AsyncWrite + Unpin>(writer: &mut W, reply: Reply) -> io::Result
     writer.flush().await
 }
 
-/// Whether the refusal was written.
+/// Sends the refusal, and returns whether it was written in time.
 async fn refuse<W>(writer: &mut W, refusal: Refusal, bound: Duration) -> bool
 where
     W: AsyncWrite + Unpin,
 {
-    let told = timeout(bound, send(writer, Reply::Refused(refusal))).await;
-    matches!(told, Ok(Ok(())))
+    let sent = timeout(bound, send(writer, Reply::Refused(refusal))).await;
+    matches!(sent, Ok(Ok(())))
 }
 
-/// The third leg: says which port accepted, and waits for the Confirm.
+/// Sends which port accepted, and waits for the Confirm.
 async fn confirm<R, W, A>(
     reader: &mut R,
     writer: &mut W,
@@ -254,7 +254,7 @@ async fn confirm<R, W, A>(
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
-    A: Taken,
+    A: AcceptHandle,
 {
     let accepted = Reply::Accepted(taken.port());
     let mut confirmed = pin!(timeout(bound, async {
@@ -265,8 +265,8 @@ where
         biased;
         confirmed = &mut confirmed => (Some(taken), confirmed),
         () = taken.cancelled() => {
-            // The port is free at once. The dialer may hold its end by now, and is to
-            // see it cut then; until it says so, its dial is not to fail for that.
+            // Frees the port at once. The dialer may have its end already and then must
+            // see it cut. So wait for the Confirm instead of failing the dial.
             drop(taken);
             (None, confirmed.await)
         }

@@ -1,42 +1,42 @@
-//! What a peer may send in place of a first frame, and what it hears of it.
+//! The first frames that a peer may send, and what it receives in return.
 //!
-//! Owns the table, and what the host is to count. Owns no test.
+//! Owns the table, and what the host has to count. Owns no test.
 
 use quinn::{Connection, ReadError, VarInt};
-use virtnet_engine_quic::StatsSnapshot;
+use virtnet_engine_quic::Stats;
 
 use crate::common::raw::hello;
 
-/// How a peer sends what it sends.
+/// How a peer sends its bytes, and what it does after them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Then {
-    /// And then it waits.
+    /// Then it waits.
     Waits,
     Ends,
     Resets,
-    /// One byte to a datagram, as far as that is to be had.
+    /// One byte per datagram, as far as possible.
     Dribbles,
-    /// Hears that it is accepted, and then sends this.
+    /// Reads Accepted, then sends this.
     Confirms(&'static [u8]),
-    /// Hears that it is accepted, and ends.
+    /// Reads Accepted, then ends its direction.
     EndsLate,
 }
 
-/// What it hears.
+/// What it receives.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Heard {
-    /// This, the end, and that nobody reads any more.
+pub(crate) enum Received {
+    /// These bytes, the end, and STOP_SENDING.
     Refused(Vec<u8>),
     /// Both directions are reset with this code.
     Reset(u64),
 }
 
-fn refused(reply: &[u8]) -> Heard {
-    Heard::Refused([&[2], reply].concat())
+fn refused(reply: &[u8]) -> Received {
+    Received::Refused([&[2], reply].concat())
 }
 
-/// Sends it all on a stream of its own, and listens to what comes of it.
-pub(crate) async fn attempt(conn: &Connection, sent: &[u8], then: Then) -> Heard {
+/// Sends all bytes on a new stream, and returns what it receives.
+pub(crate) async fn attempt(conn: &Connection, sent: &[u8], then: Then) -> Received {
     let (mut send, mut recv) = conn.open_bi().await.unwrap();
     match then {
         Then::Dribbles => {
@@ -60,13 +60,13 @@ pub(crate) async fn attempt(conn: &Connection, sent: &[u8], then: Then) -> Heard
         Then::EndsLate => send.finish().unwrap(),
         _ => {}
     }
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     loop {
         let mut piece = [0; 16];
         match recv.read(&mut piece).await {
-            Ok(Some(length)) => heard.extend(&piece[..length]),
+            Ok(Some(length)) => received.extend(&piece[..length]),
             Ok(None) => break,
-            Err(ReadError::Reset(code)) => return Heard::Reset(code.into()),
+            Err(ReadError::Reset(code)) => return Received::Reset(code.into()),
             Err(err) => panic!("{err}"),
         }
     }
@@ -74,23 +74,23 @@ pub(crate) async fn attempt(conn: &Connection, sent: &[u8], then: Then) -> Heard
     if matches!(then, Then::Waits | Then::Dribbles) {
         assert_eq!(send.stopped().await, Ok(Some(VarInt::from_u32(0))));
     }
-    Heard::Refused(heard)
+    Received::Refused(received)
 }
 
-/// A good first frame with another byte somewhere.
+/// A valid first frame with one byte changed.
 fn with(at: usize, byte: u8) -> Vec<u8> {
     let mut frame = hello("net", ("γ", 9), ("α", 1));
     frame[at] = byte;
     frame
 }
 
-/// A frame of that many bytes, whatever its fields say.
+/// A frame with this length field, whatever its body.
 fn sized(length: u16, body: Vec<u8>) -> Vec<u8> {
     [&[1][..], &length.to_be_bytes(), &body].concat()
 }
 
-/// What is sent, how, and what is heard.
-pub(crate) fn table() -> Vec<(&'static str, Vec<u8>, Then, Heard)> {
+/// Name, bytes, how they are sent, and what is received.
+pub(crate) fn table() -> Vec<(&'static str, Vec<u8>, Then, Received)> {
     use Then::{Confirms, Dribbles, Ends, EndsLate, Resets, Waits};
     let good = hello("net", ("γ", 9), ("α", 1));
     let body = good[3..].to_vec();
@@ -177,52 +177,57 @@ pub(crate) fn table() -> Vec<(&'static str, Vec<u8>, Then, Heard)> {
             "truncated, then the end",
             cut.clone(),
             Ends,
-            Heard::Reset(1),
+            Received::Reset(1),
         ),
         (
             "truncated, then a reset",
             cut.clone(),
             Resets,
-            Heard::Reset(1),
+            Received::Reset(1),
         ),
-        ("truncated, then silence", cut, Waits, Heard::Reset(2)),
-        ("a byte, then silence", vec![1], Waits, Heard::Reset(2)),
+        ("truncated, then silence", cut, Waits, Received::Reset(2)),
+        ("a byte, then silence", vec![1], Waits, Received::Reset(2)),
         (
             "more than its turn",
             [&good[..], &[9]].concat(),
             Waits,
-            Heard::Reset(3),
+            Received::Reset(3),
         ),
         (
             "more than its turn, where nobody listens",
             [&hello("net", ("γ", 9), ("α", 7))[..], &[9]].concat(),
             Waits,
-            Heard::Reset(3),
+            Received::Reset(3),
         ),
         (
             "another Confirm",
             good.clone(),
             Confirms(&[9]),
-            Heard::Reset(3),
+            Received::Reset(3),
         ),
         (
             "a Hello in its place",
             good.clone(),
             Confirms(&[0, 0, 3]),
-            Heard::Reset(3),
+            Received::Reset(3),
         ),
         (
             "the end in its place",
             good.clone(),
             EndsLate,
-            Heard::Reset(1),
+            Received::Reset(1),
         ),
-        ("nothing in its place", good, Confirms(&[]), Heard::Reset(2)),
+        (
+            "nothing in its place",
+            good,
+            Confirms(&[]),
+            Received::Reset(2),
+        ),
     ]
 }
 
-pub(crate) fn expected() -> StatsSnapshot {
-    let mut stats = StatsSnapshot::default();
+pub(crate) fn expected() -> Stats {
+    let mut stats = Stats::default();
     stats.other_version = 5;
     stats.malformed = 14;
     stats.wrong_host = 1;

@@ -1,4 +1,4 @@
-//! Networks over QUIC on this machine's loopback, for the tests.
+//! Networks over QUIC on loopback, for the tests.
 //!
 //! Owns no test.
 
@@ -20,17 +20,17 @@ use async_trait::async_trait;
 use virtnet_core::conformance::Bed;
 use virtnet_core::memory::MemoryHub;
 use virtnet_core::{Conn, Host, Listener, SubNetwork};
-use virtnet_engine_quic::{Identity, QuicConfig, Secret, Stats};
+use virtnet_engine_quic::{Counters, Identity, QuicConfig, Secret};
 
-/// After this long something hangs: far more than anything here takes.
+/// The timeout of every wait, far longer than anything here takes.
 pub const HANG: Duration = Duration::from_secs(60);
 
-/// Prints what a row of docs/failures.md came to here.
+/// Prints the measurement for a row of docs/failures.md.
 pub fn figure(row: &str, came_to: impl std::fmt::Display) {
     println!("failures: {row}: {came_to}");
 }
 
-/// A network of subnetworks that share a secret and a registry in memory.
+/// A network whose subnetworks share a secret and an in-memory registry.
 pub struct Net {
     pub network: &'static str,
     pub secret: Secret,
@@ -46,13 +46,13 @@ impl Net {
         }
     }
 
-    /// Bound to the loopback address, on a port that the system picks.
+    /// Bound to loopback, on a free port.
     pub fn config(&self) -> QuicConfig {
         config(&self.secret)
     }
 
-    /// Where the registry says that a host is.
-    pub fn place(&self, host: &str) -> SocketAddr {
+    /// The host's real address in the registry.
+    pub fn real_addr(&self, host: &str) -> SocketAddr {
         let hosts = self.hub.hosts();
         let place = &hosts.iter().find(|(name, _)| name == host).unwrap().1;
         place.parse().unwrap()
@@ -62,12 +62,12 @@ impl Net {
         self.join_with(self.config()).0
     }
 
-    pub fn join_with(&self, config: QuicConfig) -> (SubNetwork, Stats) {
+    pub fn join_with(&self, config: QuicConfig) -> (SubNetwork, Counters) {
         let prepared = config.prepare(self.network).unwrap();
-        let (registry, stats) = (Arc::new(self.hub.registry()), prepared.stats());
+        let (registry, counters) = (Arc::new(self.hub.registry()), prepared.counters());
         let engine = |notifier| prepared.start(notifier);
         let net = SubNetwork::new(self.network, registry, engine).unwrap();
-        (net, stats)
+        (net, counters)
     }
 }
 
@@ -88,8 +88,8 @@ pub async fn connect(from: &Host, listener: &Listener) -> (Conn, Conn) {
     (dialed.unwrap(), accepted.unwrap().0)
 }
 
-/// Waits until `condition` holds, within the bound of a hang. It looks again and
-/// again, as what it looks at (tasks, descriptors, counters) tells nobody.
+/// Polls `condition` until it holds, or the test times out. It polls because tasks,
+/// descriptors and counters notify nobody.
 pub async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let waiting = async {
         while !condition() {

@@ -1,6 +1,6 @@
-//! A host that can be killed: what a killed process looks like to its peers.
+//! A host that can be killed: to its peers, it looks like a killed process.
 //!
-//! Owns a thread with a runtime of its own. Never ends in an orderly way.
+//! Owns a thread with its own runtime. Never ends in an orderly way.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -12,8 +12,8 @@ use virtnet_engine_quic::QuicConfig;
 
 use crate::common::Net;
 
-/// A process of its own, as far as this one can have it: a host on a runtime
-/// that ends when it is told to, mid-sentence.
+/// A substitute for a process: a host on its own runtime, which can end at any time
+/// without closing the host.
 pub(crate) struct Process {
     pub(crate) listener: Listener,
     stop: oneshot::Sender<()>,
@@ -46,7 +46,7 @@ impl Process {
         }
     }
 
-    /// Ends all its tasks at once. Nothing is sent any more.
+    /// Ends all its tasks at once, so that nothing more is sent.
     pub(crate) fn kill(self) -> Listener {
         drop(self.stop);
         self.thread.join().unwrap();

@@ -1,4 +1,4 @@
-//! Peers that are not the engine: QUIC by hand, with certificates of a PKI.
+//! Peers other than the engine: quinn used directly, with certificates of a PKI.
 //!
 //! Owns no test.
 
@@ -14,7 +14,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use virtnet_engine_quic::{Identity, dns_name};
 
-/// An authority that signs what the test asks for.
+/// An authority that signs any certificate that a test needs.
 pub struct Pki {
     root: rcgen::Certificate,
     issuer: Issuer<'static, KeyPair>,
@@ -40,7 +40,7 @@ impl Pki {
         self.leaf_with(network, hosts, |_| {})
     }
 
-    /// A certificate that is unlike others in one thing.
+    /// A certificate with changed parameters.
     pub fn leaf_with(
         &self,
         network: &str,
@@ -84,7 +84,7 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
 }
 
 impl Leaf {
-    /// The same, and another's certificate sent along.
+    /// The same, with another certificate in its chain.
     pub fn with(&self, other: &Leaf) -> Leaf {
         Leaf {
             chain: format!("{}{}", self.chain, other.chain),
@@ -92,7 +92,7 @@ impl Leaf {
         }
     }
 
-    /// What its holder can sign, as if it were an authority.
+    /// A certificate that this one signs, as if it were an authority.
     pub fn signs(&self, network: &str, hosts: &[&str]) -> Leaf {
         let key = KeyPair::from_pem(&self.key).unwrap();
         let issuer = Issuer::new(CertificateParams::default(), key);
@@ -123,7 +123,7 @@ fn client_config(pki: &Pki, leaf: Option<&Leaf>, protocols: &[&str]) -> quinn::C
     quinn::ClientConfig::new(Arc::new(config))
 }
 
-/// Connects to a host by hand, with a certificate or none.
+/// Connects to a host with quinn, with or without a certificate.
 pub async fn connect(
     pki: &Pki,
     leaf: Option<&Leaf>,
@@ -133,7 +133,7 @@ pub async fn connect(
     connect_as(&["virtnet/1"], pki, leaf, addr, server_name).await
 }
 
-/// The same with other protocols, the first liked best.
+/// The same with these ALPN protocols, in order of preference.
 pub async fn connect_as(
     protocols: &[&str],
     pki: &Pki,
@@ -153,7 +153,7 @@ pub fn other_server(leaf: &Leaf) -> Endpoint {
     server(leaf, &["h3"])
 }
 
-/// A QUIC server of these protocols, the first liked best. It asks for no
+/// A QUIC server with these ALPN protocols, in order of preference. It requests no
 /// certificate.
 pub fn server(leaf: &Leaf, protocols: &[&str]) -> Endpoint {
     let (chain, key) = leaf.der();
@@ -172,7 +172,7 @@ pub fn server(leaf: &Leaf, protocols: &[&str]) -> Endpoint {
     Endpoint::server(config, (Ipv4Addr::LOCALHOST, 0).into()).unwrap()
 }
 
-/// A first frame; what the engine would send, or nearly.
+/// A first frame, encoded like the engine does; the names may be invalid.
 pub fn hello(network: &str, src: (&str, u16), dst: (&str, u16)) -> Vec<u8> {
     let mut body = Vec::new();
     let mut name = |name: &str, port: Option<u16>| {
@@ -189,7 +189,7 @@ pub fn hello(network: &str, src: (&str, u16), dst: (&str, u16)) -> Vec<u8> {
     frame
 }
 
-/// The first datagrams of `count` handshakes, by the connection's id.
+/// The first datagrams of `count` handshakes, by connection id.
 pub async fn first_datagrams(pki: &Pki, count: usize) -> HashMap<Vec<u8>, Vec<u8>> {
     let sink = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))
         .await
@@ -208,7 +208,7 @@ pub async fn first_datagrams(pki: &Pki, count: usize) -> HashMap<Vec<u8>, Vec<u8
     let mut buffer = [0; 2048];
     while datagrams.len() < count {
         let length = sink.recv(&mut buffer).await.unwrap();
-        // After the flags and the version: the id's length and the id.
+        // After the flags and the version: the length of the id, and the id.
         let id = buffer[6..][..usize::from(buffer[5])].to_vec();
         datagrams
             .entry(id)

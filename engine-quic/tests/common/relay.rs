@@ -1,7 +1,7 @@
-//! A path between hosts that is as bad as a test wants it: it loses, delays,
-//! reorders and duplicates datagrams, takes none above a size, or none at all.
+//! A path between hosts with faults: it loses, delays, reorders or duplicates
+//! datagrams, drops those above a size, or all.
 //!
-//! Owns what happens to a datagram on its way. Never looks into one.
+//! Owns what happens to a datagram on its way. Never reads its content.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -18,11 +18,11 @@ use tokio::time::sleep;
 pub struct Path {
     pub lost: u64,
     pub twice: u64,
-    /// So many are late by up to `late_by`, and so overtaken.
+    /// This many are delayed by up to `late_by`, and so reordered.
     pub late: u64,
     pub late_by: Duration,
     pub delay: Duration,
-    /// Longer ones are dropped, and nobody is told.
+    /// Longer datagrams are dropped silently.
     pub largest: usize,
 }
 
@@ -35,24 +35,24 @@ impl Path {
         delay: Duration::ZERO,
         largest: usize::MAX,
     };
-    /// Nothing gets through.
+    /// Drops everything.
     pub const CUT: Path = Path {
         largest: 0,
         ..Path::CLEAN
     };
-    /// A tenth is lost, a twentieth comes twice, and a third is overtaken.
+    /// Loses a tenth, duplicates a twentieth, and delays a third.
     pub const ROUGH: Path = Path {
         lost: 100,
         twice: 50,
         late: 333,
         late_by: Duration::from_millis(8),
         delay: Duration::from_millis(1),
-        // As on most paths between machines, so that there are many.
+        // The usual size between machines, so that there are many datagrams.
         largest: 1452,
     };
 }
 
-/// What became of the datagrams of both directions.
+/// Counts of the datagrams of both directions, by what happened to them.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Fates {
     pub came: u64,
@@ -69,7 +69,7 @@ struct State {
     random: fastrand::Rng,
 }
 
-/// A relay to one host, for any number of peers. Its tasks end with it.
+/// A relay to one host, for any number of peers. Dropping it ends its tasks.
 pub struct Relay {
     place: SocketAddr,
     state: Arc<Mutex<State>>,
@@ -101,18 +101,18 @@ impl Relay {
         }
     }
 
-    /// Where the host is reached through it.
-    pub fn place(&self) -> SocketAddr {
+    /// The address at which peers reach the host through the relay.
+    pub fn real_addr(&self) -> SocketAddr {
         self.place
     }
 
-    /// From now on both directions are so.
-    pub fn is(&self, path: Path) {
-        self.are(path, path);
+    /// Sets the path of both directions.
+    pub fn set(&self, path: Path) {
+        self.set_each(path, path);
     }
 
-    /// From now on they are so: to the host, and back.
-    pub fn are(&self, there: Path, back: Path) {
+    /// Sets the paths to the host and back.
+    pub fn set_each(&self, there: Path, back: Path) {
         let mut state = self.state.lock().unwrap();
         (state.there, state.back) = (there, back);
     }
@@ -122,7 +122,7 @@ impl Relay {
     }
 }
 
-/// Gives each peer a socket of its own, so that answers find back.
+/// Opens one socket for each peer, so that replies find their way back.
 async fn run(near: Arc<UdpSocket>, to: SocketAddr, state: Arc<Mutex<State>>) {
     let (mut peers, mut tasks) = (HashMap::new(), JoinSet::new());
     let mut datagram = vec![0; 1 << 16];
@@ -151,7 +151,7 @@ async fn answers(
 ) {
     let mut datagram = vec![0; 1 << 16];
     loop {
-        // A closed port answers with an error, and may open again.
+        // A closed port causes an error, and may open again.
         let Ok(length) = far.recv(&mut datagram).await else {
             continue;
         };
@@ -162,7 +162,7 @@ async fn answers(
     }
 }
 
-/// Decides on one datagram, and has it sent as often and as late as decided.
+/// Decides on one datagram, and sends it as often and as late as decided.
 fn pass(
     state: &Mutex<State>,
     way: Way,
@@ -214,7 +214,7 @@ impl State {
     }
 }
 
-/// Another one each time, or that of `FAILURES_SEED`; printed, to have it again.
+/// A random seed, or that of `FAILURES_SEED`. Printed, so that a run can be repeated.
 pub fn seed() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let given = std::env::var("FAILURES_SEED").ok();
@@ -223,7 +223,7 @@ pub fn seed() -> u64 {
     seed
 }
 
-/// Bytes that repeat nowhere, others for each seed.
+/// Pseudo-random bytes of this seed.
 pub fn bytes(seed: u64, count: usize) -> Vec<u8> {
     let mut bytes = vec![0; count];
     fastrand::Rng::with_seed(seed).fill(&mut bytes);

@@ -1,8 +1,8 @@
-//! A tap on the wire: a relay that records every datagram, and can say it again.
+//! A relay that records every datagram, and can send it again.
 //!
-//! Owns what somebody on the way sees and can do without any key; that includes
-//! to read QUIC's first packets, whose keys anybody can derive (RFC 9001,
-//! section 5.2). Owns no test.
+//! Owns what an observer can see and do without a key. That includes reading QUIC's
+//! Initial packets, whose keys anybody can derive (RFC 9001, section 5.2). Owns no
+//! test.
 
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -59,7 +59,7 @@ impl Tap {
         tasks.spawn(async move {
             let mut buffer = vec![0; 1 << 16];
             loop {
-                // A host that is gone is an error of each send, and of the next call.
+                // If the host is gone, each send causes an error of the next call.
                 let Ok(length) = from.recv(&mut buffer).await else {
                     continue;
                 };
@@ -84,7 +84,7 @@ impl Tap {
         self.seen.lock().unwrap().clone()
     }
 
-    /// Says it again to whom it was said, from the address it came from before.
+    /// Sends it again, to the same receiver and from the same address as before.
     pub async fn replay(&self, seen: &Seen) {
         match seen.to_host {
             true => drop(self.far.send(&seen.bytes).await),
@@ -96,14 +96,14 @@ impl Tap {
     }
 }
 
-/// Whether `needle` is in one of the datagrams, as it is.
+/// Whether one of the datagrams contains `needle`.
 pub fn shows(seen: &[Seen], needle: &[u8]) -> bool {
     let holds = |bytes: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
     seen.iter().any(|seen| holds(&seen.bytes))
 }
 
-/// What is in Initial packets, of both sides: the one part of a connection that
-/// is hidden from nobody.
+/// The decrypted Initial packets of both sides: the only part of a connection that
+/// any observer can read.
 pub fn readable(seen: &[Seen]) -> Vec<Seen> {
     let mut keys: Option<Keys> = None;
     let mut clear = Vec::new();
@@ -115,7 +115,7 @@ pub fn readable(seen: &[Seen]) -> Vec<Seen> {
                 continue;
             }
             let keys = keys.get_or_insert_with(|| initial_keys(&packet.id));
-            // As the server has them: the client's are the other side's.
+            // The server's keys; the client's are its `remote` ones.
             let keys = if *to_host { &keys.remote } else { &keys.local };
             if let Some(bytes) = packet.open(keys) {
                 let to_host = *to_host;
@@ -126,8 +126,8 @@ pub fn readable(seen: &[Seen]) -> Vec<Seen> {
     clear
 }
 
-/// The connections that the dialer began, each by its version of QUIC and the id
-/// that the dialer chose for itself.
+/// The connections that the dialer opened, each by its QUIC version and the dialer's
+/// own connection id.
 pub fn begun(seen: &[Seen]) -> HashSet<(Vec<u8>, Vec<u8>)> {
     let to_host = seen.iter().filter(|seen| seen.to_host);
     let first = to_host.filter_map(|seen| next_initial(&seen.bytes));
@@ -151,11 +151,11 @@ struct Long {
     id: Vec<u8>,
     from: Vec<u8>,
     bytes: Vec<u8>,
-    /// Where the packet's number begins.
+    /// The offset of the packet number.
     number: usize,
 }
 
-/// The first packet of a datagram, if its header is long, and what follows it.
+/// The first packet of a datagram, if its header is long, and the bytes after it.
 fn next_initial(bytes: &[u8]) -> Option<(Long, &[u8])> {
     let first = *bytes.first()?;
     let (kind, version) = ((first >> 4) & 3, &bytes[1..5]);
@@ -188,7 +188,7 @@ fn next_initial(bytes: &[u8]) -> Option<(Long, &[u8])> {
     ))
 }
 
-/// A number of one to eight bytes (RFC 9000, section 16).
+/// A variable-length integer (RFC 9000, section 16).
 fn varint(bytes: &[u8], at: &mut usize) -> usize {
     let (first, length) = (bytes[*at], 1 << (bytes[*at] >> 6));
     let start = usize::from(first & 0x3f);
@@ -198,7 +198,7 @@ fn varint(bytes: &[u8], at: &mut usize) -> usize {
 }
 
 impl Long {
-    /// What is in it, if the keys are its.
+    /// Its decrypted payload, if the keys match.
     fn open(&mut self, keys: &DirectionalKeys) -> Option<Vec<u8>> {
         let (header, body) = self.bytes.split_at_mut(self.number);
         let (number, rest) = body.split_at_mut(4);

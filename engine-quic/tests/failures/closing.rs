@@ -1,7 +1,7 @@
-//! Closing with megabytes that have not been sent yet: they are delivered, or the
-//! close says within its bound that they are not.
+//! Closing with megabytes of unsent data: it is delivered, or the close reports
+//! within its timeout that it is not.
 //!
-//! Owns what the closing side reports and what the other one reads.
+//! Owns what the closing side reports and what the other side reads.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use crate::common::relay::{Path, bytes};
 use crate::common::{HANG, figure};
 use crate::world::World;
 
-/// Within which a close gives up what it cannot deliver.
+/// The drain timeout.
 const DRAIN: Duration = Duration::from_secs(5);
 
 /// How long it may take on top of that to tell the peers.
@@ -29,10 +29,10 @@ const FAR: Path = Path {
     ..Path::CLEAN
 };
 
-/// A connection on which β has written, most of which has not been sent.
+/// A connection on which β has written data, most of it not sent yet.
 async fn unsent(world: &World) -> (Conn, Conn) {
     let (mut dialed, accepted) = world.connect().await;
-    world.relay.is(FAR);
+    world.relay.set(FAR);
     let before = world.relay.fates().bytes;
     dialed.write_all(&bytes(1, UNSENT)).await.unwrap();
     let sent = (world.relay.fates().bytes - before) as usize;
@@ -45,28 +45,36 @@ async fn megabytes_that_are_delivered_after_the_close() {
     let world = World::new(1).await;
     let (_dialed, mut accepted) = unsent(&world).await;
     let begun = Instant::now();
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     let closing = async {
         world.there.close().await.unwrap();
         begun.elapsed()
     };
-    let reading = timeout(HANG, accepted.read_to_end(&mut heard));
+    let reading = timeout(HANG, accepted.read_to_end(&mut received));
     let (closed, read) = tokio::join!(closing, reading);
     read.unwrap().unwrap();
-    assert!(heard == bytes(1, UNSENT), "{} of {UNSENT}", heard.len());
+    assert!(
+        received == bytes(1, UNSENT),
+        "{} of {UNSENT}",
+        received.len()
+    );
     assert!(closed < DRAIN + SLACK, "{closed:?}");
 
-    // Nobody reads until all is closed.
+    // No data is read until all is closed.
     let next = World::new(1).await;
     let (_dialed, mut accepted) = unsent(&next).await;
     let begun = Instant::now();
     timeout(HANG, next.there.close()).await.unwrap().unwrap();
     let unread = begun.elapsed();
     assert!(unread < DRAIN + SLACK, "{unread:?}");
-    heard.clear();
-    let read = timeout(HANG, accepted.read_to_end(&mut heard)).await;
+    received.clear();
+    let read = timeout(HANG, accepted.read_to_end(&mut received)).await;
     read.unwrap().unwrap();
-    assert!(heard == bytes(1, UNSENT), "{} of {UNSENT}", heard.len());
+    assert!(
+        received == bytes(1, UNSENT),
+        "{} of {UNSENT}",
+        received.len()
+    );
     figure(
         "closing with megabytes still unsent, delivered",
         format!(
@@ -82,14 +90,14 @@ async fn megabytes_that_are_delivered_after_the_close() {
 async fn given_up(path: Path) -> (Duration, usize) {
     let world = World::new(1).await;
     let (_dialed, mut accepted) = unsent(&world).await;
-    world.relay.is(path);
+    world.relay.set(path);
     let begun = Instant::now();
     let closing = async {
         let closed = timeout(HANG, world.there.close()).await.unwrap();
         (closed, begun.elapsed())
     };
-    let mut heard = Vec::new();
-    let reading = timeout(HANG, accepted.read_to_end(&mut heard));
+    let mut received = Vec::new();
+    let reading = timeout(HANG, accepted.read_to_end(&mut received));
     let ((closed, took), read) = tokio::join!(closing, reading);
     let err = closed.unwrap_err();
     assert_eq!(err.cause(), Cause::ConnectionCut);
@@ -98,15 +106,15 @@ async fn given_up(path: Path) -> (Duration, usize) {
     assert!(took < DRAIN + GOODBYE + SLACK, "{took:?}");
     read.unwrap()
         .expect_err("what is not whole has no clean end");
-    assert!(bytes(1, UNSENT).starts_with(&heard));
-    assert!(heard.len() < UNSENT);
+    assert!(bytes(1, UNSENT).starts_with(&received));
+    assert!(received.len() < UNSENT);
     world.here.close().await.unwrap();
-    (took, heard.len() >> 10)
+    (took, received.len() >> 10)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn megabytes_that_cannot_be_delivered() {
-    // So slow that it takes far longer than the close waits.
+    // So slow that it takes far longer than the drain timeout.
     let slow = Path {
         delay: Duration::from_millis(200),
         lost: 100,

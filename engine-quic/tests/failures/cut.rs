@@ -1,6 +1,6 @@
-//! Hosts that are cut off from each other, with the bounds as they are by default.
+//! Hosts that are cut off from each other, with the default timeouts.
 //!
-//! Owns what each end of a connection then reports, whatever it was doing.
+//! Owns what each end of a connection reports, for each operation in progress.
 
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
@@ -23,13 +23,13 @@ const DIAL: Duration = Duration::from_secs(3);
 enum Doing {
     /// Waits for what the other end would say.
     Reads,
-    /// Says a word now and then, to somebody who reads.
+    /// Sends a few bytes regularly to a reader.
     Writes,
-    /// Waits until there is room for what it has to say.
+    /// Waits to write, as the buffers are full.
     Presses,
 }
 
-/// Goes on until an error, which it returns. A clean end is none.
+/// Continues until an error, and returns it. A clean end is not an error.
 async fn until_cut(mut conn: Conn, doing: Doing) -> std::io::Error {
     let mut now_and_then = interval(Duration::from_millis(100));
     loop {
@@ -60,8 +60,8 @@ async fn ends(world: &World) -> JoinSet<(&'static str, Doing, Instant, std::io::
             (side, doing, Instant::now(), err)
         });
     };
-    // One that is silent both ways, one where each side writes to a reader, and
-    // for each side one that nobody reads.
+    // One that is silent in both directions, one where each side writes to a reader,
+    // and for each side one whose data is not read.
     let (dialed, accepted) = world.connect().await;
     busy("dialed", Doing::Reads, dialed);
     busy("accepted", Doing::Reads, accepted);
@@ -102,13 +102,13 @@ async fn all_fail(
 async fn hosts_that_are_cut_off_from_each_other() {
     let world = World::new(1).await;
     let ends = ends(&world).await;
-    // One dial waits for its accept, and goes with the connections.
+    // One dial waits for its accept, and ends with the connections.
     let waiting = tokio::spawn({
         let beta = world.beta.clone();
         async move { beta.dial("α:1").await }
     });
     eventually("the dial waits", || world.listener.pending() == 1).await;
-    world.relay.is(Path::CUT);
+    world.relay.set(Path::CUT);
     let since = Instant::now();
     let dialed = world.beta.dial("α:1").await;
     let refused = since.elapsed();
@@ -124,7 +124,7 @@ async fn hosts_that_are_cut_off_from_each_other() {
         there < CUT + SLACK && here < CUT + SLACK,
         "{there:?} {here:?}"
     );
-    assert_eq!(world.listener.pending(), 0, "nobody is waited for any more");
+    assert_eq!(world.listener.pending(), 0, "no dial waits any more");
     figure(
         "hosts cut off from each other",
         format!(
@@ -133,27 +133,27 @@ async fn hosts_that_are_cut_off_from_each_other() {
              within {gave_up:.1?}"
         ),
     );
-    // All is well again with the path.
-    world.relay.is(Path::CLEAN);
+    // The path works again.
+    world.relay.set(Path::CLEAN);
     drop(timeout(DIAL + SLACK, world.connect()).await.unwrap());
     world.close().await;
 }
 
-/// Only one side is heard. It is that side which hears nothing and gives up first;
-/// the other one begins to wait only then.
+/// Only one direction works. The side that receives nothing times out first; only then
+/// does the timer of the other side start.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hosts_of_which_only_one_hears_the_other() {
     let one_way = async |there, back| {
         let world = World::new(1).await;
         let ends = ends(&world).await;
-        world.relay.are(there, back);
+        world.relay.set_each(there, back);
         let since = Instant::now();
         let err = world.beta.dial("α:1").await.unwrap_err();
         let refused = since.elapsed();
         assert_eq!(err.cause(), Cause::TimedOut);
         assert!(refused < DIAL + SLACK, "{refused:?}");
         let longest = all_fail(ends, since).await;
-        world.relay.is(Path::CLEAN);
+        world.relay.set(Path::CLEAN);
         world.close().await;
         longest
     };
@@ -162,11 +162,13 @@ async fn hosts_of_which_only_one_hears_the_other() {
         one_way(Path::CLEAN, Path::CUT)
     );
     let deaf = to_alpha[1].max(to_beta[0]);
-    let heard = to_alpha[0].max(to_beta[1]);
+    let received = to_alpha[0].max(to_beta[1]);
     figure(
         "hosts cut off from each other, one way",
-        format!("who hears nothing fails within {deaf:.1?}, who is not heard within {heard:.1?}"),
+        format!(
+            "the side that receives nothing fails within {deaf:.1?}, the other one within {received:.1?}"
+        ),
     );
     assert!(deaf < CUT + SLACK, "{deaf:?}");
-    assert!(heard < 2 * CUT + SLACK, "{heard:?}");
+    assert!(received < 2 * CUT + SLACK, "{received:?}");
 }

@@ -1,7 +1,7 @@
-//! A host that is gone, and who else may have its UDP port by then, while the
-//! registry still leads there.
+//! Another process on the UDP port of a host that is gone, while the registry still
+//! has that address.
 //!
-//! Owns what the one who dials is told, and that the other one is told nothing.
+//! Owns the error of the dialer, and that the other process learns nothing.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
@@ -31,7 +31,7 @@ struct Left {
 async fn left() -> Left {
     let net = Net::new("net");
     let peer = Process::start(&net, net.config(), "α").await;
-    let place = net.place("α");
+    let place = net.real_addr("α");
     let subnet = net.join();
     let beta = subnet.new_host("β").await.unwrap();
     let (conn, accepted) = connect(&beta, &peer.listener).await;
@@ -70,8 +70,8 @@ impl Left {
             let took = begun.elapsed();
             assert!(took < DIAL + SLACK, "{took:?}");
             if first.cause() == Cause::TimedOut {
-                // It was tried on the connection to α, of whose end none but the
-                // silence tells. The next one is told who is there.
+                // It used the connection to α, whose end only a timeout shows. The next
+                // dial detects the other host.
                 assert!(first.to_string().contains("no answer"), "{first}");
             } else {
                 assert_eq!(first.cause(), cause, "{first}");
@@ -95,7 +95,7 @@ impl Left {
     }
 }
 
-/// A host at that place, which listens; nobody may reach it.
+/// A host at that address, which listens; no dial may reach it.
 async fn host(net: &Net, place: SocketAddr, name: &str) -> (SubNetwork, Host, Listener) {
     let (subnet, _) = net.join_with(net.config().bind(place));
     let host = subnet.new_host(name).await.unwrap();
@@ -149,7 +149,7 @@ async fn a_stranger_of_the_same_names() -> [Duration; 3] {
     took
 }
 
-/// It sends back what it gets, with a bit turned over, or nothing.
+/// It returns each datagram with one bit flipped, or nothing.
 async fn no_virtnet_at_all(answers: bool) -> [Duration; 3] {
     let left = left().await;
     let socket = tokio::net::UdpSocket::bind(left.place).await.unwrap();

@@ -1,11 +1,11 @@
 //! docs/failures.md, the rows on connections: what happens when paths and peers
-//! fail, each with a figure.
+//! fail, with measurements.
 //!
-//! Owns what can be broken within one process: paths through a relay, runtimes that
-//! end, sockets that others take. Processes that are killed and paused, and hosts
-//! in namespaces of their own, are the root package's. In each of them: no dial
-//! reaches a host that has not proved its name, nothing waits past its bound, and no
-//! cut is seen as a clean end.
+//! Owns the failures that one process can cause: paths through a relay, runtimes
+//! that end, sockets that others take. The root package owns processes that are
+//! killed or paused, and hosts in network namespaces. In each test, no dial reaches
+//! a host that has not proved its name, nothing waits past its timeout, and no cut
+//! looks like a clean end.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -21,5 +21,5 @@ mod world;
 
 use std::time::Duration;
 
-/// What a busy machine may take beyond a bound that is promised.
+/// The time that a busy machine may need beyond a timeout.
 const SLACK: Duration = Duration::from_secs(2);

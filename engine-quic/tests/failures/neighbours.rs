@@ -1,6 +1,7 @@
-//! Connections whose readers have stopped, and others between the same two hosts.
+//! Connections whose readers have stopped, and other connections between the same
+//! two hosts.
 //!
-//! Owns what that costs the others: compared within one run, as machines differ.
+//! Owns the cost for the others. It is compared within one run, as machines differ.
 
 use std::time::{Duration, Instant};
 
@@ -69,7 +70,7 @@ async fn readers_that_stopped_cost_their_neighbours_little() {
              without in {alone:.0?}"
         ),
     );
-    // Far more than noise: a stall has no end.
+    // Far more than noise; a real stall never ends.
     assert!(beside < 5 * alone, "{beside:?}, {alone:?}");
     drop(unread);
     while let Some(err) = timeout(HANG, stopped.join_next()).await.unwrap() {

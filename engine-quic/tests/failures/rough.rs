@@ -1,6 +1,6 @@
-//! Paths that lose, reorder and duplicate, and paths that shrink.
+//! Paths that lose, reorder and duplicate datagrams, and paths whose MTU shrinks.
 //!
-//! Owns what is bad but not broken: all arrives, byte by byte.
+//! Owns paths that are bad but not broken: all data arrives, byte by byte.
 
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ async fn loss_reordering_and_duplication() {
     }
     let mut took = Vec::new();
     for path in [Path::CLEAN, Path::ROUGH] {
-        world.relay.is(path);
+        world.relay.set(path);
         let begun = Instant::now();
         let mut exchanges = JoinSet::new();
         for (at, (one, other)) in conns.drain(..).enumerate() {
@@ -51,11 +51,11 @@ async fn loss_reordering_and_duplication() {
             took[1], took[0]
         ),
     );
-    world.relay.is(Path::CLEAN);
+    world.relay.set(Path::CLEAN);
     world.close().await;
 }
 
-/// Each dial succeeds, or says within its bound that nobody answered.
+/// Each dial succeeds, or reports within its timeout that there was no answer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dials_over_a_path_that_loses() {
     const DIALS: usize = 60;
@@ -63,7 +63,7 @@ async fn dials_over_a_path_that_loses() {
     let (mut slowest, mut failed) = (Duration::ZERO, 0);
     let accepting = async {
         loop {
-            // Those whose confirmation is lost too often do not get here.
+            // Dials whose confirmation is lost too often are not accepted.
             let (mut conn, _) = world.listener.accept().await.unwrap();
             tokio::spawn(async move {
                 let word = conn.read_u32().await;
@@ -74,7 +74,7 @@ async fn dials_over_a_path_that_loses() {
         }
     };
     let dialing = async {
-        world.relay.is(Path::ROUGH);
+        world.relay.set(Path::ROUGH);
         for word in 0..DIALS as u32 {
             let begun = Instant::now();
             let dialed = world.beta.dial("α:1").await;
@@ -101,16 +101,16 @@ async fn dials_over_a_path_that_loses() {
         "packet loss 10 %, dials",
         format!("{DIALS} dials, {failed} failed, the slowest took {slowest:.0?}"),
     );
-    world.relay.is(Path::CLEAN);
+    world.relay.set(Path::CLEAN);
     world.close().await;
 }
 
 async fn pass(from: &mut Conn, to: &mut Conn, sent: &[u8]) {
-    let mut heard = vec![0; sent.len()];
-    let (written, read) = tokio::join!(from.write_all(sent), to.read_exact(&mut heard));
+    let mut received = vec![0; sent.len()];
+    let (written, read) = tokio::join!(from.write_all(sent), to.read_exact(&mut received));
     written.unwrap();
     read.unwrap();
-    assert!(heard == sent, "byte by byte");
+    assert!(received == sent, "byte by byte");
 }
 
 /// From some moment on, long datagrams vanish without a word; both sides send.
@@ -121,14 +121,14 @@ async fn a_path_that_shrinks_without_a_word() {
     let world = World::new(seed).await;
     let (mut dialed, mut accepted) = world.connect().await;
     let mut took = Vec::new();
-    // QUIC needs 1200 bytes, and so may assume that they get through.
+    // QUIC requires 1,200 bytes, so it assumes that they arrive.
     for largest in [usize::MAX, usize::MAX, 1200, 1200, 1200] {
         let path = Path {
             largest,
             delay: Duration::from_millis(1),
             ..Path::CLEAN
         };
-        world.relay.is(path);
+        world.relay.set(path);
         let begun = Instant::now();
         let sent = bytes(seed + took.len() as u64, PIECE);
         pass(&mut dialed, &mut accepted, &sent).await;

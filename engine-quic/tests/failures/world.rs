@@ -1,6 +1,7 @@
-//! α and β, each on a subnetwork of its own, with a relay between them.
+//! α and β, each on its own subnetwork, with a relay between them.
 //!
-//! Owns how they find each other, which is not as the registry would have it.
+//! Owns how they find each other: by the relay's address, not by that in the
+//! registry.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
@@ -31,9 +32,9 @@ impl World {
         let (here, there) = (at_alpha.join(), at_beta.join());
         let alpha = here.new_host("α").await.unwrap();
         let beta = there.new_host("β").await.unwrap();
-        let relay = Relay::start(at_alpha.place("α"), seed).await;
+        let relay = Relay::start(at_alpha.real_addr("α"), seed).await;
         let says_so = at_beta.hub.registry();
-        let place = relay.place().to_string();
+        let place = relay.real_addr().to_string();
         says_so.announce("α", &place).await.unwrap();
         World {
             listener: alpha.listen(":1").unwrap(),
@@ -66,11 +67,11 @@ pub(crate) async fn exchange(one: Conn, other: Conn, seed: u64, count: usize) {
             writer.write_all(&sent).await.unwrap();
             writer.shutdown().await.unwrap();
         };
-        let mut heard = Vec::with_capacity(count);
-        let read = async { reader.read_to_end(&mut heard).await.unwrap() };
+        let mut received = Vec::with_capacity(count);
+        let read = async { reader.read_to_end(&mut received).await.unwrap() };
         tokio::join!(write, read);
-        assert_eq!(heard.len(), count);
-        assert!(heard == expected, "byte by byte");
+        assert_eq!(received.len(), count);
+        assert!(received == expected, "byte by byte");
     };
     let (a, b) = (seed ^ 1 << 20, seed ^ 1 << 40);
     let both = async { tokio::join!(side(one, a, b), side(other, b, a)) };

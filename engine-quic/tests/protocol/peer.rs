@@ -1,6 +1,6 @@
-//! The peer of docs/protocol.md: its hosts, made of the page's vectors by hand.
+//! The peer of docs/protocol.md: its hosts, built by hand from the page's vectors.
 //!
-//! Owns no test. Never derives what the page gives.
+//! Owns no test. Never derives a value that the page gives.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -62,12 +62,12 @@ pub(crate) fn certified(dns_name: String) -> Certified {
 /// The same, over an authority between the page's and the host's certificate, if there
 /// is one.
 pub(crate) fn certified_over(dns_name: String, between: Option<CertificateParams>) -> Certified {
-    // RFC 8410: what precedes an Ed25519 key in PKCS#8.
+    // The PKCS#8 bytes before an Ed25519 key (RFC 8410).
     let pkcs8 = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20";
     let pkcs8 = PrivatePkcs8KeyDer::from([&pkcs8[..], &vector("authority-seed")].concat());
     let signer = KeyPair::from_pkcs8_der_and_sign_algo(&pkcs8, &PKCS_ED25519).unwrap();
     let mut authority = CertificateParams::default();
-    // After the tags and lengths of five layers, and the type's number.
+    // After the tags and lengths of five layers, and the object identifier.
     let name = String::from_utf8(vector("authority-subject")[13..].to_vec()).unwrap();
     authority.distinguished_name.push(DnType::CommonName, name);
     let issuer = Issuer::new(authority, signer);
@@ -131,7 +131,7 @@ pub(crate) fn server() -> Endpoint {
 
 /// Connects the page's dialing host to the page's dialed host.
 pub(crate) async fn reach(net: &Net, peer: &Endpoint) -> Connection {
-    let (place, name) = (net.place(&text("acceptor")), text("dns-name-acceptor"));
+    let (place, name) = (net.real_addr(&text("acceptor")), text("dns-name-acceptor"));
     let connecting = peer.connect(place, &name).unwrap();
     timeout(HANG, connecting).await.unwrap().unwrap()
 }

@@ -1,7 +1,7 @@
-//! The search over real QUIC connections, on paths that drop what is too large.
+//! The search over real QUIC connections, on paths that drop large datagrams.
 //!
-//! Owns the path: a relay on this machine. Never asks the kernel: what it would
-//! say is given.
+//! Owns the path: a relay on this machine. Never asks the kernel for the route: the tests
+//! choose it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::{Route, steps};
+use super::{Route, discovery_config};
 use crate::identity::tls::Trust;
 use crate::identity::{Identity, dns_name};
 use crate::udp::batch::BatchSocket;
@@ -22,16 +22,16 @@ use crate::{Secret, Tuning};
 /// No search takes so long.
 const HANG: Duration = Duration::from_secs(30);
 
-/// The kernel's word for loopback.
+/// The kernel's route on loopback.
 const HERE: Option<Route> = Some(Route {
-    size: 65_536,
-    stays_here: true,
+    mtu: 65_536,
+    is_local: true,
 });
 
-/// And for another machine.
-fn to(size: u32) -> Option<Route> {
-    let stays_here = false;
-    Some(Route { size, stays_here })
+/// A route to another machine.
+fn to(mtu: u32) -> Option<Route> {
+    let is_local = false;
+    Some(Route { mtu, is_local })
 }
 
 /// A path to `server` on which datagrams over `widest` bytes are lost.
@@ -103,7 +103,7 @@ async fn connect(
         }
     });
 
-    let search = steps(place, route, Tuning::default().largest_datagram);
+    let search = discovery_config(place, route, Tuning::default().largest_datagram);
     let mut transport = TransportConfig::default();
     transport.mtu_discovery_config(Some(search));
     let mut config = ClientConfig::new(trust.host("α").unwrap().client);
@@ -194,7 +194,7 @@ fn the_kernel_knows_what_is_here() {
         for local in [any, here] {
             let route = super::route(local, peer.parse().unwrap()).unwrap();
             let route = route.expect("it is known");
-            assert!(route.stays_here && route.size >= 1_500, "{peer}: {route:?}");
+            assert!(route.is_local && route.mtu >= 1_500, "{peer}: {route:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the frames are, byte for byte, and that nothing else passes for one.
+//! The frames, byte for byte, and that no other bytes decode.
 //!
 //! Owns no production code.
 
@@ -11,7 +11,7 @@ fn hello() -> Hello {
     }
 }
 
-/// Reads a whole frame as the handshake does.
+/// Decodes a whole frame like the handshake does.
 fn read(frame: &[u8]) -> Result<Hello, FrameError> {
     let [version, high, low, body @ ..] = frame else {
         return Err(FrameError::Truncated);
@@ -79,7 +79,7 @@ fn every_truncation_is_refused() {
     let frame = hello().encode();
     for end in 0..frame.len() {
         assert_eq!(read(&frame[..end]), Err(FrameError::Truncated), "to {end}");
-        // A body that was cut, with a length that says so.
+        // A truncated body with a matching length.
         if let Some(length) = end.checked_sub(HEADER) {
             let mut cut = frame[..end].to_vec();
             cut[1..HEADER].copy_from_slice(&(length as u16).to_be_bytes());
@@ -113,7 +113,7 @@ fn every_flipped_bit_is_refused_or_another_hello() {
         let mut flipped = frame.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
         if let Ok(read) = read(&flipped) {
-            // What was read is exactly what was sent: nothing is guessed.
+            // It decodes to exactly what these bytes encode.
             assert_ne!(read, hello(), "bit {bit}");
             assert_eq!(read.encode(), flipped, "bit {bit}");
         }

@@ -1,4 +1,4 @@
-//! The handshake over pipes in memory, down to one byte at a time.
+//! The handshake over in-memory pipes, with buffers down to one byte.
 //!
 //! Owns no production code.
 
@@ -22,13 +22,13 @@ fn hello() -> Hello {
     }
 }
 
-/// Stands in for the core's `Accept`.
+/// A substitute for the core's `Accept`.
 struct Fake {
     cancel: CancellationToken,
     dropped: Arc<AtomicBool>,
 }
 
-impl Taken for Fake {
+impl AcceptHandle for Fake {
     fn port(&self) -> u16 {
         PORT
     }
@@ -50,7 +50,7 @@ impl std::fmt::Debug for Fake {
     }
 }
 
-/// What the tests know of an accept that was taken.
+/// What tests observe and control of a [`Fake`].
 #[derive(Clone, Default)]
 struct Watch {
     cancel: CancellationToken,
@@ -73,21 +73,21 @@ fn pipe(capacity: usize) -> (Halves, Halves) {
     (split(one), split(other))
 }
 
-/// An acceptor that takes the connection after `delay`.
+/// An acceptor that accepts the dial after `delay`.
 async fn accept_after(
     (mut reader, mut writer): Halves,
     delay: Duration,
     watch: Watch,
 ) -> AcceptOutcome<Fake> {
-    let decide = |heard: Hello| async move {
-        assert_eq!(heard, hello());
+    let decide = |received: Hello| async move {
+        assert_eq!(received, hello());
         sleep(delay).await;
         Ok(watch.fake())
     };
     accept(&mut reader, &mut writer, BOUND, |_| Ok(()), decide).await
 }
 
-async fn dial_in(halves: &mut Halves, within: Duration) -> Result<u16, DialError> {
+async fn dial_in(halves: &mut Halves, within: Duration) -> Result<u16, HandshakeError> {
     let deadline = Instant::now() + within;
     dial(&mut halves.0, &mut halves.1, &hello(), deadline).await
 }
@@ -117,7 +117,7 @@ async fn refused() {
             let accepting = accept(&mut reader, &mut writer, BOUND, check, decide);
             let (dialed, met) = tokio::join!(dial_in(&mut here, BOUND), accepting);
             assert!(
-                matches!(dialed, Err(DialError::Refused(r)) if r == refusal),
+                matches!(dialed, Err(HandshakeError::Refused(r)) if r == refusal),
                 "{dialed:?}"
             );
             assert!(
@@ -144,11 +144,14 @@ async fn without_a_first_reply_the_dial_times_out() {
     let (mut here, _there) = pipe(1024);
     let start = Instant::now();
     let dialed = dial_in(&mut here, BOUND).await;
-    assert!(matches!(dialed, Err(DialError::TimedOut)), "{dialed:?}");
+    assert!(
+        matches!(dialed, Err(HandshakeError::TimedOut)),
+        "{dialed:?}"
+    );
     assert_eq!(start.elapsed(), BOUND);
 }
 
-/// Polls a dial `polls` times, the acceptor after each, and then gives it up.
+/// Polls a dial `polls` times, the acceptor after each, and then drops the dial.
 /// Returns whether the dial had succeeded, and how the acceptor ended.
 async fn abandon_after(
     polls: usize,
@@ -176,7 +179,7 @@ async fn abandon_after(
         }
     }
     if succeeded {
-        // It holds its end; that the stream then ends is another matter.
+        // The dialer has its end; how the stream ends then does not matter here.
         let met = accepting.await;
         return (true, met);
     }
@@ -207,7 +210,7 @@ async fn a_dial_given_up_at_any_poll_leaves_no_connection() {
         }
         assert!(
             polls > 1,
-            "with {capacity} bytes there was nothing to give up"
+            "with {capacity} bytes there was nothing to cancel"
         );
     }
 }
@@ -221,7 +224,7 @@ async fn an_accept_cancelled_late_frees_its_port_and_closes() {
         here.1.write_all(&hello().encode()).await.unwrap();
         here.0.read_exact(&mut [0; 3]).await.unwrap();
         watch.cancel.cancel();
-        // Time stands still until everybody waits: the cancel has been seen.
+        // Time is paused until all tasks wait, so the cancel has been processed.
         sleep(Duration::from_millis(1)).await;
         assert!(watch.dropped.load(Relaxed));
         here.1.write_all(&[CONFIRM]).await.unwrap();

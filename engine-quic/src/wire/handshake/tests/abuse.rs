@@ -1,4 +1,4 @@
-//! The handshake with a peer that does not keep to it.
+//! The handshake with a peer that violates the protocol.
 //!
 //! Owns no production code.
 
@@ -6,7 +6,7 @@ use super::*;
 
 #[tokio::test(start_paused = true)]
 async fn silence_is_bounded() {
-    // No first frame, half of one, and no confirmation.
+    // No first frame, an incomplete one, and no confirmation.
     let frame = hello().encode();
     for sent in [&frame[..0], &frame[..1], &frame[..frame.len() - 1], &frame] {
         let (mut here, there) = pipe(1024);
@@ -48,9 +48,9 @@ async fn garbage_is_refused_with_a_reply() {
             matches!(&met, AcceptOutcome::Malformed(e, true) if *e == err),
             "{met:?}"
         );
-        let mut heard = vec![0; reply.len()];
-        here.0.read_exact(&mut heard).await.unwrap();
-        assert_eq!(heard, reply);
+        let mut received = vec![0; reply.len()];
+        here.0.read_exact(&mut received).await.unwrap();
+        assert_eq!(received, reply);
     }
     let (mut here, there) = pipe(2048);
     here.1.write_all(&bad_name).await.unwrap();
@@ -69,7 +69,7 @@ async fn frames_out_of_turn_are_a_violation() {
     here.1.write_all(&[CONFIRM]).await.unwrap();
     let met = accept_after(there, BOUND, Watch::default()).await;
     assert!(matches!(met, AcceptOutcome::Violation), "{met:?}");
-    // Something else than a Confirm after it.
+    // Another byte than a Confirm after it.
     let (mut here, there) = pipe(1024);
     let watch = Watch::default();
     let accepting = accept_after(there, Duration::ZERO, watch.clone());
@@ -94,7 +94,7 @@ async fn replies_that_are_none_fail_the_dial() {
         there.1.write_all(sent).await.unwrap();
         let dialed = dial_in(&mut here, BOUND).await;
         assert!(
-            matches!(&dialed, Err(DialError::Frame(e)) if *e == err),
+            matches!(&dialed, Err(HandshakeError::Frame(e)) if *e == err),
             "{dialed:?}"
         );
     }
@@ -103,6 +103,6 @@ async fn replies_that_are_none_fail_the_dial() {
         there.1.write_all(sent).await.unwrap();
         drop(there);
         let dialed = dial_in(&mut here, BOUND).await;
-        assert!(matches!(dialed, Err(DialError::Io(_))), "{dialed:?}");
+        assert!(matches!(dialed, Err(HandshakeError::Io(_))), "{dialed:?}");
     }
 }
