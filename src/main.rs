@@ -1,8 +1,7 @@
-//! The command `virtnet`: a demonstration, a netcat between virtual hosts, and
-//! small tools around a network.
+//! The command `virtnet`: a demo, a netcat between virtual hosts, and tools for a network.
 //!
-//! Owns the process: its arguments, its runtime, its exit code. Never does
-//! anything that the library could not do for somebody else's program.
+//! Owns the process: its arguments, runtime and exit code. Uses only the library's public
+//! API; never adds behaviour of its own.
 
 mod cli;
 
@@ -11,13 +10,13 @@ use std::panic;
 use tokio::runtime::Runtime;
 
 fn main() {
-    // Bad usage ends here, with what is wrong and exit code 2.
+    // A usage error ends the process here, with exit code 2.
     let cli = cli::Cli::read();
     let code = match runtime() {
         Ok(runtime) => {
             let code = runtime.block_on(cli::run(cli));
-            // Dropping it would wait for threads that wait: for a terminal's next
-            // line, or a name server's answer.
+            // Dropping it would wait for blocked threads: for a terminal's next line, or
+            // a name server's answer.
             runtime.shutdown_background();
             code
         }
@@ -26,21 +25,21 @@ fn main() {
             1
         }
     };
-    // Not by returning, for the same reason.
+    // Returning would wait as well.
     std::process::exit(code);
 }
 
-/// tokio panics where the system gives it no threads, and says so in its own way.
+/// Turns tokio's panic into an error: it panics if the system allows no more threads.
 fn runtime() -> Result<Runtime, String> {
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));
-    let made = panic::catch_unwind(Runtime::new);
+    let created = panic::catch_unwind(Runtime::new);
     panic::set_hook(hook);
-    match made {
-        Ok(made) => made.map_err(|err| err.to_string()),
+    match created {
+        Ok(created) => created.map_err(|err| err.to_string()),
         Err(panicked) => Err(match panicked.downcast::<String>() {
-            Ok(words) => *words,
-            Err(_) => "the system gives it no threads".to_owned(),
+            Ok(message) => *message,
+            Err(_) => "the system allows no more threads".to_owned(),
         }),
     }
 }

@@ -1,20 +1,22 @@
 #!/usr/bin/env bash
-# Sees to it that the base images of the Dockerfiles and compose files are there,
-# so that those run unchanged: pulls them, and where nothing can be pulled makes
-# stand-ins under the same tags, of a minimal Debian and this machine's Rust. What
-# is there already stays, but for stand-ins of other crates than are locked now;
-# `docker rmi` removes them, and the next pull gets the real ones.
+# Provides the base images of the Dockerfiles and compose files: pulls them, or, if they
+# cannot be pulled, makes stand-ins under the same tags from a minimal Debian and this
+# machine's Rust. Keeps images that exist, except stand-ins with other crates than the
+# lock files name now. `docker rmi` removes a stand-in; the next pull gets the real image.
 #
-# Owns nothing but images with these tags, and a folder while it works.
+#   tests/base-images.sh [--install]    with --install, installs debootstrap if a stand-in
+#                                       needs it
+#
+# Owns only images with these tags, and a temporary folder.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 rust=rust:1-slim-bookworm
 redis=redis:7-bookworm
-# Their crates are in the stand-in for Rust, as its builds may reach no registry.
+# The stand-in for Rust contains their crates: a build may have no access to crates.io.
 manifests=(Cargo.toml examples/raft-kv/Cargo.toml)
 
-# What a stand-in is made for, kept in a label.
+# Identifies the lock files; the label of a stand-in holds it.
 locked=$(cat Cargo.lock examples/raft-kv/Cargo.lock | sha256sum | cut -c1-16)
 
 have() {
@@ -32,11 +34,16 @@ done
 [ ${#missing[@]} = 0 ] && exit
 echo "base-images.sh: ${missing[*]} can't be pulled, making stand-ins" >&2
 [ "$(id -u)" = 0 ] || {
-    echo "base-images.sh: that needs root; or pull them, and run this again" >&2
+    echo "base-images.sh: that needs root: pull the images yourself, or run this as root" >&2
     exit 1
 }
 
 type -P debootstrap >/dev/null || {
+    [ "${1-}" = --install ] || {
+        echo "base-images.sh: debootstrap is missing: apt-get install debootstrap, or run" \
+            "this with --install" >&2
+        exit 1
+    }
     apt-get update -q >&2
     DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends debootstrap >&2
 }

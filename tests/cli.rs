@@ -1,10 +1,9 @@
-//! The command's small parts: the demonstration, secrets, names, and what it says
-//! when it can't do what it is asked to.
+//! The command's small parts: `demo`, `keygen`, `name`, and errors of settings and addresses.
 //!
-//! Owns what is on stdout and stderr, line by line. Never pipes data: that is in
-//! `cli_pipe.rs`; who is on a network is asked in `cli_hosts.rs`.
+//! Owns what is on stdout and stderr, line by line. Never pipes data, which `cli_pipe.rs`
+//! does, and never lists hosts, which `cli_hosts.rs` does.
 
-// Of what the feature builds.
+// The feature builds the command.
 #![cfg(feature = "cli")]
 
 mod support;
@@ -14,7 +13,7 @@ mod redis;
 
 use redis::{RedisServer, free_port, new_dir};
 use serde_json::Value;
-use support::{Ended, OTHER_SECRET, SECRET, command, member, run, start};
+use support::{Ended, OTHER_SECRET, command, member, run, start};
 
 /// What `demo --json` printed, one object a line.
 fn events(demo: Ended) -> Vec<Value> {
@@ -23,7 +22,7 @@ fn events(demo: Ended) -> Vec<Value> {
 }
 
 #[test]
-fn the_demonstration_is_the_same_on_every_run() {
+fn the_demo_is_the_same_on_every_run() {
     let text = run(&mut command(&["demo"])).success();
     assert_eq!(text, run(&mut command(&["demo"])).success());
     for line in [
@@ -45,10 +44,10 @@ fn the_demonstration_is_the_same_on_every_run() {
 }
 
 #[test]
-fn the_demonstration_through_redis_leaves_nothing_there() {
+fn the_demo_leaves_nothing_in_redis() {
     let server = RedisServer::start();
     let in_memory = events(run(&mut command(&["demo", "--json"])));
-    // Two at a time do not meet, as each has a network of its own.
+    // Two at the same time do not meet: each has its own network.
     let demo = || {
         start(&mut command(&[
             "demo",
@@ -64,7 +63,7 @@ fn the_demonstration_through_redis_leaves_nothing_there() {
 }
 
 #[test]
-fn every_secret_is_64_digits_and_another_one() {
+fn every_secret_is_new_and_has_64_digits() {
     let [one, two] = [(); 2].map(|()| run(&mut command(&["keygen"])).success());
     for line in [&one, &two] {
         assert_eq!(line.len(), 65, "{line}");
@@ -92,14 +91,14 @@ fn a_secrets_file_is_its_owners_and_never_replaced() {
     assert!(again.starts_with(&format!("--out {path:?}: ")), "{again}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), secret);
 
-    // One that all can read is used, and warned of; one of a group is given on purpose.
+    // A file that everybody can read is used with a warning; the group may read it.
     let registry = format!("local:{}", dir.join("net").to_str().unwrap());
     let ping = |mode| {
         std::fs::set_permissions(&file, PermissionsExt::from_mode(mode)).unwrap();
         let args = ["ping", "β", "-c", "1", "--registry", &registry];
         run(command(&args).args(["--secret-file", path])).stderr
     };
-    let unanswered = "virtnet: 1 of 1 were not answered".to_owned();
+    let unanswered = "virtnet: 1 of 1 pings were not answered".to_owned();
     assert_eq!(ping(0o640), [&*unanswered]);
     let warning = format!(
         "virtnet: warning: every user can read the file {path:?} with the secret (mode 444)"
@@ -122,7 +121,11 @@ fn a_bad_setting_is_named_and_no_secret_is_shown() {
     let dial = ["dial", "--from", "α", "β:1"];
     let nowhere = format!("redis://127.0.0.1:{}", free_port());
     for (name, value, said) in [
-        ("VIRTNET_REGISTRY", "memory:", "no other process reaches"),
+        (
+            "VIRTNET_REGISTRY",
+            "memory:",
+            "that other processes can reach",
+        ),
         (
             "VIRTNET_REGISTRY",
             "local:here",
@@ -187,12 +190,13 @@ fn a_bad_setting_is_named_and_no_secret_is_shown() {
             "VIRTNET_NETWORK: invalid network name \"[\"",
         ),
     ] {
-        let reason = run(member(&nowhere, &dial).env(name, value)).misuse();
+        let reason = run(member(&nowhere, &dial).env(name, value)).usage_error();
         assert!(reason.contains(said), "{reason}");
         assert!(!reason.contains("hunter2"), "{reason}");
     }
     let server = RedisServer::start();
-    let reason = run(member(&server.url(), &dial).env("VIRTNET_ADVERTISE", "0.0.0.0")).misuse();
+    let reason =
+        run(member(&server.url(), &dial).env("VIRTNET_ADVERTISE", "0.0.0.0")).usage_error();
     assert!(
         reason.starts_with("VIRTNET_ADVERTISE: ") && reason.contains("\"0.0.0.0\""),
         "{reason}"
@@ -200,12 +204,12 @@ fn a_bad_setting_is_named_and_no_secret_is_shown() {
 }
 
 #[test]
-fn options_take_the_place_of_variables_before_and_after_the_subcommand() {
+fn options_override_variables_before_and_after_the_subcommand() {
     let server = RedisServer::start();
     let file = new_dir().join("secret");
     std::fs::write(&file, format!("{OTHER_SECRET}\n")).unwrap();
     let file = file.to_str().unwrap();
-    // The environment's secret is none, so it must not even be looked at.
+    // The variable's secret is not valid, so it must not be read.
     let mut listener = start(
         member(
             "ftp://nowhere",
@@ -223,18 +227,18 @@ fn options_take_the_place_of_variables_before_and_after_the_subcommand() {
     for (args, said) in [
         (
             &["--secret-file", file, "--ca", "x"][..],
-            "--secret-file does not go together",
+            "--secret-file cannot be used with --ca, --cert or --key",
         ),
         (
             &["--ca", "x", "--key", "y"],
-            "--ca, --cert and --key go together",
+            "--ca, --cert and --key must be given together",
         ),
         (
             &["--registry-cert", "x"],
-            "--registry-cert and --registry-key go together",
+            "--registry-cert and --registry-key must be given together",
         ),
     ] {
-        let reason = run(member(&server.url(), &["listen", "β:1"]).args(args)).misuse();
+        let reason = run(member(&server.url(), &["listen", "β:1"]).args(args)).usage_error();
         assert!(reason.contains(said), "{reason}");
     }
     std::fs::remove_dir_all(std::path::Path::new(file).parent().unwrap()).unwrap();
@@ -275,59 +279,16 @@ fn bad_addresses_are_named() {
         (&["name", "β:1"], "invalid host \"β:1\""),
         (&["name", "[x"], "invalid hostname \"[x\""),
     ] {
-        let reason = run(&mut member(&server.url(), args)).misuse();
+        let reason = run(&mut member(&server.url(), args)).usage_error();
         assert!(reason.contains(said), "{reason}");
     }
-    // A name that has a colon stands in brackets, as in an address.
+    // A name with a colon is in brackets, as in an address.
     let name = run(&mut command(&["name", "[a:b]"])).success();
     assert_eq!(name.trim_end(), virtnet::quic::dns_name("virtnet", "a:b"));
-    let from = run(member(&server.url(), &["ping", "β"]).env("VIRTNET_HOST", "α:1")).misuse();
+    let from = run(member(&server.url(), &["ping", "β"]).env("VIRTNET_HOST", "α:1")).usage_error();
     assert!(
         from.starts_with("VIRTNET_HOST: invalid host \"α:1\""),
         "{from}"
     );
     assert_eq!(server.keys(), [""; 0]);
-}
-
-#[test]
-fn bad_usage_has_an_exit_code_of_its_own() {
-    for args in [
-        &[][..],
-        &["dail"],
-        &["dial", "--from", "α"],
-        &["listen"],
-        &["demo", "--json=x"],
-        &["wait"],
-        &["wait", "α", "--timeout", "soon"],
-        &["hosts", "--lease", "-1"],
-    ] {
-        let ended = run(command(args).env("VIRTNET_SECRET", SECRET));
-        assert_eq!(ended.code, Some(2), "{ended:?}");
-        assert!(
-            ended.stdout.is_empty() && !ended.stderr.is_empty(),
-            "{ended:?}"
-        );
-    }
-}
-
-#[test]
-fn a_misspelt_variable_is_refused_by_what_would_have_read_it() {
-    for args in [
-        &["hosts"][..],
-        &["demo"],
-        &["name", "α"],
-        &["wait", "α", "--timeout", "0"],
-    ] {
-        let ended = run(command(args).env("VIRTNET_REGISTY", "redis://127.0.0.1:1"));
-        assert_ne!(ended.code, Some(0));
-        let said = "virtnet: VIRTNET_REGISTY: unknown setting: did you mean VIRTNET_REGISTRY?";
-        assert_eq!(ended.stderr, [said]);
-    }
-    // What is not, or is for others.
-    let others = [
-        ("VIRTNET_REGISTY", ""),
-        ("VIRTNET_TEST_X", "x"),
-        ("VIRTNET_PORT", "tcp://x"),
-    ];
-    run(command(&["name", "α"]).envs(others)).success();
 }

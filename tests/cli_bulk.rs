@@ -1,11 +1,10 @@
-//! A large file through `virtnet dial | virtnet listen`, over Redis: every byte
-//! of it, in order, and how fast.
+//! A large file through `virtnet dial | virtnet listen`, over Redis: every byte, in order,
+//! and the speed.
 //!
-//! Owns a stream that both ends can make for themselves, so that nothing is
-//! kept. Its size is `VIRTNET_TEST_BULK_MIB` MiB: by default 1,024 for a release
+//! Owns a stream that both ends can generate, so that nothing is stored. Its size is `VIRTNET_TEST_BULK_MIB` MiB: by default 1,024 for a release
 //! build, 64 otherwise. Never asserts a speed: it prints it.
 
-// Of what the feature builds.
+// The feature builds the command.
 #![cfg(feature = "cli")]
 
 mod support;
@@ -24,7 +23,7 @@ use support::{member, start};
 
 const MIB: usize = 1 << 20;
 
-/// What the slowest machine may take for a MiB.
+/// How long the slowest machine may take for a MiB.
 const PER_MIB: Duration = Duration::from_millis(500);
 
 fn mebibytes() -> usize {
@@ -35,8 +34,8 @@ fn mebibytes() -> usize {
     }
 }
 
-/// The stream, MiB by MiB: no two of them are the same, so what is lost,
-/// doubled or out of order does not go unnoticed.
+/// The stream, MiB by MiB: all differ, so that lost, duplicated or reordered ones are
+/// detected.
 struct Stream {
     numbers: fastrand::Rng,
     piece: Vec<u8>,
@@ -56,7 +55,7 @@ impl Stream {
     }
 }
 
-/// Kills the process of which nothing was heard in time.
+/// Kills a process that did not answer in time.
 struct Guard(Child);
 
 impl Drop for Guard {
@@ -105,7 +104,7 @@ fn every_byte_arrives() {
         );
         let _ = tell.send(());
     });
-    // Its disconnection is a failure too, which joining tells more about.
+    // A disconnection is a failure too; joining the thread shows the reason.
     let bound = support::BOUND + PER_MIB * u32::try_from(count).unwrap();
     let in_time = checked.recv_timeout(bound);
     let took = begun.elapsed();

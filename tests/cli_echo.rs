@@ -1,9 +1,8 @@
-//! `virtnet echo`: the partner that sends everything back, and a name that is
-//! waited for after a crash.
+//! `virtnet echo`: sends all data back, and waits for its name after a crash.
 //!
-//! Owns what the command promises of both. Never measures the echo.
+//! Owns what the command promises about both. Never measures the echo.
 
-// Of what the feature builds.
+// The feature builds the command.
 #![cfg(feature = "cli")]
 
 mod support;
@@ -27,7 +26,7 @@ fn everything_comes_back_and_ports_are_free_at_the_end() {
     let dial = |from| start(&mut member(&url, &["dial", "--from", from, "β:1"]));
 
     let (mut a, mut c) = (dial("α"), dial("γ"));
-    // Accepted in either order: each has one of two ports.
+    // Accepted in any order: each has one of two ports.
     for dialed in [&mut a, &mut c] {
         dialed.write("hello\n");
         dialed.expect_stdout("hello\n");
@@ -60,7 +59,7 @@ fn everything_comes_back_and_ports_are_free_at_the_end() {
 }
 
 #[test]
-fn what_an_ended_echo_has_not_sent_back_is_cut() {
+fn an_echo_that_ends_early_cuts_its_connections() {
     let server = RedisServer::start();
     let url = server.url();
     let mut echo = echo(&url, &[]);
@@ -75,13 +74,13 @@ fn what_an_ended_echo_has_not_sent_back_is_cut() {
 }
 
 #[test]
-fn an_echo_says_when_its_registry_is_down_and_when_all_is_well_again() {
+fn an_echo_logs_when_its_registry_is_down_and_when_it_is_back() {
     let mut server = RedisServer::start();
     let url = server.url();
     let mut echo = echo(&url, &[]);
     echo.expect_stdout("listening β:1\n");
     server.kill();
-    // Its lease of a second passes meanwhile.
+    // Its lease of one second ends meanwhile.
     let stopped = "virtnet: warning: hosts stop accepting until their names are renewed \
                    network=\"virtnet\"";
     echo.wait_for(stopped);
@@ -101,13 +100,16 @@ fn an_echo_says_when_its_registry_is_down_and_when_all_is_well_again() {
 }
 
 #[test]
-fn more_is_said_when_it_is_asked_for() {
+fn verbose_options_log_more() {
     let server = RedisServer::start();
     let ping = |args: &[&str], log: &str| {
         let args = [&["ping", "β", "-c", "1"], args].concat();
         let pinged = run(member(&server.url(), &args).env("RUST_LOG", log));
         let mut lines = pinged.stderr;
-        assert_eq!(lines.pop().unwrap(), "virtnet: 1 of 1 were not answered");
+        assert_eq!(
+            lines.pop().unwrap(),
+            "virtnet: 1 of 1 pings were not answered"
+        );
         assert!(!lines.concat().contains(support::SECRET), "{lines:?}");
         lines
     };

@@ -1,9 +1,8 @@
-//! Who is on a network: the list of hosts, waiting for them, and what becomes of
-//! names when their process ends.
+//! `virtnet hosts` and `virtnet wait`, and what happens to names when their process ends.
 //!
-//! Owns what leases mean to people. Never stops a server: registry-redis does.
+//! Owns how users see leases. Never stops a server: the tests of registry-redis do.
 
-// Of what the feature builds.
+// The feature builds the command.
 #![cfg(feature = "cli")]
 
 mod support;
@@ -17,7 +16,7 @@ use redis::{RedisServer, free_port};
 use serde_json::Value;
 use support::{BOUND, Ended, Running, command, member, run, start};
 
-/// What somebody without a secret sees.
+/// Runs the command without a secret.
 fn look(server: &RedisServer, args: &[&str]) -> Ended {
     run(command(args).env("VIRTNET_REGISTRY", server.url()))
 }
@@ -57,7 +56,7 @@ fn hosts_are_listed_with_address_lease_and_owner() {
         let [name, address, left, owner] = line[..] else {
             panic!("{text}");
         };
-        // Found by the way to the registry, which is on this machine.
+        // The address on the route to the registry, which is on this machine.
         assert!(address.starts_with("127.0.0.1:"), "{text}");
         assert_eq!((name, &object["host"]), (host, &host.into()));
         assert_eq!(object["address"], address);
@@ -70,7 +69,7 @@ fn hosts_are_listed_with_address_lease_and_owner() {
         let whole = object["owner"].as_str().unwrap();
         assert_eq!((whole.len(), owner), (32, &whole[..8]));
     }
-    // Each process is an owner of its own.
+    // Each process is another owner.
     assert_ne!(objects[0]["owner"], objects[1]["owner"]);
     assert_eq!(
         look(&server, &["hosts", "--network", "another"]).success(),
@@ -79,7 +78,7 @@ fn hosts_are_listed_with_address_lease_and_owner() {
 }
 
 #[test]
-fn a_damaged_entry_is_warned_of_and_the_others_are_listed() {
+fn a_damaged_entry_causes_a_warning_and_the_others_are_listed() {
     let server = RedisServer::start();
     let _listener = listening(&server, "α:1", &[]);
     let damaged = "virtnet:{virtnet}:γ";
@@ -101,7 +100,7 @@ fn a_damaged_entry_is_warned_of_and_the_others_are_listed() {
 }
 
 #[test]
-fn who_may_only_read_sees_the_hosts() {
+fn read_permission_is_enough_to_list_hosts() {
     let server = RedisServer::start();
     let _listener = listening(&server, "α:1", &[]);
     let rights = "on >pw resetkeys %R~virtnet:{virtnet}:* -@all +zscan +mget +pttl";
@@ -121,13 +120,13 @@ fn who_may_only_read_sees_the_hosts() {
     let listed = hosts(&["hosts"]);
     assert!(listed.stderr.is_empty(), "{listed:?}");
     assert!(listed.success().starts_with("α\t127.0.0.1:"));
-    // Waiting takes a member's rights, and says so at once.
+    // Waiting needs a member's rights, and fails at once without them.
     let refused = hosts(&["wait", "α"]).failure();
     assert!(refused.contains("permission"), "{refused}");
 }
 
 #[test]
-fn a_server_that_may_drop_names_is_warned_of_once() {
+fn a_server_that_may_drop_names_causes_one_warning() {
     let server = RedisServer::start_with(&["--maxmemory-policy", "allkeys-lru"]);
     for args in [
         &["wait", "α", "--timeout", "0"][..],
@@ -145,7 +144,7 @@ fn a_server_that_may_drop_names_is_warned_of_once() {
 }
 
 #[test]
-fn waiting_ends_when_all_are_there() {
+fn waiting_ends_when_all_hosts_are_on_the_network() {
     let server = RedisServer::start();
     let waiting = || start(command(&["wait", "α", "β"]).env("VIRTNET_REGISTRY", server.url()));
     let _alpha = listening(&server, "α:1", &[]);
@@ -166,15 +165,18 @@ fn waiting_ends_when_all_are_there() {
         &["wait", "α", "--network", "another", "--timeout", "0"],
     );
     assert!(other.failure().ends_with("there was no \"α\""));
-    // What can't be is not waited for.
-    let none = look(&server, &["wait", "[x"]).misuse();
+    // Invalid names and registries are errors, not waited for.
+    let none = look(&server, &["wait", "[x"]).usage_error();
     assert!(none.contains("invalid hostname \"[x\""), "{none}");
-    let nowhere = run(&mut command(&["wait", "α", "--registry", "memory:"])).misuse();
-    assert!(nowhere.contains("no other process reaches"), "{nowhere}");
+    let nowhere = run(&mut command(&["wait", "α", "--registry", "memory:"])).usage_error();
+    assert!(
+        nowhere.contains("expected a registry that other processes can reach, got memory:"),
+        "{nowhere}"
+    );
 }
 
 #[test]
-fn a_registry_that_is_yet_to_come_is_waited_for() {
+fn waiting_also_waits_for_the_registry() {
     let url = format!("redis://127.0.0.1:{}", free_port());
     let down = run(&mut member(&url, &["wait", "α", "--timeout", "0.1"])).failure();
     assert!(down.contains("registry is down"), "{down}");
@@ -192,8 +194,8 @@ fn a_signal_ends_waiting() {
     let server = RedisServer::start();
     let waiting = start(&mut member(&server.url(), &["wait", "α"]));
     let until = Instant::now() + BOUND;
-    // It can be told to end once it has come as far as to ask. The test's own
-    // connections, this one and the last, have done nothing but list.
+    // Signals it after its first query. The test's own connections, this one and the last,
+    // have only listed clients.
     let asks = |client: &str| !client.contains("cmd=client");
     while !server.command(&["CLIENT", "LIST"])[0].lines().any(asks) {
         assert!(Instant::now() < until, "it does not ask");
@@ -203,10 +205,10 @@ fn a_signal_ends_waiting() {
 }
 
 #[test]
-fn who_lost_its_name_to_another_says_so_and_leaves_it_alone() {
+fn a_process_that_lost_its_name_says_so_and_does_not_free_it() {
     let server = RedisServer::start();
     let listener = listening(&server, "β:1", &["--lease", "1"]);
-    // What a server does that had forgotten the name and gave it to another.
+    // Simulates a server that forgot the name and gave it to another process.
     let key = "virtnet:{virtnet}:β";
     let another = format!("127.0.0.1:1 owner={}#1", "0f".repeat(16));
     server.command(&["SET", key, &another]);
@@ -233,7 +235,7 @@ fn a_name_is_free_at_once_after_a_signal_and_within_the_lease_after_a_kill() {
             .unwrap()
     };
     for (signal, code) in [("TERM", 143), ("INT", 130)] {
-        // A lease that only ends by being given up.
+        // A lease so long that only freeing the name ends it.
         let listener = listening(&server, "β:1", &["--lease", "86400"]);
         assert!(left() > 1_000_000, "{}", left());
         listener.signal(signal);
@@ -246,7 +248,7 @@ fn a_name_is_free_at_once_after_a_signal_and_within_the_lease_after_a_kill() {
     killed.kill();
     let begun = Instant::now();
     assert!(left() <= LEASE.as_millis() as i64, "{}", left());
-    // Its successor tries until the name is free: no sooner than that.
+    // Its successor retries until the name is free, and not earlier.
     loop {
         let mut successor = start(&mut member(&server.url(), &["listen", "β:1"]));
         if successor.listens("β:1") {

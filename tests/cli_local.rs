@@ -1,10 +1,10 @@
-//! The command where nothing is set up: two processes of one user, without a server,
-//! a secret or a variable.
+//! The command without any setup: two processes of one user, without a server, a secret or
+//! a variable.
 //!
-//! Owns what the folder in the user's runtime directory means to people. Never reads the
-//! format of its files: registry-local does.
+//! Owns how users see the folder in their runtime directory. Never reads the format of its
+//! files: the tests of registry-local do.
 
-// Of what the feature builds, on systems that it works on.
+// The feature builds the command, and `local:` needs Unix.
 #![cfg(all(feature = "cli", unix))]
 
 mod support;
@@ -19,7 +19,7 @@ use serde_json::Value;
 use support::{OTHER_SECRET, Running, command, run, start};
 use tempfile::TempDir;
 
-/// An empty runtime directory, as a user has when nothing was run yet.
+/// An empty runtime directory, as before a user's first command.
 fn runtime() -> TempDir {
     let mut folder = tempfile::Builder::new();
     folder.permissions(Permissions::from_mode(0o700));
@@ -38,7 +38,7 @@ fn listening(runtime: &Path, addr: &str) -> Running {
     listener
 }
 
-/// The only one in a folder.
+/// The only entry of a folder.
 fn only(folder: &Path) -> PathBuf {
     let mut entries = fs::read_dir(folder).unwrap();
     let entry = entries.next().unwrap().unwrap().path();
@@ -51,10 +51,10 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn two_processes_that_were_told_nothing_find_each_other() {
+fn two_processes_without_any_setting_find_each_other() {
     let runtime = runtime();
     let runtime = runtime.path();
-    // Looking makes nothing.
+    // Listing creates nothing.
     assert_eq!(run(&mut on(runtime, &["hosts"])).success(), "");
     assert_eq!(fs::read_dir(runtime).unwrap().count(), 0);
 
@@ -92,7 +92,7 @@ fn two_processes_that_were_told_nothing_find_each_other() {
     let copied = listener.end();
     assert_eq!((copied.code, copied.stdout == load), (Some(0), true));
 
-    // What stays is the secret, which nobody else can read.
+    // Only the secret stays, which no other user can read.
     let network = only(&runtime.join("virtnet"));
     let secret = only(&network);
     assert_eq!(secret.file_name().unwrap(), "secret");
@@ -113,7 +113,7 @@ fn networks_and_folders_do_not_meet() {
         same.wait_for("listening β:1");
         assert!(hosts(&["hosts"]).starts_with("β\t127.0.0.1:"));
     }
-    // A demonstration is alone, unless it is told otherwise.
+    // A demo has its own network by default.
     let networks = || {
         fs::read_dir(runtime.path().join("virtnet"))
             .unwrap()
@@ -127,7 +127,7 @@ fn networks_and_folders_do_not_meet() {
 }
 
 #[test]
-fn a_name_is_its_process_for_as_long_as_that_lives() {
+fn a_name_belongs_to_its_process_until_that_ends() {
     let runtime = runtime();
     let runtime = runtime.path();
     let mut listener = listening(runtime, "β:1");
@@ -138,7 +138,7 @@ fn a_name_is_its_process_for_as_long_as_that_lives() {
     let taken = || run(&mut on(runtime, &["listen", "β:1"])).failure();
     let said = format!("host already registered: process {pid} holds it");
     assert!(taken().ends_with(&said), "{}", taken());
-    // One that is stopped lives.
+    // A stopped process still holds its name.
     listener.signal("STOP");
     assert!(taken().ends_with(&said), "{}", taken());
     let waited = run(&mut on(runtime, &["wait", "β", "--timeout", "0"]));
@@ -152,7 +152,7 @@ fn a_name_is_its_process_for_as_long_as_that_lives() {
     let successor = listening(runtime, "β:1");
     println!("killed, and taken again after {:.1?}", begun.elapsed());
 
-    // Whoever waits for it has it as soon as it is free.
+    // A process that waits for the name gets it as soon as it is free.
     let mut next = start(on(runtime, &["listen", "β:1"]).args(["--within", "60"]));
     successor.signal("TERM");
     assert_eq!(successor.end().code, Some(143));
@@ -160,7 +160,7 @@ fn a_name_is_its_process_for_as_long_as_that_lives() {
 }
 
 #[test]
-fn a_secret_that_is_given_counts() {
+fn a_given_secret_replaces_the_folders() {
     let runtime = runtime();
     let runtime = runtime.path();
     let given = |args: &[&str]| start(on(runtime, args).env("VIRTNET_SECRET", OTHER_SECRET));
@@ -177,13 +177,13 @@ fn a_secret_that_is_given_counts() {
 }
 
 #[test]
-fn what_is_wrong_with_the_folder_is_said_with_its_name() {
+fn errors_about_the_folder_name_it() {
     let runtime = runtime();
     let folder = runtime.path().join("virtnet");
     let shown = folder.to_str().unwrap();
     fs::create_dir(&folder).unwrap();
     fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
-    // Also by who would find none there, as the network's own folder is not there yet.
+    // Also when listing, although the network's folder does not exist yet.
     for args in [&["listen", "β:1"][..], &["wait", "β"], &["hosts"]] {
         let open = run(&mut on(runtime.path(), args)).failure();
         assert!(open.contains(shown) && open.contains("chmod 700"), "{open}");
@@ -192,9 +192,9 @@ fn what_is_wrong_with_the_folder_is_said_with_its_name() {
     drop(listening(runtime.path(), "β:1"));
     let secret = only(&folder).join("secret");
     fs::write(&secret, "half of it").unwrap();
-    let half = run(&mut on(runtime.path(), &["listen", "β:1"])).misuse();
+    let half = run(&mut on(runtime.path(), &["listen", "β:1"])).usage_error();
     assert!(half.contains(secret.to_str().unwrap()), "{half}");
-    // Who only looks needs none.
+    // Listing needs no secret.
     let nobody = run(&mut on(runtime.path(), &["hosts"]));
     let said =
         format!("virtnet: no hosts on network \"virtnet\" at local:, which is {shown:?} for user ");
@@ -221,9 +221,9 @@ fn what_is_wrong_with_the_folder_is_said_with_its_name() {
 }
 
 #[test]
-fn without_a_runtime_directory_it_is_a_folder_of_the_user_among_temporary_ones() {
+fn without_a_runtime_directory_the_folder_is_in_the_temporary_directory() {
     let temp = runtime();
-    // Unset, empty, relative, and one that is not there.
+    // Unset, empty, relative, and a missing directory.
     let vars = [None, Some(""), Some("here"), Some("/nowhere")];
     let on = |var: Option<&str>, args: &[&str]| {
         let mut command = command(args);
@@ -247,7 +247,7 @@ fn without_a_runtime_directory_it_is_a_folder_of_the_user_among_temporary_ones()
 }
 
 #[test]
-fn logs_for_debugging_are_written_where_variables_say() {
+fn variables_set_where_debug_logs_are_written() {
     let runtime = runtime();
     let runtime = runtime.path();
     let (keys, logs) = (runtime.join("keys"), runtime.join("logs"));
@@ -259,11 +259,11 @@ fn logs_for_debugging_are_written_where_variables_say() {
     };
     let yes = Path::new("yes");
     assert_eq!(
-        ping(&[("VIRTNET_KEYLOG", yes)]).misuse(),
+        ping(&[("VIRTNET_KEYLOG", yes)]).usage_error(),
         "VIRTNET_KEYLOG: expected SSLKEYLOGFILE in the environment to name the file, but it is not set"
     );
     let nowhere = Path::new("/nowhere/keys");
-    let said = ping(&[("VIRTNET_KEYLOG", yes), ("SSLKEYLOGFILE", nowhere)]).misuse();
+    let said = ping(&[("VIRTNET_KEYLOG", yes), ("SSLKEYLOGFILE", nowhere)]).usage_error();
     let expected = "VIRTNET_KEYLOG: SSLKEYLOGFILE \"/nowhere/keys\" cannot be written: ";
     assert!(said.starts_with(expected), "{said}");
     ping(&[("SSLKEYLOGFILE", &keys)]).success();
@@ -277,7 +277,7 @@ fn logs_for_debugging_are_written_where_variables_say() {
         ended.success();
         assert!(fs::metadata(only(&logs)).unwrap().len() > 0);
     } else {
-        let said = ended.misuse();
+        let said = ended.usage_error();
         assert!(
             said.starts_with(&format!("VIRTNET_QLOG {logs:?}: ")),
             "{said}"

@@ -1,8 +1,9 @@
-//! `virtnet ping`, and what the command says of itself and of how far it is.
+//! `virtnet ping`; usage errors, help, manual and completions; the progress of a long
+//! transfer.
 //!
-//! Owns what is printed where. Never asserts how long anything takes.
+//! Owns what is printed where. Never asserts a duration.
 
-// Of what the feature builds.
+// The feature builds the command.
 #![cfg(feature = "cli")]
 
 mod support;
@@ -12,7 +13,7 @@ mod redis;
 
 use redis::RedisServer;
 use serde_json::Value;
-use support::{Running, command, member, run, start};
+use support::{Running, SECRET, command, member, run, start};
 
 /// The lines, with each number of milliseconds as `T`.
 fn timeless(text: &str) -> Vec<String> {
@@ -53,8 +54,8 @@ fn a_host_answers_by_refusing_and_an_echo_by_sending_back() {
 
     let there = ping(&["β:1", "--count", "1", "--from", "α", "--size", "100000"]).success();
     let expected = [
-        "β:1 1: dial T ms, there and back T ms",
-        "β:1: 1 sent, 1 answered; dial min/median/max T ms; there and back min/median/max T ms",
+        "β:1 1: dial T ms, round trip T ms",
+        "β:1: 1 sent, 1 answered; dial min/median/max T ms; round trip min/median/max T ms",
     ];
     assert_eq!(timeless(&there), expected);
     let dials = ping(&["β:1", "--count", "1", "--size", "0"]).success();
@@ -62,7 +63,7 @@ fn a_host_answers_by_refusing_and_an_echo_by_sending_back() {
 
     let refused = ping(&["β:9", "--count", "2", "--from", "α"]);
     assert_eq!(refused.code, Some(1));
-    assert_eq!(refused.stderr, ["virtnet: 2 of 2 were not answered"]);
+    assert_eq!(refused.stderr, ["virtnet: 2 of 2 pings were not answered"]);
     let printed = String::from_utf8(refused.stdout).unwrap();
     let expected = [
         "β:9 1: dial virtnet α:1->β:9: connection refused",
@@ -86,9 +87,9 @@ fn a_host_answers_by_refusing_and_an_echo_by_sending_back() {
 }
 
 #[test]
-fn pings_that_nobody_answers_end_and_those_without_end_are_summed_up() {
+fn unanswered_pings_end_and_endless_ones_print_a_summary() {
     let server = RedisServer::start();
-    // Who accepts one connection, and sends nothing back.
+    // Accepts one connection, and sends nothing back.
     let mut silent = start(&mut member(&server.url(), &["listen", "γ:1"]));
     silent.wait_for("listening γ:1");
     let args = ["ping", "γ:1", "--count", "1", "--timeout", "0.2"];
@@ -117,7 +118,7 @@ fn pings_that_nobody_answers_end_and_those_without_end_are_summed_up() {
 }
 
 #[test]
-fn what_cannot_be_pinged_is_said_before_anything_is_sent() {
+fn a_bad_target_is_an_error_before_anything_is_sent() {
     for (target, problem) in [
         ("", "invalid hostname \"\": expected 1 to 255 bytes, got 0"),
         (
@@ -126,9 +127,9 @@ fn what_cannot_be_pinged_is_said_before_anything_is_sent() {
         ),
         ("[β", "a name must not contain '[' or ']'"),
     ] {
-        // Nothing is there that it could have asked.
+        // There is no registry that it could have asked.
         let ended = run(&mut member("redis://127.0.0.1:1", &["ping", target]));
-        let said = ended.misuse();
+        let said = ended.usage_error();
         assert!(said.contains(problem), "{said}");
     }
     let ended = run(&mut command(&["ping", "β", "--size", "1048577"]));
@@ -136,7 +137,7 @@ fn what_cannot_be_pinged_is_said_before_anything_is_sent() {
 }
 
 #[test]
-fn shells_and_manuals_know_every_subcommand() {
+fn completions_and_manual_have_every_subcommand() {
     let man = run(&mut command(&["man"])).success();
     let help = run(&mut command(&["--help"])).success();
     for part in ["Exit codes:", "virtnet echo β:1", "130"] {
@@ -158,7 +159,7 @@ fn shells_and_manuals_know_every_subcommand() {
     for name in &names {
         assert!(man.contains(&format!(".TH virtnet-{name} 1")), "{name}");
     }
-    // Help shows what is used: nothing of the network where none is looked at.
+    // Help shows only options that are used: none of the network if none is used.
     for (name, used, unused) in [
         ("keygen", &["--out"][..], &["Network:", "--verbose"][..]),
         ("man", &[], &["Network:"]),
@@ -175,13 +176,13 @@ fn shells_and_manuals_know_every_subcommand() {
         assert!(used.iter().all(|option| help.contains(option)), "{help}");
         assert!(!unused.iter().any(|option| help.contains(option)), "{help}");
     }
-    // Nothing but text, as it is no terminal.
+    // Plain text, because stdout is not a terminal.
     assert!(!help.contains('\x1b') && !man.contains('\x1b'));
 }
 
-/// Where the reader has had enough, as `head` has.
+/// When the reader closes the pipe, as `head` does.
 #[test]
-fn output_that_nobody_reads_is_no_reason_to_say_anything() {
+fn a_closed_stdout_causes_no_message() {
     for args in [
         &["man"][..],
         &["completions", "bash"],
@@ -189,7 +190,7 @@ fn output_that_nobody_reads_is_no_reason_to_say_anything() {
         &["name", "α"],
         &["demo"],
     ] {
-        // A pipe whose reader is gone.
+        // A pipe whose reader is closed.
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let ended = command(args).stdout(writer).output().unwrap();
@@ -202,13 +203,13 @@ fn output_that_nobody_reads_is_no_reason_to_say_anything() {
     }
 }
 
-/// As where `ulimit -u` says how many processes a user has, and there are as many.
+/// When the user has as many processes as `ulimit -u` allows.
 #[test]
 #[cfg(target_os = "linux")]
-fn without_threads_it_says_in_one_line_that_it_cannot_start() {
+fn without_threads_one_line_says_that_it_cannot_start() {
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::process::CommandExt;
-    // Root has no such limit: for a user who can read nothing of root's.
+    // Root has no such limit, so this runs as a user who can read nothing of root's.
     let dir = redis::new_dir();
     let own = dir.join("virtnet");
     std::fs::copy(env!("CARGO_BIN_EXE_virtnet"), &own).unwrap();
@@ -225,11 +226,11 @@ fn without_threads_it_says_in_one_line_that_it_cannot_start() {
     std::fs::remove_dir_all(dir).unwrap();
 }
 
-/// What was shown on a terminal while much was copied; `to` is where stdout goes.
+/// The terminal's output during a long transfer; `to` is where stdout goes.
 #[cfg(target_os = "linux")]
 fn watched(server: &RedisServer, to: &str) -> String {
     let _echo = echo(server, "β:1");
-    // Goes on sending until more than a second has been shown.
+    // Sends until more than a second has been shown.
     let virtnet = env!("CARGO_BIN_EXE_virtnet");
     let copy = format!(
         "(while ! grep -q ' in [2]s' \"$SHOWN\"; do head -c 1000000 /dev/zero; done) \
@@ -250,16 +251,59 @@ fn watched(server: &RedisServer, to: &str) -> String {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_long_copy_shows_how_far_it_is_to_who_watches() {
+fn a_long_transfer_shows_its_progress_on_a_terminal() {
     let server = RedisServer::start();
     let shown = watched(&server, "> /dev/null");
     assert!(shown.contains("iB/s"), "{shown}");
-    // Each way for itself.
+    // Each direction is counted.
     assert!(
         shown.contains("sent ") && shown.contains(", received "),
         "{shown}"
     );
-    // It is gone at the end.
+    // The line is cleared at the end.
     let end = shown.rsplit("iB/s").next().unwrap();
     assert!(end.contains("\x1b[2K"), "{end:?}");
+}
+
+#[test]
+fn usage_errors_have_their_own_exit_code() {
+    for args in [
+        &[][..],
+        &["dail"],
+        &["dial", "--from", "α"],
+        &["listen"],
+        &["demo", "--json=x"],
+        &["wait"],
+        &["wait", "α", "--timeout", "soon"],
+        &["hosts", "--lease", "-1"],
+    ] {
+        let ended = run(command(args).env("VIRTNET_SECRET", SECRET));
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(
+            ended.stdout.is_empty() && !ended.stderr.is_empty(),
+            "{ended:?}"
+        );
+    }
+}
+
+#[test]
+fn a_misspelt_variable_is_an_error_if_the_subcommand_reads_variables() {
+    for args in [
+        &["hosts"][..],
+        &["demo"],
+        &["name", "α"],
+        &["wait", "α", "--timeout", "0"],
+    ] {
+        let ended = run(command(args).env("VIRTNET_REGISTY", "redis://127.0.0.1:1"));
+        assert_ne!(ended.code, Some(0));
+        let said = "virtnet: VIRTNET_REGISTY: unknown setting: did you mean VIRTNET_REGISTRY?";
+        assert_eq!(ended.stderr, [said]);
+    }
+    // Variables that are not misspelt, or that belong to other programs.
+    let others = [
+        ("VIRTNET_REGISTY", ""),
+        ("VIRTNET_TEST_X", "x"),
+        ("VIRTNET_PORT", "tcp://x"),
+    ];
+    run(command(&["name", "α"]).envs(others)).success();
 }

@@ -1,10 +1,10 @@
-//! `virtnet listen` and `virtnet dial`: two processes that find each other
-//! through Redis, and one connection between them.
+//! `virtnet listen` and `virtnet dial`: two processes that find each other through Redis,
+//! and one connection between them.
 //!
-//! Owns what ends when, and with which exit code. Never measures speed; large
-//! amounts are in `cli_bulk.rs`.
+//! Owns when each ends, and with which exit code. Never measures speed, and never sends
+//! much data: `cli_bulk.rs` does.
 
-// Of what the feature builds.
+// The feature builds the command.
 #![cfg(feature = "cli")]
 
 mod support;
@@ -87,7 +87,7 @@ fn port_zero_takes_the_lowest_free_one_and_the_host_may_come_from_a_variable() {
 }
 
 #[test]
-fn two_dial_at_once_where_a_variable_names_the_host_or_nothing_does() {
+fn two_can_dial_at_once_with_the_hosts_name_from_a_variable_or_random() {
     let server = RedisServer::start();
     let mut echo = start(&mut member(&server.url(), &["echo", "β:1"]));
     echo.wait_for_stdout(&["listening β:1"]);
@@ -107,17 +107,17 @@ fn two_dial_at_once_where_a_variable_names_the_host_or_nothing_does() {
         (from, ended.stderr.len())
     });
     assert_eq!(from[0], ("α".to_owned(), 1));
-    // It says so.
+    // The command says so.
     assert!(from[1].0.starts_with("α-") && from[1].1 == 2, "{from:?}");
     assert!(from[2].0.starts_with("dial-") && from[3].0.starts_with("dial-"));
     assert_ne!(from[2].0, from[3].0);
-    // A name that is asked for is that or none.
+    // A name given by --from is never changed.
     let taken = run(&mut member(&server.url(), &["dial", "--from", "β", "β:1"])).failure();
     assert!(taken.ends_with("host already registered"), "{taken}");
 }
 
 #[test]
-fn where_nobody_is_the_dial_says_so() {
+fn failed_dials_say_why() {
     let server = RedisServer::start();
     let mut listener = listening(&server);
     for (to, reason) in [("γ:1", "no such host"), ("β:2", "connection refused")] {
@@ -137,7 +137,7 @@ fn where_nobody_is_the_dial_says_so() {
 }
 
 #[test]
-fn another_secret_is_refused_and_does_no_harm() {
+fn another_secret_is_refused_and_the_listener_goes_on() {
     let server = RedisServer::start();
     let mut listener = listening(&server);
     let stranger =
@@ -194,7 +194,7 @@ fn a_signal_ends_either_side_and_frees_its_name() {
     }
 }
 
-/// The peer must not take for whole what is a part.
+/// The peer must not mistake a part of the data for all of it.
 #[test]
 fn a_copy_that_a_signal_ends_is_cut_at_the_peer() {
     let server = RedisServer::start();
@@ -206,7 +206,7 @@ fn a_copy_that_a_signal_ends_is_cut_at_the_peer() {
         };
         victim.write("the first half");
         survivor.expect_stdout("the first half");
-        // Its peer is still sending, too.
+        // Its peer is still sending as well.
         victim.signal("TERM");
         let reason = survivor.end().failure();
         assert!(reason.contains("connection cut"), "{reason}");
@@ -219,8 +219,8 @@ fn a_stdin_that_cannot_be_read_cuts_the_copy_at_the_peer() {
     let server = RedisServer::start();
     let mut listener = listening(&server);
     listener.close_stdin();
-    // Its stdin is a TCP connection, whose other end resets it: what is dropped with
-    // something unread does.
+    // Its stdin is a TCP connection that the other end resets, by dropping it with unread
+    // data.
     let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut stdin = std::net::TcpStream::connect(tcp.local_addr().unwrap()).unwrap();
     let (mut other, _) = tcp.accept().unwrap();
@@ -242,10 +242,10 @@ fn a_stdin_that_cannot_be_read_cuts_the_copy_at_the_peer() {
     assert!(reason.contains("connection cut"), "{reason}");
 }
 
-/// As a terminal that is closed does, but not to what `nohup` started.
+/// A closed terminal sends SIGHUP, which a process started by `nohup` ignores.
 #[test]
 #[cfg(target_os = "linux")]
-fn a_hang_up_that_is_to_be_ignored_is() {
+fn an_ignored_hang_up_stays_ignored() {
     let server = RedisServer::start();
     let virtnet = env!("CARGO_BIN_EXE_virtnet");
     let mut nohup = std::process::Command::new("sh");
@@ -267,7 +267,7 @@ fn a_stdout_that_nobody_reads_is_an_error() {
     let server = RedisServer::start();
     let mut listener = listening(&server);
     let mut dial = member(&server.url(), &["dial", "--from", "α", "β:1"]);
-    // A pipe whose reader is gone.
+    // A pipe whose reader is closed.
     let mut child = std::process::Command::new("true")
         .stdin(Stdio::piped())
         .spawn()
@@ -283,7 +283,7 @@ fn a_stdout_that_nobody_reads_is_an_error() {
     listener.wait_for("connected α:1->β:2");
     listener.write("nobody reads this");
     listener.close_stdin();
-    // Its own input goes on.
+    // Its stdin stays open.
     let input = dialer.stdin.take();
     let dialer = dialer.wait_with_output().unwrap();
     drop(input);

@@ -1,10 +1,9 @@
-//! Registries that are more than one server, or that speak TLS; and one server
-//! for many runs.
+//! Registries with several servers or TLS; and one server for several runs.
 //!
-//! Owns that the command reaches them by URL and options. Never fails a server
-//! over: registry-redis does.
+//! Owns that the command reaches them by URL and options. Never fails a server over: the
+//! tests of registry-redis do.
 
-// Of what the feature builds.
+// The feature builds the command.
 #![cfg(feature = "cli")]
 
 #[path = "support/mod.rs"]
@@ -23,13 +22,13 @@ use process::{Running, command, member, run, start};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use support::{RedisServer, new_dir};
 
-/// A listener and a dialer of one network, who meet and go.
+/// Connects a listener and a dialer of one network, and ends both.
 fn meet(url: &str, options: &[&str]) {
     let with = |args: &[&str]| start(member(url, args).args(options));
     let mut listener = with(&["listen", "β:1"]);
     listener.wait_for("listening β:1");
     let hosts = run(command(&["hosts", "--registry", url]).args(options)).success();
-    // By the way to the first of the registry's addresses.
+    // The address on the route to the registry's first address.
     assert!(hosts.starts_with("β\t127.0.0.1:"), "{hosts}");
     run(command(&["wait", "β", "--registry", url]).args(options)).success();
     let mut dialer = with(&["dial", "--from", "α", "β:1"]);
@@ -44,7 +43,7 @@ fn meet(url: &str, options: &[&str]) {
 async fn a_cluster_and_sentinels_by_url() {
     let cluster = Cluster::start().await;
     meet(&cluster.url(), &[]);
-    // The others are replicas, which may hear of it later.
+    // The others are replicas, which may lag.
     for primary in &cluster.nodes[..3] {
         assert_eq!(primary.keys(), [""; 0]);
     }
@@ -54,14 +53,14 @@ async fn a_cluster_and_sentinels_by_url() {
     assert_eq!(sentinels.primary.keys(), [""; 0]);
 }
 
-/// A directory with an authority, and certificates by it for both ends.
+/// A directory with a certificate authority, and certificates for both ends.
 struct Files(PathBuf);
 
 impl Files {
     fn mint() -> Files {
         let dir = new_dir();
         let mut params = CertificateParams::default();
-        // One with the name of its authority would count as signed by itself.
+        // A certificate with the name of its authority would count as self-signed.
         let name = &mut params.distinguished_name;
         name.push(DnType::CommonName, "authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -75,7 +74,7 @@ impl Files {
             std::fs::write(dir.join(format!("{who}.pem")), certificate.pem()).unwrap();
             let file = dir.join(format!("{who}.key"));
             std::fs::write(&file, key.serialize_pem()).unwrap();
-            // One that all can read would be warned of.
+            // A file that everybody can read would cause a warning.
             let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
             std::fs::set_permissions(&file, mode).unwrap();
         }
@@ -94,7 +93,7 @@ impl Drop for Files {
 }
 
 #[test]
-fn tls_with_an_authority_and_a_client_certificate_of_ones_own() {
+fn tls_with_your_own_authority_and_client_certificate() {
     let files = Files::mint();
     let [ca, cert, key] = ["ca.pem", "server.pem", "server.key"].map(|name| files.path(name));
     let server = RedisServer::start_with(&[
@@ -130,7 +129,7 @@ fn tls_with_an_authority_and_a_client_certificate_of_ones_own() {
     let all: Vec<_> = all.iter().map(String::as_str).collect();
     meet(&url, &all);
 
-    // The variables say the same, and an option takes their place.
+    // The variables do the same, and an option overrides them.
     let hosts = |ca: &str, cert: &str| {
         let mut hosts = command(&["hosts", "--registry", &url]);
         hosts.env("VIRTNET_REGISTRY_CA", ca);
@@ -140,12 +139,12 @@ fn tls_with_an_authority_and_a_client_certificate_of_ones_own() {
     };
     assert_eq!(run(&mut hosts(&ca, &cert)).success(), "");
     assert_eq!(run(hosts(&ca, "/nowhere").args(&two)).success(), "");
-    let missing = run(&mut hosts(&ca, "/nowhere")).misuse();
+    let missing = run(&mut hosts(&ca, "/nowhere")).usage_error();
     assert!(missing.contains("\"/nowhere\""), "{missing}");
     let stranger = run(command(&["hosts", "--registry", &url]).args(&two)).failure();
     assert!(stranger.contains("certificate"), "{stranger}");
     let plain = format!("redis://127.0.0.1:{}", server.port());
-    let plain = run(command(&["hosts", "--registry", &plain]).args(&all)).misuse();
+    let plain = run(command(&["hosts", "--registry", &plain]).args(&all)).usage_error();
     assert!(plain.contains("rediss://"), "{plain}");
     let plain = format!("redis://127.0.0.1:{}", server.port());
     let plain = run(&mut command(&["hosts", "--registry", &plain])).failure();
@@ -153,7 +152,7 @@ fn tls_with_an_authority_and_a_client_certificate_of_ones_own() {
 }
 
 #[test]
-fn who_is_there_in_place_of_redis_is_named() {
+fn a_server_that_is_not_redis_is_recognised() {
     let redis = RedisServer::start();
     let url = format!("rediss://127.0.0.1:{}", redis.port());
     let plain = run(&mut command(&["hosts", "--registry", &url])).failure();
@@ -173,12 +172,12 @@ fn who_is_there_in_place_of_redis_is_named() {
         let web = run(&mut command(&["hosts", "--registry", &url])).failure();
         assert!(web.contains("this is a web server"), "{web}");
     }
-    // On joining, too.
+    // Also when opening the network.
     let web = run(&mut member(&format!("redis://{at}"), &["listen", "β:1"])).failure();
     assert!(web.contains("this is a web server"), "{web}");
 }
 
-/// One end of a run, which knows the others of its network only.
+/// One process of a run, on the network of that run.
 fn on(network: &str, server: &RedisServer, args: &[&str]) -> Running {
     start(member(&server.url(), args).env("VIRTNET_NETWORK", network))
 }
@@ -197,14 +196,14 @@ fn runs_with_the_same_hosts_share_one_server_and_do_not_meet() {
         hosts.split('\t').nth(1).unwrap().to_owned()
     };
     assert_ne!(list(runs[0]), list(runs[1]), "each has its own β");
-    // Both dial before either is answered, each from an α.
+    // Both dial before either is accepted, each from its own α.
     let mut dialers = runs.map(|run| on(run, &server, &["dial", "--from", "α", "β:1"]));
     for (dialer, run) in dialers.iter_mut().zip(runs) {
         dialer.wait_for("connected α:1->β:2");
         dialer.write(run);
         dialer.close_stdin();
     }
-    // One of them ends, which is nothing to the other.
+    // One run ends, and the other goes on.
     let [first, second] = listeners;
     let [dialed, other] = dialers;
     for (mut listener, dialer, run) in [(first, dialed, runs[0]), (second, other, runs[1])] {

@@ -1,7 +1,8 @@
-//! The conformance suite over every pair of engine and registry that ships,
-//! but the in-memory pair, which core tests itself.
+//! The conformance suite over every pair of engine and registry that ships, except the
+//! in-memory pair, which core tests itself.
 //!
-//! Owns the beds. Never says what is checked: `virtnet_core::conformance` does.
+//! Owns the setup of each pair. Never decides what is checked: `virtnet_core::conformance`
+//! does.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,7 +23,7 @@ use support::RedisServer;
 
 const NETWORK: &str = "quicα";
 
-/// QUIC on loopback, ready to start for one subnetwork.
+/// QUIC on loopback, prepared for one subnetwork.
 fn prepare(secret: &Secret) -> Prepared {
     QuicConfig::new(Identity::secret(secret.clone()))
         .bind("127.0.0.1:0".parse().unwrap())
@@ -42,7 +43,7 @@ impl Bed for QuicMemory {
     }
 }
 
-/// A Redis server of its own, for one check.
+/// A separate Redis server for each check.
 struct Redis(RedisServer);
 
 impl Redis {
@@ -78,7 +79,7 @@ impl RegistryBed for Redis {
     }
 }
 
-/// QUIC with Redis: what virtnet is used with.
+/// QUIC with Redis, the usual pair.
 struct QuicRedis(Secret, Redis);
 
 #[async_trait]
@@ -90,7 +91,7 @@ impl Bed for QuicRedis {
     }
 }
 
-/// Pipes with Redis: one process whose names others see.
+/// Pipes with Redis: one process, whose names are visible to others.
 struct PipeRedis(Switchboard, Redis);
 
 #[async_trait]
@@ -102,7 +103,7 @@ impl Bed for PipeRedis {
     }
 }
 
-/// A folder of its own, for one check.
+/// A separate folder for each check.
 #[cfg(unix)]
 struct Local(tempfile::TempDir);
 
@@ -137,7 +138,7 @@ impl Drop for Local {
     }
 }
 
-/// QUIC with a folder: what the command is used with unless it is told otherwise.
+/// QUIC with a folder, the command's default.
 #[cfg(unix)]
 struct QuicLocal(Secret, Local);
 

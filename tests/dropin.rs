@@ -1,10 +1,10 @@
-//! The habits of tokio's `TcpStream` and `TcpListener`, done over TCP on loopback and
-//! over virtnet, on pipes and on QUIC: what a caller observes is the same, but for what
-//! docs/tcp.md lists, with the reason.
+//! The same actions with tokio's `TcpStream` and `TcpListener` on loopback and with virtnet,
+//! on pipes and on QUIC: a caller observes the same, except the differences that docs/tcp.md
+//! lists with their reasons.
 //!
-//! Owns the comparison, the list of differences and their rows on the page. What is
-//! done is in `dropin/opening.rs`, `dropin/streams.rs` and `dropin/halves.rs`. Never
-//! tells virtnet and TCP apart there: `dropin/net.rs` does.
+//! Owns the comparison, the list of differences and their rows on the page. The actions are
+//! in `dropin/opening.rs`, `dropin/streams.rs` and `dropin/halves.rs`, which never know the
+//! network: `dropin/net.rs` does.
 
 #[path = "dropin/halves.rs"]
 mod halves;
@@ -26,7 +26,7 @@ use virtnet::{Config, SubNetwork};
 
 const PAGE: &str = include_str!("../docs/tcp.md");
 
-/// What differs on purpose: the action, what TCP does, what virtnet does, and why.
+/// The intended differences: the action, what TCP does, what virtnet does, and why.
 const DIFFERENCES: &[[&str; 4]] = &[
     [
         "dial a listener that does not accept: done",
@@ -61,7 +61,7 @@ const DIFFERENCES: &[[&str; 4]] = &[
     ],
 ];
 
-/// All habits, over one network.
+/// All observations over one network.
 async fn observe(net: &impl Net) -> Seen {
     let mut seen = Seen::default();
     let all = async {
@@ -108,7 +108,7 @@ async fn over_quic() -> Seen {
     over([open().await.unwrap(), open().await.unwrap()]).await
 }
 
-/// What is the same, then what differs, as the rows of the page.
+/// The rows of the page: first what is the same, then what differs.
 fn compare(tcp: Seen, virtnet: Seen, engine: &str) -> [Vec<String>; 2] {
     let (mut same, mut differs, mut wrong) = (Vec::new(), Vec::new(), Vec::new());
     assert_eq!(tcp.0.len(), virtnet.0.len());
@@ -141,10 +141,10 @@ fn compare(tcp: Seen, virtnet: Seen, engine: &str) -> [Vec<String>; 2] {
 }
 
 #[tokio::test]
-async fn virtnet_is_as_tcp_but_for_what_is_listed() {
+async fn virtnet_behaves_like_tcp_except_the_listed_differences() {
     for (engine, virtnet) in [("pipes", over_pipes().await), ("QUIC", over_quic().await)] {
         let rows = compare(observe(&Tcp).await, virtnet, engine);
-        // The rows of the page are those, in this order.
+        // The page has exactly these rows, in this order.
         for rows in rows {
             let rows = rows.join("\n");
             assert!(

@@ -1,8 +1,8 @@
-//! What distance costs: joining, making a host and dialing, counted in round
-//! trips to Redis and to the peer.
+//! Latency: opening a subnetwork, creating a host and dialing, counted in round trips to
+//! Redis and to the peer.
 //!
-//! Owns links that delay what passes, for TCP and for UDP. Never asserts a speed:
-//! a round trip is made so long that what else takes time does not count.
+//! Owns links that delay TCP and UDP. Never asserts a speed: a round trip is so long that
+//! other work does not count.
 
 #[path = "../registry-redis/tests/support/mod.rs"]
 mod redis;
@@ -19,13 +19,13 @@ use tokio::time::{Instant, sleep_until};
 use virtnet::quic::Secret;
 use virtnet::{Config, Host, Listener};
 
-/// How far it is to where a link leads, unless it is said.
+/// The default one-way delay of a link.
 const ONE_WAY: Duration = Duration::from_millis(150);
 
-/// How often a busy machine may be too slow to count by.
+/// How many times to repeat a count that a busy machine made too slow.
 const ROUNDS: usize = 5;
 
-/// Passes on what `take` gives, in order, each piece after the time of the way.
+/// Passes on the chunks of `take` in order, each after the delay.
 async fn carry(
     one_way: Duration,
     mut take: impl AsyncFnMut() -> Option<Vec<u8>>,
@@ -46,7 +46,7 @@ async fn carry(
     tokio::join!(entering, leaving);
 }
 
-/// A link for TCP to a server on this machine. Its tasks end with the set.
+/// A TCP link to a server on this machine. Its tasks end with the set.
 async fn far_tcp(tasks: &mut JoinSet<()>, one_way: Duration, to: u16) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -69,7 +69,7 @@ async fn far_tcp(tasks: &mut JoinSet<()>, one_way: Duration, to: u16) -> u16 {
     port
 }
 
-/// A link for UDP to a socket on this machine, for whoever spoke last.
+/// A UDP link to a socket on this machine; answers go to the last sender.
 async fn far_udp(tasks: &mut JoinSet<()>, to: SocketAddr) -> SocketAddr {
     let near = std::sync::Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
     let far = std::sync::Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
@@ -98,7 +98,7 @@ async fn far_udp(tasks: &mut JoinSet<()>, to: SocketAddr) -> SocketAddr {
     place
 }
 
-/// What something came to, and the round trips that it took.
+/// The result of the work; adds its number of round trips to `counts`.
 async fn trips<T>(what: &str, counts: &mut Vec<u32>, work: impl Future<Output = T>) -> T {
     let begun = Instant::now();
     let done = work.await;
@@ -109,7 +109,7 @@ async fn trips<T>(what: &str, counts: &mut Vec<u32>, work: impl Future<Output = 
     done
 }
 
-/// Dials twice, and has it accepted.
+/// Dials twice, and accepts both.
 async fn dial_twice(counts: &mut Vec<u32>, from: &Host, listener: &Listener) {
     for what in ["first dial", "second dial"] {
         let dialing = trips(what, counts, from.dial(listener.local_addr()));
@@ -119,7 +119,7 @@ async fn dial_twice(counts: &mut Vec<u32>, from: &Host, listener: &Listener) {
     }
 }
 
-/// Counts until it is as expected; fewer round trips are never possible.
+/// Counts until the counts are as expected; fewer round trips are not possible.
 async fn counted(expected: &[u32], round: impl AsyncFn() -> Vec<u32>) {
     for _ in 0..ROUNDS {
         let counts = round().await;
@@ -165,7 +165,7 @@ async fn round_trips_to_a_peer() {
         let config = Config::new("far").registry(server.url());
         config.secret(secret.clone())
     };
-    // A port that is free when this is over.
+    // A port that is free again afterwards.
     let place = std::net::UdpSocket::bind("127.0.0.1:0").map(|socket| socket.local_addr());
     let place = place.unwrap().unwrap();
     let link = far_udp(&mut tasks, place).await;

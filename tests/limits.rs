@@ -1,6 +1,6 @@
-//! docs/limits.md: its numbers are those of the code, and its program runs.
+//! docs/limits.md: its numbers equal those of the code.
 //!
-//! Owns the comparison. Never tests that a limit is kept: core and engine do.
+//! Owns the comparison. Never tests that a limit is enforced: core and engine do.
 
 use virtnet::quic::Tuning;
 use virtnet::redis::RedisOptions;

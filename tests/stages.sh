@@ -1,23 +1,24 @@
 # shellcheck shell=bash
-# Stages: how a long run goes on past what fails, and says at its end what did.
+# Stages of a long run: a failed stage does not stop the others, and a summary at the end
+# lists the result of each.
 #
-# Owns the running of commands one after another and beside each other, their times,
-# and the sum of it. Never decides what is run: tests/run.sh and .ci/run source this.
+# Owns how commands run, one after another or in the background, and their times. Never
+# decides which: tests/run.sh and .ci/run source this.
 #
-#   stage NAME COMMAND...    runs it, and goes on whatever becomes of it
-#   beside NAME COMMAND...   starts it in the background, where it gives way to others
-#   arrived                  waits for what `beside` started, and shows what it said
-#   summed_up                says what became of each; fails if one of them failed
+#   stage NAME COMMAND...         runs the command, and continues if it fails
+#   background NAME COMMAND...    starts the command in the background, with low priority
+#   wait_background               waits for it, and prints its output
+#   summary                       prints the result of each; fails if a stage failed
 #
-# A command may be a function: it runs in a shell of its own with `set -e`, so whatever
-# fails in it, or is missing, ends that stage only.
+# A command may be a function: it runs in a subshell with `set -e`, so a failure ends only
+# that stage.
 
-stages_sums=()
+stages_results=()
 stages_failed=0
-# What runs in the background: one at a time of each script.
-stages_aside='' stages_pid='' stages_log=''
+# The stage in the background: at most one per script.
+stages_background='' stages_pid='' stages_log=''
 
-# Whatever is still running goes with this shell, and all that it has started.
+# Ends the background stage, and all that it has started, with this shell.
 stages_end() {
     [ -z "$stages_pid" ] || kill -- "-$stages_pid" 2>/dev/null || true
     [ -z "$stages_log" ] || rm -f "$stages_log"
@@ -26,14 +27,14 @@ trap stages_end EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# Notes what became of a stage: its name, its exit code, its seconds.
-stages_note() {
+# Records a stage: its name, exit code and time.
+stages_record() {
     local name=$1 code=$2 spent=$3
     if [ "$code" = 0 ]; then
-        stages_sums+=("passed  $name ($spent)")
+        stages_results+=("passed  $name ($spent)")
         return
     fi
-    stages_sums+=("FAILED  $name (exit code $code, $spent)")
+    stages_results+=("FAILED  $name (exit code $code, $spent)")
     stages_failed=$((stages_failed + 1))
     echo "== FAILED: $name" >&2
 }
@@ -42,7 +43,7 @@ stage() {
     local name=$1 begin=$SECONDS code
     shift
     echo "== $name"
-    # Not in an `if`, nor before `||`: there `set -e` would have no effect.
+    # Not in an `if` or before `||`, where `set -e` has no effect.
     set +e
     (
         trap - EXIT INT TERM
@@ -51,14 +52,14 @@ stage() {
     )
     code=$?
     set -e
-    stages_note "$name" "$code" "$((SECONDS - begin)) s"
+    stages_record "$name" "$code" "$((SECONDS - begin)) s"
 }
 
-beside() {
-    stages_aside=$1
+background() {
+    stages_background=$1
     shift
     stages_log=$(mktemp)
-    # A process group of its own, so that nothing of it is left.
+    # A process group of its own, so that all of it can be killed.
     set -m
     (
         trap - EXIT INT TERM
@@ -71,28 +72,28 @@ beside() {
     renice -n 19 -g "$stages_pid" >/dev/null 2>&1 || true
 }
 
-arrived() {
+wait_background() {
     local begin=$SECONDS code=0
-    echo "== $stages_aside"
+    echo "== $stages_background"
     wait "$stages_pid" || code=$?
     stages_pid=''
     cat "$stages_log"
-    stages_note "$stages_aside" "$code" "waited for $((SECONDS - begin)) s"
+    stages_record "$stages_background" "$code" "waited for $((SECONDS - begin)) s"
 }
 
-summed_up() {
-    echo "== summed up"
-    printf '%s\n' "${stages_sums[@]}"
+summary() {
+    echo "== summary"
+    printf '%s\n' "${stages_results[@]}"
     [ "$stages_failed" = 0 ] || {
-        echo "$stages_failed of ${#stages_sums[@]} stages failed" >&2
+        echo "$stages_failed of ${#stages_results[@]} stages failed" >&2
         return 1
     }
 }
 
-# Where cargo builds, for all projects here: an absolute path, as they have other folders.
+# The target folder of all projects here: an absolute path, as they have other folders.
 CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}
 [ "${CARGO_TARGET_DIR#/}" != "$CARGO_TARGET_DIR" ] || CARGO_TARGET_DIR=$PWD/$CARGO_TARGET_DIR
 export CARGO_TARGET_DIR
-# As in the workspace's own profile: so that what is built for it serves the projects of
-# their own as well, wherever they want the same of it.
+# As in the workspace's own profile, so that the other projects can use what is built for
+# it.
 export CARGO_PROFILE_DEV_DEBUG=line-tables-only

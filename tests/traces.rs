@@ -1,8 +1,8 @@
-//! What is traced: a dial's whole way on both sides, what comes and goes; and that
-//! nothing secret is ever said, at any level.
+//! The events of `tracing`: a dial on both sides, hosts and connections; and that no level
+//! shows a secret.
 //!
-//! Owns the expected lines, and what is searched for. Never tests what a trace costs
-//! when nobody listens: `tests/dial_cost.rs` does, with its limits.
+//! Owns the expected lines, and the secrets that are searched for. Never tests the cost of
+//! events without a subscriber: `tests/dial_cost.rs` does.
 
 use std::fmt::{Debug, Write};
 use std::sync::Mutex;
@@ -23,7 +23,7 @@ use support::RedisServer;
 
 static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Keeps all that is said, as lines: `LEVEL target: fields`.
+/// Stores all events as lines: `LEVEL target: fields`.
 struct Everything(AtomicU64);
 
 struct Line(String);
@@ -69,7 +69,7 @@ impl Subscriber for Everything {
     fn exit(&self, _: &Id) {}
 }
 
-/// Checks that the lines contain these, in this order; others may lie between.
+/// Checks that the lines contain these, in this order, possibly with others in between.
 fn in_order(expected: &[&str]) {
     let lines = LINES.lock().unwrap();
     let mut rest = lines.iter().filter(|line| line.contains(" virtnet_"));

@@ -1,7 +1,7 @@
 //! Load: connections to every host, one after the other, until a signal.
 //!
-//! Owns the tally of how they ended. Never takes an outage for a failure: what
-//! fails the run is an answer that is wrong, or none at all.
+//! Owns the counts of how they ended. Never fails the run because of an outage: only a
+//! wrong answer or no answer at all fails it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,15 +16,16 @@ use crate::pattern::{Answer, exchange};
 
 /// Bytes that go each way on each connection.
 const LENGTH: usize = 256 * 1024;
-/// A cut is noticed within 10 s and a dial fails within 3 s, so this is a hang.
+/// A connection that takes longer hangs: a cut is noticed within 10 s, and a dial fails
+/// within 3 s.
 const BOUND: Duration = Duration::from_secs(20);
-/// Between the rounds with one host, so that an outage is not a flood.
+/// The pause between connections to one host, so that an outage causes no flood.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// How often each outcome came, and the longest that it took.
+/// How often each outcome happened, and the longest time that it took.
 type Tally = BTreeMap<String, (u64, Duration)>;
 
-/// Runs until SIGTERM or SIGINT comes, and prints the tally.
+/// Runs until SIGTERM or SIGINT, and prints the counts.
 pub(crate) async fn run(host: &Host) -> io::Result<ExitCode> {
     let mut workers = JoinSet::new();
     let (stop, stopped) = tokio::sync::watch::channel(());
@@ -68,8 +69,8 @@ async fn asked_to_end() -> io::Result<()> {
     Ok(())
 }
 
-/// Deals with one host, and says when that changes: `α same`, `α connection
-/// refused`.
+/// Connects to one host repeatedly, and prints a line when the outcome changes: `α same`,
+/// `α connection refused`.
 async fn worker(
     host: Host,
     name: &'static str,
@@ -81,7 +82,7 @@ async fn worker(
         let round = tokio::time::timeout(BOUND, round(&host, name));
         let what = tokio::select! {
             done = round => done.unwrap_or_else(|_| "hung".to_owned()),
-            // An error: whoever says it is gone.
+            // Either the signal, or an error: the sender is gone.
             _ = stopped.changed() => return tally,
         };
         if what != last {
@@ -94,7 +95,7 @@ async fn worker(
     }
 }
 
-/// One connection from dial to end, in a word or two.
+/// One connection from dial to end; returns the outcome in a word or two.
 async fn round(host: &Host, name: &str) -> String {
     let conn = match host.dial(&*format!("{name}:1")).await {
         Ok(conn) => conn,
@@ -103,7 +104,7 @@ async fn round(host: &Host, name: &str) -> String {
     let ends = format!("{} -> {}", conn.local_addr(), conn.peer_addr());
     match exchange(conn, 7, LENGTH).await {
         Ok(Answer::Same) => "same".to_owned(),
-        // A host that was told to end in the midst of it closes in order.
+        // A host that ends meanwhile closes the connection cleanly.
         Ok(Answer::Short(bytes)) => {
             println!("{ends} ended after {bytes} bytes");
             "short".to_owned()

@@ -1,9 +1,9 @@
-//! The test that `docker-compose up --exit-code-from runner` runs: a test author's
-//! part of this project, and a start for your own.
+//! The test that `docker-compose up --exit-code-from runner` runs: an example from which
+//! you can start your own.
 //!
-//! Owns the order of what it does, and the exit code: 0 when all was as predicted.
-//! Never starts or stops a container. With the argument `load` it goes on until a
-//! signal, for tests that break things meanwhile.
+//! Owns the order of the steps, and the exit code: 0 if everything was as predicted. Never
+//! starts or stops a container. With the argument `load` it runs until a signal, for tests
+//! that cause faults meanwhile.
 
 mod load;
 mod pattern;
@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 
 use virtnet::{Host, SubNetwork};
 
-/// Who must be there; each sends back what it is sent at port 1.
+/// The hosts that must be on the network; each echoes on port 1.
 const HOSTS: [&str; 3] = ["α", "β", "γ"];
-/// How long the others may take to come up.
+/// How long to wait for the hosts.
 const ARRIVAL: Duration = Duration::from_secs(30);
 
 #[tokio::main]
@@ -35,11 +35,11 @@ async fn run() -> Result<ExitCode, Box<dyn Error>> {
     let load = match std::env::args().nth(1).as_deref() {
         None => false,
         Some("load") => true,
-        Some(other) => return Err(format!("unknown argument {other:?}: there is `load`").into()),
+        Some(other) => return Err(format!("expected no argument or `load`, got {other:?}").into()),
     };
     let net = virtnet::open().await?;
     let done = tested(&net, load).await;
-    // Whatever came of it: delivers what was written, and frees the name.
+    // In any case: delivers the written data, and frees the name.
     net.close().await?;
     done
 }

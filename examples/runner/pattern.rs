@@ -1,34 +1,33 @@
-//! Bytes that can be checked at any place: what is sent, and whether just that
-//! came back.
+//! Data that can be checked at any offset: sends it, and checks what comes back.
 //!
-//! Owns [`exchange`]. Never decides what an answer means to the test.
+//! Owns [`exchange`]. Never decides what the result means for the test.
 
 use std::io;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use virtnet::Conn;
 
-/// Bytes of one write.
+/// The bytes of one write.
 const PIECE: usize = 64 * 1024;
 
-/// What came back.
+/// The data that came back.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// All of it, and nothing else.
+    /// The same data.
     Same,
-    /// The end came after so many bytes, all of which were right.
+    /// Correct data, but end-of-file after this many bytes.
     Short(usize),
-    /// This byte is another one, or one too many.
+    /// The byte at this offset is wrong, or one too many.
     Wrong(usize),
 }
 
-/// The byte at a place of the stream that `seed` names: never the same over a
-/// power of two, so that a piece that was lost, doubled or moved shows.
+/// The byte at an offset of the stream of `seed`. It does not repeat after a power of two,
+/// so that a lost, duplicated or moved block is detected.
 fn byte(seed: u8, at: usize) -> u8 {
     (at % 251) as u8 ^ (at / 251 % 239) as u8 ^ seed
 }
 
-/// Sends `length` bytes and reads until the end: both at once, as an echo needs.
+/// Sends `length` bytes and reads until end-of-file, both at once, as an echo needs.
 pub(crate) async fn exchange(conn: Conn, seed: u8, length: usize) -> io::Result<Answer> {
     let (mut reader, mut writer) = conn.into_split();
     let send = async {
@@ -57,7 +56,7 @@ pub(crate) async fn exchange(conn: Conn, seed: u8, length: usize) -> io::Result<
         }
     };
     match tokio::join!(send, receive) {
-        // Who reads no more has said so by how it ended.
+        // A peer that no longer reads shows it by how the connection ended.
         (Err(err), Ok(Answer::Same)) => Err(err),
         (_, received) => received,
     }

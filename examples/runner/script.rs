@@ -1,7 +1,7 @@
-//! The script: dials one after the other, and every address is as it must be.
+//! The script: dials one after the other, and compares every address.
 //!
-//! Owns what is expected, and the report. Never stops at the first difference:
-//! the report shows all of them.
+//! Owns the expected events and the report. Never stops at the first difference: the report
+//! shows all.
 
 use std::io;
 use std::process::ExitCode;
@@ -11,11 +11,11 @@ use virtnet::{Conn, Host};
 
 use crate::pattern::{Answer, exchange};
 
-/// What must happen, in this order, on hosts that nobody else has dialed.
+/// The expected events, in this order, on hosts that nobody else has dialed.
 ///
-/// Ports are the lowest free ones: port 1 of the dialed hosts is their
-/// listener's, so the first connection ends at port 2. A dial that fails frees
-/// its port. All of that is the same on every run.
+/// Each port is the lowest free one: port 1 of a dialed host is its listener's, so the
+/// first connection has port 2. A failed dial frees its port. The events are the same on
+/// every run.
 const EXPECTED: [&str; 10] = [
     "runner:1 -> α:2",
     "runner:2 -> β:2",
@@ -23,7 +23,7 @@ const EXPECTED: [&str; 10] = [
     "runner:4 -> α:3",
     "runner:5 -> α:9: connection refused",
     "runner:5 -> δ:1: no such host",
-    // Closed, and so free again.
+    // These ports are free again: the connections are closed.
     "runner:1 -> γ:2",
     "runner:2 -> β:2",
     "runner:3 -> α:2",
@@ -63,7 +63,7 @@ impl Report {
                 Some(conn)
             }
             Err(err) => {
-                // A dial's error knows both ends.
+                // The error of a dial has both addresses.
                 let [src, dst] = [err.src(), err.addr()].map(|end| end.map(ToString::to_string));
                 let (src, dst) = (src.unwrap_or_default(), dst.unwrap_or_default());
                 self.event(&format!("{src} -> {dst}: {}", err.cause()));
@@ -72,7 +72,7 @@ impl Report {
         }
     }
 
-    /// Prints an event beside what it must be.
+    /// Compares an event with the expected one, and prints it.
     fn event(&mut self, got: &str) {
         let expected = EXPECTED.get(self.events).copied();
         self.events += 1;
@@ -85,7 +85,7 @@ impl Report {
         }
     }
 
-    /// Moves data over all connections at once, and waits for their ends.
+    /// Sends data over all connections at once, and waits until they end.
     async fn exchange(&mut self, conns: Vec<Conn>) -> io::Result<()> {
         let (began, count) = (Instant::now(), conns.len());
         let mut running = tokio::task::JoinSet::new();

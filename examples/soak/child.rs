@@ -1,7 +1,7 @@
-//! A child: a process of the network that does what its parent says, line by line.
+//! A child: a process of the network that executes its parent's commands, line by line.
 //!
-//! Owns the commands, and what a process can know of itself. Never decides when
-//! something is to go wrong.
+//! Owns the commands, and the measurements of its own process. Never decides when a fault
+//! happens.
 
 use std::io::BufRead;
 use std::process::ExitCode;
@@ -18,9 +18,9 @@ use crate::member::{Member, Seat};
 use crate::tally::{Tally, Watch, tell};
 use crate::wire::{Figures, HOSTS, PORT, hosts_of, now};
 
-/// How often the parent hears how far it is.
+/// How often it reports to the parent.
 const COUNTS: Duration = Duration::from_millis(250);
-/// How long a task that was told to end, or a descriptor, may be seen still.
+/// How long a cancelled task or a closed descriptor may still be counted.
 const MOMENT: Duration = Duration::from_secs(1);
 
 struct Child {
@@ -29,11 +29,11 @@ struct Child {
     common: Common,
     member: Option<Member>,
     load: Option<Load>,
-    /// What there is without a network.
+    /// The measurements without a network.
     control: Figures,
 }
 
-/// Runs until the parent says `end`, or is gone.
+/// Runs until the parent sends `end` or has ended.
 pub(crate) async fn run(mut arguments: impl Iterator<Item = String>) -> Result<ExitCode, String> {
     let mut next = || arguments.next().ok_or("a child needs more arguments");
     let process = number(&next()?)?;
@@ -44,11 +44,11 @@ pub(crate) async fn run(mut arguments: impl Iterator<Item = String>) -> Result<E
         tally: Tally::new(sabotage),
         drops: Default::default(),
     };
-    // Knows what is allocated and not freed: what the allocator keeps is none of it.
+    // Counts allocations that are not freed, without the allocator's own reserve.
     let _heap = dhat::Profiler::builder().testing().build();
     let mut commands = commands();
     tokio::spawn(report(common.clone()));
-    // Until it has begun, the counting task is none that was there before.
+    // The counting task must have started before the tasks are counted.
     tokio::task::yield_now().await;
     let mut child = Child {
         seat: Seat {
@@ -77,7 +77,7 @@ pub(crate) async fn run(mut arguments: impl Iterator<Item = String>) -> Result<E
     Ok(ExitCode::FAILURE)
 }
 
-/// What the parent says: read by a thread, as that can't be waited for otherwise.
+/// The parent's commands, read by a thread because reading stdin blocks.
 fn commands() -> UnboundedReceiver<String> {
     let (tell, commands) = unbounded_channel();
     std::thread::spawn(move || {
@@ -86,7 +86,7 @@ fn commands() -> UnboundedReceiver<String> {
                 return;
             }
         }
-        // Nobody is to go on without a parent.
+        // The parent has ended.
         std::process::exit(1);
     });
     commands
@@ -100,7 +100,8 @@ async fn report(common: Common) {
 }
 
 fn number<T: FromStr>(word: &str) -> Result<T, String> {
-    word.parse().map_err(|_| format!("{word:?} is no number"))
+    word.parse()
+        .map_err(|_| format!("expected a number, got {word:?}"))
 }
 
 impl Child {
@@ -155,12 +156,12 @@ impl Child {
                 self.remake(Duration::ZERO).await?;
             }
             "remake" => self.remake(pause).await?,
-            _ => return Err(format!("there is no command {command:?}")),
+            _ => return Err(format!("unknown command {command:?}")),
         }
         Ok(())
     }
 
-    /// Closes the subnetwork, and joins again.
+    /// Closes the subnetwork, and opens a new one.
     async fn remake(&mut self, pause: Duration) -> Result<(), String> {
         let loaded = self.load.is_some();
         self.close().await?;
@@ -172,7 +173,7 @@ impl Child {
         Ok(())
     }
 
-    /// Closes the subnetwork, after which there is what was there before it.
+    /// Closes the subnetwork, and checks that nothing of it is left.
     async fn close(&mut self) -> Result<(), String> {
         let Some(member) = self.member.take() else {
             return Ok(());
@@ -183,7 +184,7 @@ impl Child {
         self.stop().await;
         watch.took("close", began, took);
         if let Some((cause, why)) = failed {
-            // It tells of all that was never delivered, since it joined.
+            // The error lists all data that was never delivered since it was opened.
             watch.began = joined;
             watch.failed("close", cause, why);
         }
@@ -195,7 +196,7 @@ impl Child {
                 break;
             }
             if Instant::now() > until {
-                let left = format!("{left} where there were {}", self.control);
+                let left = format!("expected {}, got {left}", self.control);
                 watch.failed("left", Cause::Other, left);
                 break;
             }
@@ -206,7 +207,7 @@ impl Child {
         Ok(())
     }
 
-    /// Every host is dialed by each of ours, and takes the connection.
+    /// Each host of this process dials every host, and each dial must be accepted.
     async fn probe(&self) {
         for (index, host) in self.member.iter().flat_map(|member| &member.hosts) {
             for (peer, name) in HOSTS.iter().enumerate() {
@@ -251,7 +252,7 @@ impl Child {
     }
 }
 
-/// What this process has now.
+/// The measurements of this process now.
 fn figures(member: Option<&Member>) -> Result<Figures, String> {
     let unknown = |err: std::io::Error| format!("/proc/self: {err}");
     let status = std::fs::read_to_string("/proc/self/status").map_err(unknown)?;

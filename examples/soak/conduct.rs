@@ -1,7 +1,6 @@
-//! From the first process to the last: warm-up, baseline, faults, and whether all is
-//! as it was.
+//! The phases of a run: warm-up, baseline, faults, and the comparison with the baseline.
 //!
-//! Owns the order, and the comparison. Never does a fault itself.
+//! Owns their order and the comparison. Never causes a fault itself.
 
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,25 +20,25 @@ use crate::relay::Relays;
 use crate::report::{Compared, Report};
 use crate::wire::{Counts, Figures, PROCESSES};
 
-/// The warm-up is a small soak, after which every table has been as large as it gets.
+/// The warm-up is a short soak: after it, all tables have reached their full size.
 const WARM_UP_SECONDS: u64 = 30;
-/// Load without faults after the last of them: by then names are there again, and
-/// connections to who is gone.
+/// Load without faults at the end: within this time names are registered again, and
+/// connections to ended processes are closed.
 const HEALING: Duration = Duration::from_secs(12);
-/// Within this an idle process has let go of all that it does not need. A connection
-/// that is closed lingers for some round trips, as the last were: those to a process
-/// that was stopped were seconds.
+/// Within this time an idle process frees everything that it does not need. A closed
+/// connection lingers for some round trips of the last measured length, which are seconds
+/// if the peer was stopped.
 const SETTLING: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(500);
-/// By how much memory may have grown, in percent.
+/// How much memory may grow, in percent.
 const GROWTH: u64 = 5;
 
-/// What the command line says.
+/// The arguments.
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) seconds: u64,
     pub(crate) seed: u64,
-    /// How often all comes to rest.
+    /// How many times the load stops until all processes are idle.
     pub(crate) laps: u64,
     pub(crate) sabotage: String,
 }
@@ -84,9 +83,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, String> {
     }
     let keys_at_end = world.redis(|redis| redis.keys().len());
     if keys != keys_at_end {
-        judge.violation(format!(
-            "{keys_at_end} registry keys, where there were {keys}"
-        ));
+        judge.violation(format!("expected {keys} registry keys, got {keys_at_end}"));
     }
     let compared = compare(&world, &baseline, &end).await;
     let keys_left = close(&world).await?;
@@ -129,14 +126,14 @@ async fn start(options: Options) -> Result<World, String> {
     })
 }
 
-/// How much memory all have, when they are idle.
+/// Prints the memory of each process while all are idle.
 fn show(when: &str, figures: &[Figures]) {
     let of = |it: &Figures| format!("{} ({})", it.live_bytes, it.live_blocks);
     let all: Vec<_> = figures.iter().map(of).collect();
     println!("soak: {when}, idle: bytes (blocks) {}", all.join(", "));
 }
 
-/// Load under faults of their own for so long, and then without.
+/// Runs load with faults for this long, and then load without faults.
 async fn soak(world: &Arc<World>, faults: Vec<Planned>, seconds: u64) -> Result<(), String> {
     let began = Instant::now();
     all(world, "go").await?;
@@ -146,7 +143,7 @@ async fn soak(world: &Arc<World>, faults: Vec<Planned>, seconds: u64) -> Result<
     all(world, "probe").await
 }
 
-/// Has all children do something, at the same time.
+/// Sends a command to all children at the same time.
 async fn all(world: &Arc<World>, line: &'static str) -> Result<(), String> {
     let mut asked = JoinSet::new();
     for process in 0..PROCESSES {
@@ -159,7 +156,7 @@ async fn all(world: &Arc<World>, line: &'static str) -> Result<(), String> {
     Ok(())
 }
 
-/// Stops the load, and waits until every process has what it had when it was fresh.
+/// Stops the load, and waits until every process has the same as when it was new.
 async fn idle(world: &Arc<World>) -> Result<Vec<Figures>, String> {
     all(world, "stop").await?;
     let (until, mut figures) = (Instant::now() + SETTLING, Vec::new());
@@ -179,22 +176,22 @@ async fn idle(world: &Arc<World>) -> Result<Vec<Figures>, String> {
             sleep(LOOK).await;
         }
     }
-    // All at the same moment, when the last is idle.
+    // Measures all at the same moment, when the last one is idle.
     for kid in &world.crew {
         figures.push(kid.lock().await.figures().await?);
     }
     Ok(figures)
 }
 
-/// What must be just as it was.
+/// What must equal the baseline exactly.
 fn counted(figures: &Figures) -> [u64; 3] {
     [figures.tasks, figures.sockets, figures.descriptors]
 }
 
-/// What is counted, [`idle`] has seen to. Memory is compared as what is allocated and not
-/// freed: of that every process has the same when it is idle, the ones in place of
-/// those that were killed as well. The resident set is what the allocator makes of it,
-/// and only shown.
+/// Compares memory; [`idle`] has compared the counts. Compares the bytes that are allocated
+/// and not freed, of which every idle process has the same number, including the processes
+/// that replaced killed ones. The resident set depends on the allocator, and is only
+/// printed.
 async fn compare(world: &World, baseline: &[Figures], end: &[Figures]) -> Vec<Compared> {
     let mut compared = Vec::new();
     for (process, (was, is)) in baseline.iter().zip(end).enumerate() {
@@ -213,7 +210,7 @@ async fn compare(world: &World, baseline: &[Figures], end: &[Figures]) -> Vec<Co
     compared
 }
 
-/// Ends all children; returns how many keys are left.
+/// Ends all children; returns the number of keys that are left.
 async fn close(world: &Arc<World>) -> Result<usize, String> {
     let mut ending = JoinSet::new();
     for process in 0..PROCESSES {
@@ -225,7 +222,7 @@ async fn close(world: &Arc<World>) -> Result<usize, String> {
     }
     let keys = world.redis(|redis| redis.keys());
     if !keys.is_empty() {
-        let what = format!("all is closed, and there are {keys:?}");
+        let what = format!("expected no keys after all are closed, got {keys:?}");
         world.orders.judge.violation(what);
     }
     Ok(keys.len())

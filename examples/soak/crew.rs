@@ -1,7 +1,7 @@
-//! The children: processes that are started, talked to, and killed.
+//! The child processes: started, commanded and killed.
 //!
-//! Owns them and what they have counted, the killed ones' too. Never says what
-//! they are to do.
+//! Owns them and their counters, including those of killed ones. Never decides what they
+//! do.
 
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,22 +15,22 @@ use tokio::time::{sleep, timeout};
 use crate::judge::Judge;
 use crate::wire::{Counts, Figures, Trouble};
 
-/// How long a child may take for what it was told. Names of who was killed are
-/// leased for 15 s, and a connection may take a minute to be found hung.
+/// How long a child may take for a command. The names of a killed process are leased for
+/// 15 s, and a hung connection is noticed within a minute.
 const BOUND: Duration = Duration::from_secs(120);
 
-/// Who has the same for so many looks is at rest.
+/// A process is idle after this many equal measurements.
 const LOOKS: u32 = 10;
 const LOOK: Duration = Duration::from_millis(100);
 
-/// What all children need to know.
+/// The settings of all children.
 pub(crate) struct Orders {
     pub(crate) url: String,
     pub(crate) secret: String,
     pub(crate) seed: u64,
     pub(crate) sabotage: String,
     pub(crate) judge: Arc<Judge>,
-    /// What each that ever was has counted.
+    /// The counters of every child, including ended ones.
     pub(crate) totals: Arc<Mutex<Vec<Counts>>>,
 }
 
@@ -39,15 +39,15 @@ pub(crate) struct Kid {
     process: Child,
     stdin: ChildStdin,
     replies: UnboundedReceiver<String>,
-    /// What it had before it did anything. Who takes another's place can't be asked, as
-    /// it is dialed at once: it must have as much as that one.
+    /// Its measurements before it did anything. A replacement is dialed at once, so it
+    /// cannot be measured; it inherits those of the process that it replaces.
     pub(crate) fresh: Figures,
-    /// Whether it is the one that the baseline was taken of.
+    /// Whether the baseline was measured in this process.
     pub(crate) first: bool,
 }
 
 impl Kid {
-    /// Starts the process with that number, and waits until its hosts are there.
+    /// Starts the process with this number, and waits until its hosts are on the network.
     pub(crate) async fn start(
         number: usize,
         [bind, advertise]: [String; 2],
@@ -66,7 +66,7 @@ impl Kid {
             .map_err(|err| format!("cannot start a child: {err}"))?;
         let (stdin, stdout) = (process.stdin.take(), process.stdout.take());
         let (Some(stdin), Some(stdout)) = (stdin, stdout) else {
-            return Err("a child without pipes".to_owned());
+            return Err("a child has no pipes".to_owned());
         };
         let (tell, replies) = unbounded_channel();
         let (judge, totals) = (Arc::clone(&orders.judge), Arc::clone(&orders.totals));
@@ -86,7 +86,10 @@ impl Kid {
     async fn reply(&mut self) -> Result<String, String> {
         match timeout(BOUND, self.replies.recv()).await {
             Ok(Some(line)) => Ok(line),
-            Ok(None) => Err(format!("a child is gone: {:?}", self.process.wait().await)),
+            Ok(None) => Err(format!(
+                "a child has ended: {:?}",
+                self.process.wait().await
+            )),
             Err(_) => Err(format!("a child has not answered within {BOUND:?}")),
         }
     }
@@ -94,10 +97,10 @@ impl Kid {
     async fn say(&mut self, line: &str) -> Result<(), String> {
         let line = format!("{line}\n");
         let said = self.stdin.write_all(line.as_bytes()).await;
-        said.map_err(|err| format!("a child does not listen: {err}"))
+        said.map_err(|err| format!("cannot write to a child: {err}"))
     }
 
-    /// Has it do something; returns what it says when that is done.
+    /// Sends it a command; returns its replies when the command is done.
     pub(crate) async fn ask(&mut self, line: &str) -> Result<Vec<String>, String> {
         self.say(line).await?;
         let (mut replies, done) = (Vec::new(), format!("done {line}"));
@@ -112,10 +115,10 @@ impl Kid {
     pub(crate) async fn figures(&mut self) -> Result<Figures, String> {
         let replies = self.ask("figures").await?;
         let figures = replies.iter().find_map(|line| Figures::parse(line));
-        figures.ok_or_else(|| format!("no figures: {replies:?}"))
+        figures.ok_or_else(|| format!("expected measurements from a child, got {replies:?}"))
     }
 
-    /// Waits until it is at rest: some tasks of the beginning end soon.
+    /// Waits until it is idle: some initial tasks end soon.
     pub(crate) async fn rest(&mut self) -> Result<(), String> {
         let mut same = 0;
         while same < LOOKS {
@@ -131,19 +134,21 @@ impl Kid {
         Ok(())
     }
 
-    /// Has it close everything and end.
+    /// Tells it to close everything and end.
     pub(crate) async fn end(&mut self) -> Result<(), String> {
         self.say("end").await?;
         let ended = timeout(BOUND, self.process.wait()).await;
         match ended {
             Ok(Ok(status)) if status.success() => Ok(()),
-            ended => Err(format!("a child ended badly: {ended:?}")),
+            ended => Err(format!(
+                "expected a child to end with success, got {ended:?}"
+            )),
         }
     }
 
-    /// Stops it where it is, or lets it go on: `STOP`, `CONT`.
+    /// Stops or continues it, by signal: `STOP`, `CONT`.
     pub(crate) async fn signal(&self, name: &str) -> Result<(), String> {
-        let pid = self.process.id().ok_or("a child is gone")?.to_string();
+        let pid = self.process.id().ok_or("a child has ended")?.to_string();
         let name = format!("-{name}");
         match Command::new("kill").args([&name, &pid]).status().await {
             Ok(status) if status.success() => Ok(()),
@@ -151,13 +156,13 @@ impl Kid {
         }
     }
 
-    /// As a crash would.
+    /// Kills it, like a crash.
     pub(crate) async fn kill(&mut self) -> Result<(), String> {
         self.process.kill().await.map_err(|err| err.to_string())
     }
 }
 
-/// Hears all that a child says.
+/// Reads a child's output.
 async fn listen(
     stdout: ChildStdout,
     tell: UnboundedSender<String>,
@@ -179,7 +184,7 @@ async fn listen(
         } else if let Some(trouble) = Trouble::parse(&line) {
             judge.hears(&trouble);
         } else {
-            // Who asked may have given up.
+            // The caller may have timed out.
             let _ = tell.send(line);
         }
     }

@@ -1,12 +1,12 @@
-//! One connection from its first byte to its last: both say who they are, send
-//! each other bytes with their hash, half-close, and answer with the hash.
+//! The data of one connection: both sides send their names, then bytes with a hash, then
+//! half-close; the acceptor also returns the hash of what it read.
 //!
-//! Owns the order of it, and what was wrong with what was read. Never decides
-//! whether a failure was to be expected.
+//! Owns the order, and the checks of the data. Never decides whether a failure is
+//! excused.
 //!
 //! ```text
 //! dialer                                    acceptor
-//!   own name, what will be sent     ─────►
+//!   own name, sizes of the data     ─────►
 //!                                   ◄─────   own name
 //!   bytes, their hash, end-of-file  ─────►
 //!                                   ◄─────   bytes, their hash
@@ -25,13 +25,13 @@ use crate::rng::Rng;
 use crate::tally::{Sabotage, Watch};
 use crate::wire::now;
 
-/// Bytes of one write or read, at most.
+/// The maximum bytes of one write or read.
 const PIECE: usize = 64 * 1024;
-/// What waits for so long waits for ever.
+/// A read or write that takes longer hangs.
 const HANG: Duration = Duration::from_secs(60);
 const HASH: usize = size_of::<u128>();
 
-/// What is sent on a connection.
+/// The data of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Order {
     pub(crate) seed: u64,
@@ -41,18 +41,18 @@ pub(crate) struct Order {
     pub(crate) down: u64,
 }
 
-/// How a connection ended that did not go as it should.
+/// How a connection failed.
 #[derive(Debug)]
 pub(crate) enum End {
     Failed(&'static str, io::Error),
-    /// End-of-file before the end.
+    /// End-of-file before all data.
     Short(String),
     Wrong(String),
     Hung(&'static str),
 }
 
 impl End {
-    /// What, its cause, and the rest in words, as a [`crate::wire::Trouble`] has them.
+    /// What failed, its cause and the details, for a [`crate::wire::Trouble`].
     pub(crate) fn told(&self) -> (&'static str, String, String) {
         match self {
             End::Failed(what, err) => {
@@ -67,7 +67,7 @@ impl End {
     }
 }
 
-/// The dialer's part. Returns how many bytes were read and are right.
+/// The dialer's side. Returns the number of bytes that were read and verified.
 pub(crate) async fn dial(
     conn: Conn,
     [me, dialed]: [&str; 2],
@@ -95,14 +95,14 @@ pub(crate) async fn dial(
     let mut answer = [0; HASH];
     ear.exact(&mut answer).await?;
     if u128::from_le_bytes(answer) != sent {
-        let how = "the acceptor's hash is not that of what was sent";
+        let how = "the acceptor's hash differs from that of the data";
         return Err(End::Wrong(how.to_owned()));
     }
     ear.end().await?;
     Ok(order.down)
 }
 
-/// The acceptor's part. `peer` is who the connection says that it is from.
+/// The acceptor's side. `peer` is the connection's peer.
 pub(crate) async fn accept(conn: Conn, [me, peer]: [&str; 2], watch: &Watch) -> Result<u64, End> {
     let (mut ear, mut mouth) = halves(conn, watch);
     let mut head = Vec::with_capacity(16);
@@ -121,7 +121,7 @@ pub(crate) async fn accept(conn: Conn, [me, peer]: [&str; 2], watch: &Watch) -> 
         ear.end().await?;
         Ok(hash)
     };
-    // The other direction's bytes are others.
+    // The other direction has other bytes.
     let (read, _) = tokio::try_join!(receive, mouth.stream(!seed, down))?;
     mouth.say(&read.to_le_bytes()).await?;
     mouth.end().await?;
@@ -150,7 +150,7 @@ impl Ear<'_> {
         self.watch.took("read", began, clock.elapsed());
         match read {
             Ok(Ok(count)) => Ok(count),
-            // For once a cut is taken for an end.
+            // The sabotage: treats a cut as end-of-file.
             Ok(Err(_)) if self.watch.sabotage() == Sabotage::Eof => Ok(0),
             Ok(Err(err)) => Err(End::Failed("read", err)),
             Err(_) => Err(End::Hung("read")),
@@ -168,7 +168,7 @@ impl Ear<'_> {
         Ok(())
     }
 
-    /// Who the other side says that it is, beside who it must be.
+    /// Reads the other side's name, and compares it with the expected one.
     async fn name(&mut self, expected: &str, who: &str) -> Result<(), End> {
         let mut length = [0];
         self.exact(&mut length).await?;
@@ -178,17 +178,23 @@ impl Ear<'_> {
             return Ok(());
         }
         let name = String::from_utf8_lossy(&name);
-        Err(End::Wrong(format!("{who} is {name:?}, not {expected:?}")))
+        Err(End::Wrong(format!(
+            "expected {who} {expected:?}, got {name:?}"
+        )))
     }
 
-    /// Reads so many bytes, and their hash; returns it, if it is right.
+    /// Reads this many bytes and their hash; returns the hash if it is right.
     async fn stream(&mut self, length: u64) -> Result<u128, End> {
         let (mut hash, mut left) = (Xxh3::new(), length);
         let mut piece = vec![0; PIECE.min(length as usize)];
         while left > 0 {
             let most = PIECE.min(left as usize);
             match self.some(&mut piece[..most]).await? {
-                0 => return Err(End::Short(format!("{left} bytes before {length}"))),
+                0 => {
+                    return Err(End::Short(format!(
+                        "end-of-file {left} bytes before {length}"
+                    )));
+                }
                 count => {
                     hash.update(&piece[..count]);
                     left -= count as u64;
@@ -199,16 +205,16 @@ impl Ear<'_> {
         self.exact(&mut claimed).await?;
         let hash = hash.digest128();
         if hash != u128::from_le_bytes(claimed) {
-            return Err(End::Wrong(format!("{length} bytes have another hash")));
+            return Err(End::Wrong(format!("the hash of {length} bytes is wrong")));
         }
         Ok(hash)
     }
 
-    /// Nothing but end-of-file comes.
+    /// Expects end-of-file.
     async fn end(&mut self) -> Result<(), End> {
         match self.some(&mut [0]).await? {
             0 => Ok(()),
-            _ => Err(End::Wrong("there is more after the end".to_owned())),
+            _ => Err(End::Wrong("expected end-of-file, got more data".to_owned())),
         }
     }
 }
@@ -233,7 +239,7 @@ impl Mouth<'_> {
         Ok(())
     }
 
-    /// Writes so many bytes, and their hash, which it returns.
+    /// Writes this many bytes and their hash; returns the hash.
     async fn stream(&mut self, seed: u64, length: u64) -> Result<u128, End> {
         let (mut bytes, mut hash, mut left) = (Rng::new(seed, length), Xxh3::new(), length);
         let mut piece = vec![0; PIECE.min(length as usize)];

@@ -1,6 +1,6 @@
-//! Faults: each is done, lasts, and is undone.
+//! Causes each fault, and ends it.
 //!
-//! Owns how. Never decides which, or what it excuses.
+//! Owns how. Never decides which faults happen, or what they excuse.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,16 +15,16 @@ use crate::plan::{Kind, Planned};
 use crate::redis::RedisServer;
 use crate::relay::Relays;
 
-/// All that can be broken.
+/// Everything that a fault can break.
 pub(crate) struct World {
     pub(crate) orders: Orders,
     pub(crate) relays: Relays,
     pub(crate) redis: Mutex<RedisServer>,
-    /// One thing at a time is done to each.
+    /// Serialises the faults of each process.
     pub(crate) crew: Vec<AsyncMutex<Kid>>,
 }
 
-/// Does all of them, each when its time has come.
+/// Causes all faults, each at its time.
 pub(crate) async fn carry_out(plan: Vec<Planned>, world: &Arc<World>) -> Result<(), String> {
     let (began, mut under_way) = (Instant::now(), JoinSet::new());
     for planned in plan {
@@ -46,7 +46,7 @@ pub(crate) async fn carry_out(plan: Vec<Planned>, world: &Arc<World>) -> Result<
 
 impl World {
     pub(crate) fn redis<T>(&self, work: impl FnOnce(&mut RedisServer) -> T) -> T {
-        // The server is a process of its own, which a moment's blocking waits for.
+        // Blocks for a moment, waiting for the server process.
         block_in_place(|| work(&mut self.redis.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 

@@ -1,7 +1,7 @@
-//! The judge: was that to be expected, of what was done to these two hosts just then?
+//! The judge: does a fault on these two hosts at that time explain a failure?
 //!
-//! Owns the list of faults as they happened, what each of them excuses, and the
-//! violations. Never does a fault.
+//! Owns the list of faults that happened, what each excuses, and the violations. Never
+//! causes a fault.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,31 +9,32 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::plan::{Kind, Planned};
 use crate::wire::{Trouble, home, now};
 
-/// Within which time a cut is noticed, and connections fail.
+/// Time within which a cut is noticed and connections fail.
 const CUT_MS: u64 = 11_000;
-/// After a dial has succeeded the acceptor waits for the dialer's word that it has: who
-/// is stopped just then gives the dial up.
+/// After a dial has succeeded, the acceptor waits this long for the dialer's confirmation.
+/// If the dialer is stopped just then, the dial is given up.
 const CONFIRM_MS: u64 = 100;
-/// Within which time names are back that Redis lost, or the path to it.
+/// Time within which names are registered again after Redis, or the path to it, lost them.
 const NAMES_MS: u64 = 7_000;
-/// How long a dial may take until it fails, of the time in which its process was not
-/// stopped. A registry that is down is found so within 2 s, a silent peer within 3 s,
-/// and both may happen twice where an answer was stale.
+/// How long a dial may take until it fails, without the time in which its process was
+/// stopped. A registry that is down is noticed within 2 s, a silent peer within 3 s, and
+/// both may happen twice after a stale answer.
 const DIAL_MS: u64 = 10_000;
-/// One that succeeds waits for the accept, which waits for the dials before it: up to
-/// 3 s for each whose dialer was stopped in its midst.
+/// How long a dial may take until it succeeds. It waits for the dials before it: up to 3 s
+/// for each whose dialer was stopped meanwhile.
 const ACCEPT_MS: u64 = 30_000;
-/// A peer that is silent is cut within this.
+/// Time within which a silent peer is cut.
 const WAIT_MS: u64 = 10_000;
-/// Deliveries, farewells and the call to the registry are bounded each.
+/// How long a close may take: delivery, the close messages and the registry call each have
+/// a bound.
 const CLOSE_MS: u64 = 10_000;
-/// For a machine that has more to do.
+/// Added for a busy machine.
 const SLACK_MS: u64 = 3000;
 
-/// How many violations are printed as they come.
+/// How many violations are printed at once.
 const SHOWN: usize = 40;
 
-/// A fault that happened, or does.
+/// A fault that happened or is happening.
 #[derive(Debug, Clone, Copy)]
 struct Fault {
     planned: Planned,
@@ -44,9 +45,9 @@ struct Fault {
 #[derive(Debug, Default)]
 struct Record {
     faults: Vec<Fault>,
-    /// How many of them belong to the warm-up.
+    /// How many faults belong to the warm-up.
     warm_up: usize,
-    /// How often what was excused, by what and cause.
+    /// How often each failure was excused, by operation and cause.
     excused: BTreeMap<String, u64>,
     /// The longest that each operation took, in milliseconds.
     slowest: BTreeMap<String, u64>,
@@ -57,7 +58,7 @@ struct Record {
 pub(crate) struct Judge(Mutex<Record>);
 
 impl Judge {
-    /// From now on a fault is there; returns its number.
+    /// Records the start of a fault; returns its number.
     pub(crate) fn begins(&self, planned: Planned) -> usize {
         let faults = &mut self.lock().faults;
         faults.push(Fault {
@@ -78,7 +79,7 @@ impl Judge {
             return record.slow(trouble);
         }
         let excuses = |fault: &Fault| fault.excuses(trouble);
-        // The youngest are the likeliest.
+        // Newest first: they are the likeliest.
         if record.faults.iter().rev().any(excuses) {
             let what = format!("{} {}", trouble.what, trouble.cause);
             *record.excused.entry(what).or_default() += 1;
@@ -99,7 +100,7 @@ impl Judge {
         self.lock().excused.clone()
     }
 
-    /// What has been done so far does not count.
+    /// Ends the warm-up: the faults so far are not counted.
     pub(crate) fn warm(&self) {
         let mut record = self.lock();
         record.warm_up = record.faults.len();
@@ -109,7 +110,7 @@ impl Judge {
         self.lock().slowest.clone()
     }
 
-    /// How many faults of each kind are over.
+    /// How many faults of each kind have ended.
     pub(crate) fn faults(&self) -> BTreeMap<Kind, usize> {
         let mut counts = BTreeMap::new();
         let record = self.lock();
@@ -127,8 +128,7 @@ impl Judge {
 }
 
 impl Record {
-    /// Something took long: too long, or not, without the time in which its process
-    /// was stopped.
+    /// Judges a slow operation, without the time in which its process was stopped.
     fn slow(&mut self, trouble: &Trouble) {
         let stopped = self.faults.iter().map(|fault| fault.stopped(trouble));
         let took = (trouble.ended - trouble.began).saturating_sub(stopped.sum());
@@ -149,7 +149,7 @@ impl Record {
         if self.violations.len() < SHOWN {
             eprintln!("VIOLATION at {}: {what}", now());
             for fault in self.faults.iter().rev().take(4) {
-                eprintln!("    beside {fault:?}");
+                eprintln!("    during {fault:?}");
             }
         }
         self.violations.push(what);
@@ -157,13 +157,12 @@ impl Record {
 }
 
 impl Fault {
-    /// Whether it was there at some time from `from` to `to`, or not longer ago
-    /// than `after`.
+    /// Whether it was active between `from` and `to`, or ended at most `after` before.
     fn overlaps(&self, from: u64, to: u64, after: u64) -> bool {
         self.began <= to && self.ended.is_none_or(|ended| from <= ended + after)
     }
 
-    /// Whether it was done to one of the two, or to what is between them.
+    /// Whether it hit one of the two, or the path between them.
     fn touches(&self, trouble: &Trouble) -> bool {
         let Planned {
             kind,
@@ -185,7 +184,7 @@ impl Fault {
         }
     }
 
-    /// For how many milliseconds of an operation it had its process stopped.
+    /// For how many milliseconds of an operation its process was stopped.
     fn stopped(&self, trouble: &Trouble) -> u64 {
         let stops = matches!(self.planned.kind, Kind::Nap | Kind::Sleep);
         if !stops || self.planned.process != Some(home(trouble.host)) {
@@ -200,7 +199,7 @@ impl Fault {
             "dial" => self.touches(trouble) && self.excuses_dial(trouble),
             "read" | "write" => self.touches(trouble) && self.excuses_cut(trouble),
             "short" => self.touches(trouble) && self.excuses_end(trouble),
-            // Whom it had written to is not known.
+            // The peer of the undelivered data is not known.
             "close" => self.excuses_close(trouble),
             _ => false,
         }
@@ -211,13 +210,13 @@ impl Fault {
         let (causes, after): (&[&str], u64) = match self.planned.kind {
             Kind::Delay | Kind::Doubling => (&[], 0),
             Kind::Loss => (&["TimedOut"], 1000),
-            // What waits to be sent again waits as long as it did before.
+            // A retransmission waits as long again as before.
             Kind::Blink => (&["TimedOut"], 1000 + self.planned.length),
             Kind::Partition => (&["TimedOut", "ConnectionCut"], 4000),
             Kind::Nap if own => (&["TimedOut", "ConnectionCut", "RegistryDown"], 1000),
             Kind::Nap => (&["TimedOut", "ConnectionCut"], 1000),
             Kind::Sleep if own && trouble.cause == "RegistryDown" => (&["RegistryDown"], NAMES_MS),
-            // Whose lease was over as it woke lets nobody in, nor itself.
+            // A process that wakes after its lease has ended neither accepts nor dials.
             Kind::Sleep | Kind::Kill => {
                 let causes = &[
                     "TimedOut",
@@ -262,8 +261,8 @@ impl Fault {
             Kind::Partition | Kind::Sleep | Kind::Kill => {
                 lost && self.overlaps(opened, ended, CUT_MS)
             }
-            // Who has it already does not notice; whose dial was under way may have
-            // been given up by the other side.
+            // An open connection does not notice; a dial in progress may have been given
+            // up by the other side.
             Kind::Nap | Kind::Blink | Kind::Loss => {
                 lost && self.overlaps(began, opened + CONFIRM_MS, 1000)
             }
@@ -277,7 +276,7 @@ impl Fault {
         }
     }
 
-    /// Only who closes in order ends a connection with end-of-file.
+    /// Only a clean close ends a connection with end-of-file.
     fn excuses_end(&self, trouble: &Trouble) -> bool {
         let theirs = self.planned.process == Some(home(trouble.peer));
         let closes = match self.planned.kind {
@@ -289,14 +288,14 @@ impl Fault {
         closes && self.overlaps(trouble.opened, trouble.ended, 2000)
     }
 
-    /// A listener that is closed closes what an accept on it was about to return: its
-    /// dialer has a connection that ends at once.
+    /// Closing a listener closes the connection that an accept was about to return: the
+    /// dialer's connection ends at once.
     fn took_it_along(&self, trouble: &Trouble) -> bool {
         let at_once = trouble.ended - trouble.opened < 1000;
         at_once && self.overlaps(trouble.opened, trouble.ended, 0)
     }
 
-    /// What could not be delivered to who was cut off.
+    /// Data that could not be delivered to a host that was cut off.
     fn excuses_close(&self, trouble: &Trouble) -> bool {
         let Trouble { began, ended, .. } = *trouble;
         match self.planned.kind {

@@ -1,7 +1,7 @@
-//! Load: every host dials every other all the while, and accepts.
+//! Load: every host dials every other host continuously, and accepts.
 //!
-//! Owns the tasks that do so, and how much of what they do is dropped in its midst.
-//! Never makes or closes a host.
+//! Owns the tasks, and which of their operations are dropped early. Never creates or closes
+//! a host.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -17,20 +17,20 @@ use crate::rng::Rng;
 use crate::tally::{Sabotage, Tally, Watch};
 use crate::wire::{HOSTS, PORT, now};
 
-/// Who dials in small, on each host.
+/// How many tasks on each host send little data.
 const DIALERS: u64 = 8;
-/// Between two connections of one of them, on average.
+/// The average pause between two connections of such a task.
 const PAUSE_MS: u64 = 80;
-/// The same for who sends in bulk, of whom each host has one.
+/// The same for the task that sends much data; each host has one.
 const BULK_PAUSE_MS: u64 = 1000;
-/// After a failure, so that an outage is not a flood.
+/// The pause after a failure, so that an outage causes no flood.
 const RESPITE: Duration = Duration::from_millis(100);
-/// What takes so long never ends.
+/// An operation that takes longer hangs.
 const HANG: Duration = Duration::from_secs(60);
-/// For how long before it is accepted a dial may have been under way.
+/// How long before its accept a dial may have started.
 const BEFORE_MS: u64 = 4000;
 
-/// Until when a host drops its operations in their midst.
+/// The time until which a host drops its operations early.
 #[derive(Debug, Default)]
 pub(crate) struct Drops([AtomicU64; HOSTS.len()]);
 
@@ -44,7 +44,7 @@ impl Drops {
     }
 }
 
-/// What all tasks of a process share.
+/// The state that all tasks of a process share.
 #[derive(Debug, Clone)]
 pub(crate) struct Common {
     pub(crate) tally: Arc<Tally>,
@@ -76,19 +76,19 @@ impl Load {
         Load { stop, workers }
     }
 
-    /// Starts nothing more, and waits for what has been started.
+    /// Starts no more connections, and waits for the open ones.
     pub(crate) async fn stop(mut self) {
         self.stop.send_replace(true);
         while self.workers.join_next().await.is_some() {}
     }
 }
 
-/// What comes after a round.
+/// The next step after a round.
 #[derive(PartialEq, Eq)]
 enum Next {
     Another,
     Respite,
-    /// The own host is down.
+    /// This process's host is down.
     Nothing,
 }
 
@@ -197,8 +197,8 @@ impl Worker {
         })
     }
 
-    /// How long to wait before it is dropped: for ever, but in some of the time in
-    /// which much is dropped.
+    /// How long to wait before dropping the operation. Never ends, except sometimes during
+    /// the fault that drops operations.
     fn patience(&mut self, micros: u64) -> Duration {
         let dropped = self.common.drops.now(self.index) && self.rng.below(2) == 0;
         match dropped {
@@ -209,7 +209,7 @@ impl Worker {
 
     fn order(&mut self) -> Order {
         let length = match (self.bulk, self.rng.below(10)) {
-            // From 1 to 50 MB, most of them a few.
+            // From 1 to 50 MB, mostly a few.
             (true, _) => (1 << 20) + (self.rng.below(7000) * self.rng.below(7000)),
             (false, 0) => self.rng.below(256 << 10),
             (false, 1) => 0,
@@ -235,7 +235,7 @@ fn is_down(err: &OpError) -> bool {
     )
 }
 
-/// Accepts until the listener is down, and then waits for the last connection.
+/// Accepts until the listener is closed, then waits for the last connection.
 pub(crate) async fn serve(listener: Arc<Listener>, host: usize, common: Common) {
     let mut rng = Rng::new(now(), host as u64);
     let mut handlers = JoinSet::new();

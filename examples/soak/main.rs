@@ -1,14 +1,13 @@
-//! The soak: eight hosts in four processes under load, while everything that can
-//! happen to them does, at random; and at the end all is as it was.
+//! The soak test: eight hosts in four processes under load and random faults. At the end
+//! tasks, sockets, memory and registry keys must be as they were before.
 //!
 //! ```text
 //! cargo run --release --example soak -- --seconds 600 --seed 7
 //! ```
 //!
-//! Owns the order of it, and the exit code. The seed decides which faults come when
-//! and to whom, and what is sent; what the system makes of it, as who runs when, is
-//! another one each time. For Linux: it looks at `/proc`, and uses all of
-//! 127.0.0.0/8.
+//! Owns the exit code. The seed decides the faults, their times and targets, and the data;
+//! the operating system's scheduling still differs from run to run. Linux only: it reads
+//! `/proc`, and uses all of 127.0.0.0/8.
 
 mod child;
 mod conduct;
@@ -32,7 +31,7 @@ use std::process::ExitCode;
 const USAGE: &str = "soak [--seconds SECONDS] [--seed NUMBER] [--laps NUMBER] \
      [--sabotage corrupt|eof|port|memory|stranger]";
 
-/// Counts what is allocated, in children.
+/// Counts allocations, in children.
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
@@ -57,7 +56,11 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<conduct::Optio
     let mut options = conduct::Options::default();
     while let Some(option) = arguments.next() {
         let value = arguments.next().ok_or(USAGE)?;
-        let number = || value.parse().map_err(|_| format!("{value:?}: {USAGE}"));
+        let number = || {
+            value
+                .parse()
+                .map_err(|_| format!("expected a number, got {value:?}: {USAGE}"))
+        };
         match &*option {
             "--seconds" => options.seconds = number()?,
             "--seed" => options.seed = number()?,

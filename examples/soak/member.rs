@@ -1,7 +1,6 @@
-//! A child's part of the network: two hosts on one subnetwork, and who accepts.
+//! A child's part of the network: one subnetwork with two hosts, which accept.
 //!
-//! Owns joining and closing, and that nothing is left of what was closed. Never
-//! dials.
+//! Owns opening and closing, and that a close leaves nothing behind. Never dials.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,11 +12,11 @@ use virtnet::{Cause, Config, Host, Listener, OpenError, SubNetwork};
 use crate::load::{Common, serve};
 use crate::wire::{HOSTS, PORT, hosts_of, now};
 
-/// How long the registry may be down, and the names be leased to who was killed.
+/// How long the registry may be down, and names leased to a killed process.
 const ARRIVAL: Duration = Duration::from_secs(40);
 const TRY: Duration = Duration::from_millis(100);
 
-/// Who it is, and where.
+/// The number and addresses of the process.
 #[derive(Debug, Clone)]
 pub(crate) struct Seat {
     pub(crate) process: usize,
@@ -29,7 +28,7 @@ pub(crate) struct Seat {
 
 pub(crate) struct Member {
     net: SubNetwork,
-    /// When.
+    /// When it was opened.
     pub(crate) joined: u64,
     pub(crate) hosts: Vec<(usize, Host)>,
     listeners: Vec<Arc<Listener>>,
@@ -59,7 +58,7 @@ impl Member {
         Ok(member)
     }
 
-    /// Has the host at that place listen, and accept.
+    /// Starts to listen and accept on the host with this index.
     pub(crate) fn listen(&mut self, place: usize) -> Result<(), String> {
         let (index, host) = &self.hosts[place];
         let listener = host.listen(format!(":{PORT}"));
@@ -68,13 +67,13 @@ impl Member {
         self.serving.spawn(serve);
         self.listeners.truncate(place);
         self.listeners.push(listener);
-        // Who served the one before has ended, or will with its connections.
+        // The task of the previous listener has ended, or ends with its connections.
         while self.serving.try_join_next().is_some() {}
         Ok(())
     }
 
     pub(crate) async fn relisten(&mut self, pause: Duration) -> Result<(), String> {
-        // The last one, so that the others keep their places.
+        // The last one, so that the others keep their index.
         let place = self.hosts.len() - 1;
         self.listeners[place].close();
         sleep(pause).await;
@@ -86,15 +85,15 @@ impl Member {
         sockets.sum()
     }
 
-    /// What is open, in words.
+    /// The open sockets, as text.
     pub(crate) fn open(&self) -> String {
         let sockets = self.hosts.iter().flat_map(|(_, host)| host.sockets());
         let sockets: Vec<_> = sockets.map(|socket| socket.to_string()).collect();
         sockets.join(", ")
     }
 
-    /// Closes it, and waits until its tasks have ended. Returns what was not
-    /// delivered, and how long the close took.
+    /// Closes it, and waits until its tasks have ended. Returns the undelivered data, and
+    /// how long the close took.
     pub(crate) async fn close(mut self) -> (Option<(Cause, String)>, Duration) {
         let began = Instant::now();
         let closed = self.net.close().await;
@@ -104,7 +103,7 @@ impl Member {
     }
 }
 
-/// Joins, as soon as the registry is there.
+/// Opens the subnetwork as soon as the registry is up.
 async fn join(seat: &Seat) -> Result<SubNetwork, String> {
     let began = Instant::now();
     loop {
@@ -114,7 +113,7 @@ async fn join(seat: &Seat) -> Result<SubNetwork, String> {
             .secret(secret)
             .bind(&*seat.bind)
             .advertise(&*seat.advertise)
-            // So that an idle network is one without connections, soon.
+            // An idle network must soon have no connections.
             .tune(|quic| quic.pool_idle(Duration::from_secs(2)));
         let why = match config.open().await {
             Ok(net) => return Ok(net),

@@ -1,55 +1,54 @@
-//! The plan: which fault comes when, to whom, and for how long.
+//! The plan: which fault happens when, to which process, and for how long.
 //!
-//! Owns what the seed decides. Never does anything: the same seed and length give
-//! the same plan, whatever the machine makes of it.
+//! Owns what the seed decides. Never acts: the same seed and length give the same plan on
+//! every machine.
 //!
-//! Two lanes of faults go side by side, on different processes: long ones, which
-//! cut connections, and short ones, one after the other.
+//! Two sequences of faults run in parallel, on different processes: long ones, which cut
+//! connections, and short ones.
 
 use crate::rng::Rng;
 use crate::wire::{HOSTS, PROCESSES, home, hosts_of};
 
-/// A name of a killed process is taken for so long, and so it is away.
+/// How long the names of a killed process stay leased, and so how long it is away.
 const LEASE_MS: u64 = 15_000;
-/// After a fault of Redis the next one waits until names are there again, and the
-/// dials with them.
+/// The pause after a fault of Redis, until names are registered and dials succeed again.
 const REDIS_REST_MS: u64 = 25_000;
 
-/// What can go wrong.
+/// The kinds of faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Loss,
     Delay,
     Doubling,
-    /// Two processes are cut off from each other, for less than it takes to notice.
+    /// Two processes are cut off from each other, too briefly to be noticed.
     Blink,
     Partition,
-    /// A process is stopped, for less than it takes to notice.
+    /// A process is stopped, too briefly to be noticed.
     Nap,
     Sleep,
     Kill,
     RedisEmptied,
     RedisStopped,
     RedisRestarted,
-    /// A listener is closed, and made again.
+    /// A listener is closed and opened again.
     Listener,
-    /// A host is closed, and the subnetwork made anew for it.
+    /// A host is closed, and the subnetwork opened anew for it.
     Host,
     Remake,
-    /// Dials, accepts, reads and writes are dropped in their midst.
+    /// Dials, accepts, reads and writes are dropped before they end.
     Drops,
 }
 
 /// One fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Planned {
-    /// Milliseconds after the first could have begun.
+    /// Milliseconds since the start of the faults.
     pub(crate) at: u64,
     pub(crate) length: u64,
     pub(crate) kind: Kind,
-    /// The host that it is done to, where it is a host's.
+    /// The host that it hits, if it hits a host.
     pub(crate) host: usize,
-    /// The process that it is done to; none, where it is done to Redis.
+    /// The process that it hits; `None` for Redis.
     pub(crate) process: Option<usize>,
     /// The other side of a cut.
     pub(crate) other: usize,
@@ -61,7 +60,7 @@ impl Planned {
         self.process == Some(process) || (cut && self.other == process)
     }
 
-    /// When all of it should be over.
+    /// When it should have ended.
     fn until(&self) -> u64 {
         let after = match self.kind {
             Kind::Kill => LEASE_MS + 2000,
@@ -84,8 +83,7 @@ pub(crate) fn plan(seed: u64, length: u64) -> Vec<Planned> {
 fn long_lane(rng: &mut Rng, length: u64, plan: &mut Vec<Planned>) {
     let mut at = 500;
     loop {
-        // Processes 0 and 1 are never killed: at the end their memory is beside
-        // what it was.
+        // Processes 0 and 1 are never killed: their memory is compared with the baseline.
         let (kind, process, lasts) = match rng.below(10) {
             0..2 => (Kind::Kill, rng.between(2, 3), rng.between(100, 1000)),
             2..4 => (Kind::Partition, rng.below(4), rng.between(11_000, 13_000)),
@@ -116,7 +114,7 @@ fn short_lane(rng: &mut Rng, length: u64, plan: &mut Vec<Planned>, long: usize) 
         let planned = short(rng, at, at >= redis);
         at = planned.at + planned.length + rng.between(150, 500);
         let (begins, until) = (planned.at, planned.until());
-        // What is done to a process already is not made worse.
+        // Never two faults on one process at a time.
         let clash = plan[..long].iter().any(|other| {
             let theirs = (0..PROCESSES).any(|it| planned.is_on(it) && other.is_on(it));
             theirs && other.at < until && begins < other.until()

@@ -1,12 +1,12 @@
-//! What is between hosts: a relay for each, by which all others reach it, and that
-//! can lose, delay, double and hold back what passes.
+//! Relays between hosts: all others reach a host through its relay, which can lose, delay,
+//! duplicate and hold back datagrams.
 //!
-//! Owns the addresses that hosts have and announce, and their weather. Never reads
-//! what it passes on: that is encrypted.
+//! Owns the addresses that hosts bind and announce, and the impairments of each path. Never
+//! reads the datagrams, which are encrypted.
 //!
-//! All of 127.0.0.0/8 is this machine. A host of process 0 binds 127.77.0.1 and
-//! announces 127.77.0.2 with the same port, where its relay is; so two hosts of one
-//! subnetwork have a relay each, and a datagram's sender tells its process.
+//! All of 127.0.0.0/8 is this machine. A host of process 0 binds 127.77.0.1 and announces
+//! 127.77.0.2 with the same port, where its relay is. So two hosts of one subnetwork have
+//! separate relays, and a datagram's source address shows its process.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -25,27 +25,27 @@ use crate::wire::{HOSTS, PROCESSES, home, hosts_of};
 
 /// The longest datagram.
 const LONGEST: usize = 1 << 16;
-/// How many ports are tried: others may have taken the second.
+/// How many ports to try: another program may use some.
 const TRIES: usize = 100;
 
-/// What a host's datagrams go through, in both directions.
+/// The impairments of a host's datagrams, in both directions.
 #[derive(Debug, Default)]
 pub(crate) struct Weather {
-    /// How many of a thousand are lost.
+    /// How many in 1,000 are lost.
     pub(crate) lost: AtomicU32,
-    /// How many of a thousand come twice.
+    /// How many in 1,000 are duplicated.
     pub(crate) doubled: AtomicU32,
-    /// Each comes so much later,
+    /// The delay of each,
     pub(crate) delay_ms: AtomicU32,
-    /// and up to so much more: what overtakes is reordered.
+    /// and the maximum random addition to it, which reorders datagrams.
     pub(crate) jitter_ms: AtomicU32,
-    /// A bit for each process that it is cut off from.
+    /// A bit for each process from which it is cut off.
     pub(crate) cut: AtomicU32,
     passed: AtomicU64,
     dropped: AtomicU64,
 }
 
-/// The relays of all hosts. Their tasks end with it.
+/// The relays of all hosts. Dropping it ends their tasks.
 pub(crate) struct Relays {
     weather: Vec<Arc<Weather>>,
     /// The first of each process's ports.
@@ -78,7 +78,7 @@ impl Relays {
         Ok(relays)
     }
 
-    /// What the hosts of a process bind, and what they announce.
+    /// The addresses that the hosts of a process bind and announce.
     pub(crate) fn places(&self, process: usize) -> [String; 2] {
         let (first, ip) = (self.ports[process], place(process, 1));
         let last = usize::from(first) + hosts_of(process).len() - 1;
@@ -92,7 +92,7 @@ impl Relays {
         &self.weather[host]
     }
 
-    /// Cuts two processes off from each other, or joins them again.
+    /// Cuts two processes off from each other, or reconnects them.
     pub(crate) fn cut(&self, pair: [usize; 2], cut: bool) {
         for host in 0..HOSTS.len() {
             let other = match home(host) {
@@ -108,7 +108,7 @@ impl Relays {
         }
     }
 
-    /// How many datagrams were passed on, and how many were not.
+    /// How many datagrams were passed on, and how many were dropped.
     pub(crate) fn counts(&self) -> [u64; 2] {
         let sum = |count: fn(&Weather) -> &AtomicU64| {
             let counts = self.weather.iter().map(|at| count(at).load(Relaxed));
@@ -118,13 +118,13 @@ impl Relays {
     }
 }
 
-/// An address of this machine that nobody else uses.
+/// An address of this machine that no other program uses.
 fn place(process: usize, side: u8) -> IpAddr {
     Ipv4Addr::new(127, 77, process as u8, side).into()
 }
 
-/// The sockets of a process's relays, at ports that are next to each other and free
-/// on the hosts' side as well.
+/// The sockets of a process's relays, at consecutive ports that are free at the hosts'
+/// address as well.
 async fn sockets(process: usize) -> io::Result<Vec<UdpSocket>> {
     let mut last = None;
     for _ in 0..TRIES {
@@ -163,7 +163,7 @@ impl Relay {
         let (mut backs, mut tasks) = (HashMap::new(), JoinSet::new());
         let mut piece = vec![0; LONGEST];
         loop {
-            // An error is of a datagram that was sent before.
+            // The error belongs to a datagram that was sent before.
             let Ok((length, from)) = self.near.recv_from(&mut piece).await else {
                 continue;
             };
@@ -187,14 +187,14 @@ impl Relay {
         }
     }
 
-    /// A socket for somebody else: to the host, it is they.
+    /// The socket that stands for one peer: the host sees it as that peer.
     async fn far(&self) -> io::Result<Arc<UdpSocket>> {
         let own = self.near.local_addr()?.ip();
         let far = UdpSocket::bind((own, 0)).await?;
         Ok(Arc::new(far))
     }
 
-    /// The way back: from the host to who is at `to`, out of the relay's place.
+    /// Passes datagrams from the host back to `to`, from the relay's address.
     async fn run_back(mut self, out: Arc<UdpSocket>) {
         let mut piece = vec![0; LONGEST];
         loop {
@@ -205,7 +205,7 @@ impl Relay {
         }
     }
 
-    /// Passes a datagram of, or for, who is at `who` on to `to`, if the weather lets it.
+    /// Passes a datagram from or for `who` to `to`, unless the impairments drop it.
     async fn pass(&mut self, piece: &[u8], who: SocketAddr, out: &Arc<UdpSocket>, to: SocketAddr) {
         let weather = &self.weather;
         let cut = weather.cut.load(Relaxed);
@@ -223,7 +223,7 @@ impl Relay {
         let delay = weather.delay_ms.load(Relaxed);
         for _ in 0..times {
             if delay == 0 {
-                // As a network does, it tells nobody of what it could not send.
+                // Like a network, it does not report datagrams that it could not send.
                 let _ = out.send_to(piece, to).await;
                 continue;
             }
@@ -238,7 +238,7 @@ impl Relay {
     }
 }
 
-/// Whose hosts are there.
+/// The process whose hosts have this address.
 fn process_at(addr: SocketAddr) -> Option<usize> {
     match addr.ip() {
         IpAddr::V4(ip) => Some(ip.octets()[2].into()),

@@ -1,22 +1,21 @@
-//! The report: what was done, what came of it, and the verdict.
+//! The report: the load, the faults, their results and the verdict.
 //!
-//! Owns its text, and the least that a soak must reach to say anything. Never
-//! measures.
+//! Owns its text, and the minimum load and faults of a valid run. Never measures.
 
 use std::process::ExitCode;
 
 use crate::faults::World;
 use crate::wire::{Counts, Figures};
 
-/// What a soak of ten minutes must reach at least; a shorter one its part of it.
+/// The minimum of a ten-minute soak; a shorter one must reach its share.
 const FULL_SECONDS: u64 = 600;
 const FULL: [u64; 3] = [100_000, 10_000_000_000, 200];
 
-/// A process at its baseline, and at the end.
+/// A process at the baseline and at the end.
 pub(crate) struct Compared {
     pub(crate) baseline: Figures,
     pub(crate) end: Figures,
-    /// Whether it is the same process still.
+    /// Whether it is still the same process.
     pub(crate) survived: bool,
 }
 
@@ -30,7 +29,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Prints all of it; the exit code is the verdict.
+    /// Prints the report; the exit code is the verdict.
     pub(crate) fn print(&self, world: &World) -> ExitCode {
         let judge = &world.orders.judge;
         let faults = judge.faults();
@@ -46,7 +45,7 @@ impl Report {
         } = self.counts;
         println!("soak: seed {}, {} s under faults", self.seed, self.seconds);
         println!("  connections    {dialed} dialed, {accepted} accepted");
-        println!("                 {closed} to their end, in order; {given_up} dropped on purpose");
+        println!("                 {closed} closed cleanly; {given_up} dropped on purpose");
         println!("  bytes          {bytes} read and verified by hash");
         let [passed, dropped] = world.relays.counts();
         println!("  datagrams      {passed} relayed, {dropped} dropped by the relays");
@@ -54,11 +53,11 @@ impl Report {
         for (kind, count) in &faults {
             println!("    {count:>5}  {kind:?}");
         }
-        println!("  failures that a fault explains, by what failed and why");
+        println!("  failures that a fault explains, by operation and cause");
         for (what, count) in judge.excused() {
             println!("    {count:>5}  {what}");
         }
-        println!("  slowest of each, without the time in which its process was stopped");
+        println!("  slowest of each operation, without the time in which its process was stopped");
         for (what, millis) in judge.slowest() {
             println!("    {millis:>5} ms  {what}");
         }
@@ -111,17 +110,17 @@ impl Report {
             );
         }
         let [baseline, end, closed] = self.keys;
-        println!("    registry keys: {baseline}, {end}; {closed} when all is closed");
+        println!("    registry keys: {baseline}, {end}; {closed} after all are closed");
     }
 
-    /// Too little of anything is a failure as well.
+    /// Too little load or too few faults are violations as well.
     fn check(&self, faults: u64, world: &World) {
         let reached = [self.counts.closed, self.counts.bytes, faults];
         let names = ["connections", "bytes", "faults"];
         for ((name, reached), full) in names.iter().zip(reached).zip(FULL) {
             let least = full * self.seconds / FULL_SECONDS;
             if reached < least {
-                let what = format!("{reached} {name} are fewer than {least}");
+                let what = format!("expected at least {least} {name}, got {reached}");
                 world.orders.judge.violation(what);
             }
         }

@@ -1,13 +1,13 @@
-//! Randomness that can be had again: numbers from a seed.
+//! Reproducible random numbers, from a seed.
 //!
-//! Owns [`Rng`]. Never asks the system for anything.
+//! Owns [`Rng`]. Never uses randomness of the system.
 
-/// The same numbers for the same seed, with the version of `fastrand` that is locked.
+/// The same numbers for the same seed, with the locked version of `fastrand`.
 #[derive(Debug, Clone)]
 pub(crate) struct Rng(fastrand::Rng);
 
 impl Rng {
-    /// Numbers of their own for everybody who has another `tag`.
+    /// A separate sequence for each `tag`.
     pub(crate) fn new(seed: u64, tag: u64) -> Rng {
         let seed = seed ^ tag.wrapping_mul(0xd6e8_feb8_6659_fd93);
         Rng(fastrand::Rng::with_seed(seed))
@@ -17,17 +17,17 @@ impl Rng {
         self.0.u64(..)
     }
 
-    /// From 0, less than `end`.
+    /// A number from 0 to `end`, exclusive.
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.0.u64(..end)
     }
 
-    /// From `least` to `most`, both included.
+    /// A number from `least` to `most`, inclusive.
     pub(crate) fn between(&mut self, least: u64, most: u64) -> u64 {
         least + self.below(most - least + 1)
     }
 
-    /// Fills it with what comes next.
+    /// Fills it with random bytes.
     pub(crate) fn fill(&mut self, bytes: &mut [u8]) {
         self.0.fill(bytes);
     }

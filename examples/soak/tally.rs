@@ -1,6 +1,6 @@
-//! What a child has done so far, and telling the parent what went wrong.
+//! A child's counters, and its reports of failures to the parent.
 //!
-//! Owns the child's counters and its standard output. Never judges.
+//! Owns the counters and stdout. Never judges.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -13,23 +13,23 @@ use virtnet::Cause;
 use crate::exchange::End;
 use crate::wire::{Counts, Trouble, now};
 
-/// What takes longer than this is told, whatever came of it. The parent knows how
-/// long the process was stopped meanwhile, and so whether that was too long.
+/// Slower operations are reported, even if they succeed. The parent knows how long the
+/// process was stopped meanwhile, so it can judge them.
 const SLOW: Duration = Duration::from_millis(500);
 
-/// Breaks something, to see the soak find it.
+/// A deliberate defect, to see that the soak detects it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sabotage {
     None,
-    /// One byte of some streams is another one.
+    /// One byte of some streams is wrong.
     Corrupt,
-    /// A cut is taken for end-of-file.
+    /// A cut is treated as end-of-file.
     Eof,
-    /// Now and then a port is never freed.
+    /// Some ports are never freed.
     Port,
-    /// Now and then four kilobytes are never freed.
+    /// Four kilobytes are sometimes never freed.
     Memory,
-    /// Now and then a dial goes to another host.
+    /// Some dials go to another host.
     Stranger,
 }
 
@@ -44,7 +44,7 @@ impl FromStr for Sabotage {
             "port" => Sabotage::Port,
             "memory" => Sabotage::Memory,
             "stranger" => Sabotage::Stranger,
-            _ => return Err(format!("no sabotage is called {word:?}")),
+            _ => return Err(format!("unknown sabotage {word:?}")),
         })
     }
 }
@@ -90,12 +90,12 @@ impl Tally {
     }
 }
 
-/// Says a line to the parent.
+/// Sends a line to the parent.
 pub(crate) fn tell(line: impl Display) {
     println!("{line}");
 }
 
-/// What is watched of one connection, or of one dial.
+/// The context of one connection or dial, for reports.
 #[derive(Debug)]
 pub(crate) struct Watch {
     pub(crate) tally: Arc<Tally>,
@@ -110,7 +110,7 @@ impl Watch {
         self.tally.sabotage
     }
 
-    /// An operation took so long, whatever came of it.
+    /// Reports the duration of an operation, if it was slow.
     pub(crate) fn took(&self, what: &str, began: u64, took: Duration) {
         if took > SLOW {
             self.trouble("slow", what, began, format!("{took:?}"));

@@ -1,7 +1,7 @@
-//! What parent and children say to each other, in lines: words only.
+//! The text protocol between parent and children: lines of words.
 //!
-//! Owns the names, [`Trouble`] and [`Figures`] with their text. Never reads or
-//! writes a pipe.
+//! Owns the names of hosts, and [`Trouble`] and [`Figures`] as text. Never reads or writes
+//! a pipe.
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,8 +9,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Two for each process.
 pub(crate) const HOSTS: [&str; 8] = ["α", "β", "γ", "δ", "ε", "ζ", "η", "θ"];
 pub(crate) const PROCESSES: usize = 4;
-/// Where each listens: higher than the lowest free port ever is, so that a
-/// listener finds its port free when it comes back.
+/// The port of each listener: higher than the lowest free port ever is, so that it is
+/// still free when the listener is opened again.
 pub(crate) const PORT: u16 = 7000;
 
 /// The process that has this host.
@@ -24,27 +24,26 @@ pub(crate) fn hosts_of(process: usize) -> std::ops::Range<usize> {
     process * each..(process + 1) * each
 }
 
-/// Milliseconds of the clock that all processes share.
+/// Milliseconds of a clock that all processes share.
 pub(crate) fn now() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.map_or(0, |since| since.as_millis() as u64)
 }
 
-/// Something that was not a success: for the parent to judge, who knows what was
-/// done to whom.
+/// A failure or a slow operation. The parent judges it, because it knows the faults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Trouble {
-    /// `dial`, `read`, `write`, `close`; `short` for an end-of-file that came too
-    /// early; `slow` for what took long, and may have; all else is never excused.
+    /// `dial`, `read`, `write`, `close`; `short` for an early end-of-file; `slow` for a slow
+    /// operation, which may be excused; anything else is never excused.
     pub(crate) what: String,
     pub(crate) host: usize,
-    /// The other host; the own one, where there is none.
+    /// The other host; this host if there is none.
     pub(crate) peer: usize,
-    /// The cause, as code spells it.
+    /// The cause, as in code.
     pub(crate) cause: String,
-    /// When the dial began, or a little before it was accepted.
+    /// When the dial began, or a little before the accept.
     pub(crate) began: u64,
-    /// When the connection was there; 0 if it never was.
+    /// When the connection was open; 0 if it never was.
     pub(crate) opened: u64,
     pub(crate) ended: u64,
     pub(crate) detail: String,
@@ -104,7 +103,7 @@ macro_rules! numbers {
 }
 
 numbers! {
-    /// What a process has at a moment.
+    /// The measurements of a process at one moment.
     Figures: "figures",
     tasks sockets descriptors live_bytes live_blocks rss_kb peak_kb
 }

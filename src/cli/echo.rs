@@ -1,7 +1,7 @@
-//! `virtnet echo`: a host that sends back what it is sent.
+//! `virtnet echo`: a host that sends back all data.
 //!
-//! Owns the service, one task a connection, and the lines that say what comes
-//! and goes. Never ends by itself, but when its host can accept no more.
+//! Owns the service, one task per connection, and the lines about connections. Never ends
+//! by itself, unless its host can no longer accept.
 
 use std::io;
 use std::time::Duration;
@@ -9,12 +9,13 @@ use std::time::Duration;
 use tokio::io::BufReader;
 use virtnet::{Addr, Conn};
 
-use super::copy::Copy;
-use super::end::{End, one_line, print};
+use super::abort_on_drop::AbortOnDrop;
+use super::exit::{Exit, one_line};
 use super::options::Options;
+use super::output::print;
 use super::session::{Signals, with_subnetworks};
 
-/// Bytes that one connection may hold here.
+/// The buffer of one connection, in bytes.
 const BUFFER: usize = 64 * 1024;
 
 pub(crate) async fn echo(
@@ -22,7 +23,7 @@ pub(crate) async fn echo(
     address: String,
     within: Duration,
     signals: &mut Signals,
-) -> Result<(), End> {
+) -> Result<(), Exit> {
     let at = Addr::parse(options.network()?, &address)?;
     with_subnetworks(
         vec![options.shared_config()?],
@@ -32,11 +33,11 @@ pub(crate) async fn echo(
             let listener = host.listen(&at)?;
             print(&format!("listening {}", listener.local_addr()))?;
             loop {
-                // Not within a select!: an accept that is dropped loses the connection
-                // that it was taking.
+                // Not in a select!: dropping an accept loses the connection that it was
+                // accepting.
                 let (conn, _) = listener.accept().await?;
                 while let Some(served) = echoes.try_join_next() {
-                    // A task that panicked is a defect, and not hidden.
+                    // A panic is a defect: it must not be hidden.
                     served.unwrap_or_else(|err| std::panic::resume_unwind(err.into_panic()))?;
                 }
                 echoes.spawn(serve(conn));
@@ -46,12 +47,12 @@ pub(crate) async fn echo(
     .await
 }
 
-/// Echoes until the peer sends no more, and says so.
-async fn serve(conn: Conn) -> Result<(), End> {
+/// Sends data back until the peer half-closes, and prints how the connection ended.
+async fn serve(conn: Conn) -> Result<(), Exit> {
     let ends = format!("{}->{}", conn.peer_addr(), conn.local_addr());
     print(&format!("connected {ends}"))?;
-    // The connection is closed before it is said, and all of it before the peer
-    // sees the end: whoever sees either finds the port free.
+    // Closes the connection before printing, and before the peer sees the end: in both
+    // cases the port is free by then.
     match send_back(conn).await {
         Ok(bytes) => print(&format!("ended {ends} after {bytes} bytes")),
         Err(err) => print(&format!("cut {ends}: {}", one_line(&err))),
@@ -59,10 +60,10 @@ async fn serve(conn: Conn) -> Result<(), End> {
 }
 
 async fn send_back(conn: Conn) -> io::Result<u64> {
-    let mut copy = Copy::of(conn);
-    let (reader, mut writer) = copy.split();
+    let mut conn = AbortOnDrop::new(conn);
+    let (reader, mut writer) = conn.split();
     let mut reader = BufReader::with_capacity(BUFFER, reader);
     let bytes = tokio::io::copy_buf(&mut reader, &mut writer).await?;
-    copy.end_whole();
+    conn.finish();
     Ok(bytes)
 }

@@ -1,7 +1,7 @@
-//! `virtnet hosts`: who is on the network, where, and how surely.
+//! `virtnet hosts`: the hosts of the network.
 //!
-//! Owns the three formats: columns for people, tabs and JSON for programs. Never
-//! joins the network, so it needs no secret.
+//! Owns the three formats: columns for people, tabs and JSON for programs. Never opens the
+//! network, so it needs no secret.
 
 use std::io::{self, IsTerminal};
 use std::time::Duration;
@@ -9,21 +9,22 @@ use std::time::Duration;
 use serde_json::Value;
 use virtnet::HostEntry;
 
-use super::end::{End, print, print_json, say};
+use super::exit::Exit;
 use super::options::Options;
+use super::output::{print, print_json, print_stderr};
 use super::session::Signals;
 
-/// How much of an owner's 32 digits people need to tell two apart.
+/// How many of an owner's 32 digits are shown in columns.
 const SHORT: usize = 8;
 
 type Row = [String; 4];
 
-pub(crate) async fn hosts(options: Options, json: bool, signals: &mut Signals) -> Result<(), End> {
+pub(crate) async fn hosts(options: Options, json: bool, signals: &mut Signals) -> Result<(), Exit> {
     let observer = options.shared_config()?.observer();
     let hosts = signals.or(observer.hosts()).await??;
     if hosts.is_empty() {
-        // Whoever expected some looked elsewhere.
-        say(&format!("virtnet: no hosts on {}", observer.describe()?));
+        // Helps if the user expected hosts, and looked in the wrong place.
+        print_stderr(&format!("virtnet: no hosts on {}", observer.describe()?));
     }
     if json {
         return hosts.iter().try_for_each(print_object);
@@ -38,7 +39,7 @@ pub(crate) async fn hosts(options: Options, json: bool, signals: &mut Signals) -
         .try_for_each(|line| print(&line))
 }
 
-fn print_object(host: &HostEntry) -> Result<(), End> {
+fn print_object(host: &HostEntry) -> Result<(), Exit> {
     let millis = |left: Duration| u64::try_from(left.as_millis()).ok();
     let left = host.lease_left.and_then(millis);
     print_json(
@@ -56,19 +57,19 @@ fn print_object(host: &HostEntry) -> Result<(), End> {
 fn row(host: &HostEntry) -> Row {
     let none = || "-".to_owned();
     let left = |left: Duration| format!("{:.1}s", left.as_secs_f64());
-    // A process holds its names until it ends, so there is no time to show.
+    // With local: there is no lease: the process holds its names until it ends.
     let held = || host.pid.map_or_else(none, |pid| format!("pid {pid}"));
     let short = |owner: &String| owner.chars().take(SHORT).collect();
     [
         host.name.clone(),
-        // It is a registry's word, and goes to a terminal.
+        // The text comes from a registry, and goes to a terminal.
         host.address.replace(char::is_control, "\u{fffd}"),
         host.lease_left.map_or_else(held, left),
         host.owner.as_ref().map_or_else(none, short),
     ]
 }
 
-/// Lines of columns under their titles; none for nobody.
+/// Lines of aligned columns with a heading; no lines without rows.
 fn aligned(mut rows: Vec<Row>) -> Vec<String> {
     if rows.is_empty() {
         return Vec::new();

@@ -1,6 +1,6 @@
-//! `virtnet keygen`: a new secret.
+//! `virtnet keygen`: prints a new secret.
 //!
-//! Owns the file that it goes to: its owner's alone, and never in place of another.
+//! Owns the file for it, which only its owner can read. Never replaces a file.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -8,18 +8,19 @@ use std::path::Path;
 
 use virtnet::quic::Secret;
 
-use super::end::{End, print};
+use super::exit::Exit;
+use super::output::print;
 
-pub(crate) fn keygen(out: Option<&Path>) -> Result<(), End> {
+pub(crate) fn keygen(out: Option<&Path>) -> Result<(), Exit> {
     let secret = Secret::random().reveal();
     let Some(path) = out else {
         return print(&secret);
     };
     write(path, &secret).map_err(|err| match err.kind() {
-        io::ErrorKind::AlreadyExists => End::Failed(format!(
-            "--out {path:?}: the file is there already, and a secret is never replaced"
+        io::ErrorKind::AlreadyExists => Exit::Failed(format!(
+            "--out {path:?}: expected a new file, got one that exists (it is not replaced)"
         )),
-        _ => End::Failed(format!("--out {path:?}: {err}")),
+        _ => Exit::Failed(format!("--out {path:?}: {err}")),
     })
 }
 

@@ -1,24 +1,24 @@
-//! `virtnet completions` and `virtnet man`: what shells and readers of manuals want
-//! to know of the command.
+//! `virtnet completions` and `virtnet man`.
 //!
-//! Owns how both are made from the arguments. Never says anything of its own.
+//! Owns how both are generated from the arguments. Never adds text of its own.
 
 use std::io::{self, Write};
 
 use clap::Command;
 use clap_complete::Shell;
 
-use super::end::{End, not_printed};
+use super::exit::Exit;
+use super::output::print_failed;
 
-/// Writes what `shell` is to evaluate.
-pub(crate) fn completions(shell: Shell) -> Result<(), End> {
+/// Writes the completion script of `shell`.
+pub(crate) fn completions(shell: Shell) -> Result<(), Exit> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut super::command(), "virtnet", &mut script);
     write(&script)
 }
 
-/// Writes the page of the command, and then that of each subcommand.
-pub(crate) fn man() -> Result<(), End> {
+/// Writes the page of the command, then the page of each subcommand.
+pub(crate) fn man() -> Result<(), Exit> {
     let command = super::command();
     let mut pages = Vec::new();
     render(&command, &mut pages)?;
@@ -29,14 +29,14 @@ pub(crate) fn man() -> Result<(), End> {
     write(&pages)
 }
 
-fn render(command: &Command, page: &mut Vec<u8>) -> Result<(), End> {
+fn render(command: &Command, page: &mut Vec<u8>) -> Result<(), Exit> {
     Ok(clap_mangen::Man::new(command.clone()).render(page)?)
 }
 
-fn write(bytes: &[u8]) -> Result<(), End> {
+fn write(bytes: &[u8]) -> Result<(), Exit> {
     let mut stdout = io::stdout().lock();
     stdout
         .write_all(bytes)
         .and_then(|()| stdout.flush())
-        .map_err(|err| not_printed(&err))
+        .map_err(|err| print_failed(&err))
 }

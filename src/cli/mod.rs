@@ -1,24 +1,25 @@
-//! The subcommands: what there is, and how each ends.
+//! The subcommands: their arguments and exit codes.
 //!
-//! Owns the arguments and the exit codes: 0 for success, 1 for a failure with
-//! one line on stderr, 2 for what can't be asked for, 128 and the signal's number
-//! for a signal. Each subcommand has a file of its own.
+//! Owns the exit codes: 0 for success, 1 for a failure and 2 for a usage error, each with
+//! one line on stderr, and 128 plus the signal's number for a signal. Never does a
+//! subcommand's work: each has a file of its own.
 
-mod copy;
+mod abort_on_drop;
 mod demo;
 mod echo;
-mod end;
 mod events;
+mod exit;
 mod hosts;
 mod keygen;
+mod log;
 mod manual;
 mod name;
 mod options;
+mod output;
 mod ping;
 mod progress;
 mod session;
 mod stdio;
-mod trace;
 mod transfer;
 mod wait;
 
@@ -27,35 +28,38 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use end::{End, say};
+use exit::Exit;
 use options::{Options, seconds};
+use output::print_stderr;
 use session::Signals;
 
-/// What `virtnet --help` ends with.
-const LESSON: &str = "\
-Try it:
-  virtnet demo                        three hosts talk, every event as predicted
-  virtnet echo β:1                    in one terminal: a host that sends back
-  virtnet ping β:1                    in another one: how long there and back takes
-  virtnet dial --from α β:1           lines come back; ^D ends it
-  virtnet hosts                       who is on the network, and where
-
+/// The end of `virtnet --help`.
+const AFTER_HELP: &str = "\
 Exit codes:
-  0    it is done
-  1    it failed: one line on stderr says what and why
-  2    it can't be asked for: bad usage, or an address or a setting that can be none,
-       in an option or a variable; one line says which
-  129  ended by SIGHUP, 130 by SIGINT, 143 by SIGTERM: names are free, and a copy that
-       was not over is cut, so that its peer fails, too
-  141  nobody reads its output any more, as after `| head -1`: nothing is said
+  0    Success
+  1    Failure; one line on stderr says what failed and why
+  2    Usage error: an argument, an address or a setting (option or variable) is not
+       valid; stderr says which
+  129, 130, 143
+       Ended by SIGHUP, SIGINT or SIGTERM. The names are freed; an unfinished transfer
+       is aborted, so that the peer fails too
+  141  The reader of stdout closed it, as `head -1` does; nothing is printed
 
-Completions: `source <(virtnet completions bash)`. Manual: `virtnet man | man -l -`.";
+Examples:
+  virtnet demo                   Run three hosts in this process
+  virtnet echo β:1               Start a host that sends back what it receives
+  virtnet ping β:1               Measure the round trip to it, from another terminal
+  virtnet dial --from α β:1      Send it lines; end with ^D
+  virtnet hosts                  Print the hosts of the network
+
+  source <(virtnet completions bash)
+  virtnet man | man -l -";
 
 /// Virtual networks of named hosts with predictable addresses, for testing
 /// distributed systems across real machines.
 #[derive(Debug, Parser)]
 #[command(name = "virtnet", version, arg_required_else_help = true)]
-#[command(after_long_help = LESSON)]
+#[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Cli {
     #[command(flatten)]
     options: Options,
@@ -65,110 +69,107 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show what a network does: hosts on two subnetworks, over QUIC on loopback
+    /// Run three hosts on two subnetworks in this process, and print every event
     ///
-    /// Every event is compared with what it must be, and is the same on every
-    /// run. The registry is in memory and the secret random, unless they are
-    /// given.
+    /// Compares every event with the expected one; the output is the same on every run.
+    /// Uses QUIC on loopback, a registry in memory and a random secret, unless you set
+    /// others.
     Demo {
-        /// Print one JSON object a line, with "event", "src" and "dst"
+        /// Print one JSON object per line, with "event", "src" and "dst"
         #[arg(long)]
         json: bool,
     },
-    /// Print a new secret for the members of a network, which with local: they
-    /// need not be given
+    /// Print a new secret for a network
+    ///
+    /// Give it to every process of the network. With local: you need none.
     Keygen {
-        /// Write it to a new file that only its owner can read, in place of stdout
+        /// Write it to a new file that only you can read, instead of stdout
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
-    /// Create the host of ADDRESS, accept one connection there, and join it to
-    /// stdin and stdout
+    /// Accept one connection at ADDRESS, and connect it to stdin and stdout
     ///
-    /// The end of stdin half-closes the connection: what the other side still
-    /// sends is written to stdout. Ends once both directions have. When the
-    /// other side sends no more it may still read, so stdin goes on being sent.
+    /// Creates the host of ADDRESS. The end of stdin half-closes the connection; data from
+    /// the peer still goes to stdout. When the peer half-closes, stdin is still sent.
+    /// Ends when both directions have ended.
     Listen {
-        /// Where to listen, as β:1; port 0 takes the lowest free one
+        /// The address to listen on, such as β:1; port 0 is the lowest free port
         address: String,
         #[command(flatten)]
-        name: Name,
+        name: NameWait,
     },
-    /// Create the host of ADDRESS and send back whatever comes there, on any
-    /// number of connections, until SIGTERM or SIGINT
+    /// Accept connections at ADDRESS, and send back all data
     ///
-    /// Says on stdout what comes and goes. A partner for first tests, and what
-    /// the hosts of the project's docker-compose.yml do.
+    /// Creates the host of ADDRESS, and runs until SIGTERM or SIGINT. Prints a line when a
+    /// connection opens and when it ends.
     Echo {
-        /// Where to listen, as β:1; port 0 takes the lowest free one
+        /// The address to listen on, such as β:1; port 0 is the lowest free port
         address: String,
         #[command(flatten)]
-        name: Name,
+        name: NameWait,
     },
-    /// Create a host, connect it to ADDRESS, and join the connection to stdin
-    /// and stdout
+    /// Dial ADDRESS, and connect the connection to stdin and stdout
     ///
-    /// It ends as `virtnet listen` does.
+    /// Creates the host of --from. Ends as `virtnet listen` does.
     Dial {
-        /// The host to dial from, which is created [env: VIRTNET_HOST, or a name that
-        /// begins so while that is taken] [default: a name that is random]
+        /// The host to create and dial from [env: VIRTNET_HOST; a random suffix is added
+        /// while that name is in use] [default: a random name]
         #[arg(long, value_name = "HOST")]
         from: Option<String>,
-        /// Where to connect to, as β:1
+        /// The address to dial, such as β:1
         address: String,
         #[command(flatten)]
-        name: Name,
+        name: NameWait,
     },
-    /// List the network's hosts: name, address, what holds the name, owner
+    /// Print the hosts of the network: name, address, lease or process, owner
     ///
-    /// In columns on a terminal, with tabs between them otherwise. With local:
-    /// a name is held by a process; with Redis for the time left of its lease,
-    /// which its process renews as long as it lives;
-    /// an owner is one process's part of the network. Entries that cannot be read
-    /// are warned of on stderr. Needs no secret.
+    /// Prints aligned columns to a terminal, tab-separated columns otherwise. With local:
+    /// the third column is the process that holds the name; with Redis it is the time left
+    /// of the name's lease, which its process renews as long as it runs. The owner
+    /// identifies one subnetwork of one process. Warns on stderr of entries that it cannot
+    /// read. Needs no secret.
     Hosts {
-        /// Print one JSON object a line, with "host", "address", "lease_ms",
+        /// Print one JSON object per line, with "host", "address", "lease_ms",
         /// "owner" and "pid"
         #[arg(long)]
         json: bool,
     },
-    /// Wait until all of these hosts are there
+    /// Wait until all of these hosts are on the network
     ///
-    /// Ends with success once each has been there, and otherwise says who is
-    /// missing. A registry that is not there yet is waited for as well. Needs no
-    /// secret.
+    /// Succeeds when each host has been seen once; otherwise fails, and names the missing
+    /// hosts. Also waits for a registry that is not up yet. Needs no secret.
     Wait {
-        /// The hosts' names
+        /// The names of the hosts
         #[arg(required = true, value_name = "HOST")]
         hosts: Vec<String>,
         /// How long to wait
         #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
         timeout: Duration,
     },
-    /// Dial a host again and again, and say how long that takes
+    /// Dial a host repeatedly, and print how long each dial takes
     ///
-    /// A host alone, as β, is dialed on port 0, where nothing ever listens: that it
-    /// refuses is its answer. With a port, as β:1, each dial is accepted by what listens
-    /// there, and `virtnet echo` sends back what it is sent. The first dial makes a
-    /// connection, which the later ones share. Fails when any was not answered.
+    /// A name without a port, such as β, needs no listener: the dial goes to port 0, and the
+    /// host's refusal is the answer. With a port, such as β:1, a listener must accept each
+    /// dial and send the data back, as `virtnet echo` does. The first dial opens a QUIC
+    /// connection, which later dials share. Fails if any dial is not answered.
     Ping(ping::Ping),
-    /// Print a script that completes the command's arguments
+    /// Print a script for shell completion
     Completions {
-        /// For which shell
+        /// The shell
         shell: clap_complete::Shell,
     },
-    /// Print the manual: the command's page, then those of its subcommands
+    /// Print the manual pages of the command and its subcommands
     Man,
-    /// Print the DNS name that a certificate of your own must hold for HOST
+    /// Print the DNS name that your certificate must contain for HOST
     Name {
-        /// The host's name
+        /// The name of the host
         host: String,
     },
 }
 
-/// The options that a subcommand has no use for; of all others, none.
+/// The shared options that a subcommand does not use.
 fn unused(subcommand: &str) -> &'static [&'static str] {
-    // In groups: for all, to see the registry, to be a member.
+    // In this order: for every subcommand, to read the registry, to be a member.
     const ALL: [&str; 14] = [
         "network",
         "verbose",
@@ -193,11 +194,11 @@ fn unused(subcommand: &str) -> &'static [&'static str] {
     }
 }
 
-/// The whole command, with each subcommand's help as it is to be: without the options
-/// that it takes, as all do, and does not use.
+/// The whole command. The help of each subcommand hides the shared options that it accepts
+/// but does not use.
 pub(crate) fn command() -> clap::Command {
     let mut command = Cli::command();
-    // From here on each has the options of all.
+    // Copies the shared options into each subcommand.
     command.build();
     let names = command
         .get_subcommands()
@@ -215,19 +216,19 @@ pub(crate) fn command() -> clap::Command {
 }
 
 impl Cli {
-    /// Reads the process's arguments. Bad usage ends it here, with what is wrong and exit
-    /// code 2.
+    /// Parses the process's arguments. A usage error ends the process here, with a message
+    /// and exit code 2.
     pub(crate) fn read() -> Cli {
         let matches = command().get_matches();
         Cli::from_arg_matches(&matches).unwrap_or_else(|err| err.exit())
     }
 }
 
-/// How the name of the own host is got.
+/// How to get the name of the host that a subcommand creates.
 #[derive(Debug, Args)]
-struct Name {
-    /// How long to wait for the host's name while it is taken, as on Redis that
-    /// of a process that was killed is until its lease is over
+struct NameWait {
+    /// How long to wait while the host's name is in use. With Redis, the name of a killed
+    /// process is in use until its lease ends
     #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds)]
     within: Duration,
 }
@@ -240,21 +241,21 @@ pub(crate) async fn run(cli: Cli) -> i32 {
     };
     match done {
         Ok(()) => 0,
-        Err(End::Failed(line)) => {
-            say(&format!("virtnet: {line}"));
+        Err(Exit::Failed(line)) => {
+            print_stderr(&format!("virtnet: {line}"));
             1
         }
-        Err(End::Misused(line)) => {
-            say(&format!("virtnet: {line}"));
+        Err(Exit::Usage(line)) => {
+            print_stderr(&format!("virtnet: {line}"));
             2
         }
-        Err(End::Signal(number)) => 128 + number,
+        Err(Exit::Signal(number)) => 128 + number,
     }
 }
 
-async fn dispatch(cli: Cli, signals: &mut Signals) -> Result<(), End> {
+async fn dispatch(cli: Cli, signals: &mut Signals) -> Result<(), Exit> {
     let options = cli.options;
-    trace::start(options.verbose());
+    log::start(options.verbose());
     match cli.command {
         Command::Demo { json } => demo::demo(options, json, signals).await,
         Command::Keygen { out } => keygen::keygen(out.as_deref()),
@@ -275,7 +276,7 @@ async fn dispatch(cli: Cli, signals: &mut Signals) -> Result<(), End> {
         Command::Name { host } => {
             let network = options.network()?;
             let addr = name::host(&network, &host)?;
-            end::print(&virtnet::quic::dns_name(addr.network(), addr.host()))
+            output::print(&virtnet::quic::dns_name(addr.network(), addr.host()))
         }
     }
 }

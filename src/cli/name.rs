@@ -1,29 +1,30 @@
-//! Hosts' names as they are given to the command, and the own one.
+//! Host names as arguments, and the name of the host that dials.
 //!
-//! Owns what may stand where a host's name is expected, and which name a dialing
-//! command takes that was given none. Never announces one but through the library.
+//! Owns what is valid where a host name is expected, and the default name of a host that
+//! dials. Never registers a name except through the library.
 
 use std::time::Duration;
 
 use virtnet::{Addr, Cause, Host, OpError, SubNetwork};
 
-use super::end::{End, say};
+use super::exit::Exit;
+use super::output::print_stderr;
 
-/// Names the host that dials from here, for who gives no `--from`.
+/// The variable that replaces a missing `--from`.
 pub(crate) const VARIABLE: &str = "VIRTNET_HOST";
 
-/// Reads a host's name. One with a colon stands in brackets, as in an address:
-/// whoever writes α:1 means a port, and there is none here.
-pub(crate) fn host(network: &str, text: &str) -> Result<Addr, End> {
+/// Parses a host name. A name with a colon must be in brackets, as in an address, because
+/// `α:1` would mean a port.
+pub(crate) fn host(network: &str, text: &str) -> Result<Addr, Exit> {
     let bracketed = text
         .strip_prefix('[')
         .and_then(|text| text.strip_suffix(']'));
     if bracketed.is_none() && text.contains(':') {
         const SHOWN: usize = 80;
         let shown: String = text.chars().take(SHOWN).collect();
-        return Err(End::Misused(format!(
-            "invalid host {shown:?}: expected a name without a port, got a ':' (a name that \
-             has one stands in brackets, as [a:b])"
+        return Err(Exit::Usage(format!(
+            "invalid host {shown:?}: expected a name without a port, got a ':' (write a name \
+             that contains ':' in brackets, such as [a:b])"
         )));
     }
     Ok(Addr::new(network, bracketed.unwrap_or(text), 0)?)
@@ -32,29 +33,35 @@ pub(crate) fn host(network: &str, text: &str) -> Result<Addr, End> {
 /// The name of a host that only dials.
 pub(crate) struct OwnName {
     addr: Addr,
-    /// Whether another one does as well.
-    any: bool,
+    /// Whether to add a random suffix when the name is in use.
+    fallback: bool,
 }
 
 impl OwnName {
-    /// The one that was asked for; or else that of the environment; or else a random
-    /// one, which begins with `what`.
-    pub(crate) fn read(network: &str, from: Option<&str>, what: &str) -> Result<OwnName, End> {
+    /// The name of `--from`; otherwise that of the variable; otherwise a random one, which
+    /// begins with `prefix`.
+    pub(crate) fn read(network: &str, from: Option<&str>, prefix: &str) -> Result<OwnName, Exit> {
         if let Some(from) = from {
             let addr = host(network, from)?;
-            return Ok(OwnName { addr, any: false });
+            return Ok(OwnName {
+                addr,
+                fallback: false,
+            });
         }
         let addr = match std::env::var(VARIABLE) {
-            Ok(from) if from.is_empty() => Addr::new(network, unique(what), 0)?,
+            Ok(from) if from.is_empty() => Addr::new(network, unique(prefix), 0)?,
             Ok(from) => host(network, &from).map_err(named)?,
-            Err(std::env::VarError::NotPresent) => Addr::new(network, unique(what), 0)?,
-            Err(err) => return Err(End::Misused(format!("{VARIABLE}: {err}"))),
+            Err(std::env::VarError::NotPresent) => Addr::new(network, unique(prefix), 0)?,
+            Err(err) => return Err(Exit::Usage(format!("{VARIABLE}: {err}"))),
         };
-        Ok(OwnName { addr, any: true })
+        Ok(OwnName {
+            addr,
+            fallback: true,
+        })
     }
 
-    /// Makes the host. Where the environment's name is taken, as by another command in
-    /// the same container, it is one that begins like it.
+    /// Creates the host. When the variable's name is in use, for example by another command
+    /// in the same container, adds a random suffix.
     pub(crate) async fn host(
         &self,
         subnet: &SubNetwork,
@@ -62,9 +69,9 @@ impl OwnName {
     ) -> Result<Host, OpError> {
         let name = self.addr.host();
         match subnet.new_host_within(name, within).await {
-            Err(err) if self.any && err.cause() == Cause::HostAlreadyRegistered => {
+            Err(err) if self.fallback && err.cause() == Cause::HostAlreadyRegistered => {
                 let other = unique(name);
-                say(&format!("{name} is taken: dialing from {other}"));
+                print_stderr(&format!("{name} is in use: dialing from {other}"));
                 subnet.new_host(&other).await
             }
             made => made,
@@ -72,15 +79,15 @@ impl OwnName {
     }
 }
 
-/// Nobody else has a name by chance that has 48 random bits.
-fn unique(start: &str) -> String {
+/// Adds 48 random bits, so that no other host has the name by chance.
+fn unique(prefix: &str) -> String {
     let random = virtnet::quic::Secret::random().reveal();
-    format!("{start}-{}", &random[..12])
+    format!("{prefix}-{}", &random[..12])
 }
 
-fn named(end: End) -> End {
+fn named(end: Exit) -> Exit {
     match end {
-        End::Misused(line) => End::Misused(format!("{VARIABLE}: {line}")),
+        Exit::Usage(line) => Exit::Usage(format!("{VARIABLE}: {line}")),
         end => end,
     }
 }

@@ -1,7 +1,6 @@
-//! `virtnet ping`: whether a host is there, and how long it takes to get there and
-//! back.
+//! `virtnet ping`: whether a host is on the network, and how long a round trip takes.
 //!
-//! Owns what is sent and measured, and both formats. Never retries: what is not
+//! Owns what is sent and measured, and both formats. Never retries: a dial that is not
 //! answered is counted.
 
 use std::time::{Duration, Instant};
@@ -12,53 +11,54 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use virtnet::{Addr, Cause, Host, OpError};
 
-use super::end::{End, one_line, print, print_json};
+use super::exit::{Exit, one_line};
 use super::name::{self, OwnName};
 use super::options::{Options, seconds};
+use super::output::{print, print_json};
 use super::session::{Signals, with_subnetworks};
 
 #[derive(Debug, Args)]
 pub(crate) struct Ping {
-    /// The host, as β; or where one sends back what it is sent, as β:1
+    /// The host, such as β, or an address that sends data back, such as β:1
     target: String,
-    /// The host to dial from, which is created [env: VIRTNET_HOST, or a name that
-    /// begins so while that is taken] [default: a name that is random]
+    /// The host to create and dial from [env: VIRTNET_HOST; a random suffix is added
+    /// while that name is in use] [default: a random name]
     #[arg(long, value_name = "HOST")]
     from: Option<String>,
-    /// How many dials; 0 for until SIGTERM or SIGINT
+    /// How many times to dial; 0 to dial until SIGTERM or SIGINT
     #[arg(long, short, value_name = "NUMBER", default_value_t = 5)]
     count: u64,
-    /// The time from one to the next
+    /// How long to wait from one dial to the next
     #[arg(long, short, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
     interval: Duration,
-    /// How long to wait for each
+    /// How long to wait for each answer
     #[arg(long, value_name = "SECONDS", default_value = "3", value_parser = seconds)]
     timeout: Duration,
-    /// How much is sent to be sent back; 0 for the dial alone, where what listens is
-    /// no echo
+    /// How much data to send and read back; 0 to dial only, for a listener that does not
+    /// send data back
     #[arg(long, short, value_name = "BYTES", default_value_t = 56,
         value_parser = clap::value_parser!(u32).range(..=1 << 20))]
     size: u32,
-    /// Print one JSON object a line, with "seq", and "dial_ms" and "echo_ms" or "error"
+    /// Print one JSON object per line, with "seq", and "dial_ms" and "echo_ms" or "error"
     #[arg(long)]
     json: bool,
 }
 
-/// How much longer than that it waits, as a dial that ends just then says why.
-const REASON: Duration = Duration::from_millis(100);
+/// Added to the time for a answer, because a dial that fails just then says why.
+const GRACE: Duration = Duration::from_millis(100);
 
-/// How long the parts of an answered one took.
-struct Answer {
+/// How long an answered dial took.
+struct Timing {
     dial: Duration,
-    /// There and back, where it was asked for.
+    /// The round trip of the data, if any was sent.
     echo: Option<Duration>,
 }
 
-pub(crate) async fn ping(options: Options, ping: Ping, signals: &mut Signals) -> Result<(), End> {
+pub(crate) async fn ping(options: Options, ping: Ping, signals: &mut Signals) -> Result<(), Exit> {
     let network = options.network()?;
     let to = target(&network, &ping.target)?;
     let from = OwnName::read(&network, ping.from.as_deref(), "ping")?;
-    let mut tally = Tally::default();
+    let mut totals = Totals::default();
     let pinged = with_subnetworks(
         vec![options.shared_config()?],
         signals,
@@ -66,33 +66,33 @@ pub(crate) async fn ping(options: Options, ping: Ping, signals: &mut Signals) ->
             let host = from.host(&subnets[0], Duration::ZERO).await?;
             let mut ticks = interval(ping.interval.max(Duration::from_micros(1)));
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            while ping.count == 0 || tally.sent < ping.count {
+            while ping.count == 0 || totals.sent < ping.count {
                 ticks.tick().await;
-                tally.sent += 1;
-                let answer = match timeout(ping.timeout + REASON, ping.once(&host, &to)).await {
+                totals.sent += 1;
+                let answer = match timeout(ping.timeout + GRACE, ping.once(&host, &to)).await {
                     Ok(answer) => answer,
                     Err(_) => Err(format!("no answer within {:?}", ping.timeout)),
                 };
-                ping.tell(&to, tally.sent, &answer)?;
-                tally.add(answer);
+                ping.print(&to, totals.sent, &answer)?;
+                totals.add(answer);
             }
             Ok(())
         },
     )
     .await;
-    tally.tell(&ping, &to)?;
+    totals.print(&ping, &to)?;
     pinged?;
-    match tally.sent - tally.answered {
+    match totals.sent - totals.answered {
         0 => Ok(()),
-        lost => Err(End::Failed(format!(
-            "{lost} of {} were not answered",
-            tally.sent
+        lost => Err(Exit::Failed(format!(
+            "{lost} of {} pings were not answered",
+            totals.sent
         ))),
     }
 }
 
-/// `β` is port 0, on which nothing listens: it is refused by the host that is there.
-fn target(network: &str, target: &str) -> Result<Addr, End> {
+/// Parses `β:1` or `β`, which is port 0: nothing listens there, so the host refuses.
+fn target(network: &str, target: &str) -> Result<Addr, Exit> {
     match target.contains(':') && !target.ends_with(']') {
         true => Ok(Addr::parse(network, target)?),
         false => name::host(network, target),
@@ -100,66 +100,68 @@ fn target(network: &str, target: &str) -> Result<Addr, End> {
 }
 
 impl Ping {
-    async fn once(&self, host: &Host, to: &Addr) -> Result<Answer, String> {
+    async fn once(&self, host: &Host, to: &Addr) -> Result<Timing, String> {
         let began = Instant::now();
         let dialed = host.dial(to).await;
         let dial = began.elapsed();
         let mut conn = match dialed {
             Ok(conn) => conn,
-            // Without more words: others are of hosts that let nobody in.
+            // Only the plain refusal is a answer: others come from hosts that accept nobody.
             Err(err) if to.port() == 0 && refused(&err) => {
-                return Ok(Answer { dial, echo: None });
+                return Ok(Timing { dial, echo: None });
             }
             Err(err) => return Err(one_line(&err)),
         };
         if self.size == 0 {
-            return Ok(Answer { dial, echo: None });
+            return Ok(Timing { dial, echo: None });
         }
         let sent = vec![b'v'; self.size as usize];
         let mut back = vec![0; sent.len()];
         let began = Instant::now();
-        let there_and_back = async {
+        let round_trip = async {
             conn.write_all(&sent).await?;
             conn.read_exact(&mut back).await
         };
         let broken = |err| {
             format!(
-                "what listens on {to} does not send back: {}",
+                "expected {to} to send the data back, got {}",
                 one_line(&err)
             )
         };
-        there_and_back.await.map_err(broken)?;
+        round_trip.await.map_err(broken)?;
         if back != sent {
-            return Err(format!("what listens on {to} sends back something else"));
+            return Err(format!(
+                "expected {to} to send the data back, got other data"
+            ));
         }
         let echo = Some(began.elapsed());
-        Ok(Answer { dial, echo })
+        Ok(Timing { dial, echo })
     }
 
-    fn tell(&self, to: &Addr, seq: u64, answer: &Result<Answer, String>) -> Result<(), End> {
+    fn print(&self, to: &Addr, seq: u64, answer: &Result<Timing, String>) -> Result<(), Exit> {
         if self.json {
             let echo =
-                |answer: &Answer| answer.echo.map_or(Value::Null, |echo| millis(echo).into());
+                |timing: &Timing| timing.echo.map_or(Value::Null, |echo| millis(echo).into());
             return match answer {
-                Ok(answer) => print_json(
+                Ok(timing) => print_json(
                     &[("seq", seq.into())],
                     &[
-                        ("dial_ms", millis(answer.dial).into()),
-                        ("echo_ms", echo(answer)),
+                        ("dial_ms", millis(timing.dial).into()),
+                        ("echo_ms", echo(timing)),
                     ],
                 ),
                 Err(err) => print_json(&[("seq", seq.into())], &[("error", (&**err).into())]),
             };
         }
         match answer {
-            Ok(Answer { dial, echo: None }) => {
+            Ok(Timing { dial, echo: None }) => {
                 print(&format!("{to} {seq}: dial {:.3} ms", millis(*dial)))
             }
-            Ok(Answer {
+            Ok(Timing {
                 dial,
                 echo: Some(echo),
             }) => print(&format!(
-                "{to} {seq}: dial {:.3} ms, there and back {:.3} ms",
+                "{to} {seq}: dial {:.3} ms, round trip {:.3} ms",
                 millis(*dial),
                 millis(*echo)
             )),
@@ -168,58 +170,60 @@ impl Ping {
     }
 }
 
-/// How many answers the summary is of, at the most: the last ones.
-const REMEMBERED: u64 = 100_000;
+/// The summary covers at most this many answers, the last ones.
+const KEPT_TIMES: u64 = 100_000;
 
-fn put(times: &mut Vec<Duration>, place: usize, time: Duration) {
-    match times.get_mut(place) {
+fn store(times: &mut Vec<Duration>, index: usize, time: Duration) {
+    match times.get_mut(index) {
         Some(old) => *old = time,
         None => times.push(time),
     }
 }
 
-/// All of it.
+/// All dials so far.
 #[derive(Default)]
-struct Tally {
+struct Totals {
     sent: u64,
     answered: u64,
     dials: Vec<Duration>,
     echoes: Vec<Duration>,
 }
 
-impl Tally {
-    fn add(&mut self, answer: Result<Answer, String>) {
-        if let Ok(answer) = answer {
-            let place = (self.answered % REMEMBERED) as usize;
-            put(&mut self.dials, place, answer.dial);
-            if let Some(echo) = answer.echo {
-                put(&mut self.echoes, place, echo);
+impl Totals {
+    fn add(&mut self, answer: Result<Timing, String>) {
+        if let Ok(timing) = answer {
+            let index = (self.answered % KEPT_TIMES) as usize;
+            store(&mut self.dials, index, timing.dial);
+            if let Some(echo) = timing.echo {
+                store(&mut self.echoes, index, echo);
             }
             self.answered += 1;
         }
     }
 
-    fn tell(&mut self, ping: &Ping, to: &Addr) -> Result<(), End> {
+    fn print(&mut self, ping: &Ping, to: &Addr) -> Result<(), Exit> {
         let (sent, answered) = (self.sent, self.answered);
         if sent == 0 {
             return Ok(());
         }
-        let (dial, echo) = (spread(&mut self.dials), spread(&mut self.echoes));
+        let (dial, echo) = (
+            min_median_max(&mut self.dials),
+            min_median_max(&mut self.echoes),
+        );
         if ping.json {
-            let spread =
-                |spread: Option<[f64; 3]>| spread.map_or(Value::Null, |s| s.to_vec().into());
+            let json = |times: Option<[f64; 3]>| times.map_or(Value::Null, |t| t.to_vec().into());
             return print_json(
                 &[("sent", sent.into()), ("answered", answered.into())],
-                &[("dial_ms", spread(dial)), ("echo_ms", spread(echo))],
+                &[("dial_ms", json(dial)), ("echo_ms", json(echo))],
             );
         }
-        let shown = |what: &str, spread: Option<[f64; 3]>| match spread {
+        let shown = |what: &str, times: Option<[f64; 3]>| match times {
             Some([min, median, max]) => {
                 format!("; {what} min/median/max {min:.3}/{median:.3}/{max:.3} ms")
             }
             None => String::new(),
         };
-        let (dial, echo) = (shown("dial", dial), shown("there and back", echo));
+        let (dial, echo) = (shown("dial", dial), shown("round trip", echo));
         print(&format!(
             "{to}: {sent} sent, {answered} answered{dial}{echo}"
         ))
@@ -231,14 +235,14 @@ fn refused(err: &OpError) -> bool {
     plain && err.cause() == Cause::ConnectionRefused
 }
 
-/// Least, median and most, in milliseconds.
-fn spread(times: &mut [Duration]) -> Option<[f64; 3]> {
+/// The minimum, median and maximum, in milliseconds.
+fn min_median_max(times: &mut [Duration]) -> Option<[f64; 3]> {
     times.sort_unstable();
     let median = times.get(times.len() / 2)?;
     Some([times.first()?, median, times.last()?].map(|&time| millis(time)))
 }
 
 fn millis(time: Duration) -> f64 {
-    // Whole microseconds: clocks tell no more that would be of use.
+    // Whole microseconds: more digits would be noise.
     time.as_micros() as f64 / 1_000.0
 }

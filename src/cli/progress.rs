@@ -1,7 +1,7 @@
-//! How far a long copy is, for whoever watches.
+//! The progress of a long transfer, for people.
 //!
-//! Owns when that is shown: on a terminal, once it takes long, and nowhere else. Never
-//! counts for anybody but people.
+//! Owns when it is shown: only on a terminal, and only after a second. Never decides
+//! anything.
 
 use std::io::{self, IsTerminal};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// What is shorter needs no watching.
-const LONG: Duration = Duration::from_secs(1);
+/// Shorter transfers show nothing.
+const SHOW_AFTER: Duration = Duration::from_secs(1);
 
-/// How often it is drawn, in a second at the most.
-const HERTZ: u8 = 4;
+/// The maximum rate of redrawing.
+const REDRAWS_PER_SECOND: u8 = 4;
 
-/// One line on stderr, gone at the end.
+/// One line on stderr, which is cleared at the end.
 pub(crate) struct Progress {
     began: Instant,
     sent: AtomicU64,
@@ -25,7 +25,7 @@ pub(crate) struct Progress {
 
 impl Progress {
     pub(crate) fn new() -> Progress {
-        // What goes to a terminal from stdout would be mixed up with it.
+        // If stdout is a terminal as well, its data would mix with this line.
         let watched = io::stderr().is_terminal() && !io::stdout().is_terminal();
         Progress {
             began: Instant::now(),
@@ -35,13 +35,13 @@ impl Progress {
         }
     }
 
-    /// So many bytes more went to the peer.
+    /// Counts more bytes to the peer.
     pub(crate) fn sent(&self, bytes: usize) {
         self.sent.fetch_add(bytes as u64, Relaxed);
         self.show();
     }
 
-    /// So many bytes more came from the peer.
+    /// Counts more bytes from the peer.
     pub(crate) fn received(&self, bytes: usize) {
         self.received.fetch_add(bytes as u64, Relaxed);
         self.show();
@@ -51,13 +51,13 @@ impl Progress {
         let Some(bar) = &self.bar else {
             return;
         };
-        if self.began.elapsed() < LONG {
+        if self.began.elapsed() < SHOW_AFTER {
             return;
         }
         let [sent, received] = [&self.sent, &self.received].map(|bytes| bytes.load(Relaxed));
-        let [there, back] = [sent, received].map(HumanBytes);
-        bar.set_message(format!("sent {there}, received {back}"));
-        // What the rate is of.
+        let [to_peer, from_peer] = [sent, received].map(HumanBytes);
+        bar.set_message(format!("sent {to_peer}, received {from_peer}"));
+        // The rate counts both directions.
         bar.set_position(sent + received);
     }
 }
@@ -65,7 +65,7 @@ impl Progress {
 fn bar() -> ProgressBar {
     let style = ProgressStyle::with_template("{msg} in {elapsed}, {bytes_per_sec}");
     let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
-    let target = ProgressDrawTarget::stderr_with_hz(HERTZ);
+    let target = ProgressDrawTarget::stderr_with_hz(REDRAWS_PER_SECOND);
     ProgressBar::with_draw_target(None, target).with_style(style)
 }
 

@@ -1,8 +1,7 @@
-//! Sessions: the subnetworks that a subcommand works on, closed whatever happens.
+//! Sessions: the subnetworks of a subcommand, which are always closed.
 //!
-//! Owns signals, and that a subnetwork is closed (data delivered, names freed)
-//! before the process ends: after success, after a failure, after a signal.
-//! Never knows what the work is.
+//! Owns signals, and that subnetworks are closed (data delivered, names freed) before the
+//! process ends: after success, a failure or a signal. Never knows what the work is.
 
 use std::future::Future;
 use std::io;
@@ -13,11 +12,11 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use virtnet::{Config, OpError, SubNetwork};
 
-use super::end::{End, one_line, say};
+use super::exit::{Exit, one_line};
+use super::output::print_stderr;
 
-/// How long closing may take once a signal has asked for the end: whoever sent
-/// it may soon send one that cannot be caught.
-const AFTER_SIGNAL: Duration = Duration::from_secs(8);
+/// How long closing may take after a signal: SIGKILL may follow soon.
+const CLOSE_AFTER_SIGNAL: Duration = Duration::from_secs(8);
 
 /// The signals that ask the process to end.
 pub(crate) struct Signals {
@@ -25,7 +24,7 @@ pub(crate) struct Signals {
     interrupt: tokio::signal::unix::Signal,
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
-    /// None where it is to be ignored.
+    /// None if the process ignores it.
     #[cfg(unix)]
     hang_up: Option<tokio::signal::unix::Signal>,
 }
@@ -73,18 +72,19 @@ impl Signals {
         }
     }
 
-    /// Does the work, unless a signal comes: the work is then dropped.
-    pub(crate) async fn or<T>(&mut self, work: impl Future<Output = T>) -> Result<T, End> {
+    /// Runs the work; a signal drops it.
+    pub(crate) async fn or<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Exit> {
         tokio::select! {
             done = work => Ok(done),
-            number = self.next() => Err(End::Signal(number)),
+            number = self.next() => Err(Exit::Signal(number)),
         }
     }
 }
 
-/// Whether whoever started this said so, as `nohup` does: a handler would undo that.
+/// Whether this process was started with SIGHUP ignored, as `nohup` does; a handler would
+/// undo that.
 ///
-/// Where the system has no file that tells, a hang-up is left to do what it does.
+/// True on systems without `/proc`, so that SIGHUP keeps its default action.
 #[cfg(unix)]
 fn hang_up_is_ignored() -> bool {
     const SIGHUP: u64 = 1;
@@ -94,52 +94,51 @@ fn hang_up_is_ignored() -> bool {
     ignored.is_none_or(|mask| mask & SIGHUP != 0)
 }
 
-/// What the work has running besides itself. Ends before the subnetworks close.
-pub(crate) type Tasks = JoinSet<Result<(), End>>;
+/// The background tasks of the work. They end before the subnetworks close.
+pub(crate) type Tasks = JoinSet<Result<(), Exit>>;
 
-/// How long tasks may take to end, each of which may be in the midst of a line that
-/// nobody reads.
-const TASKS: Duration = Duration::from_secs(1);
+/// How long the tasks may take to end: one may be blocked in writing a line.
+const END_TASKS: Duration = Duration::from_secs(1);
 
-/// Joins the networks, does the work, and closes what was joined.
+/// Opens the subnetworks, does the work, and closes them.
 ///
-/// Work that a signal ends is dropped, and its tasks are, before anything is closed:
-/// what they were in the midst of is theirs to cut, and a close would end it in order.
+/// A signal drops the work and its tasks before anything is closed, so that they abort
+/// unfinished connections, which a close would end cleanly.
 pub(crate) async fn with_subnetworks(
     configs: Vec<Config>,
     signals: &mut Signals,
-    work: impl AsyncFnOnce(&[SubNetwork], &mut Tasks) -> Result<(), End>,
-) -> Result<(), End> {
-    let mut joined = Vec::new();
+    work: impl AsyncFnOnce(&[SubNetwork], &mut Tasks) -> Result<(), Exit>,
+) -> Result<(), Exit> {
+    let mut subnets = Vec::new();
     let mut tasks = Tasks::new();
     let worked = signals.or(async {
         for config in configs {
-            joined.push(config.open().await?);
+            subnets.push(config.open().await?);
         }
-        work(&joined, &mut tasks).await
+        work(&subnets, &mut tasks).await
     });
     let worked = worked.await.and_then(|done| done);
-    let _ = timeout(TASKS, tasks.shutdown()).await;
-    let closed = close(&joined, signals, matches!(worked, Err(End::Signal(_)))).await;
+    let _ = timeout(END_TASKS, tasks.shutdown()).await;
+    let closed = close(&subnets, signals, matches!(worked, Err(Exit::Signal(_)))).await;
     match (worked, closed) {
         (Ok(()), closed) => closed,
-        (Err(End::Failed(line)), Err(End::Failed(closing))) => {
-            Err(End::Failed(format!("{line}; {closing}")))
+        (Err(Exit::Failed(line)), Err(Exit::Failed(closing))) => {
+            Err(Exit::Failed(format!("{line}; {closing}")))
         }
-        (Err(End::Misused(line)), Err(End::Failed(closing))) => {
-            Err(End::Misused(format!("{line}; {closing}")))
+        (Err(Exit::Usage(line)), Err(Exit::Failed(closing))) => {
+            Err(Exit::Usage(format!("{line}; {closing}")))
         }
-        (Err(End::Signal(number)), Err(End::Failed(closing))) => {
-            say(&format!("virtnet: {closing}"));
-            Err(End::Signal(number))
+        (Err(Exit::Signal(number)), Err(Exit::Failed(closing))) => {
+            print_stderr(&format!("virtnet: {closing}"));
+            Err(Exit::Signal(number))
         }
         (failed, _) => failed,
     }
 }
 
-/// Closes all; the first signal sets it a limit, the next one ends it.
-async fn close(joined: &[SubNetwork], signals: &mut Signals, hurry: bool) -> Result<(), End> {
-    let mut closing = pin!(close_all(joined));
+/// Closes all subnetworks; the first signal sets a time limit, the second ends it.
+async fn close(subnets: &[SubNetwork], signals: &mut Signals, hurry: bool) -> Result<(), Exit> {
+    let mut closing = pin!(close_all(subnets));
     let signal = match hurry {
         true => None,
         false => match signals.or(closing.as_mut()).await {
@@ -147,10 +146,10 @@ async fn close(joined: &[SubNetwork], signals: &mut Signals, hurry: bool) -> Res
             Err(signal) => Some(signal),
         },
     };
-    let closed = match signals.or(timeout(AFTER_SIGNAL, closing)).await? {
+    let closed = match signals.or(timeout(CLOSE_AFTER_SIGNAL, closing)).await? {
         Ok(closed) => closed,
-        Err(_) => Err(End::Failed(format!(
-            "close: not done within {AFTER_SIGNAL:?}"
+        Err(_) => Err(Exit::Failed(format!(
+            "close: not finished within {CLOSE_AFTER_SIGNAL:?}"
         ))),
     };
     match (closed, signal) {
@@ -159,14 +158,14 @@ async fn close(joined: &[SubNetwork], signals: &mut Signals, hurry: bool) -> Res
     }
 }
 
-async fn close_all(joined: &[SubNetwork]) -> Result<(), End> {
+async fn close_all(subnets: &[SubNetwork]) -> Result<(), Exit> {
     let mut failed: Vec<OpError> = Vec::new();
-    for subnet in joined {
+    for subnet in subnets {
         failed.extend(subnet.close().await.err());
     }
     if failed.is_empty() {
         return Ok(());
     }
     let lines: Vec<_> = failed.iter().map(|err| one_line(err)).collect();
-    Err(End::Failed(lines.join("; ")))
+    Err(Exit::Failed(lines.join("; ")))
 }

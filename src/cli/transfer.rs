@@ -1,12 +1,11 @@
-//! `virtnet listen` and `virtnet dial`: one connection joined to stdin and
-//! stdout, as netcat does.
+//! `virtnet listen` and `virtnet dial`: connects a connection to stdin and stdout, as
+//! netcat does.
 //!
-//! Owns what ends when. Each direction ends by itself: the end of stdin
-//! half-closes the connection, and the peer's end-of-file ends stdout. A peer
-//! that sends no more may still read, so stdin goes on being sent until it ends
-//! or a write reports that nobody reads. Never ends with success when anything
-//! was cut or lost, and never in order before both directions have ended: whatever
-//! ends it early cuts the connection, so that the peer knows.
+//! Owns when each direction ends. The end of stdin half-closes the connection, and the
+//! peer's end-of-file ends stdout. A peer that has half-closed may still read, so stdin is
+//! sent until it ends or a write reports that nobody reads. Never succeeds when data was
+//! cut or lost. Never closes cleanly before both directions have ended: ending early
+//! aborts the connection, so that the peer notices.
 
 use std::io;
 use std::time::Duration;
@@ -14,17 +13,17 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use virtnet::{Addr, Cause, Config, Conn, OpError, ReadHalf, WriteHalf};
 
-use super::copy::Copy;
-use super::end::{End, say, stdout_failed};
+use super::abort_on_drop::AbortOnDrop;
+use super::exit::Exit;
 use super::name::OwnName;
 use super::options::Options;
+use super::output::{print_stderr, stdout_failed};
 use super::progress::Progress;
 use super::session::{Signals, with_subnetworks};
-use super::stdio::{PIECE, Stdout, stdin};
+use super::stdio::{CHUNK, Stdout, stdin};
 
-/// How long closing may take to deliver the last of it, which is what fits into
-/// QUIC's buffers: a slow link needs longer than a test's. A peer that is gone
-/// is noticed before.
+/// How long closing may take to deliver the rest of the data, which QUIC buffers: a slow
+/// link needs longer than the default. A dead peer is noticed earlier.
 const DRAIN: Duration = Duration::from_secs(60);
 
 pub(crate) async fn listen(
@@ -32,15 +31,15 @@ pub(crate) async fn listen(
     address: String,
     within: Duration,
     signals: &mut Signals,
-) -> Result<(), End> {
+) -> Result<(), Exit> {
     let at = Addr::parse(options.network()?, &address)?;
     with_subnetworks(vec![config(&options)?], signals, async |subnets, _| {
         let host = subnets[0].new_host_within(at.host(), within).await?;
         let listener = host.listen(&at)?;
-        say(&format!("listening {}", listener.local_addr()));
+        print_stderr(&format!("listening {}", listener.local_addr()));
         let (conn, _) = listener.accept().await?;
         drop(listener);
-        say(&format!(
+        print_stderr(&format!(
             "connected {}->{}",
             conn.peer_addr(),
             conn.local_addr()
@@ -55,15 +54,15 @@ pub(crate) async fn dial(
     (from, within): (Option<&str>, Duration),
     address: String,
     signals: &mut Signals,
-) -> Result<(), End> {
-    // Both are checked before anything is joined.
+) -> Result<(), Exit> {
+    // Check both before opening the network.
     let network = options.network()?;
     let from = OwnName::read(&network, from, "dial")?;
     let to = Addr::parse(network, &address)?;
     with_subnetworks(vec![config(&options)?], signals, async |subnets, _| {
         let host = from.host(&subnets[0], within).await?;
         let conn = host.dial(&to).await?;
-        say(&format!(
+        print_stderr(&format!(
             "connected {}->{}",
             conn.local_addr(),
             conn.peer_addr()
@@ -73,37 +72,37 @@ pub(crate) async fn dial(
     .await
 }
 
-fn config(options: &Options) -> Result<Config, End> {
+fn config(options: &Options) -> Result<Config, Exit> {
     Ok(options
         .shared_config()?
         .tune(|quic| quic.drain_timeout(DRAIN)))
 }
 
-/// Why the direction to the peer ended early.
+/// Why sending to the peer ended early.
 enum SendError {
     Stdin(io::Error),
     Conn(io::Error),
 }
 
-impl From<SendError> for End {
-    fn from(err: SendError) -> End {
+impl From<SendError> for Exit {
+    fn from(err: SendError) -> Exit {
         match err {
-            SendError::Stdin(err) => End::Failed(format!("cannot read stdin: {err}")),
+            SendError::Stdin(err) => Exit::Failed(format!("cannot read stdin: {err}")),
             SendError::Conn(err) => err.into(),
         }
     }
 }
 
 /// Moves bytes both ways until both directions have ended.
-async fn transfer(conn: Conn) -> Result<(), End> {
-    let mut copy = Copy::of(conn);
-    let (reader, writer) = copy.split();
-    both(reader, writer).await?;
-    copy.end_whole();
+async fn transfer(conn: Conn) -> Result<(), Exit> {
+    let mut conn = AbortOnDrop::new(conn);
+    let (reader, writer) = conn.split();
+    copy_both_ways(reader, writer).await?;
+    conn.finish();
     Ok(())
 }
 
-async fn both(reader: ReadHalf<'_>, writer: WriteHalf<'_>) -> Result<(), End> {
+async fn copy_both_ways(reader: ReadHalf<'_>, writer: WriteHalf<'_>) -> Result<(), Exit> {
     let progress = Progress::new();
     let mut receiving = Box::pin(receive(reader, &progress));
     let mut sending = Box::pin(send(writer, &progress));
@@ -114,7 +113,7 @@ async fn both(reader: ReadHalf<'_>, writer: WriteHalf<'_>) -> Result<(), End> {
         }
         sent = &mut sending => match sent {
             Err(SendError::Conn(err)) if broken_pipe(&err) => {
-                // It reads no more, but what it wrote is still to come.
+                // The peer has stopped reading, but its data may still arrive.
                 receiving.await?;
                 Err(err.into())
             }
@@ -128,21 +127,21 @@ fn broken_pipe(err: &io::Error) -> bool {
     OpError::of(err).is_some_and(|err| err.cause() == Cause::BrokenPipe)
 }
 
-async fn receive(mut reader: ReadHalf<'_>, progress: &Progress) -> Result<(), End> {
+async fn receive(mut reader: ReadHalf<'_>, progress: &Progress) -> Result<(), Exit> {
     let mut stdout = Stdout::start().map_err(|err| stdout_failed(&err))?;
     let ended = loop {
-        let mut piece = Vec::with_capacity(PIECE);
-        match reader.read_buf(&mut piece).await {
+        let mut chunk = Vec::with_capacity(CHUNK);
+        match reader.read_buf(&mut chunk).await {
             Ok(0) => break Ok(()),
             Ok(read) => {
-                let written = stdout.write(piece).await;
+                let written = stdout.write(chunk).await;
                 written.map_err(|err| stdout_failed(&err))?;
                 progress.received(read);
             }
             Err(err) => break Err(err),
         }
     };
-    // What came before a cut is shown as well.
+    // Data that came before a cut is written as well.
     let finished = stdout.finish().await;
     ended?;
     finished.map_err(|err| stdout_failed(&err))
@@ -150,10 +149,10 @@ async fn receive(mut reader: ReadHalf<'_>, progress: &Progress) -> Result<(), En
 
 async fn send(mut writer: WriteHalf<'_>, progress: &Progress) -> Result<(), SendError> {
     let mut stdin = stdin().map_err(SendError::Stdin)?;
-    while let Some(piece) = stdin.recv().await {
-        let piece = piece.map_err(SendError::Stdin)?;
-        writer.write_all(&piece).await.map_err(SendError::Conn)?;
-        progress.sent(piece.len());
+    while let Some(chunk) = stdin.recv().await {
+        let chunk = chunk.map_err(SendError::Stdin)?;
+        writer.write_all(&chunk).await.map_err(SendError::Conn)?;
+        progress.sent(chunk.len());
     }
     writer.shutdown().await.map_err(SendError::Conn)
 }

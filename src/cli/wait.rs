@@ -1,13 +1,13 @@
-//! `virtnet wait`: until hosts are there.
+//! `virtnet wait`: waits until hosts are on the network.
 //!
-//! Owns what is checked before it begins. Never joins the network, so it needs no
-//! secret, and takes no port.
+//! Owns the checks before the wait. Never opens the network, so it needs no secret and no
+//! UDP port.
 
 use std::time::Duration;
 
 use virtnet::Addr;
 
-use super::end::End;
+use super::exit::Exit;
 use super::name;
 use super::options::Options;
 use super::session::Signals;
@@ -17,7 +17,7 @@ pub(crate) async fn wait(
     hosts: Vec<String>,
     timeout: Duration,
     signals: &mut Signals,
-) -> Result<(), End> {
+) -> Result<(), Exit> {
     let network = options.network()?;
     let addrs = hosts.iter().map(|host| name::host(&network, host));
     let addrs = addrs.collect::<Result<Vec<_>, _>>()?;

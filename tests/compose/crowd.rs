@@ -1,8 +1,6 @@
-//! Many at once: all hosts restarted under load, and runs side by side on one
-//! Redis.
+//! Many at the same time: all hosts restarted under load, and parallel runs on one Redis.
 //!
-//! Owns what they must not do to each other. Never breaks anything but by asking
-//! it to end.
+//! Owns that they do not disturb each other. Never causes a fault except a clean end.
 
 use crate::docker::{Project, docker, output, stdout, until};
 use crate::support::start;
@@ -27,16 +25,16 @@ fn all_hosts_restarted_under_load() {
         });
         println!("{service} restarted in {restarted:.1?}, reached again {again:.1?} later");
     }
-    // It fails on an answer that is wrong or missing.
+    // It fails if an answer is wrong or missing.
     let outcomes = load.stop();
-    // A host that is told to end lets go of what is open, but it never fails it.
+    // A host that ends cleanly closes its connections, but never with an error.
     let orderly = ["same", "short", "connection refused", "no such host"];
     for what in outcomes.keys() {
         assert!(orderly.contains(&&**what), "{outcomes:?}");
     }
 }
 
-/// What makes a second run use the first one's Redis, and a network of its own.
+/// Overrides for a second run: the first one's Redis, and another network.
 const SECOND: &str = "
 x-member: &member
   VIRTNET_NETWORK: second
@@ -71,7 +69,7 @@ fn two_runs_side_by_side_on_one_redis() {
         assert!(said.starts_with(&format!("network {network}: ")), "{said}");
         assert!(said.contains("passed: 10 events as expected"), "{said}");
     }
-    // The second's own Redis was there all the time, and nobody's.
+    // The second's own Redis was up all the time, and unused.
     let keys = |project: &Project| {
         let redis = project.container("redis");
         stdout(&mut docker(&["exec", &redis, "redis-cli", "dbsize"]))

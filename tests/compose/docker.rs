@@ -1,8 +1,8 @@
-//! A compose project of a test's own: brought up from the project's
-//! docker-compose.yml as it is, and taken down whatever happens.
+//! A test's own compose project: brought up from the unchanged docker-compose.yml, and
+//! always taken down.
 //!
-//! Owns the containers, by the project's name. Never touches another one, and
-//! never builds: `tests/run.sh` has built the images.
+//! Owns the containers, by the project's name. Never touches others, and never builds:
+//! `tests/run.sh` has built the images.
 
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 
 use crate::support::{BOUND, Running, start};
 
-/// A failed wait looks so often.
+/// The interval between two checks of a wait.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// A command of Docker's that takes longer hangs.
+/// A Docker command that takes longer hangs.
 const LONGEST: Duration = Duration::from_secs(180);
 
 /// A running project.
@@ -33,7 +33,7 @@ pub(crate) fn stdout(command: &mut Command) -> String {
     String::from_utf8(output.stdout).expect("it wrote text")
 }
 
-/// Runs a command to its end, which comes within [`LONGEST`].
+/// Runs a command, and waits for its end within [`LONGEST`].
 pub(crate) fn output(command: &mut Command) -> Output {
     let piped = command.stdin(Stdio::null()).stdout(Stdio::piped());
     let child = piped.stderr(Stdio::piped()).spawn();
@@ -42,7 +42,7 @@ pub(crate) fn output(command: &mut Command) -> Output {
     let (ended, end) = mpsc::channel::<()>();
     let watch = thread::spawn(move || {
         if end.recv_timeout(LONGEST) == Err(RecvTimeoutError::Timeout) {
-            // What it was doing is in the failure that follows.
+            // The failure that follows shows the command.
             let _ = Command::new("kill").arg(pid).status();
         }
     });
@@ -58,7 +58,7 @@ pub(crate) fn docker(args: &[&str]) -> Command {
     command
 }
 
-/// `docker compose` where there is that, otherwise the older `docker-compose`.
+/// `docker compose` if it exists, otherwise the older `docker-compose`.
 fn compose() -> Command {
     if output(&mut docker(&["compose", "version"]))
         .status
@@ -69,7 +69,7 @@ fn compose() -> Command {
     Command::new("docker-compose")
 }
 
-/// Waits until something is so, and returns how long that took.
+/// Waits until the condition holds, and returns how long that took.
 #[track_caller]
 pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) -> Duration {
     let began = Instant::now();
@@ -81,8 +81,8 @@ pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) -> Duration {
 }
 
 impl Project {
-    /// A project of which nothing is up yet. `overrides` is a compose file, laid
-    /// over the project's.
+    /// A project with nothing up yet. `overrides` is a compose file that overrides the
+    /// project's.
     pub(crate) fn new(overrides: Option<&str>) -> Project {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let next = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -95,7 +95,7 @@ impl Project {
         Project { name, overrides }
     }
 
-    /// Brings up Redis and the hosts, and waits until all are there.
+    /// Brings up Redis and the hosts, and waits until all are on the network.
     pub(crate) fn up() -> Project {
         let project = Project::new(None);
         project.run(&["up", "-d", "alpha", "beta", "gamma"]);
@@ -113,7 +113,7 @@ impl Project {
         &self.name
     }
 
-    /// The network that compose made for it.
+    /// The Docker network of the project.
     pub(crate) fn network(&self) -> String {
         format!("{}_default", self.name)
     }
@@ -134,7 +134,7 @@ impl Project {
         stdout(&mut self.compose(args))
     }
 
-    /// The container of a service, running or not.
+    /// The container of a service, running or stopped.
     #[track_caller]
     pub(crate) fn container(&self, service: &str) -> String {
         let project = format!("label=com.docker.compose.project={}", self.name);
@@ -153,7 +153,7 @@ impl Project {
         ids[0].to_owned()
     }
 
-    /// Does something to a service's container: `docker ARGS CONTAINER`.
+    /// Runs `docker ARGS CONTAINER` for a service's container.
     #[track_caller]
     pub(crate) fn inflict(&self, args: &[&str], service: &str) -> String {
         stdout(docker(args).arg(self.container(service)))
@@ -164,7 +164,7 @@ impl Project {
         self.inflict(&["network", "disconnect", &self.network()], service);
     }
 
-    /// Puts it back, under its name; its address may be another one.
+    /// Reconnects it under its name; its address may change.
     pub(crate) fn put_back(&self, service: &str) {
         let network = self.network();
         self.inflict(
@@ -173,14 +173,14 @@ impl Project {
         );
     }
 
-    /// Runs the command in a service's container, beside what runs there.
+    /// Runs the command in a service's running container.
     pub(crate) fn virtnet(&self, service: &str, args: &[&str]) -> Running {
         let container = self.container(service);
         let exec = ["exec", "-i", &container, "/usr/local/bin/virtnet"];
         start(docker(&exec).args(args))
     }
 
-    /// What a service has said so far.
+    /// A service's log so far.
     pub(crate) fn logs(&self, service: &str) -> String {
         let output = output(docker(&["logs"]).arg(self.container(service)));
         let text = [output.stdout, output.stderr].concat();
@@ -199,7 +199,7 @@ impl Drop for Project {
         if let Some(path) = &self.overrides {
             let _ = std::fs::remove_file(path);
         }
-        // What is left behind fails the test that left it.
+        // Fails the test if anything is left.
         let left = !down.status.success() && !thread::panicking();
         assert!(!left, "{}", String::from_utf8_lossy(&down.stderr));
         let label = format!("label=com.docker.compose.project={}", self.name);

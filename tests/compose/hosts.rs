@@ -1,7 +1,7 @@
-//! Hosts that are killed, stopped for a while, or cut off.
+//! Hosts that are killed, paused, or cut off.
 //!
-//! Owns what happens to their connections, their names, and dials to them. Never
-//! touches the registry.
+//! Owns what happens to their connections and names, and to dials to them. Never touches
+//! the registry.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::docker::{Project, until};
 use crate::talk::{SLACK, Talk, dial};
 
-/// A connection that is cut fails within this, a dial to nobody within that.
+/// The bounds within which a cut connection fails, and a dial without an answer.
 const NOTICED: Duration = Duration::from_secs(10);
 const DIAL: Duration = Duration::from_secs(3);
 /// The lease of a name, and how long until its host has it back.
@@ -22,7 +22,7 @@ fn within(what: &str, took: Duration, bound: Duration) {
     assert!(took < bound + SLACK, "{what}: {took:?}");
 }
 
-/// Whether the name is announced.
+/// Whether the name is registered.
 fn there(project: &Project, name: &str) -> bool {
     let mut wait = project.virtnet("gamma", &["wait", name, "--timeout", "0"]);
     wait.close_stdin();
@@ -56,7 +56,7 @@ fn killed_and_started_again() {
     within("killed: a connection fails", took, NOTICED);
     assert!(why.starts_with("read compose α:2->x:1: "), "{why}");
 
-    // Its name is still leased to who it was, which it waits out.
+    // Its name is still leased to the killed process, so it waits for the lease to end.
     project.inflict(&["start"], "alpha");
     let (took, port) = reached(&project);
     assert_eq!(port, "2");
@@ -69,7 +69,7 @@ fn paused_for_less_than_the_idle_time() {
     let project = Project::up();
     let mut talk = Talk::open(&project, "beta", "x", "α:1");
     project.inflict(&["pause"], "alpha");
-    // The length of the pause is what is tested.
+    // The test is about the length of the pause.
     sleep(Duration::from_secs(4));
     project.inflict(&["unpause"], "alpha");
     talk.goes_on();
@@ -91,8 +91,8 @@ fn paused_for_longer_than_the_lease() {
     within("paused: the name is free", fault.elapsed(), LEASE);
 
     project.inflict(&["unpause"], "alpha");
-    // What was sent to it meanwhile is news to it, so its own end of the connection
-    // may keep its port for a while.
+    // It now receives what was sent to it meanwhile, so its own end of the connection may
+    // keep its port for a while.
     let (took, port) = reached(&project);
     assert!(["2", "3"].contains(&&*port), "{port}");
     within("paused: reached again after its end", took, BACK);
@@ -107,7 +107,7 @@ fn paused_and_its_name_taken() {
     taker.expect_stdout("listening α:1\n");
     project.inflict(&["unpause"], "alpha");
 
-    // Who was α goes down, and until then accepts nothing.
+    // The former α goes down, and accepts nothing until then.
     let mut talk = Talk::open(&project, "gamma", "y", "α:1");
     taker.expect_stdout("connected y:1->α:2\n");
     let exited = ["inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}"];
@@ -149,7 +149,7 @@ fn cut_off_and_back() {
     within("cut off: reached again after it is back", took, BACK);
 }
 
-/// A host that nobody told where it is reached, by a name that stays.
+/// A host without an advertised name, which would stay the same.
 const NO_NAME: &str = r#"
 services:
   alpha: {environment: {VIRTNET_ADVERTISE: "", VIRTNET_LEASE: "3"}}

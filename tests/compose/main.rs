@@ -1,9 +1,9 @@
-//! The compose environment as users have it, and what it must stand: real
-//! containers from docker-compose.yml as it is, broken from outside.
+//! The compose environment as users have it: real containers from the unchanged
+//! docker-compose.yml, with faults from outside.
 //!
-//! Owns the faults and their bounds; each figure is printed. Never runs without
-//! being asked to, as it needs Docker and images: `tests/run.sh` builds them and
-//! runs this, `cargo test --test compose -- --ignored` runs it again.
+//! Owns the faults and their bounds; prints each measured time. Never runs by default,
+//! because it needs Docker and images: `tests/run.sh` builds them and runs this, and
+//! `cargo test --test compose -- --ignored` runs it again.
 
 #![cfg(feature = "cli")]
 

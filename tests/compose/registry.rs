@@ -1,20 +1,20 @@
 //! Redis killed, restarted empty, and cut off.
 //!
-//! Owns what members notice: new dials and names, never connections. Never
-//! touches a host.
+//! Owns what members notice: new dials and names, but not open connections. Never touches a
+//! host.
 
 use std::time::Duration;
 
 use crate::docker::Project;
 use crate::talk::{Load, SLACK, Talk, dial};
 
-/// How soon it is said, and how soon all works again.
+/// The bounds within which it is reported, and within which everything works again.
 const SAID: Duration = Duration::from_secs(2);
 const BACK: Duration = Duration::from_secs(5);
-/// For how long an answer serves without Redis: what it says is not asked for.
+/// How long a cached answer is used without asking Redis.
 const KEPT: Duration = Duration::from_secs(5);
 
-/// Breaks Redis and mends it, while connections are open and new ones made.
+/// Breaks Redis and repairs it, while connections are open and new ones are dialed.
 fn outage(what: &str, break_it: impl FnOnce(&Project), mend_it: impl FnOnce(&Project)) {
     let project = Project::up();
     let mut talk = Talk::open(&project, "beta", "x", "α:1");
@@ -52,8 +52,8 @@ fn outage(what: &str, break_it: impl FnOnce(&Project), mend_it: impl FnOnce(&Pro
     let (_, longest) = outcomes["registry is down"];
     println!("{what}: dials said so after {longest:?} of {SAID:?} at most");
     assert!(longest < SAID + SLACK, "{longest:?}");
-    // An empty one knows nobody until they announce themselves again. Else
-    // nothing ever fails: no connection was harmed.
+    // An empty Redis has no hosts until they register again. Nothing else fails: open
+    // connections go on.
     let expected = ["same", "registry is down", "no such host"];
     for what in outcomes.keys() {
         assert!(expected.contains(&&**what), "{outcomes:?}");
@@ -86,7 +86,7 @@ fn redis_restarted_empty_while_nobody_looks() {
     let project = Project::up();
     let mut talk = Talk::open(&project, "beta", "x", "α:1");
     project.inflict(&["restart", "-t", "5"], "redis");
-    // Every host announces itself again, whether somebody dials or not.
+    // Every host registers again, even without a dial.
     let began = std::time::Instant::now();
     project.all_there();
     let took = began.elapsed();

@@ -1,7 +1,7 @@
-//! Connections between containers, seen from outside: whether they live, how they
-//! end, and what becomes of a dial.
+//! Connections between containers, seen from outside: whether they are open, how they end,
+//! and the results of dials.
 //!
-//! Owns the words for that. Never breaks anything.
+//! Owns the helpers for that. Never causes a fault.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 use crate::docker::Project;
 use crate::support::{Running, start};
 
-/// What a container engine may add to a bound of virtnet's: starting a process in a
-/// container, on a machine that is busy.
+/// Added to virtnet's bounds: the time to start a process in a container on a busy
+/// machine.
 pub(crate) const SLACK: Duration = Duration::from_secs(5);
 
 /// A connection to a host that echoes, open until it is cut or dropped.
 pub(crate) struct Talk(Running);
 
 impl Talk {
-    /// Dials from a container, as `guest`, and has the connection proved.
+    /// Dials from a container as `guest`, and checks the connection.
     pub(crate) fn open(project: &Project, service: &str, guest: &str, to: &str) -> Talk {
         let dialed = project.virtnet(service, &["dial", "--from", guest, to, "--within", "20"]);
         let mut talk = Talk(dialed);
@@ -25,29 +25,28 @@ impl Talk {
         talk
     }
 
-    /// A line there and back.
+    /// Sends a line, and waits until it comes back.
     pub(crate) fn goes_on(&mut self) {
         self.0.write("are you there?\n");
         self.0.expect_stdout("are you there?\n");
     }
 
-    /// Waits until it fails, and returns how long that took since the fault and why
-    /// it did. An end in order would be success, and fail here.
+    /// Waits until it fails, and returns the time since the fault and the reason. Panics if
+    /// it ends cleanly.
     #[track_caller]
     pub(crate) fn cut(self, fault: Instant) -> (Duration, String) {
         let why = self.0.end().failure();
         (fault.elapsed(), why)
     }
 
-    /// The end of input, answered by the end of what comes back.
+    /// Half-closes it, and waits until the echo has ended as well.
     pub(crate) fn end(mut self) {
         self.0.close_stdin();
         assert_eq!(self.0.end().success(), "");
     }
 }
 
-/// Dials from a container and says how long it took and what came of it: where
-/// from and to, or why not.
+/// Dials from a container; returns how long it took, and both addresses or the reason.
 pub(crate) fn dial(
     project: &Project,
     service: &str,
@@ -65,14 +64,14 @@ pub(crate) fn dial(
     (took, Err(ended.failure()))
 }
 
-/// The lines of the load that runs until [`Load::stop`].
+/// A load that runs until [`Load::stop`], and its output.
 pub(crate) struct Load {
     container: String,
     running: Running,
 }
 
 impl Load {
-    /// Starts it, and returns when it has reached all hosts.
+    /// Starts it, and waits until it has reached all hosts.
     pub(crate) fn start(project: &Project) -> Load {
         let name = format!("{}-load", project.name());
         let run = ["run", "-T", "--no-deps", "--name", &name, "runner", "load"];
@@ -84,8 +83,8 @@ impl Load {
         load
     }
 
-    /// Waits until it has said all of these, in whatever order, and returns how
-    /// long that took.
+    /// Waits until it has printed all of these lines, in any order; returns how long that
+    /// took.
     #[track_caller]
     pub(crate) fn wait_for(&mut self, lines: &[&str]) -> Duration {
         let began = Instant::now();
@@ -93,8 +92,8 @@ impl Load {
         began.elapsed()
     }
 
-    /// Ends it, and returns its tally: each outcome, how often it came, and the
-    /// longest that it took. It fails if an answer was wrong or missing.
+    /// Ends it, and returns its counts: each outcome, how often it happened, and the longest
+    /// time that it took. Panics if an answer was wrong or missing.
     pub(crate) fn stop(self) -> BTreeMap<String, (u64, Duration)> {
         let kill = ["kill", "-s", "TERM", &self.container];
         crate::docker::stdout(&mut crate::docker::docker(&kill));

@@ -1,7 +1,7 @@
-//! Bringing it up: the test and its exit code, the playground, the images, the
-//! end.
+//! The compose environment: the runner and its exit code, the interactive environment, the
+//! images, and shutdown.
 //!
-//! Owns what a user sees in the first five minutes. Never breaks a container.
+//! Owns what a user sees in the first five minutes. Never causes a fault.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::docker::{Project, docker, output, stdout, until};
 use crate::support::Ended;
 use crate::talk::{SLACK, Talk};
 
-/// How soon a host has ended that is told to.
+/// The bound within which a host ends after a signal.
 const STOPPED: Duration = Duration::from_secs(1);
 /// The last line of the runner's report.
 const PASSED: &str = "passed: 10 events as expected, 67108864 bytes came back unchanged";
@@ -43,10 +43,10 @@ fn a_playground_that_ends_at_once_and_leaves_nothing() {
         .collect();
     assert_eq!(names, ["α", "β", "γ"], "{hosts}");
 
-    // As it is typed, but for the terminal.
+    // As a user types it, but without a terminal.
     let exec = ["exec", "-T", "alpha", "virtnet", "wait", "β"];
     project.run(&exec);
-    // As in `docker-compose exec alpha virtnet dial β:1`: the name is a given.
+    // As in `docker-compose exec alpha virtnet dial β:1`: VIRTNET_HOST sets the name.
     let ended = |dialed: crate::support::Running| -> Ended {
         let mut dialed = dialed;
         dialed.write("hello\n");
@@ -69,7 +69,7 @@ fn a_playground_that_ends_at_once_and_leaves_nothing() {
         );
     }
 
-    // Told to end, all free their names, and well before they are killed.
+    // After a signal all free their names, well before Docker would kill them.
     let _talk = Talk::open(&project, "gamma", "x", "α:1");
     for service in ["alpha", "beta"] {
         let began = std::time::Instant::now();
@@ -115,8 +115,7 @@ fn images_are_small_and_without_root() {
     }
 }
 
-/// What is in the folder that the members share: mode, owner, size and path, as tar
-/// lists them.
+/// The files in the shared folder: mode, owner, size and path, as tar lists them.
 fn shared(project: &Project) -> (String, String) {
     let from = format!("{}:/run/virtnet", project.container("alpha"));
     let tar = |args: &str| {
@@ -139,7 +138,7 @@ fn the_secret_is_made_once_and_for_its_owners_eyes() {
     assert_ne!(secret, another);
 }
 
-/// A network that nobody else is on.
+/// A network without other hosts.
 const ALONE: &str = "services: {runner: {environment: {VIRTNET_NETWORK: alone}}}";
 
 #[test]

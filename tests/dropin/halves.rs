@@ -1,6 +1,6 @@
-//! Habits of halves: borrowed, owned, dropped, reunited.
+//! Actions on halves: borrowed, owned, dropped, reunited.
 //!
-//! Owns what is done. Never knows over what.
+//! Owns the actions. Never knows the network.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 

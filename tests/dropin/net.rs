@@ -1,7 +1,7 @@
-//! What tokio's TCP and virtnet have in common, so that one body runs over both.
+//! The common API of tokio's TCP and virtnet, so that one body runs over both.
 //!
-//! Owns [`Net`] and [`Stream`]: each method is one call of the real thing, by the name
-//! that both have for it where they have. Never evens out a difference in behaviour.
+//! Owns [`Net`] and [`Stream`]: each method is one call of the real API, with its name if
+//! both use the same. Never hides a difference in behaviour.
 
 use std::io;
 
@@ -27,7 +27,7 @@ pub(crate) trait Stream: Bytes + Sized + 'static {
     fn peer(&self) -> String;
     fn split(&mut self) -> (Self::Reading<'_>, Self::Writing<'_>);
     fn into_split(self) -> (Self::Read, Self::Write);
-    /// `None` when they are not of one connection; the halves are then dropped.
+    /// `None` if they belong to different connections; the halves are then dropped.
     fn reunite(read: Self::Read, write: Self::Write) -> Option<Self>;
     fn addrs_of_halves(read: &Self::Read, write: &Self::Write) -> [String; 4];
 }
@@ -39,16 +39,16 @@ pub(crate) trait Net {
 
     /// The listening host's address with that port.
     fn at(&self, port: u16) -> String;
-    /// An address of another's.
+    /// An address that belongs to another host.
     fn foreign(&self) -> &'static str;
     async fn listen(&self, addr: &str) -> io::Result<Self::Listener>;
     fn local(listener: &Self::Listener) -> String;
     async fn accept(listener: &Self::Listener) -> io::Result<(Self::Conn, String)>;
-    /// Takes two connections in a loop that drops its wait for other work: `true` when
-    /// each dial was taken.
+    /// Accepts two connections in a loop that drops its wait for other work: `true` if each
+    /// dial was accepted.
     async fn incoming(&self, listener: Self::Listener) -> bool;
     async fn dial(&self, addr: &str) -> io::Result<Self::Conn>;
-    /// A dial to a listener that accepts nothing: `true` when it is done all the same.
+    /// A dial to a listener that accepts nothing: `true` if it succeeds anyway.
     async fn dial_unaccepted(&self, listener: &Self::Listener) -> bool;
 
     /// The two ends of a connection: the one that dialed, and the one that was accepted.
@@ -112,7 +112,7 @@ impl Net for Tcp {
         format!("127.0.0.1:{port}")
     }
 
-    /// Of the block for documentation (RFC 5737): no machine's.
+    /// From the block for documentation (RFC 5737): no machine has it.
     fn foreign(&self) -> &'static str {
         "192.0.2.1:0"
     }

@@ -1,6 +1,6 @@
-//! Habits of listening, dialing and accepting.
+//! Actions: listening, dialing and accepting.
 //!
-//! Owns what is done. Never knows over what.
+//! Owns the actions. Never knows the network.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -85,7 +85,7 @@ pub(crate) async fn accepting<N: Net>(net: &N, seen: &mut Seen) {
     let apart = second.local() != dialed.local();
     seen.see("two dials have two local addresses", apart);
 
-    // Two that are dialed at once are both taken, one after the other.
+    // Two simultaneous dials are both accepted, one after the other.
     let (one, two, first, next) = tokio::join!(
         net.dial(&addr),
         net.dial(&addr),

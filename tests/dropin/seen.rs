@@ -1,6 +1,6 @@
-//! What a caller observed, as values.
+//! The observations of a caller, as values.
 //!
-//! Owns the list of observations, and how results are put in words. Never compares.
+//! Owns the list of observations, and how results become text. Never compares.
 
 use std::fmt::Debug;
 use std::future::{Future, poll_fn};
@@ -8,7 +8,7 @@ use std::io;
 use std::pin::pin;
 use std::task::Poll;
 
-/// Actions, and what came of each.
+/// Actions with their results.
 #[derive(Default)]
 pub(crate) struct Seen(pub(crate) Vec<(&'static str, String)>);
 
@@ -22,7 +22,7 @@ impl Seen {
     }
 }
 
-/// What can come of an action.
+/// The result of an action.
 pub(crate) trait Outcome {
     fn say(self) -> String;
 }
@@ -39,7 +39,7 @@ impl Outcome for bool {
     }
 }
 
-/// The kind of an error, which is all of it that programs match on.
+/// Only the kind of an error: programs match on nothing else.
 impl<T: Debug> Outcome for io::Result<T> {
     fn say(self) -> String {
         match self {
@@ -52,7 +52,7 @@ impl<T: Debug> Outcome for io::Result<T> {
     }
 }
 
-/// What is there at once, if it is.
+/// A value that is ready at once, if it is.
 impl<T> Outcome for Option<T>
 where
     T: Outcome,
@@ -62,7 +62,7 @@ where
     }
 }
 
-/// Leaves out a value that is another on each run.
+/// Drops a value that differs on each run.
 pub(crate) fn only_kind<T>(result: io::Result<T>) -> io::Result<Done> {
     result.map(|_| Done)
 }

@@ -1,6 +1,6 @@
-//! Habits of reading, writing and ending.
+//! Actions: reading, writing and ending.
 //!
-//! Owns what is done. Never knows over what.
+//! Owns the actions. Never knows the network.
 
 use std::io::{self, IoSlice};
 
@@ -19,7 +19,7 @@ async fn rest(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<String> {
     Ok(text)
 }
 
-/// Writes until there is an error: the news of a peer's end takes a moment.
+/// Writes until there is an error: the end of a peer is noticed after a moment.
 async fn write_until_error(writer: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
     loop {
         writer.write_all(b"more").await?;
@@ -65,7 +65,7 @@ pub(crate) async fn writing<N: Net>(net: &N, seen: &mut Seen) {
     here.shutdown().await.unwrap();
     seen.see("what came of it", rest(&mut there).await);
 
-    // Without a limit no write ever waits.
+    // Without a limit no write would ever wait.
     let chunk = vec![7; 1 << 16];
     let mut written = 0;
     while written < 1 << 30
@@ -127,7 +127,7 @@ pub(crate) async fn ending<N: Net>(net: &N, seen: &mut Seen) {
     unread(net, seen).await;
 }
 
-/// The peer drops its end without having read what was written.
+/// The peer drops its end before reading the written data.
 async fn unread<N: Net>(net: &N, seen: &mut Seen) {
     let (mut here, mut there) = net.pair().await;
     here.write_all(b"ab").await.unwrap();

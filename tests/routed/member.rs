@@ -1,9 +1,9 @@
-//! A program with virtnet in it, which lives on while the world changes: dial
-//! after dial from one host, over connections that it keeps.
+//! A program that uses virtnet, and keeps running while the network changes: it dials from
+//! one host, and keeps its connections.
 //!
-//! Owns both ends of it: the program, which is this test binary started anew on
-//! a machine of the world, and the handle that asks it. Never decides what an
-//! answer must be.
+//! Owns both sides: the program, which is this test binary started again on a machine of
+//! the world, and the handle that sends it commands. Never decides which answer is
+//! expected.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -16,13 +16,13 @@ use virtnet::{Conn, Host};
 use crate::support::BOUND;
 use crate::world::{At, World};
 
-/// Names the program's host; without it there is no program.
+/// The variable with the name of the program's host; without it, the test does nothing.
 const HOST: &str = "ROUTED_HOST";
 
-/// What the program's answers begin with, to be told from the test harness's.
+/// The start of the program's answers, to tell them from the test harness's output.
 const ANSWER: &str = "answer: ";
 
-/// What an order came to: how long it took, and what was said.
+/// The result of a command: how long it took, and the answer.
 pub(crate) type Done = (Duration, Result<String, String>);
 
 /// The running program. Dropping it kills it.
@@ -36,7 +36,7 @@ impl Member {
     pub(crate) fn start(world: &World, at: At, host: &str) -> Member {
         let mut program = Command::new(std::env::current_exe().expect("it is running"));
         program.args(["--exact", "member::program", "--ignored", "--nocapture"]);
-        // Set up as the command is.
+        // With the same settings as the command.
         for (name, value) in world.virtnet(at, &[]).get_envs() {
             match value {
                 Some(value) => program.env(name, value),
@@ -50,7 +50,7 @@ impl Member {
         let (tell, answers) = channel();
         std::thread::spawn(move || {
             let lines = BufReader::new(stdout).lines().map_while(Result::ok);
-            // The harness begins a line, and does not end it.
+            // The harness has written the start of this line.
             let answers = lines.filter_map(|line| Some(line.split_once(ANSWER)?.1.to_owned()));
             answers.for_each(|answer| drop(tell.send(answer)));
         });
@@ -64,12 +64,12 @@ impl Member {
         member
     }
 
-    /// Dials, and keeps the connection; says from where to where it is.
+    /// Dials, and keeps the connection; the answer has both addresses.
     pub(crate) fn dial(&mut self, to: &str) -> Done {
         self.ask(&format!("dial {to}"))
     }
 
-    /// Sends a word over every connection, to hosts that echo, and reads it back.
+    /// Sends a word over every connection to hosts that echo, and reads it back.
     pub(crate) fn talk(&mut self) -> Done {
         self.ask("talk")
     }
@@ -96,7 +96,7 @@ impl Drop for Member {
     }
 }
 
-/// What [`Member`] starts. It is no test: among the others it does nothing.
+/// The program that [`Member`] starts. Not a test: without the variable it does nothing.
 #[test]
 #[ignore = "it is a part of the others"]
 fn program() {
@@ -111,7 +111,7 @@ async fn serve(name: &str) -> Result<(), Box<dyn std::error::Error>> {
     let host = subnet.new_host(name).await?;
     let mut kept = Vec::new();
     answer(Instant::now(), Ok(name.to_owned()));
-    // Its own thread, so that only this one waits for orders.
+    // A separate thread, because reading commands blocks.
     for order in std::io::stdin().lines() {
         let (order, begun) = (order?, Instant::now());
         let said = match order.split_once(' ') {
@@ -143,7 +143,7 @@ async fn talk(kept: &mut [Conn]) -> Result<String, String> {
     Ok(format!("{} connections", kept.len()))
 }
 
-/// An error as the command shows it: with what led to it.
+/// An error as the command prints it, with its sources.
 fn in_one_line(err: impl std::error::Error) -> String {
     let mut line = err.to_string();
     let mut source = err.source();

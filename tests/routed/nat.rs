@@ -1,8 +1,8 @@
-//! NAT: clouds whose machines have a public address that they do not know, and
-//! machines behind an address that many share.
+//! NAT: clouds whose machines have a public address that they do not know, and machines
+//! that share one public address.
 //!
-//! Owns what the page says of `VIRTNET_ADVERTISE` there. Never lets a private
-//! address pass from one cloud to another.
+//! Owns what the page says about `VIRTNET_ADVERTISE` there. Never lets a private address
+//! pass from one cloud to the other.
 
 use crate::page;
 use crate::support::start;
@@ -12,7 +12,7 @@ use crate::world::{At, CloudA, CloudB, World};
 /// The public addresses of the clouds (RFC 5737).
 const PUBLIC: [(At, &str); 2] = [(CloudA, "203.0.113.1"), (CloudB, "198.51.100.2")];
 
-/// A world whose clouds see nothing of each other but public addresses.
+/// A world whose clouds see only public addresses of each other.
 fn private() -> World {
     let world = World::new();
     for (at, _) in PUBLIC {
@@ -38,7 +38,7 @@ fn public_addresses_one_to_one_are_advertised() {
             "-t nat -A POSTROUTING -s {private} ! -d {redis} -j SNAT --to {public}"
         ));
     }
-    // Security groups know the private addresses: the page's ports do.
+    // Security groups see private addresses: the page's ports are enough.
     world.only(&page::rules());
     let listener = listening(&world, CloudA, "β");
     page::tells(&refused(&world, CloudB, "α", "β"));
@@ -48,7 +48,7 @@ fn public_addresses_one_to_one_are_advertised() {
         let mut listener = start(listener.env("VIRTNET_ADVERTISE", public));
         listener.wait_for("listening β:1");
         assert_eq!(hosts(&world, dials)[0][1], format!("{public}:20000"));
-        // Who only dials needs no address that others know.
+        // A host that only dials needs no address that others reach.
         let dialer = dialing(&world, dials, "α", "β");
         let took = exchange(listener, dialer);
         println!("1:1 NAT, {listens:?} listens: 8 MiB both ways in {took:.2?}");

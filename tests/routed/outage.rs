@@ -1,8 +1,7 @@
-//! Outages: Redis far away behind a firewall that closes, machines that are
-//! unplugged, processes that are killed.
+//! Outages: a firewall that closes in front of Redis, unplugged machines, killed processes.
 //!
-//! Owns the bounds within which it is noticed, and within which all is well
-//! again. Never restarts anything to get there.
+//! Owns the bounds within which they are noticed, and within which everything works again.
+//! Never restarts anything for that.
 
 use std::time::{Duration, Instant};
 
@@ -12,8 +11,8 @@ use crate::support::{Running, figure, start};
 use crate::talk::{CUT, DIAL, SLACK, dialing, hosts, listening, refused};
 use crate::world::{At, CloudA, CloudB, World};
 
-/// Within which a call to Redis ends, an answer of Redis is good without asking,
-/// and all is well again after an outage.
+/// Time within which a call to Redis ends, for which an answer of Redis is valid, and
+/// within which everything works again after an outage.
 const CALL: Duration = Duration::from_secs(2);
 const REMEMBERED: Duration = Duration::from_secs(5);
 const HEALED: Duration = Duration::from_secs(5);
@@ -24,7 +23,7 @@ fn echoing(world: &World, at: At, host: &str) -> Running {
     echo
 }
 
-/// Dials until it is as wanted, which it must be by then; says how long it took.
+/// Dials until the result is as wanted, within the bound; returns how long it took.
 fn until(
     what: &str,
     member: &mut Member,
@@ -67,7 +66,7 @@ fn a_firewall_that_closes_before_redis_and_opens_again() {
     let udp: Vec<_> = rules.iter().filter(|rule| rule.contains("udp")).collect();
     world.only(&udp.into_iter().copied().collect::<Vec<_>>());
     let closed = Instant::now();
-    // A name that it has not looked up yet.
+    // A name that it has not queried yet.
     let (took, said) = member.dial("γ:1");
     let said = said.unwrap_err();
     println!("Redis out of reach: a dial says so after {took:.1?}");
@@ -80,14 +79,14 @@ fn a_firewall_that_closes_before_redis_and_opens_again() {
         REMEMBERED + CALL,
         is_down,
     );
-    // What is open lives on, in both directions.
+    // Open connections go on, in both directions.
     let (_, talked) = member.talk();
     println!(
         "Redis out of reach for {:.1?}: {talked:?}",
         closed.elapsed()
     );
     talked.unwrap();
-    // A process that is started now is told when it joins.
+    // A process that starts now fails to open the network.
     let late = start(&mut world.virtnet(CloudB, &["dial", "--from", "δ", "β:1"]));
     let begun = Instant::now();
     page::tells(&late.end().failure());
@@ -99,7 +98,7 @@ fn a_firewall_that_closes_before_redis_and_opens_again() {
     member.talk().1.unwrap();
 }
 
-/// How the end that is left of a connection is told that it is cut.
+/// The error of the remaining end of a cut connection.
 fn cut(what: &str, since: Instant, end: Running) -> String {
     let why = end.end().failure();
     let took = since.elapsed();
@@ -153,7 +152,7 @@ fn a_process_that_is_killed_on_another_machine() {
     let dialer = dialing(&world, CloudB, "α", "β");
     listener.kill();
     cut("killed", Instant::now(), dialer);
-    // Its name is its own until the lease is over.
+    // Its name stays leased until the lease ends.
     let lease = Duration::from_secs(15);
     let mut next = world.virtnet(CloudA, &["listen", "β:1", "--within", "30"]);
     let begun = Instant::now();
@@ -164,8 +163,8 @@ fn a_process_that_is_killed_on_another_machine() {
     assert!(took < lease + SLACK, "{took:?}");
 }
 
-/// In a range the next host has the port of one that was killed, though its name
-/// still leads there.
+/// With a range of ports, the next host gets the port of a killed one, whose name still
+/// leads there.
 #[test]
 #[ignore = "needs root, iproute2 and iptables: tests/run.sh runs it"]
 fn a_port_of_a_killed_process_that_another_host_takes() {
@@ -196,7 +195,7 @@ fn clouds_that_are_cut_off_from_each_other_and_not_from_redis() {
     let tcp: Vec<_> = rules.iter().filter(|rule| rule.contains("tcp")).collect();
     world.only(&tcp.into_iter().copied().collect::<Vec<_>>());
     let begun = Instant::now();
-    // A word that is on its way, and an answer that never comes.
+    // A word in flight, and an answer that never comes.
     let (took, said) = member.talk();
     let open = took;
     assert!(said.is_err() && took < CUT + SLACK, "{took:?}: {said:?}");

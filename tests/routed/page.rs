@@ -1,18 +1,18 @@
-//! The page docs/many-machines.md, which is what is tested here.
+//! The page docs/many-machines.md, which these tests check.
 //!
-//! Owns how settings, rules and error texts are found in it, so that it cannot
-//! say anything else than what was tried.
+//! Owns how settings, rules and error texts are found in it, so that the page says only
+//! what was tested. Never tests anything itself.
 
 const PAGE: &str = include_str!("../../docs/many-machines.md");
 
-/// What the page has its reader set a variable to.
+/// The value that the page gives a variable.
 pub(crate) fn setting(name: &str) -> &'static str {
     let export = format!("export {name}=");
     let value = PAGE.lines().find_map(|line| line.strip_prefix(&export));
     value.unwrap_or_else(|| panic!("the page does not set {name}"))
 }
 
-/// What the line of the page that is about `what` sets a variable to.
+/// The value that the page's line about `what` gives a variable.
 pub(crate) fn setting_in(what: &str, name: &str) -> &'static str {
     let assignment = format!("`{name}=");
     let mut lines = PAGE.lines().filter(|line| line.contains(what));
@@ -22,7 +22,7 @@ pub(crate) fn setting_in(what: &str, name: &str) -> &'static str {
         .0
 }
 
-/// What follows `start` in lines of the page.
+/// The rest of each line of the page that begins with `start`.
 pub(crate) fn lines(start: &str) -> Vec<&'static str> {
     let lines = PAGE.lines().filter_map(|line| line.strip_prefix(start));
     let lines: Vec<_> = lines.collect();
@@ -30,12 +30,12 @@ pub(crate) fn lines(start: &str) -> Vec<&'static str> {
     lines
 }
 
-/// What the page has a router between the clouds let through.
+/// The page's rules for a router between the clouds.
 pub(crate) fn rules() -> Vec<&'static str> {
     lines("iptables -A FORWARD ")
 }
 
-/// This is what was said, and the page tells of it, word for word.
+/// Asserts that the page quotes this text, word for word.
 #[track_caller]
 pub(crate) fn tells(said: &str) {
     assert!(PAGE.contains(said), "the page does not tell: {said}");

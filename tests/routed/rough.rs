@@ -1,7 +1,7 @@
 //! A path between machines that loses packets.
 //!
-//! Owns what gets through it, which is all. Reordering and duplication, which a
-//! firewall cannot do, are the engine's `failures/rough.rs`.
+//! Owns that all data gets through. Never reorders or duplicates packets, which a firewall
+//! cannot do: the engine's `failures/rough.rs` does.
 
 use crate::support::figure;
 use crate::talk::{dialing, exchange, listening};

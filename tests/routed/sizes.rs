@@ -1,7 +1,7 @@
-//! Packet sizes: paths that take less than Ethernet's, and more.
+//! Packet sizes: paths with a smaller MTU than Ethernet's, and with a larger one.
 //!
-//! Owns what the page says of the MTU. Never lets a path's router answer where
-//! the page says that it need not.
+//! Owns what the page says about the MTU. Never lets a router send ICMP where the page says
+//! that it is not needed.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::support::{figure, run};
 use crate::talk::{CUT, MIB, bytes, dialing, listening, meet, refused};
 use crate::world::{At, CloudA, CloudB, World};
 
-/// Of a path over IPv4: QUIC's 1200 bytes (RFC 9000), 8 of UDP, 20 of IP.
+/// The smallest MTU over IPv4: QUIC's 1200 bytes (RFC 9000), 8 of UDP, 20 of IP.
 const LEAST: u16 = 1200 + 8 + 20;
 
 #[test]
@@ -27,14 +27,14 @@ fn paths_of_any_size_from_the_least_one_with_icmp_and_without() {
             println!("MTU {mtu}, {icmp} ICMP: 8 MiB both ways in {took:.2?}");
         }
     }
-    // Smaller ones are none of QUIC's, and TCP gets through all the same.
+    // Smaller paths are too small for QUIC, but TCP still gets through.
     world.path_mtu(CloudA, CloudB, LEAST - 1);
     let _listener = listening(&world, CloudA, "β");
     let why = refused(&world, CloudB, "α", "β");
     assert!(why.contains("no answer from host \"β\""), "{why}");
 }
 
-/// Routers may say that a packet was too long, or drop it without a word.
+/// Routers may report by ICMP that a packet was too long, or drop it silently.
 #[test]
 #[ignore = "needs root, iproute2 and iptables: tests/run.sh runs it"]
 fn a_path_that_shrinks_under_a_connection() {
@@ -53,8 +53,8 @@ fn a_path_that_shrinks_under_a_connection() {
     figure("the path's MTU shrinks", took.join("; "));
 }
 
-/// A connection goes on, byte by byte; how long a MiB took just before the path shrank,
-/// just after, and at last.
+/// Runs a connection over a shrinking path; returns how long a MiB took just before, just
+/// after, and at the end.
 fn shrinks(world: &World) -> [Duration; 3] {
     let mut listener = listening(world, CloudA, "β");
     let mut dialer = dialing(world, CloudB, "α", "β");
@@ -67,7 +67,7 @@ fn shrinks(world: &World) -> [Duration; 3] {
             dialer.write(&sent);
             listener.expect_stdout(&sent);
             took.push(begun.elapsed());
-            // A cut would take this long.
+            // After this time the connection would be cut.
             assert!(begun.elapsed() < CUT, "{took:?}");
         }
     }
@@ -84,15 +84,14 @@ fn jumbo_frames() {
     let world = World::with_mtu(9000);
     let took = meet(&world, (CloudA, "β"), (CloudB, "α"));
     println!("MTU 9000: 8 MiB both ways in {took:.2?}");
-    // As far as the cloud's edge, without a word from there.
+    // Only up to the cloud's edge, which sends no ICMP.
     world.mute_icmp();
     world.path_mtu(CloudA, CloudB, 1500);
     let took = meet(&world, (CloudA, "β"), (CloudB, "α"));
     println!("MTU 9000 within, 1500 between: 8 MiB both ways in {took:.2?}");
 }
 
-/// Of what virtnet sends it is TCP that needs ICMP: what is said to Redis at once
-/// may be longer than the path takes.
+/// Only virtnet's TCP needs ICMP: a segment to Redis may be longer than the path's MTU.
 #[test]
 #[ignore = "needs root, iproute2 and iptables: tests/run.sh runs it"]
 fn a_small_path_to_redis_needs_icmp_or_a_clamp() {
@@ -107,7 +106,7 @@ fn a_small_path_to_redis_needs_icmp_or_a_clamp() {
     };
     dial("no such host");
     world.mute_icmp();
-    // What was learned by ICMP is forgotten.
+    // Forgets what ICMP reported.
     world.forget(CloudA);
     world.forget(At::Redis);
     page::tells(&dial("registry is down"));

@@ -1,8 +1,6 @@
-//! Two processes of the command on different machines, and what passes between
-//! them.
+//! Two processes of the command on different machines, and their data.
 //!
-//! Owns how they are started and what they exchange. Never asserts a speed: it
-//! prints it.
+//! Owns how they are started and what they exchange. Never asserts a speed: it prints it.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -10,8 +8,8 @@ use std::time::{Duration, Instant};
 use crate::support::{Running, run, start};
 use crate::world::{At, World};
 
-/// What a busy machine may take beyond a bound that is promised: to start a
-/// process, to join, and to come to its turn.
+/// Added to each bound, for a busy machine: to start a process, to open the network, and to
+/// be scheduled.
 pub(crate) const SLACK: Duration = Duration::from_secs(3);
 
 /// How long a dial may take, and how long it may take until a cut is noticed.
@@ -20,14 +18,14 @@ pub(crate) const CUT: Duration = Duration::from_secs(10);
 
 pub(crate) const MIB: usize = 1 << 20;
 
-/// Bytes that repeat nowhere, others for each seed.
+/// Bytes without repetition, different for each seed.
 pub(crate) fn bytes(seed: u64, count: usize) -> Vec<u8> {
     let mut bytes = vec![0; count];
     fastrand::Rng::with_seed(seed).fill(&mut bytes);
     bytes
 }
 
-/// A host that waits for one connection at its port 1.
+/// A host that accepts one connection at port 1.
 pub(crate) fn listening(world: &World, at: At, host: &str) -> Running {
     let addr = format!("{host}:1");
     let mut listener = start(&mut world.virtnet(at, &["listen", &addr]));
@@ -35,7 +33,7 @@ pub(crate) fn listening(world: &World, at: At, host: &str) -> Running {
     listener
 }
 
-/// Has `from` dial `to`, where it is accepted as if by any listener.
+/// Dials `to` from `from`, where a listener accepts it.
 pub(crate) fn dialing(world: &World, at: At, from: &str, to: &str) -> Running {
     let addr = format!("{to}:1");
     let mut dialer = start(&mut world.virtnet(at, &["dial", "--from", from, &addr]));
@@ -43,7 +41,7 @@ pub(crate) fn dialing(world: &World, at: At, from: &str, to: &str) -> Running {
     dialer
 }
 
-/// Both send 8 MiB at once, and get what the other sent, to the last byte.
+/// Both send 8 MiB at the same time, and receive the other's, to the last byte.
 pub(crate) fn exchange(mut one: Running, mut other: Running) -> Duration {
     let sent = [bytes(1, 8 * MIB), bytes(2, 8 * MIB)];
     let begun = Instant::now();
@@ -63,7 +61,7 @@ pub(crate) fn exchange(mut one: Running, mut other: Running) -> Duration {
     took
 }
 
-/// Has a process end in order, so that its name is free.
+/// Ends a process cleanly, so that its name is freed.
 pub(crate) fn leave(running: Running) {
     running.signal("TERM");
     assert_eq!(running.end().code, Some(143));
@@ -79,7 +77,7 @@ pub(crate) fn meet(world: &World, listens: (At, &str), dials: (At, &str)) -> Dur
     exchange(listener, dialer)
 }
 
-/// A dial that fails: what it says, within its bound.
+/// The error of a dial that fails within its bound.
 pub(crate) fn refused(world: &World, at: At, from: &str, to: &str) -> String {
     let begun = Instant::now();
     let addr = format!("{to}:1");

@@ -1,8 +1,8 @@
-//! What a machine itself does not send: it has no route there, or one that is closed,
-//! or a firewall of its own refuses, or its loopback interface is down.
+//! Addresses to which the kernel refuses to send: no route, a blocked route, a local
+//! firewall, or a loopback interface that is down.
 //!
-//! Owns the ways in which that is brought about, and that a dial says what the kernel
-//! said. Never touches the router.
+//! Owns how each is set up, and that a dial's error has the kernel's reason. Never touches
+//! the router.
 
 use std::process::Command;
 
@@ -12,7 +12,7 @@ use crate::support::{member, run, start};
 use crate::talk::{listening, refused};
 use crate::world::{CloudA, CloudB, World};
 
-/// What the kernel says of a route that is closed in such a way.
+/// The kernel's error for each type of blocked route.
 const CLOSED: [(&str, &str); 3] = [
     ("unreachable", "No route to host (os error 113)"),
     ("prohibit", "Permission denied (os error 13)"),
@@ -31,7 +31,7 @@ fn a_dial_that_has_no_route_fails_at_once() {
         page::tells(&why);
         world.has(CloudB, "ip route del 10.1.0.0/24");
     }
-    // From the loopback address no way leads to another machine.
+    // The loopback address has no route to another machine.
     let mut bound = world.virtnet(CloudB, &["dial", "--from", "α", "β:1"]);
     page::tells(&run(bound.env("VIRTNET_BIND", "127.0.0.1:0")).failure());
 
@@ -43,7 +43,7 @@ fn a_dial_that_has_no_route_fails_at_once() {
     assert!(pinged.contains("Network is unreachable"), "{pinged}");
 }
 
-/// Also over a QUIC connection that is there already, which then goes on.
+/// Also over an existing QUIC connection, which later goes on.
 #[test]
 #[ignore = "needs root, iproute2 and iptables: tests/run.sh runs it"]
 fn a_route_that_is_closed_and_opened_again() {
@@ -65,7 +65,7 @@ fn a_route_that_is_closed_and_opened_again() {
         world.has(CloudB, "ip route del 10.1.0.0/24");
         ends(member.talk());
     }
-    // The connection is the one of the first dial, and so are its ports in use.
+    // It is the first dial's QUIC connection, so its virtual ports are still in use.
     assert_eq!(ends(member.dial("β:1")), "α:2->β:3");
     ends(member.talk());
 }
@@ -86,7 +86,7 @@ fn a_firewall_of_ones_own_is_named_when_nothing_came_back() {
     }
 }
 
-/// As in the sandboxes in which packages are built.
+/// Like the sandboxes in which distributions build packages.
 #[test]
 #[ignore = "needs root, iproute2 and iptables: tests/run.sh runs it"]
 fn a_loopback_interface_that_is_down_is_named_by_the_first_host() {

@@ -1,6 +1,6 @@
-//! What else the page quotes: the errors that a reader looks up in its table.
+//! The errors in the page's table.
 //!
-//! Owns the mistakes that lead to them. Never breaks a path: the other files do.
+//! Owns the mistakes that cause them. Never breaks a path: the other files do.
 
 use std::process::Command;
 
@@ -42,7 +42,7 @@ fn a_secret_is_changed_as_the_page_says_while_the_network_runs() {
     let (old, new) = (crate::support::SECRET, OTHER_SECRET);
     let both = format!("{old},{new}");
     let swapped = format!("{new},{old}");
-    // Each step, and what those are at who have not taken it yet.
+    // Each step, and processes that have not taken it yet.
     for (listens, dials) in [
         (old, &*both),
         (&both, old),
@@ -59,7 +59,7 @@ fn a_secret_is_changed_as_the_page_says_while_the_network_runs() {
         dialer.wait_for("connected α:1->β:2");
         exchange(listener, dialer);
     }
-    // A step that was left out.
+    // A skipped step.
     let mut listener = world.virtnet(CloudA, &["listen", "β:1"]);
     let mut listener = start(listener.env("VIRTNET_SECRET", &swapped));
     listener.wait_for("listening β:1");

@@ -1,9 +1,9 @@
-//! A world of a test's own: two clouds, a third subnet with Redis, and a router
-//! between them, each in a network namespace.
+//! A test's world: two clouds, a third subnet with Redis, and a router between them, each in
+//! a network namespace.
 //!
-//! Owns the namespaces, their links and routes, the router's rules, and the
-//! server; all of it goes with the value, also when a test fails. Never touches
-//! the network of the machine that it runs on.
+//! Owns the namespaces, their links and routes, the router's rules, and the server.
+//! Dropping the value removes all of it, also when a test fails. Never touches the network
+//! of the machine.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -19,13 +19,13 @@ use crate::support::{self, BOUND};
 /// Where the world's Redis is.
 const REGISTRY: &str = "redis://10.3.0.2";
 
-/// What lets TCP to Redis through a router that remembers nothing, and back.
+/// The rules that let TCP to Redis and back through a stateless router.
 pub(crate) const REDIS_BOTH_WAYS: [&str; 2] = [
     "-p tcp -d 10.3.0.2 --dport 6379 -j ACCEPT",
     "-p tcp -s 10.3.0.2 --sport 6379 -j ACCEPT",
 ];
 
-/// A machine. Each has a subnet to itself.
+/// A machine. Each has its own subnet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum At {
     /// 10.1.0.2
@@ -58,7 +58,7 @@ impl At {
         format!("to-{}", self as u8)
     }
 
-    /// The router's table of ways from one machine to another.
+    /// The router's routing table from one machine to another.
     fn table(self, to: At) -> u8 {
         10 * self as u8 + to as u8
     }
@@ -71,7 +71,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Everybody reaches everybody, with packets of up to 1500 bytes.
+    /// A world in which every machine reaches every other, with an MTU of 1500 bytes.
     pub(crate) fn new() -> World {
         World::with_mtu(1500)
     }
@@ -79,7 +79,7 @@ impl World {
     pub(crate) fn with_mtu(mtu: u16) -> World {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let next = NEXT.fetch_add(1, Ordering::Relaxed);
-        // From here on its drop removes what there is.
+        // From here on, dropping it removes what exists.
         let mut world = World {
             name: format!("virtnet-{}-{next}", std::process::id()),
             redis: None,
@@ -122,7 +122,7 @@ impl World {
         let router = self.router();
         for at in MACHINES {
             let (machine, link, net) = (self.namespace(at), at.link(), at as u8);
-            // Nobody else can have these, so they are usable at once.
+            // Without duplicate address detection: the addresses are usable at once.
             for command in [
                 format!("ip -n {router} addr add fd00:{net}::1/64 dev {link} nodad"),
                 format!("ip -n {machine} addr add fd00:{net}::2/64 dev eth0 nodad"),
@@ -132,8 +132,8 @@ impl World {
             }
         }
         self.route("sysctl -qw net.ipv6.conf.all.forwarding=1");
-        // Until the links' own addresses are known to be nobody else's, neighbours
-        // do not answer.
+        // Neighbours do not answer before duplicate address detection of the link-local
+        // addresses has finished.
         let namespaces = MACHINES.map(|at| self.namespace(at));
         let until = Instant::now() + BOUND;
         for name in namespaces.iter().chain([&router]) {
@@ -167,7 +167,7 @@ impl World {
         self.route(&format!("iptables -w {rule}"));
     }
 
-    /// From now on the router forwards what these rules let through, no more.
+    /// Makes the router forward only what these rules allow.
     pub(crate) fn only(&self, rules: &[&str]) {
         // The policy first: nothing slips through in between.
         self.rule("-P FORWARD DROP");
@@ -177,13 +177,12 @@ impl World {
         }
     }
 
-    /// The router forwards everything again.
+    /// Makes the router forward everything again.
     pub(crate) fn open(&self) {
         self.rule("-P FORWARD ACCEPT");
     }
 
-    /// From now on what two machines send each other gets to the other if it is
-    /// no longer than `mtu` bytes, as if a link between them took no more.
+    /// Limits packets between two machines to `mtu` bytes, like a link with that MTU.
     pub(crate) fn path_mtu(&self, one: At, other: At, mtu: u16) {
         for (from, to) in [(one, other), (other, one)] {
             let (table, subnet, link) = (from.table(to), to.subnet(), to.link());
@@ -193,12 +192,12 @@ impl World {
         }
     }
 
-    /// The router says no more that a packet was too long.
+    /// Stops the router's ICMP about packets that are too long.
     pub(crate) fn mute_icmp(&self) {
         self.rule("-A OUTPUT -p icmp --icmp-type fragmentation-needed -j DROP");
     }
 
-    /// Has a machine forget what it was told of paths.
+    /// Clears what a machine has learned about path MTUs.
     pub(crate) fn forget(&self, at: At) {
         let machine = self.namespace(at);
         run(&format!("ip -n {machine} route flush cache"));
@@ -211,7 +210,7 @@ impl World {
         run(&format!("ip -n {router} link set dev {link} {state}"));
     }
 
-    /// Has a machine know these names, and no name server.
+    /// Gives a machine these names, and no name server.
     pub(crate) fn names(&self, at: At, hosts: &str) {
         let dir = self.etc(at);
         fs::create_dir_all(&dir).expect("/etc/netns can be written");
@@ -219,12 +218,12 @@ impl World {
         fs::write(dir.join("nsswitch.conf"), "hosts: files\n").expect("it can be written");
     }
 
-    /// What `ip netns exec` puts in the place of files in /etc.
+    /// The folder whose files `ip netns exec` mounts over those in /etc.
     fn etc(&self, at: At) -> PathBuf {
         PathBuf::from("/etc/netns").join(self.namespace(at))
     }
 
-    /// The command on a machine, set up as the page says.
+    /// The command on a machine, with the page's settings.
     pub(crate) fn virtnet(&self, at: At, args: &[&str]) -> Command {
         let mut command = support::member(REGISTRY, args);
         command.env("VIRTNET_BIND", page::setting("VIRTNET_BIND"));
@@ -254,7 +253,7 @@ impl World {
         let mut child = server.spawn().expect("ip and redis-server are installed");
         let log = child.stdout.take().expect("it was asked for");
         let (tell, ready) = mpsc::channel();
-        // Reads until the server ends, as a full pipe would stop it.
+        // Reads until the server ends: a full pipe would block it.
         std::thread::spawn(move || {
             for line in BufReader::new(log).lines().map_while(Result::ok) {
                 if line.contains("Ready to accept connections") {
@@ -291,7 +290,7 @@ fn pairs() -> impl Iterator<Item = (At, At)> {
         .filter(|(from, to)| from != to)
 }
 
-/// Runs a command, given as its words, which must succeed; what it printed.
+/// Runs a command line, which must succeed; returns its stdout.
 fn run(command: &str) -> String {
     let done = words(command).output();
     let done = done.unwrap_or_else(|err| panic!("{command}: {err}"));
@@ -300,7 +299,7 @@ fn run(command: &str) -> String {
     String::from_utf8_lossy(&done.stdout).into_owned()
 }
 
-/// The same, for what may fail: the way down of what came up in part.
+/// Runs a command line that may fail: removes what may not exist.
 fn quiet(command: &str) {
     let _ = words(command).output();
 }

@@ -1,10 +1,10 @@
-//! The command as a process of its own: started, talked to, and ended.
+//! The command as a separate process.
 //!
-//! Owns the process, and a bound on every wait for it: a test that would hang
-//! fails, and says what the process had printed. Never sleeps to wait for
-//! something, and lets no variable of the surrounding environment through.
+//! Owns the process, and a bound on every wait for it: a test that would hang fails, and
+//! shows what the process had printed. Never sleeps instead of waiting for a condition, and
+//! passes on no variable of the surrounding environment.
 
-// Each test binary compiles this file for itself, and uses what it needs.
+// Each test binary compiles this file, and uses only a part of it.
 #![allow(dead_code, unreachable_pub)]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -13,15 +13,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a process may take for one thing. A peer that is silent is given
-/// up after 10 s, so this is longer.
+/// The bound on every wait. Longer than the 10 s after which a silent peer is cut.
 pub const BOUND: Duration = Duration::from_secs(60);
 
-/// A secret of these tests, and another one.
+/// The secret of these tests, and another one.
 pub const SECRET: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 pub const OTHER_SECRET: &str = "ff112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
-/// Prints what a row of docs/failures.md came to here.
+/// Prints the measured figure of a row of docs/failures.md.
 pub fn figure(row: &str, came_to: impl std::fmt::Display) {
     println!("failures: {row}: {came_to}");
 }
@@ -31,13 +30,13 @@ pub struct Running {
     child: Child,
     stdin: Option<ChildStdin>,
     stdout: Receiver<Vec<u8>>,
-    /// Of stdout, what came after the last line that was waited for.
+    /// The part of stdout after the last line that was waited for.
     unread: Vec<u8>,
     stderr: Receiver<String>,
     seen: Vec<String>,
 }
 
-/// What a command left behind.
+/// The exit code and the output of an ended command.
 #[derive(Debug)]
 pub struct Ended {
     /// The exit code; `None` when a signal ended it.
@@ -46,7 +45,7 @@ pub struct Ended {
     pub stderr: Vec<String>,
 }
 
-/// The command `virtnet` with these arguments, and none of its variables.
+/// The command `virtnet` with these arguments, without any of its variables.
 pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_virtnet"));
     command.args(args);
@@ -59,7 +58,7 @@ pub fn command(args: &[&str]) -> Command {
     command
 }
 
-/// The same as a member of the network whose registry is at `url`.
+/// The command as a member of the network with the registry at `url`.
 pub fn member(url: &str, args: &[&str]) -> Command {
     let mut command = command(args);
     command
@@ -68,7 +67,7 @@ pub fn member(url: &str, args: &[&str]) -> Command {
     command
 }
 
-/// Runs a command without input to its end.
+/// Runs a command without input, and waits until it ends.
 pub fn run(command: &mut Command) -> Ended {
     let mut running = start(command);
     running.close_stdin();
@@ -130,7 +129,8 @@ impl Running {
         }
     }
 
-    /// Waits until it listens; or until it ends without, as on a taken name.
+    /// Waits until it listens (`true`), or until it ends, for example because its name is
+    /// in use.
     pub fn listens(&mut self, at: &str) -> bool {
         let line = format!("listening {at}");
         let read = self.stderr.recv_timeout(BOUND);
@@ -149,12 +149,12 @@ impl Running {
         self.stdin = None;
     }
 
-    /// Its stdin, to be written to by somebody else.
+    /// Takes its stdin, to write to it elsewhere.
     pub fn take_stdin(&mut self) -> ChildStdin {
         self.stdin.take().expect("stdin is open")
     }
 
-    /// Waits until stdout has given this, and nothing else.
+    /// Waits until exactly this text is on stdout.
     pub fn expect_stdout(&mut self, text: impl AsRef<[u8]>) {
         let (text, mut got) = (text.as_ref(), Vec::new());
         while got.len() < text.len() {
@@ -170,8 +170,7 @@ impl Running {
         assert_eq!(String::from_utf8_lossy(&got), String::from_utf8_lossy(text));
     }
 
-    /// Waits until stdout has given all of these lines, in whatever order; other
-    /// lines are passed over.
+    /// Waits until all of these lines are on stdout, in any order; skips other lines.
     #[track_caller]
     pub fn wait_for_stdout(&mut self, lines: &[&str]) {
         let until = Instant::now() + BOUND;
@@ -187,7 +186,7 @@ impl Running {
         }
     }
 
-    /// Waits for a line on stdout that begins so.
+    /// Waits for a line on stdout that begins with `start`.
     #[track_caller]
     pub fn wait_for_stdout_beginning(&mut self, start: &str) {
         let until = Instant::now() + BOUND;
@@ -221,7 +220,7 @@ impl Running {
         assert!(sent.expect("there is a command kill").success());
     }
 
-    /// Kills it, as a crash would, and waits until it is gone.
+    /// Kills it, like a crash, and waits until it has ended.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -231,7 +230,7 @@ impl Running {
     pub fn end(mut self) -> Ended {
         let until = Instant::now() + BOUND;
         let mut stdout = std::mem::take(&mut self.unread);
-        // Both pipes end with the process, which holds their only other ends.
+        // Both pipes end with the process, which holds the only other ends.
         loop {
             match self
                 .stdout
@@ -251,8 +250,7 @@ impl Running {
     }
 
     fn exit_code(&mut self, until: Instant) -> Option<i32> {
-        // Stdout is closed, so this is a matter of moments; there is no wait
-        // with a bound to use in its place.
+        // Stdout is closed, so this takes moments; std has no wait with a bound.
         loop {
             match self.child.try_wait().expect("it is our child") {
                 Some(status) => return status.code(),
@@ -262,7 +260,7 @@ impl Running {
         }
     }
 
-    /// All lines of stderr, as far as they are read by now or the process ends.
+    /// All lines of stderr that were read so far, or until the process ends.
     fn rest(&mut self) -> Vec<String> {
         let _ = self.child.kill();
         let mut seen = std::mem::take(&mut self.seen);
@@ -280,23 +278,23 @@ impl Drop for Running {
 }
 
 impl Ended {
-    /// It succeeded, and this is what it wrote to stdout.
+    /// Asserts success, and returns stdout.
     #[track_caller]
     pub fn success(self) -> String {
         assert_eq!(self.code, Some(0), "{self:?}");
         String::from_utf8(self.stdout).expect("it wrote text")
     }
 
-    /// It failed with exit code 1, and the last line on stderr, of which there
-    /// is one of this kind, says why.
+    /// Asserts exit code 1, and returns the reason: the rest of the only line on stderr
+    /// that begins with `virtnet: `.
     #[track_caller]
     pub fn failure(self) -> String {
         self.reason(1)
     }
 
-    /// The same with exit code 2, for what can't be asked for.
+    /// Asserts exit code 2, a usage error, and returns the reason.
     #[track_caller]
-    pub fn misuse(self) -> String {
+    pub fn usage_error(self) -> String {
         self.reason(2)
     }
 

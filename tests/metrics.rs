@@ -1,6 +1,6 @@
-//! Figures, as a recorder gets them.
+//! Metrics, as a recorder receives them.
 //!
-//! Owns a recorder that only keeps. Never tests what is counted: core and engine do.
+//! Owns a recorder that stores them. Never tests what is counted: core and engine do.
 
 #![cfg(feature = "metrics-0_24")]
 
@@ -77,7 +77,7 @@ impl Recorder for Kept {
 }
 
 #[tokio::test]
-async fn a_recorder_gets_what_is_open_and_what_was_refused() {
+async fn a_recorder_gets_open_and_refused_counts() {
     let subnet = PipeNetwork::new("pipet").unwrap().subnetwork();
     let alpha = subnet.new_host("α").await.unwrap();
     alpha.dial("α:9").await.unwrap_err();

@@ -1,8 +1,8 @@
-//! What the library tells while it works, on stderr.
+//! The library's log, on stderr.
 //!
-//! Owns what of it is shown: warnings by default, and that the registry is back; more
-//! with `-v`; what `RUST_LOG` says in place of both. Never shows the same line twice in
-//! a row, and no control characters.
+//! Owns which events are shown: by default warnings, and that the registry is back; more
+//! with `-v`; with `RUST_LOG` those that it selects instead. Never shows the same line
+//! twice in a row, and no control characters.
 
 use std::env;
 use std::fmt;
@@ -16,36 +16,36 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 
-use super::end::{say, warn};
+use super::output::{print_stderr, warn};
 
-/// The targets of all packages of the project begin so.
-const OURS: &str = "virtnet";
+/// The targets of all packages of the project begin with this.
+const WORKSPACE: &str = "virtnet";
 
-/// Says when leases can't be renewed, and when they are again.
+/// The target of "the registry is back", among others.
 const RENEWER: &str = "virtnet_registry_redis::registry::renewer";
 
-/// The variable that takes the place of all that follows from `-v`.
+/// The variable that overrides `-v`.
 const VARIABLE: &str = "RUST_LOG";
 
-/// From here on, what is traced goes to stderr.
+/// Starts to write the events of `tracing` to stderr.
 pub(crate) fn start(verbose: u8) {
     let given = env::var(VARIABLE).ok().filter(|given| !given.is_empty());
     let (shown, problem) = match given.as_deref().map(str::parse::<Targets>) {
         None => (by_default(verbose), None),
         Some(Ok(targets)) => (targets, None),
-        // It may be meant for others, who read more into it.
+        // It may be meant for other programs, which know more of its syntax.
         Some(Err(err)) => (by_default(verbose), Some(err)),
     };
     let lines = tracing_subscriber::fmt::layer()
-        .event_format(Line)
-        .with_writer(Stderr::default)
+        .event_format(LineFormat)
+        .with_writer(EventLine::default)
         .with_filter(shown);
     let subscriber = tracing_subscriber::registry().with(lines);
-    // There is none yet: this process has one only here.
+    // Cannot fail: the process sets no other subscriber.
     let _ = tracing::subscriber::set_global_default(subscriber);
-    if let Some(err) = problem {
+    if let (Some(given), Some(err)) = (given, problem) {
         warn(&format!(
-            "{VARIABLE}: expected target=level,…, as virtnet=debug, got what can't be read: {err}"
+            "{VARIABLE}: expected target=level,…, such as virtnet=debug, got {given:?}: {err}"
         ));
     }
 }
@@ -57,14 +57,16 @@ fn by_default(verbose: u8) -> Targets {
         2 => (LevelFilter::DEBUG, LevelFilter::WARN),
         _ => (LevelFilter::TRACE, LevelFilter::DEBUG),
     };
-    let targets = Targets::new().with_default(others).with_target(OURS, ours);
+    let targets = Targets::new()
+        .with_default(others)
+        .with_target(WORKSPACE, ours);
     targets.with_target(RENEWER, ours.max(LevelFilter::INFO))
 }
 
-/// An event as a line: where it belongs to, what happened, and its fields.
-struct Line;
+/// The format of an event: one line of its level, spans, message and fields.
+struct LineFormat;
 
-impl<S, N> FormatEvent<S, N> for Line
+impl<S, N> FormatEvent<S, N> for LineFormat
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -100,14 +102,14 @@ where
     }
 }
 
-/// What was said last.
+/// The last line that was written.
 static LAST: Mutex<String> = Mutex::new(String::new());
 
-/// Takes one event's text, and says it when it is dropped.
+/// Collects one event's text, and writes it when it is dropped.
 #[derive(Default)]
-struct Stderr(Vec<u8>);
+struct EventLine(Vec<u8>);
 
-impl std::io::Write for Stderr {
+impl std::io::Write for EventLine {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0.extend_from_slice(bytes);
         Ok(bytes.len())
@@ -118,14 +120,14 @@ impl std::io::Write for Stderr {
     }
 }
 
-impl Drop for Stderr {
+impl Drop for EventLine {
     fn drop(&mut self) {
         let line = String::from_utf8_lossy(&self.0);
         let line = line.trim_end().replace(char::is_control, " ");
         let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
-        // As two subnetworks of one process see the same.
+        // Two subnetworks of one process report the same.
         if *last != line {
-            say(&line);
+            print_stderr(&line);
             *last = line;
         }
     }
