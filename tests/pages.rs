@@ -82,13 +82,8 @@ fn words(text: &str, joins: &[char]) -> Vec<String> {
 
 #[test]
 fn every_setting_is_on_the_page_of_the_configuration() {
-    let variables = words(
-        &source("src/vars.rs")
-            .split("\nconst PREFIX")
-            .next()
-            .unwrap(),
-        &['_'],
-    );
+    let vars = source("src/vars.rs");
+    let variables = words(vars.split("\nconst PREFIX").next().unwrap(), &['_']);
     let variables = variables
         .into_iter()
         .filter(|word| word.starts_with("VIRTNET_") && *word != "VIRTNET_");
