@@ -148,7 +148,10 @@ fn tls_with_your_own_authority_and_client_certificate() {
     assert!(plain.contains("rediss://"), "{plain}");
     let plain = format!("redis://127.0.0.1:{}", server.port());
     let plain = run(&mut command(&["hosts", "--registry", &plain])).failure();
-    assert!(plain.contains("speaks TLS here: use rediss://"), "{plain}");
+    assert!(
+        plain.contains("uses TLS on this port: use rediss://"),
+        "{plain}"
+    );
 }
 
 #[test]
@@ -156,7 +159,7 @@ fn a_server_that_is_not_redis_is_recognised() {
     let redis = RedisServer::start();
     let url = format!("rediss://127.0.0.1:{}", redis.port());
     let plain = run(&mut command(&["hosts", "--registry", &url])).failure();
-    assert!(plain.contains("speaks no TLS here"), "{plain}");
+    assert!(plain.contains("does not use TLS on this port"), "{plain}");
 
     let web = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let at = web.local_addr().unwrap();
@@ -170,11 +173,11 @@ fn a_server_that_is_not_redis_is_recognised() {
     for scheme in ["redis", "rediss", "redis+cluster"] {
         let url = format!("{scheme}://{at}");
         let web = run(&mut command(&["hosts", "--registry", &url])).failure();
-        assert!(web.contains("this is a web server"), "{web}");
+        assert!(web.contains("got a web server"), "{web}");
     }
     // Also when opening the network.
     let web = run(&mut member(&format!("redis://{at}"), &["listen", "β:1"])).failure();
-    assert!(web.contains("this is a web server"), "{web}");
+    assert!(web.contains("got a web server"), "{web}");
 }
 
 /// One process of a run, on the network of that run.

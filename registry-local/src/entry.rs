@@ -1,16 +1,16 @@
-//! What a host's file says: who holds the name, and where the host is reached.
+//! The content of a host's file: which process holds the name, and the hostdata.
 //!
 //! Owns the text of the file and its limits. Never does I/O.
 
 use virtnet_core::Failure;
 
-/// The longest hostdata that is announced, in bytes.
+/// The longest hostdata that can be announced, in bytes.
 const MAX_HOSTDATA: usize = 4_096;
 
 /// The longest file: hostdata, name, owner, and two short lines.
 pub(crate) const MAX_FILE: usize = MAX_HOSTDATA + virtnet_core::MAX_NAME + 32 + 64;
 
-/// The first line, which another format would change.
+/// The first line: the format and its version.
 const FORMAT: &str = "virtnet 1";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// No name has a line's end in it; hostdata may, and so is the last.
+    /// Names cannot contain line ends; hostdata can, so it comes last.
     pub(crate) fn text(&self) -> String {
         let Entry {
             pid,
@@ -34,7 +34,7 @@ impl Entry {
     }
 
     pub(crate) fn parse(bytes: &[u8]) -> Option<Entry> {
-        // Before it is looked at: it was read no further.
+        // Longer files are not read to their end.
         if bytes.len() > MAX_FILE {
             return None;
         }
@@ -52,12 +52,12 @@ impl Entry {
     }
 }
 
-/// Refuses hostdata that nobody would read again.
+/// Refuses hostdata that is too long to be read back.
 pub(crate) fn check_hostdata(hostname: &str, hostdata: &str) -> Result<(), Failure> {
     match hostdata.len() {
         ..=MAX_HOSTDATA => Ok(()),
         length => Err(Failure::other(format!(
-            "the hostdata of host {hostname:?} has {length} bytes, which is more than {MAX_HOSTDATA}"
+            "the hostdata of host {hostname:?} must be at most {MAX_HOSTDATA} bytes, got {length} bytes"
         ))),
     }
 }

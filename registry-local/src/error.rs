@@ -1,6 +1,6 @@
-//! What went wrong, in the vocabulary.
+//! The failures of this registry.
 //!
-//! Owns the words. Never decides that something failed.
+//! Owns their causes and texts. Never decides that something failed.
 
 use std::fmt::Display;
 use std::io;
@@ -8,8 +8,8 @@ use std::path::Path;
 
 use virtnet_core::{Cause, Failure};
 
-/// The file system does not do it. `what` is what was to be done to `path`. That no
-/// descriptor is left is this process's fault, or this machine's, and no registry's.
+/// The file system refused to do `what` to `path`. Running out of file descriptors is not the
+/// registry's fault, so it has another cause.
 pub(crate) fn down(what: &str, path: &Path, err: &io::Error) -> Failure {
     let text = format!("cannot {what} {path:?}: {err}");
     match is_exhausted(err) {
@@ -23,7 +23,7 @@ fn is_exhausted(err: &io::Error) -> bool {
     matches!(err.raw_os_error(), Some(24 | 23))
 }
 
-/// A folder that is not to be trusted.
+/// The folder cannot be trusted.
 pub(crate) fn refused(folder: &Path, what: &str) -> Failure {
     Failure::wrap(Cause::PermissionDenied, format!("folder {folder:?} {what}"))
 }
@@ -32,9 +32,9 @@ pub(crate) fn closed() -> Failure {
     Failure::explain(Cause::RegistryDown, "it was closed")
 }
 
-/// Others are in the way, and stay there.
+/// Other processes kept this one from proceeding for too long.
 pub(crate) fn busy(path: &Path, bound: impl Display) -> Failure {
-    let what = format!("{path:?} was kept busy by others for {bound}");
+    let what = format!("{path:?} was kept busy by other processes for {bound}");
     Failure::explain(Cause::RegistryDown, what)
 }
 
@@ -42,8 +42,8 @@ pub(crate) fn taken(pid: Option<u32>) -> Failure {
     match pid {
         Some(pid) => {
             let what = match pid == std::process::id() {
-                true => "this process holds it; tests that run side by side need a network each, \
-                         as virtnet::testing::open() makes them"
+                true => "this process holds it; parallel tests need one network each, such as \
+                         virtnet::testing::open() makes"
                     .to_owned(),
                 false => format!("process {pid} holds it"),
             };
@@ -53,9 +53,9 @@ pub(crate) fn taken(pid: Option<u32>) -> Failure {
     }
 }
 
-/// A file that no registry wrote, but that somebody locked.
+/// A file that no registry wrote, but that a process has locked.
 pub(crate) fn damaged(path: &Path) -> Failure {
-    let what = format!("{path:?} is locked, and is in no registry's format");
+    let what = format!("{path:?} is locked, but no registry wrote it");
     Failure::wrap(Cause::Protocol, what)
 }
 

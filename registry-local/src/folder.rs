@@ -1,4 +1,4 @@
-//! Where things are: the default folder, a network's folder, a host's file.
+//! Paths: the default folder, a network's folder, a host's file.
 //!
 //! Owns the names of folders and files. Never opens a file.
 
@@ -10,37 +10,36 @@ use virtnet_core::Failure;
 
 use crate::os;
 
-/// What the names of files begin with that are no host's yet.
+/// The prefix of files that are not a host's yet.
 pub(crate) const DRAFT: &str = "draft-";
 
-/// Where processes of one user meet that were told nothing:
+/// The folder that processes of one user use unless told otherwise:
 /// `$XDG_RUNTIME_DIR/virtnet`, or `virtnet-<uid>` in the folder for temporary
-/// files where that variable names no folder of this user.
+/// files if that variable names no folder of this user.
 ///
-/// It need not exist: it is made by whoever comes first.
+/// It need not exist: the first process creates it.
 pub fn default_dir() -> PathBuf {
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-    // Who became another user may still have the former one's.
+    // A process that switched users may still have the former user's.
     match runtime.filter(|folder| folder.is_absolute() && os::is_own(folder)) {
         Some(folder) => folder.join("virtnet"),
         None => std::env::temp_dir().join(format!("virtnet-{}", os::user())),
     }
 }
 
-/// The number of the user who runs this process, whose networks are looked at where
-/// no folder is named.
+/// The user id of this process. [`default_dir`] is this user's.
 pub fn user() -> String {
     os::user()
 }
 
-/// A network's folder, whether or not it is there.
+/// A network's folder, whether or not it exists.
 pub(crate) fn network(dir: &Path, network: &str) -> PathBuf {
-    // Without a slash at its end, which would have links followed.
+    // Without a trailing slash, with which links would be followed.
     let dir: PathBuf = dir.components().collect();
     dir.join(hash(network))
 }
 
-/// Makes a network's folder, and makes sure that it is this user's alone.
+/// Creates a network's folder, and checks that only this user can access it.
 pub(crate) fn prepare(folder: &Path) -> Result<(), Failure> {
     if let Some(dir) = folder.parent() {
         os::private_dir(dir)?;
@@ -48,10 +47,10 @@ pub(crate) fn prepare(folder: &Path) -> Result<(), Failure> {
     os::private_dir(folder)
 }
 
-/// Makes the same sure without making anything. Whether the folder is there.
+/// The same check without creating anything. Returns whether the folder exists.
 pub(crate) fn check(folder: &Path) -> Result<bool, Failure> {
     let there = folder.parent().map_or(Ok(true), os::check_private)?;
-    // What is not there has nothing in it, and none could be put there by others.
+    // A missing folder is empty, and other users cannot put anything in it.
     Ok(there && os::check_private(folder)?)
 }
 
@@ -59,13 +58,13 @@ pub(crate) fn host(folder: &Path, hostname: &str) -> PathBuf {
     folder.join(hash(hostname))
 }
 
-/// Whether it is the name of a host's file.
+/// Whether this is the name of a host's file.
 pub(crate) fn is_host(name: &str) -> bool {
     let digit = |c: u8| matches!(c, b'0'..=b'9' | b'a'..=b'f');
     name.len() == 64 && name.bytes().all(digit)
 }
 
-/// In lower case, so that a file system that knows no other does not matter.
+/// In lower case, so that file systems that ignore case do not matter.
 fn hash(name: &str) -> String {
     HEXLOWER.encode(digest(&SHA256, name.as_bytes()).as_ref())
 }

@@ -2,8 +2,8 @@
 //! each other's hosts without a server.
 //!
 //! One [`LocalRegistry`] serves one subnetwork, that is, one process's part of
-//! a network. What it announces is its own: [`close`](virtnet_core::Registry::close)
-//! frees exactly that, and nothing frees what another value announced.
+//! a network. [`close`](virtnet_core::Registry::close) frees exactly the names that this
+//! value announced; no other value can free them.
 //!
 //! ```
 //! # #[cfg(unix)]
@@ -23,10 +23,10 @@
 //!
 //! # What is in the folder
 //!
-//! [`default_dir`] is where processes meet that were told nothing. In it each
-//! network has a folder, and in that each host a file, both named by the SHA-256
-//! of their name, as a name may be longer than that of a file, and hold what it may
-//! not. The file says what the name is:
+//! [`default_dir`] is the folder that processes use unless told otherwise. Each network has a
+//! folder in it, and each host a file in its network's folder. Both are named by the SHA-256 of
+//! their names, because a name can be longer than a file name and contain characters that
+//! a file name cannot. The file has this content:
 //!
 //! ```text
 //! $ cat /run/user/1000/virtnet/9f86d081…/2c26b46b…
@@ -37,50 +37,49 @@
 //! 127.0.0.1:41873
 //! ```
 //!
-//! After the format's name come the holder's process, its owner (128 random bits, drawn once
-//! per [`LocalRegistry`]), the host's name and its hostdata.
+//! After the format's name come the process that holds the name, its owner (128 random bits,
+//! drawn once per [`LocalRegistry`]), the host's name and its hostdata.
 //!
-//! The folders are made for their user alone, and others are not used: one that
-//! belongs to somebody else, is open to others, is a symbolic link, or whose parent is
-//! anybody's to write to, is refused. So only what runs as the same user can be on the
-//! network, as far as those can be trusted to whom the folders above belong.
+//! The folders are created for their user only. A folder is refused if it belongs to another
+//! user, is open to others or is a symbolic link, or if any user can write to its parent. So
+//! only processes of the same user can be on the network, provided that the owners of the
+//! parent folders can be trusted.
 //!
 //! # What holds a name
 //!
-//! A lock (`flock`) on its file, which its holder has as long as it lives: there is no
-//! lease and nothing to renew, and the kernel gives the lock up with the process,
-//! however that ends. A process that is stopped still lives, and holds its names.
+//! A lock (`flock`) on the file, which the process holds as long as it lives. There is no lease
+//! and nothing to renew, and the kernel releases the lock with the process, however that
+//! ends. A stopped process still lives, and keeps its names.
 //!
-//! - A file is written and locked under another name, and then *linked* to its own,
-//!   which succeeds for one of any number. So a file that can be found is whole, and
+//! - A file is written and locked under another name, and then *linked* to its own name,
+//!   which succeeds for one process of any number. So a file that can be found is complete, and
 //!   was locked before anybody could find it.
-//! - Nobody else ever locks it like that. So a file whose lock is free is that of a process
-//!   that is gone, for ever, and is no answer to anybody. To look does not get into the way
-//!   of any other: it takes a lock that is shared, and only where nobody holds one.
-//! - What a process left is removed by whoever wants the name, or joins the network. That is one
-//!   at a time, by a lock on the network's folder: two could both see the old file,
-//!   and one remove the file that the other had put in its place.
+//! - Only the process that wrote a file locks it exclusively. So a file whose lock is free
+//!   belongs to a process that is gone for good, and is no answer to a query. A query does not
+//!   disturb other processes: it takes a shared lock, and only if nobody holds the lock.
+//! - The file of a process that is gone is removed by the next process that wants the name or
+//!   joins the network. A lock on the network's folder lets one process do so at a time: two
+//!   could both see the old file, and one remove the file that the other had put in its place.
 //!
-//! A holder has one open file for each name. A process that was forked off it without running
-//! another program shares its locks, and holds them as long as *it* lives, unless the
-//! registry is closed; one that runs another program for the moment until it does.
-//! Removing files from the folder takes their names away from
-//! whoever holds them, and nobody tells them.
+//! There is one open file for each name that is held. A process that was forked from the
+//! holder without running another program shares its locks, and holds them as long as *it*
+//! lives, unless the registry is closed; a process that does run another program holds them
+//! until it does. Removing a file from the folder takes the name away from its holder,
+//! without notice.
 //!
-//! The folder is to be on a file system of this machine with hard links, as the
-//! default is. On a network's file system the locks are what that makes of `flock`: Linux
-//! asks an NFS server for them, so that the names are held, but a machine that goes
-//! away may hold its names for as long as the server likes. Hosts are reached over
-//! loopback there in any case.
+//! The folder must be on a local file system with hard links; the default folder is. On a network
+//! file system the locks are what it makes of `flock`: Linux asks an NFS server for them, so
+//! the names are held, but if a machine goes away, the server may keep its names for any
+//! time. Hosts are reached over loopback in any case.
 //!
-//! # What it promises
+//! # Guarantees
 //!
-//! - Exactly one of any number of contenders for a name gets it.
-//! - A name is free as soon as its holder has closed, or is gone.
-//! - Every call ends within two seconds, however others are stopped in the midst of theirs; past
-//!   that, the registry is down. Only the file system can take longer.
+//! - Of any number of processes that announce a name, exactly one gets it.
+//! - A name is free as soon as its holder has closed the registry, or has ended.
+//! - Every call ends within two seconds, even if other processes are stopped in the middle of
+//!   theirs; after that, it fails with *registry is down*. Only the file system can take longer.
 //!
-//! It works on Unix. Elsewhere it says so.
+//! It works on Unix. On other systems, opening a registry fails.
 
 mod entry;
 mod error;

@@ -1,7 +1,6 @@
 //! Listing: the hosts of a network, read from its folder.
 //!
-//! Owns what people get to see of the holders: [`Holder`]. Never writes and
-//! never makes a folder.
+//! Owns the public view of holders: [`Holder`]. Never writes, and never creates a folder.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,32 +14,32 @@ use crate::error::down;
 use crate::folder;
 use crate::name_lock::{Found, look};
 
-/// What is known of one host of the network.
+/// One host of the network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Holder {
     /// Where the host is reached, as it was announced.
     pub hostdata: String,
-    /// Who announced it: 32 hexadecimal digits, one owner per registry value,
-    /// that is, per process's part of the network.
+    /// The owner: 32 hexadecimal digits, different for each registry value, that is, for each
+    /// process's part of the network.
     pub owner: String,
-    /// The number of its process, as that sees it.
+    /// Its process id, in the process's own PID namespace.
     pub pid: u32,
 }
 
-/// The hosts of a network at about one moment.
+/// The hosts of a network, at about the same moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Listing {
-    /// The hosts by name, whoever announced them.
+    /// The hosts by name, whichever process announced them.
     pub hosts: BTreeMap<String, Holder>,
-    /// Files that somebody holds but that no registry wrote.
+    /// Names of files that are locked but that no registry wrote.
     pub unreadable: Vec<String>,
 }
 
 pub(crate) fn list(folder: &Path) -> Result<Listing, Failure> {
     let mut listing = Listing::default();
-    // What is not there has no hosts, and is not made by looking.
+    // A missing folder has no hosts, and is not created by a listing.
     if folder::check(folder)? {
         read(folder, &mut listing).map_err(|err| down("list", folder, &err))?;
     }

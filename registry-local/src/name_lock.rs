@@ -1,12 +1,12 @@
-//! Names and who holds them: files, and the locks on them.
+//! Names: their files, and the locks on these by which each name has one holder.
 //!
-//! Owns the protocol by which a name has one holder: what is locked, linked and
-//! removed, and in which order. Never waits for anybody: where another is in the
-//! midst of something, it says so.
+//! Owns the protocol: what is locked, linked and removed, and in which order. Never waits for
+//! another process: if one is in the way, it says so.
 //!
-//! That it is right rests on this. A host's file is locked for one (*held*) by who made
-//! it, before it has the name, and by nobody ever again. It loses the name by its
-//! holder while that holds the lock, or after that by whoever has the cleanup.
+//! It is correct because of this: a host's file is locked exclusively (*held*) by the process
+//! that wrote it, before it gets its name, and by no process after that. The name is removed from
+//! the file by its holder, while it holds the lock, or later by a process with the cleanup
+//! lock.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
@@ -17,7 +17,7 @@ use crate::entry::{Entry, MAX_FILE};
 use crate::folder::{DRAFT, is_host};
 use crate::os;
 
-/// A name that is held here. Dropping it frees the name.
+/// A name that this process holds. Dropping it frees the name.
 #[derive(Debug)]
 pub(crate) struct NameLock {
     file: File,
@@ -25,7 +25,7 @@ pub(crate) struct NameLock {
 }
 
 impl NameLock {
-    /// It is of the name that has this path, and can be found there.
+    /// Whether it is the lock of the name with this path, and its file is still there.
     pub(crate) fn holds(&self, path: &Path) -> bool {
         self.path == path && is_same_file(path, &self.file)
     }
@@ -33,39 +33,39 @@ impl NameLock {
 
 impl Drop for NameLock {
     fn drop(&mut self) {
-        // While it is locked: from then on others may remove it, and put theirs in
-        // its place. That it can't be removed leaves a file that nobody
-        // holds, which is no name.
+        // While it is locked: after that, other processes may remove it and put theirs in
+        // its place. If it cannot be removed, a file without a lock stays, which is no
+        // name.
         if is_same_file(&self.path, &self.file) {
             let _ = fs::remove_file(&self.path);
         }
-        // Closing it is not enough where a child has it as well, as between fork
-        // and exec.
+        // Closing it is not enough if a child process has it too, such as between fork and
+        // exec.
         let _ = self.file.unlock();
     }
 }
 
-/// What came of an attempt at a name.
+/// The outcome of an attempt to get a name.
 #[derive(Debug)]
 pub(crate) enum Attempt {
     Locked(NameLock),
-    /// By somebody, of whom this may be known.
+    /// Another process holds it, with this entry if it can be read.
     Taken(Option<Entry>),
-    /// Another is in the way, for a moment: try again.
+    /// Another process is in the way for a moment: try again.
     Busy,
 }
 
-/// What there is at a host's path.
+/// What is at a host's path.
 #[derive(Debug)]
 pub(crate) enum Found {
     Nothing,
-    /// By a process that is gone.
+    /// The file of a process that is gone.
     Stale(File),
-    /// All of it, and no more than can be one.
+    /// The content, up to one byte more than a valid file has.
     Held(Vec<u8>),
 }
 
-/// Tries to hold a name, with a file that says so.
+/// Tries to get a name, with a file of this text.
 pub(crate) fn lock_name(folder: &Path, path: &Path, text: &str) -> io::Result<Attempt> {
     match look(path)? {
         Found::Nothing => {}
@@ -85,8 +85,8 @@ pub(crate) fn lock_name(folder: &Path, path: &Path, text: &str) -> io::Result<At
             file,
             path: path.to_owned(),
         })),
-        // Somebody was faster, or cleared the draft away in spite of its lock,
-        // which it may have seen before it was locked.
+        // Another process was faster; or it removed the draft, which it had seen before
+        // it was locked.
         Err(err) => match err.kind() {
             io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound => Ok(Attempt::Busy),
             _ => Err(err),
@@ -94,7 +94,7 @@ pub(crate) fn lock_name(folder: &Path, path: &Path, text: &str) -> io::Result<At
     }
 }
 
-/// Looks who has a name. Gets in nobody's way.
+/// Reads who holds a name. Does not disturb other processes.
 pub(crate) fn look(path: &Path) -> io::Result<Found> {
     let mut file = match File::open(path) {
         Ok(file) => file,
@@ -113,7 +113,7 @@ pub(crate) fn look(path: &Path) -> io::Result<Found> {
     }
 }
 
-/// Clears away what processes left that are gone, unless somebody is about it.
+/// Removes the files of processes that are gone, unless another process is doing so.
 pub(crate) fn tidy(folder: &Path) -> io::Result<()> {
     let Some(cleanup) = CleanupLock::take(folder)? else {
         return Ok(());
@@ -129,8 +129,9 @@ pub(crate) fn tidy(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The right to remove what others left: one has it at a time, until it is dropped.
-struct CleanupLock(#[allow(dead_code, reason = "it is held for its lock")] File);
+/// The right to remove files of processes that are gone. One process has it at a time, until
+/// it is dropped.
+struct CleanupLock(#[allow(dead_code, reason = "its lock is needed")] File);
 
 impl CleanupLock {
     fn take(folder: &Path) -> io::Result<Option<CleanupLock>> {
@@ -149,10 +150,10 @@ impl CleanupLock {
         }
     }
 
-    /// Removes a file that was found left there.
+    /// Removes a file that was found to be stale.
     fn remove(&self, path: &Path, file: &File) -> io::Result<()> {
-        // Its holder may have removed it meanwhile, as it closed, and another may have the
-        // name. If not, the holder never will, and nobody else has the cleanup.
+        // Its holder may have removed it meanwhile, when it closed, and another process may
+        // have the name. If not, the holder is gone, and no other process has this lock.
         if !is_same_file(path, file) {
             return Ok(());
         }
@@ -163,7 +164,7 @@ impl CleanupLock {
     }
 }
 
-/// Whether the path is this very file's.
+/// Whether the path leads to this file.
 fn is_same_file(path: &Path, file: &File) -> bool {
     match (fs::symlink_metadata(path), file.metadata()) {
         (Ok(there), Ok(here)) => os::file_id(&there) == os::file_id(&here),
@@ -171,25 +172,25 @@ fn is_same_file(path: &Path, file: &File) -> bool {
     }
 }
 
-/// The name of a file that is no host's yet; dropping it takes it away.
+/// A file that is not a host's yet. Dropping it removes its draft name.
 struct Draft(PathBuf);
 
 impl Draft {
-    /// A file that is whole, and locked; none when somebody was in the way.
+    /// A complete and locked file; `None` if another process was in the way.
     fn make(folder: &Path, text: &str) -> io::Result<Option<(Draft, File)>> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let next = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = folder.join(format!("{DRAFT}{}-{next}", std::process::id()));
         let mut file = match os::draft(&path) {
             Ok(file) => file,
-            // By a process that had the same number.
+            // Of an earlier process with the same process id.
             Err(err) if err.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
             Err(err) => return Err(err),
         };
         let draft = Draft(path);
         match file.try_lock() {
             Ok(()) => {}
-            // By who clears away, and takes it for one that was left.
+            // By a cleanup that takes it for a stale file.
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(err)) => return Err(err),
         }

@@ -1,7 +1,7 @@
-//! What the standard library has no name for on every system: who runs this
-//! process, whose a folder is, and which file a path leads to.
+//! Operating systems: the user of this process, the owner of a folder, and the identity of a
+//! file.
 //!
-//! Owns the systems' differences, and what makes a folder private. Never
+//! Owns the differences between systems, and the check that a folder is private. Never
 //! decides where folders are.
 
 use std::path::Path;
@@ -20,12 +20,12 @@ mod unix {
     use super::*;
     use crate::error::{down, refused};
 
-    /// Who runs this process, as the kernel looks at rights to files.
+    /// The user by whose rights this process uses files.
     pub(crate) fn user() -> String {
         rustix::process::geteuid().as_raw().to_string()
     }
 
-    /// Whether a folder is there, and its user is who runs this.
+    /// Whether a folder exists and belongs to the user of this process.
     pub(crate) fn is_own(folder: &Path) -> bool {
         fs::metadata(folder).is_ok_and(|data| data.is_dir() && data.uid() == own_uid())
     }
@@ -34,7 +34,7 @@ mod unix {
         rustix::process::geteuid().as_raw()
     }
 
-    /// Which file it is: no other has this while it is open.
+    /// The identity of a file: unique while the file is open.
     pub(crate) fn file_id(data: &Metadata) -> (u64, u64) {
         (data.dev(), data.ino())
     }
@@ -46,33 +46,33 @@ mod unix {
         options.open(path)
     }
 
-    /// Makes the folder, or finds it, and makes sure that nobody else can change
-    /// what is in it, or put another in its place.
+    /// Creates the folder if it does not exist, and checks that no other user can change its
+    /// content or replace it.
     pub(crate) fn private_dir(folder: &Path) -> Result<(), Failure> {
         match DirBuilder::new().mode(0o700).create(folder) {
             Err(err) if err.kind() != io::ErrorKind::AlreadyExists => {
-                Err(down("make", folder, &err))
+                Err(down("create", folder, &err))
             }
             _ => check_private(folder).map(drop),
         }
     }
 
-    /// The same without making it. Whether it is there.
+    /// The same without creating it. Returns whether it exists.
     pub(crate) fn check_private(folder: &Path) -> Result<bool, Failure> {
-        // Not what a link leads to: who made the link decides where that is.
+        // Not the target of a link: another user could change the link.
         let there = match fs::symlink_metadata(folder) {
             Ok(data) => check_own(folder, &data).map(|()| true)?,
             Err(err) if err.kind() == io::ErrorKind::NotFound => false,
-            Err(err) => return Err(down("look at", folder, &err)),
+            Err(err) => return Err(down("inspect", folder, &err)),
         };
         let parent = match folder.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => return Ok(there),
         };
-        let data = fs::metadata(parent).map_err(|err| down("look at", parent, &err))?;
+        let data = fs::metadata(parent).map_err(|err| down("inspect", parent, &err))?;
         if data.mode() & 0o002 != 0 && data.mode() & 0o1000 == 0 {
-            let what = "is where anybody could put another in its place: its parent is open to all, \
-                        and not sticky as /tmp is";
+            let what = "could be replaced by any user: its parent must not be writable by all users, \
+                        or must be sticky as /tmp is";
             return Err(refused(folder, what));
         }
         Ok(there)
@@ -82,20 +82,21 @@ mod unix {
         if !data.is_dir() {
             let what = match data.is_symlink() {
                 true => "is a symbolic link",
-                false => "is no folder",
+                false => "is not a folder",
             };
             return Err(refused(folder, what));
         }
         let (owner, own) = (data.uid(), own_uid());
         if owner != own {
             let what = format!(
-                "belongs to user {owner}, and this runs as user {own}: name another folder"
+                "belongs to user {owner}, but this process runs as user {own}: use another folder"
             );
             return Err(refused(folder, &what));
         }
         let mode = data.mode() & 0o777;
         if mode & 0o077 != 0 {
-            let what = format!("is open to others (mode {mode:o}): make it private with chmod 700");
+            let what =
+                format!("is open to other users (mode {mode:o}): make it private with chmod 700");
             return Err(refused(folder, &what));
         }
         Ok(())
@@ -105,7 +106,7 @@ mod unix {
 #[cfg(not(unix))]
 pub(crate) use other::{check_private, draft, file_id, is_own, private_dir, user};
 
-/// All of it is stopped by [`private_dir`](other::private_dir).
+/// Nothing here is reached: [`private_dir`](other::private_dir) fails first.
 #[cfg(not(unix))]
 mod other {
     use std::fs::{File, Metadata};
@@ -134,7 +135,7 @@ mod other {
     }
 
     pub(crate) fn private_dir(_: &Path) -> Result<(), Failure> {
-        let what = "there is no registry in a folder on this system: use memory: or redis://";
+        let what = "a registry in a folder needs Unix: use memory: or redis:// on this system";
         Err(Failure::other(what))
     }
 }

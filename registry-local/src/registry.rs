@@ -1,12 +1,12 @@
-//! The registry value: joining a network's registry, calling it, closing it.
+//! The registry value: opening a network's registry, calling it, closing it.
 //!
-//! Owns which names are held here, and that none is once it was closed. Never
+//! Owns which names are held here, and that none are after a close. Never
 //! touches a host's file itself.
 //!
-//! Calls do their file I/O where they are polled. It is a handful of system calls on one
-//! user's files of this machine, in memory as a rule and never synced: some ten
-//! microseconds, less than it takes to hand them to another thread. And what has no await in its
-//! midst can't be dropped there: a name is held by the registry or not at all.
+//! Calls do their file I/O in the task that polls them. It is a handful of system calls on small
+//! files of this machine, usually in memory and never synced: some ten microseconds, less than
+//! it takes to hand them to another thread. And code without an await cannot be dropped
+//! half-way: a name is held by the registry or not at all.
 
 use std::fmt;
 use std::fmt::Write as _;
@@ -25,41 +25,41 @@ use crate::folder;
 use crate::listing::{self, Listing};
 use crate::name_lock::{self, Attempt, Found, NameLock};
 
-/// How long others may be in the way of a call, and how often that is looked at.
+/// How long other processes may delay a call, and the pause between two attempts.
 const BOUND: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// A network's registry in a folder, for one subnetwork.
 ///
-/// The crate's documentation says what it writes there and what it promises.
+/// The crate's documentation says what it writes there and what it guarantees.
 ///
-/// Dropping it frees its names, as closing does.
+/// Dropping it frees its names, as a close does.
 pub struct LocalRegistry {
     shown: String,
     network: String,
     folder: PathBuf,
     owner: String,
-    /// What is held; none once it was closed.
+    /// The names that are held; `None` after a close.
     locks: Mutex<Option<Vec<NameLock>>>,
 }
 
 impl LocalRegistry {
-    /// The registry of that network in the folder `dir`, which is made if need
-    /// be; what its parent is must be there.
+    /// Opens the registry of a network in the folder `dir`. Creates the folder if it does not
+    /// exist; its parent must exist.
     ///
     /// # Errors
     ///
-    /// - [`Cause::PermissionDenied`] for a folder that is not this user's alone.
-    /// - [`Cause::RegistryDown`] when it can't be made or read.
-    /// - [`Cause::InvalidAddr`] when the network's name cannot be one.
+    /// - [`Cause::PermissionDenied`] for a folder that other users can access or replace.
+    /// - [`Cause::RegistryDown`] if it cannot be created or read.
+    /// - [`Cause::InvalidAddr`] if the network's name is invalid.
     pub fn open(dir: &Path, network: &str) -> Result<LocalRegistry, RegistryError> {
         let shown = shown(dir);
         let folder = folder::network(dir, network);
         let prepared = (|| {
             check_network(network)?;
             folder::prepare(&folder)?;
-            name_lock::tidy(&folder).map_err(|err| down("tidy", &folder, &err))?;
-            random().map_err(|err| Failure::other(format!("no random bits: {err}")))
+            name_lock::tidy(&folder).map_err(|err| down("clean up", &folder, &err))?;
+            random().map_err(|err| Failure::other(format!("cannot get random bits: {err}")))
         })();
         match prepared {
             Ok(owner) => Ok(LocalRegistry {
@@ -73,20 +73,20 @@ impl LocalRegistry {
         }
     }
 
-    /// The network's folder, which is this user's alone: also for what members
-    /// share besides names. Names of 64 hexadecimal digits are hosts', and those
-    /// that begin with `draft-` are about to be.
+    /// The network's folder, which only this user can access. Members may share other files
+    /// in it. File names of 64 hexadecimal digits, and those that begin with `draft-`, are
+    /// reserved for hosts.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// All hosts of a network, whoever announced them, without joining it. Makes
-    /// nothing: without the folder, there are none.
+    /// All hosts of a network, whichever process announced them, without joining it. Creates
+    /// nothing: without the folder, there are no hosts.
     ///
     /// # Errors
     ///
-    /// As of [`open`](LocalRegistry::open). A file that no registry wrote is none:
-    /// it is listed as such.
+    /// Those of [`open`](LocalRegistry::open). A file that no registry wrote is not an error: it
+    /// is listed in [`unreadable`](Listing::unreadable).
     pub fn list(dir: &Path, network: &str) -> Result<Listing, RegistryError> {
         let listing = listing::list(&folder::network(dir, network));
         listing.map_err(|failure| RegistryError::new(shown(dir), "list", &[network], failure))
@@ -96,7 +96,7 @@ impl LocalRegistry {
         self.locks.lock()
     }
 
-    /// Where the host's file is, unless the name can be no host's.
+    /// The path of the host's file; an error for an invalid name.
     fn path(&self, hostname: &str) -> Result<PathBuf, Failure> {
         check_hostname(hostname)?;
         Ok(folder::host(&self.folder, hostname))
@@ -121,9 +121,9 @@ impl LocalRegistry {
         Ok(())
     }
 
-    /// Whether it is held now; if not, nobody has it yet.
+    /// Whether it is held now; if not, try again.
     fn attempt(&self, path: &Path, text: &str) -> Result<bool, Failure> {
-        // Locked for all of it, so that a close comes before or after.
+        // Locked throughout, so that a close comes before or after.
         let mut locks = self.locks();
         let locks = locks.as_mut().ok_or_else(closed)?;
         let attempt = name_lock::lock_name(&self.folder, path, text);
@@ -148,7 +148,7 @@ impl LocalRegistry {
                 _ => Err(damaged(&path)),
             },
             Found::Stale(_) => Err(Cause::NoSuchHost.into()),
-            // A name that is not there, or a folder that is gone.
+            // There is no such name, or the folder is gone.
             Found::Nothing => match self.folder.metadata() {
                 Ok(_) => Err(Cause::NoSuchHost.into()),
                 Err(err) => Err(down("read", &self.folder, &err)),
@@ -167,9 +167,8 @@ impl Registry for LocalRegistry {
     ///
     /// # Errors
     ///
-    /// Those of the trait, with the number of the holder's process beneath
-    /// [`Cause::HostAlreadyRegistered`]; [`Cause::InvalidAddr`] for a name that
-    /// cannot be one.
+    /// Those of the trait, with the holder's process id as the source of
+    /// [`Cause::HostAlreadyRegistered`]; [`Cause::InvalidAddr`] for an invalid name.
     ///
     /// # Cancel safety
     ///
@@ -183,8 +182,8 @@ impl Registry for LocalRegistry {
     ///
     /// # Errors
     ///
-    /// Those of the trait; [`Cause::InvalidAddr`] for a name that cannot be one,
-    /// [`Cause::Protocol`] when the host's file is in no registry's format.
+    /// Those of the trait; [`Cause::InvalidAddr`] for an invalid name, [`Cause::Protocol`] if
+    /// the host's file was not written by a registry.
     ///
     /// # Cancel safety
     ///
@@ -194,20 +193,20 @@ impl Registry for LocalRegistry {
         found.map_err(|failure| self.error("query", &[hostname], failure))
     }
 
-    /// What the folder says now: a holder may have gone, or come back elsewhere,
-    /// while it was dialed.
+    /// Reads the folder again: the holder may have ended, or come back elsewhere, while it was
+    /// dialed.
     ///
     /// # Errors
     ///
-    /// As of [`query`](Registry::query).
+    /// Those of [`query`](Registry::query).
     async fn requery(&self, hostname: &str, answer: &str) -> Result<Option<String>, RegistryError> {
         let now = self.query(hostname).await?;
         Ok((now != answer).then_some(now))
     }
 
-    /// Whether the host's file is still where others look for it: a folder that was
-    /// removed, as that of a user's session is with the session, keeps nobody else from
-    /// the name.
+    /// Whether the name is held here, and its file is still where other processes look for it. A
+    /// folder that was removed, such as that of a user session when it ends, keeps no other
+    /// process from the name.
     fn holds(&self, hostname: &str) -> bool {
         let path = folder::host(&self.folder, hostname);
         let locks = self.locks();
@@ -215,8 +214,8 @@ impl Registry for LocalRegistry {
         locks.any(|lock| lock.holds(&path))
     }
 
-    /// Frees the names that were announced here: at once, and whatever becomes of
-    /// their files, so it never fails.
+    /// Frees the names that were announced here, at once. It never fails, even if their files
+    /// cannot be removed.
     async fn close(&self) -> Result<(), RegistryError> {
         let locks = self.locks().take();
         drop(locks);
@@ -234,12 +233,12 @@ impl fmt::Debug for LocalRegistry {
     }
 }
 
-/// The registry as errors name it.
+/// The registry's name in errors.
 fn shown(dir: &Path) -> String {
     format!("local:{}", dir.display())
 }
 
-/// 128 bits that nobody else has.
+/// 128 random bits, in hexadecimal.
 fn random() -> io::Result<String> {
     let mut bits = [0; 16];
     getrandom::fill(&mut bits).map_err(io::Error::other)?;

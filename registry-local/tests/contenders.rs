@@ -1,4 +1,4 @@
-//! Many that want one name at the same moment, with what was left in their way.
+//! Many processes that announce one name at the same moment, over stale files.
 
 #![cfg(unix)]
 

@@ -1,4 +1,4 @@
-//! What is in the folder and what is not: names, left files, damaged ones, rights.
+//! The content of the folder: names, stale files, damaged files, permissions.
 
 #![cfg(unix)]
 
@@ -48,12 +48,16 @@ fn a_folder_that_is_not_its_users_alone_is_refused() {
         let (cause, said) = refused(&at(name));
         assert_eq!(cause, Cause::PermissionDenied, "{said}");
         assert!(said.contains(at(name).to_str().unwrap()), "{said}");
-        assert!(said.contains("open to others"), "{said}");
+        assert!(said.contains("open to other users"), "{said}");
     }
     // Where anybody may put another in its place. In /tmp nobody may.
     fs::create_dir(at("all/own")).unwrap();
     fs::set_permissions(at("all/own"), Permissions::from_mode(0o700)).unwrap();
-    assert!(refused(&at("all/own")).1.contains("in its place"));
+    assert!(
+        refused(&at("all/own"))
+            .1
+            .contains("could be replaced by any user")
+    );
     fs::set_permissions(at("all"), Permissions::from_mode(0o1777)).unwrap();
     open(&at("all/own"));
 
@@ -62,7 +66,7 @@ fn a_folder_that_is_not_its_users_alone_is_refused() {
         assert!(refused(&link).1.contains("symbolic link"));
     }
     fs::write(at("file"), "").unwrap();
-    assert!(refused(&at("file")).1.contains("is no folder"));
+    assert!(refused(&at("file")).1.contains("is not a folder"));
     let (cause, said) = refused(&at("nowhere/virtnet"));
     assert_eq!(cause, Cause::RegistryDown, "{said}");
     assert!(said.contains("nowhere/virtnet\": No such file"), "{said}");

@@ -1,4 +1,4 @@
-//! Holders that are processes of their own: killed, stopped, and with children.
+//! Holders in other processes: killed, stopped, and with children.
 
 #![cfg(unix)]
 

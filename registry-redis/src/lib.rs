@@ -1,9 +1,9 @@
 //! A virtnet registry on Redis: the processes of one virtual network find each
-//! other's hosts through a Redis server that all of them reach.
+//! other's hosts through a Redis server that all of them can reach.
 //!
 //! One [`RedisRegistry`] serves one subnetwork, that is, one process's part of
-//! a network. What it announces is its own: [`close`](virtnet_core::Registry::close)
-//! frees exactly that, and nothing frees what another value announced.
+//! a network. [`close`](virtnet_core::Registry::close) frees exactly the names that this
+//! value announced; no other value can free them.
 //!
 //! ```no_run
 //! use virtnet_core::Registry;
@@ -19,7 +19,7 @@
 //! # }
 //! ```
 //!
-//! # Where Redis is
+//! # URLs
 //!
 //! ```text
 //! redis://[user:password@]host[:port][/db]
@@ -27,45 +27,45 @@
 //! redis+cluster://[user:password@]host[:port][,host[:port]…]
 //! ```
 //!
-//! The first is a server. The second are sentinels, who know where the server
-//! of that name is; the third are nodes of a cluster. Of those that are listed
-//! one must be reachable whenever a connection is made, so list them all: no
-//! others are asked. Ports left out are 6379, and 26379 for sentinels. In user
-//! and password, the characters `/ ? # @ : ,` are written `%2F %3F %23 %40 %3A %2C`.
-//! They are the servers'; a sentinel is told them only when it asks.
+//! The first form names a server. The second lists sentinels, which know the server of that
+//! name. The third lists nodes of a cluster. List all sentinels or nodes: no others are
+//! asked, and one of them must be reachable whenever a connection is made. The default port
+//! is 6379, or 26379 for sentinels. In user and password, write the characters
+//! `/ ? # @ : ,` as `%2F %3F %23 %40 %3A %2C`. User and password are for the servers; a
+//! sentinel gets them only if it asks for them.
 //!
-//! All keys of a network are in one slot, so that also a cluster keeps them on
-//! one server, and one connection leads to it. When that is lost, or answers
-//! that it is not the place any more (`MOVED`, `READONLY`), the places are asked
-//! again, one shortly after the other, and the first that leads to the right
-//! server wins. While a slot is being moved (`ASK`), what is registered is found and
-//! renewed, a process that joins is warned, and new names are *registry is down*: a
-//! script needs all its keys at one node. For the same reason names are not renewed
-//! any more when one of the process's has gone ahead, until the slot has arrived; Valkey 9 moves a slot in one
-//! step (`CLUSTER MIGRATESLOTS`). And as a primary that was replaced does not know it at first, and would take
-//! writes that will be lost, the sentinels are asked with the first call of each
-//! second whether it still is the one.
+//! All keys of a network are in one hash slot, so a cluster too keeps them on one server, and
+//! one connection is enough. When the connection is lost, or the server replies that it is
+//! no longer the right one (`MOVED`, `READONLY`), the listed hosts are asked again, one
+//! shortly after the other, and the first that leads to the right server wins.
 //!
-//! With `rediss` in place of `redis`, everything goes over TLS, and every
-//! certificate is verified: by the system's authorities or those of
-//! [`RedisOptions::with_ca_file`], and for the host's name as the URL has it, or
-//! as the sentinel or the cluster gives it, which is an IP address unless they
-//! were told otherwise. [`RedisOptions::with_client_certificate`] is what we show.
+//! While a cluster is moving the slot (`ASK`), registered names are found and renewed, a
+//! process that joins gets a warning, and new names fail with *registry is down*, because a
+//! script needs all its keys on one node. For the same reason, renewals fail as soon as one
+//! of the process's names has been moved, until the whole slot has. Valkey 9 moves a
+//! slot in one step (`CLUSTER MIGRATESLOTS`).
 //!
-//! Replicas lag behind, so a failover can lose an announcement that was
-//! confirmed. Then the next renewal heals it; or somebody else was faster, and
-//! the name is lost with that renewal: both hold the name in between, for no
-//! longer than the lease. A primary that was cut off from its replicas, and
-//! still takes writes from those who were cut off with it, could hold it up
-//! longer: `min-replicas-to-write 1` prevents that, and a cluster's
-//! `cluster-node-timeout` does by itself.
+//! A primary that was replaced does not know it at first, and takes writes that will be lost.
+//! So the first call of each second asks the sentinels whether it still is the primary.
 //!
-//! # What is in Redis
+//! With `rediss` instead of `redis`, all connections use TLS, and every certificate is
+//! verified: against the authorities of the operating system or those of
+//! [`RedisOptions::ca_file`], and for the host name in the URL, or for the name that the
+//! sentinel or the cluster gives, which is an IP address unless they are configured
+//! otherwise. [`RedisOptions::client_certificate`] identifies this process.
 //!
-//! One string per host, under `virtnet:{<network>}:<hostname>`, which Redis
-//! deletes when its lease ends. The value is the hostdata, then who owns the
-//! name. And one sorted set per network, its *index*, with the hosts' names by
-//! the time at which their leases end:
+//! Replicas lag behind, so a failover can lose a confirmed announcement. The next renewal
+//! restores it, unless another process has registered the name by then. In that case the name
+//! is lost with that renewal; until then both processes hold it, for at most the
+//! lease. A primary that was cut off from its replicas, but not from all clients, could make
+//! that longer: `min-replicas-to-write 1` prevents it, and so does a cluster's
+//! `cluster-node-timeout`.
+//!
+//! # Keys and values
+//!
+//! Each host has one string, under `virtnet:{<network>}:<hostname>`, which Redis deletes
+//! when its lease ends. The value is the hostdata, then the owner. Each network has one sorted
+//! set, its *index*: the hosts' names, by the time at which their leases end.
 //!
 //! ```text
 //! $ redis-cli --raw keys 'virtnet:{pipet}:*'
@@ -77,113 +77,104 @@
 //! (integer) 13204
 //! ```
 //!
-//! Characters of a name that mean something in a key (`{`, `}`, `:`, `%`),
-//! in a pattern (`*`, `?`, `[`, `]`, `\`) or nothing to the eye (whitespace,
-//! control characters) are percent-encoded; all others stay as they are. The
-//! braces make all keys of one network fall into one slot of a Redis Cluster.
+//! Characters of a name are percent-encoded if they have a meaning in a key (`{`, `}`, `:`,
+//! `%`) or in a pattern (`*`, `?`, `[`, `]`, `\`), or if they are invisible (whitespace,
+//! control characters). The braces put all keys of a network into one slot of a Redis
+//! Cluster.
 //!
-//! The owner is 128 random bits, drawn once per [`RedisRegistry`], and after
-//! the `#` the number of the announcement: so a late command of an announcement
-//! that was given up cannot touch the one that came after it.
+//! The owner is 128 random bits, drawn once per [`RedisRegistry`]. The number after the `#`
+//! counts its announcements, so a late command of an announcement that was given up cannot
+//! change a later one.
 //!
-//! The index makes listing a network cost what the network is worth, however
-//! many others there are. It is written by the scripts that write the names,
-//! and healed by each renewal. It also remembers for an hour whose names were not
-//! freed, and which of them another took: so that a process which was stopped for
-//! longer than its lease learns that its name was another's meanwhile, though it is
-//! free again. Who holds a name does not rest on it: where it is missing, or
-//! something else is in its place, only that is not noticed. A network whose members
-//! all freed their names leaves nothing.
+//! With the index, the cost of listing a network does not depend on other networks. The
+//! scripts that write names also write the index, and each renewal repairs it. For one
+//! hour it also keeps the names that were not freed, and which of them another process took.
+//! So a process that was stopped for longer than its lease learns that its name
+//! belonged to another process meanwhile, even if the name is free again. Ownership does not
+//! depend on the index: if it is missing, or its key holds something else, only that case
+//! is not noticed. A network whose members all freed their names leaves nothing.
 //!
 //! # Leases
 //!
 //! A name is held for [`RedisOptions::lease`] (15 s), and renewed every
-//! [`RedisOptions::renewal`] (5 s), all names of a registry in one round trip.
-//! For each name, in one step on the server: a lease that is ours is extended;
-//! a name that Redis lost is announced again; a name that another holds is left
-//! alone, and reported by [`lost`](virtnet_core::Registry::lost), and so is one that
-//! another held since it was last ours. So
+//! [`RedisOptions::renewal`] (5 s), all names of a registry in one round trip. A renewal does
+//! one of these for each name, in one step on the server: it extends a lease that is ours; it
+//! announces a name again that Redis lost; it reports a name as
+//! [`lost`](virtnet_core::Registry::lost) that another process holds, or held since it was
+//! last ours. So
 //!
-//! - closing frees names at once, and so does dropping the registry: at the end of a
-//!   program or test that failed, by an error or a panic, its names are free;
-//! - a process that was killed leaves them taken for a lease at the most: also by a
-//!   signal that it has no handler for, such as the `SIGINT` of a `^C`, and by
-//!   `std::process::exit` or `abort`, which drop nothing;
-//! - a Redis that was restarted empty, flushed, or failed over to a replica that
-//!   had not seen the announcement, is healed by the next renewal. That is
-//!   brought forward when a lost connection is replaced, or Redis tells us of
-//!   the flush, which it does where answers are remembered;
-//! - a host that is elsewhere than it was is announced there, under the same owner
-//!   and lease, where somebody was given to be asked
-//!   ([`RedisOptions::with_whereabouts`]), one renewal later at most;
-//! - while Redis is down renewals go on trying, at least once in a second and a
-//!   deadline. Nothing is forgotten meanwhile.
+//! - a close frees names at once, and so does dropping the registry, such as at the end of a
+//!   program or test that failed by an error or a panic;
+//! - a killed process leaves its names taken for at most a lease. This includes a signal
+//!   without a handler, such as the `SIGINT` of a `^C`, and `std::process::exit` and
+//!   `abort`, which drop nothing;
+//! - a Redis that was restarted empty, flushed, or failed over to a replica without the
+//!   announcement, is repaired by the next renewal. That comes early if a lost
+//!   connection is replaced, or if Redis reports the flush (it does so while the cache is on);
+//! - a host whose hostdata has changed is announced with the new one, under the same owner and
+//!   lease, at most one renewal later, if there is a [`RedisOptions::hostdata_source`];
+//! - while Redis is down, renewals are tried again at least once per second plus the deadline.
+//!   Nothing is forgotten meanwhile.
 //!
-//! [`holds`](virtnet_core::Registry::holds) counts each lease on this side,
-//! from before the request for it was sent, and calls it over after nine tenths
-//! of it. The clock is one that nobody sets; on Linux it also counts the time
-//! for which the machine was suspended. So who was cut off from Redis, stopped
-//! or suspended for too long knows it at the first look, and before another can
-//! have been given the name. When it is confirmed again, the name is held again.
+//! [`holds`](virtnet_core::Registry::holds) counts each lease on this side, from before its
+//! request was sent, and treats it as ended after nine tenths. The clock cannot be set;
+//! on Linux it also counts the time for which the machine was suspended. So a process that
+//! was cut off from Redis, stopped or suspended for too long knows it on the first check,
+//! before another process can have been given the name. When the lease is confirmed again, the
+//! name is held again.
 //!
-//! ## What a lease is not
+//! ## What a lease does not guarantee
 //!
-//! It is not a lock: nothing stops a host in the middle of what it does when its
-//! time is over. And it is as good as the server's memory and clock:
+//! A lease is not a lock: it does not stop a host in the middle of an action when its time is
+//! over. It depends on the server's memory and clock:
 //!
-//! - *Replication is asynchronous.* A failover can lose an announcement that was
-//!   confirmed, and another can then announce the name. Both hold it until the
-//!   first has heard of it: mostly as soon as its connection is replaced; at the
-//!   latest until its next renewal, which is answered within
-//!   [`RedisOptions::renewal`] and [`RedisOptions::deadline`] (7 s), or, if it
-//!   does not reach Redis, for nine tenths of its lease (13.5 s). The same goes
-//!   for a server that lost its memory, for one whose time of day is set forward,
-//!   and for one that evicts keys; of that, [`RedisRegistry::warnings`] tells.
-//! - In all other cases there are never two, as long as the two machines' clocks
-//!   run equally fast, to within a tenth.
-//! - A command that was on its way when its connection was lost can reach the
-//!   server late. A name announced by it after it had been freed stays taken for
-//!   one lease.
+//! - *Replication is asynchronous.* A failover can lose a confirmed announcement, and another
+//!   process can then announce the name. Both hold it until the first has learned of it:
+//!   usually as soon as its connection is replaced; at the latest at its next renewal,
+//!   which is answered within [`RedisOptions::renewal`] and [`RedisOptions::deadline`] (7 s),
+//!   or, if it does not reach Redis, after nine tenths of its lease (13.5 s). The same
+//!   applies to a server that lost its memory, whose time of day is set forward, or
+//!   that evicts keys; [`RedisRegistry::warnings`] reports the last one.
+//! - In all other cases no two processes hold a name at the same time, as long as the speeds
+//!   of the two machines' clocks differ by less than a tenth.
+//! - A command that was in flight when its connection was lost can reach the server late. If it
+//!   announces a name that was freed meanwhile, the name stays taken for one lease.
 //!
-//! # What it promises
+//! # Guarantees
 //!
-//! - Exactly one of any number of contenders for a name gets it.
-//! - Every call ends within [`RedisOptions::deadline`], whatever the server and
-//!   the network do; past it, the registry is down.
-//! - After an outage, the next call works again: a lost connection is replaced
-//!   by the first call that needs one.
+//! - Of any number of processes that announce a name, exactly one gets it.
+//! - Every call ends within [`RedisOptions::deadline`], whatever the server and the network
+//!   do; after that, it fails with *registry is down*.
+//! - After an outage, the next call works again: the first call that needs a connection
+//!   replaces a lost one.
 //! - Passwords appear in no error and in no `Debug` output.
 //!
-//! # Fast lookups
+//! # Cache
 //!
-//! A query that was answered before is answered from memory, without a round
-//! trip: Redis is asked to say when a name changes (client tracking), and says
-//! so on the very connection over which it was read. A memory is forgotten
-//! when its name changes, is flushed, or is deleted after its lease has ended,
-//! which Redis does in its own time; with all others when the
-//! connection is lost, a call on it takes too long, or 4,096 names are
-//! remembered; and [`RedisOptions::remember`] after the question at the
-//! latest. Only names that were found are remembered. A server that has no client
-//! tracking is asked each time.
+//! A repeated query is answered from a cache, without a round trip. Redis is asked to
+//! report when a name changes (client tracking), and reports it on the same connection over
+//! which the name was read. A cached reply is forgotten when its name changes, is flushed, or
+//! is deleted after its lease has ended, which Redis does in its own time. All are forgotten
+//! when the connection is lost, a call on it takes too long, or 4,096 names are cached. None
+//! is older than [`RedisOptions::remember`]. Only names that were found are cached. A
+//! server without client tracking is asked each time.
 //!
-//! A lease that is renewed counts as a change: others ask once more then.
+//! A renewed lease counts as a change: other processes ask once more after it.
 //!
-//! So an answer can be out of date for as long as the news is on its way, or
-//! waits for a thread to read it.
-//! Whoever finds that it led nowhere calls
-//! [`requery`](virtnet_core::Registry::requery), which asks Redis; a dial does.
+//! So a reply can be out of date while the report of a change is in flight, or waits for a
+//! thread to read it. If a reply led nowhere, call
+//! [`requery`](virtnet_core::Registry::requery), which asks Redis; a dial does that.
 //!
-//! # What it needs
+//! # Requirements
 //!
-//! Redis 6 or later, or what speaks its protocol, and a user with the rights to
-//! the network's keys, and to these commands. Joining tries those of the first
-//! two lines.
+//! Redis 6 or later, or a server with the same protocol, and a user with the rights to the
+//! network's keys and to the commands below. Joining tries those of the first two lines.
 //!
-//! Its tests run on Redis 7.0.15, and those of leases, look-ups and scripts also on
-//! Redis 6.2.14 and Valkey 9.1.2; Redis 6.0.9 and 8.2.3 were tried by hand. A server or
-//! proxy that has no client tracking, or no RESP3, is asked each time, and
-//! [`RedisRegistry::warnings`] tells; fakeredis 2.40.0 is such a one, and passes the checks
-//! that every registry must pass.
+//! The tests run on Redis 7.0.15. Those of leases, look-ups and scripts also run on Redis
+//! 6.2.14 and Valkey 9.1.2; Redis 6.0.9 and 8.2.3 were tried by hand. A server or proxy
+//! without client tracking or RESP3 is asked each time, with a warning in
+//! [`RedisRegistry::warnings`]; fakeredis 2.40.0 is one, and passes the checks that
+//! every registry must pass.
 //!
 //! | to | rights |
 //! |---|---|
@@ -193,7 +184,7 @@
 //! | be warned of eviction | `INFO` |
 //! | look up, in a cluster, while the slot is moved | `ASKING` |
 //!
-//! So this makes a user who may do all of it, for the network `pipet`:
+//! This creates a user with all of these rights, for the network `pipet`:
 //!
 //! ```text
 //! ACL SETUSER pipet on >password resetkeys ~virtnet:{pipet}:* -@all

@@ -1,6 +1,6 @@
-//! Clipping: how much of a text of others an error shows.
+//! Text: foreign text, shortened for errors.
 //!
-//! Owns the cut. Never decides where it is: each text has its own bound.
+//! Owns the cut. Never decides where it is: each caller has its own limit.
 
 /// The first characters of a text.
 pub(crate) fn clipped(text: &str, most: usize) -> String {
@@ -10,10 +10,9 @@ pub(crate) fn clipped(text: &str, most: usize) -> String {
     }
 }
 
-/// The same of bytes that may be no text, and may be many: what is not shown is not
-/// copied.
+/// The same for bytes, which may be no text. Only the part that is shown is copied.
 pub(crate) fn clipped_bytes(bytes: &[u8], most: usize) -> String {
-    // A character has four bytes at most; one more is cut off again.
+    // A character has at most four bytes; the additional one is cut off again.
     let shown = &bytes[..bytes.len().min(4 * (most + 1))];
     clipped(&String::from_utf8_lossy(shown), most)
 }

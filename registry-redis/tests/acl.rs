@@ -1,5 +1,5 @@
-//! The rights that a user needs: those that the documentation names are enough,
-//! and none of them is one too many.
+//! The rights that a user needs: those in the documentation are enough, and each one is
+//! necessary.
 
 #[path = "support/calls.rs"]
 mod calls;

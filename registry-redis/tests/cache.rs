@@ -1,6 +1,6 @@
-//! Lookups from memory: that they cost no round trip, and that they stay right.
+//! Cached lookups: they cost no round trip, and stay correct.
 //!
-//! What reaches a server is counted by the server itself.
+//! The server itself counts the commands that reach it.
 
 #[path = "support/calls.rs"]
 mod calls;
@@ -143,7 +143,7 @@ async fn changes_by_others_are_heard_of() {
         let before = Instant::now();
         server.command(change);
         let until = Instant::now() + BOUND;
-        // Without a pause: on this one thread the news must be heard all the same.
+        // Without a pause: the push must be read even on this single thread.
         while !no_such_host(&dialer.query("a").await) {
             assert!(Instant::now() < until, "{what}");
         }

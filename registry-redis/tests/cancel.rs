@@ -1,5 +1,5 @@
-//! Announcements that are given up half-way, and calls that meet a close: no
-//! name stays taken, and no call hangs.
+//! Announcements that are cancelled half-way, and calls that run during a close: no name
+//! stays taken, and no call hangs.
 
 #[path = "support/calls.rs"]
 mod calls;

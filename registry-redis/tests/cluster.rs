@@ -1,4 +1,4 @@
-//! A cluster, whose nodes fail, are promoted, and pass slots on.
+//! A cluster whose nodes fail, are promoted, and migrate slots.
 
 #[path = "support/calls.rs"]
 mod calls;

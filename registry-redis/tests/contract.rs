@@ -1,5 +1,4 @@
-//! The contract of a registry, kept on a real server, by values that stand for
-//! processes.
+//! The contract of a registry, on a real server. Each registry value stands for a process.
 
 #[path = "support/calls.rs"]
 mod calls;
@@ -244,7 +243,10 @@ async fn values_that_no_registry_wrote_are_errors_that_name_them() {
     assert!(err.to_string().contains("WRONGTYPE"), "{err}");
     for (name, why) in [
         ("odd", "\"10.0.0.2:4433 by hand\""),
-        ("list", "the key \"virtnet:{n}:list\" is no string"),
+        (
+            "list",
+            "expected a string under the key \"virtnet:{n}:list\"",
+        ),
     ] {
         let err = neighbour.announce(name, ADDR).await.unwrap_err();
         assert_eq!(err.cause(), Cause::HostAlreadyRegistered);

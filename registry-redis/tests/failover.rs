@@ -1,5 +1,5 @@
-//! Failovers that lose an announcement: replication is asynchronous, and the
-//! replica that is promoted had not seen it.
+//! Failovers that lose an announcement: replication is asynchronous, and the promoted replica
+//! had not received it.
 
 #[path = "support/calls.rs"]
 mod calls;

@@ -1,5 +1,5 @@
-//! Processes that end with names held, by an error or a panic; and one that has no
-//! descriptor left to ask with.
+//! Processes that end by an error or a panic while they hold names; and one that has no file
+//! descriptor left.
 
 #[path = "support/calls.rs"]
 mod calls;

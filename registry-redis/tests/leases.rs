@@ -1,4 +1,4 @@
-//! Leases: how they are kept, healed, lost and given back while Redis is there.
+//! Leases: how they are renewed, restored, lost and freed while Redis is up.
 
 #[path = "support/calls.rs"]
 mod calls;
@@ -49,7 +49,7 @@ async fn what_is_being_closed_holds_nothing() {
 #[tokio::test]
 async fn terms_by_which_no_name_could_be_held_are_refused_at_join() {
     let server = RedisServer::start();
-    for options in [terms(50, 10, 10), terms(5000, 4000, 2000)] {
+    for options in [timing(50, 10, 10), timing(5000, 4000, 2000)] {
         let joined = RedisRegistry::connect(&server.url(), "n", options).await;
         let err = joined.unwrap_err();
         assert_eq!((err.op(), err.cause()), ("connect", Cause::Other));
@@ -65,7 +65,7 @@ async fn a_name_is_leased_and_kept_for_as_long_as_it_is_renewed() {
     assert!((14_000..=15_000).contains(&left(&server, KEY)));
     registry.close().await.unwrap();
 
-    let registry = join_with(&server.url(), "n", terms(2_000, 100, 1_000)).await;
+    let registry = join_with(&server.url(), "n", timing(2_000, 100, 1_000)).await;
     registry.announce("a", ADDR).await.unwrap();
     let begin = Instant::now();
     while begin.elapsed() < Duration::from_millis(3_000) {
@@ -78,7 +78,7 @@ async fn a_name_is_leased_and_kept_for_as_long_as_it_is_renewed() {
     assert_eq!(server.keys(), [""; 0]);
 }
 
-/// Lets a server forget everything; returns how long it took to be healed.
+/// Lets a server lose everything; returns how long it took to restore it.
 async fn healed(remember: Duration, forget: impl FnOnce(&mut RedisServer)) -> Duration {
     let mut server = RedisServer::start();
     let mut options = RedisOptions::default();
@@ -115,7 +115,7 @@ async fn healed(remember: Duration, forget: impl FnOnce(&mut RedisServer)) -> Du
 
 #[tokio::test]
 async fn a_server_that_forgot_everything_is_told_again() {
-    // With pushes, by which a flush is heard of; and without.
+    // With pushes, which report a flush; and without.
     for remember in [Duration::from_secs(5), Duration::ZERO] {
         let flushed = healed(remember, |server| drop(server.command(&["FLUSHALL"]))).await;
         let restarted = healed(remember, RedisServer::restart).await;
@@ -132,11 +132,11 @@ async fn a_server_that_forgot_everything_is_told_again() {
     }
 }
 
-/// Of another database, or of nothing: it is heard of all the same, and costs a renewal.
+/// A flush of another database, or of an empty one, is reported too, and costs a renewal.
 #[tokio::test]
 async fn a_flush_that_is_not_ours_costs_nothing_but_a_renewal() {
     let server = RedisServer::start();
-    let registry = join_with(&server.url(), "n", terms(60_000, 30_000, 2_000)).await;
+    let registry = join_with(&server.url(), "n", timing(60_000, 30_000, 2_000)).await;
     registry.announce("a", ADDR).await.unwrap();
     let value = server.get(KEY);
     server.commands(&[&["PEXPIRE", KEY, "30000"], &["SELECT", "5"], &["FLUSHDB"]]);
@@ -150,7 +150,7 @@ async fn a_flush_that_is_not_ours_costs_nothing_but_a_renewal() {
 #[tokio::test]
 async fn a_name_that_another_took_is_lost_and_left_alone() {
     let server = RedisServer::start();
-    let registry = join_with(&server.url(), "n", terms(15_000, 50, 2_000)).await;
+    let registry = join_with(&server.url(), "n", timing(15_000, 50, 2_000)).await;
     let other = join(&server, "n").await;
     for name in ["a", "b", "kept"] {
         registry.announce(name, ADDR).await.unwrap();
@@ -195,7 +195,7 @@ async fn a_name_that_another_took_is_lost_and_left_alone() {
 #[tokio::test]
 async fn a_lost_name_can_be_announced_again_once_it_is_free() {
     let server = RedisServer::start();
-    let registry = join_with(&server.url(), "n", terms(15_000, 20, 2_000)).await;
+    let registry = join_with(&server.url(), "n", timing(15_000, 20, 2_000)).await;
     registry.announce("a", ADDR).await.unwrap();
     server.command(&["SET", KEY, "by hand"]);
     let lost = next_lost(&registry).await;
@@ -219,7 +219,7 @@ async fn a_clean_close_frees_names_at_once_those_under_renewal_too() {
     let proxy = Proxy::start(server.port()).await;
     let mut longest = Duration::ZERO;
     for round in 0..20 {
-        let registry = join_with(&proxy.url(), "n", terms(2_000, 10, 500)).await;
+        let registry = join_with(&proxy.url(), "n", timing(2_000, 10, 500)).await;
         for name in 0..100 {
             registry.announce(&format!("h{name}"), ADDR).await.unwrap();
         }

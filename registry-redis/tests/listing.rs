@@ -1,5 +1,4 @@
-//! What people get to see of a network: by those who joined, and by those who
-//! may only look.
+//! Listings of a network: by a member, and by a user with read rights only.
 
 #[path = "support/calls.rs"]
 mod calls;
@@ -81,7 +80,7 @@ async fn something_else_in_place_of_the_index_keeps_nobody_out_and_is_named() {
     server.command(&["SET", index, "by hand"]);
     let registry = join(&server, "n").await;
     let warnings = registry.warnings();
-    let names_it = |text: &str| text.contains(index) && text.contains("is no sorted set");
+    let names_it = |text: &str| text.contains(index) && text.contains("expected a sorted set");
     assert!(
         matches!(warnings, [warning] if names_it(warning)),
         "{warnings:?}"

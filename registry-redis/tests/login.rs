@@ -1,5 +1,5 @@
-//! Servers that want to know who comes: passwords, rights, databases, TLS; that let
-//! nobody else in; that lack what is asked for.
+//! Servers that refuse a client, by password, rights, database, TLS or number of clients, or
+//! that lack a feature.
 
 #[path = "support/calls.rs"]
 mod calls;
@@ -252,7 +252,7 @@ async fn a_server_that_cannot_push_is_asked_each_time_and_warned_of_once() {
         let server = RedisServer::start_with(&["--rename-command", missing, ""]);
         let (host, dialer) = (join(&server, "n").await, join(&server, "n").await);
         let warnings = dialer.warnings();
-        let is_told = matches!(warnings, [one] if one.contains("each look-up asks it")
+        let is_told = matches!(warnings, [one] if one.contains("each look-up asks the server")
             && one.contains("command") && one.contains(missing));
         assert!(is_told, "{missing}: {warnings:?}");
         for place in [ADDR, "10.0.0.3:4433"] {

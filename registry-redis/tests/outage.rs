@@ -1,5 +1,4 @@
-//! Servers that are not there, do not answer, are something else, or went away
-//! and came back.
+//! Servers that are missing, do not reply, are not Redis, or went away and came back.
 
 #[path = "support/calls.rs"]
 mod calls;
@@ -199,7 +198,7 @@ async fn a_dead_connection_is_replaced_after_one_deadline() {
 async fn an_attempt_to_connect_outlives_the_call_that_began_it() {
     let server = RedisServer::start();
     let proxy = Proxy::start(server.port()).await;
-    let patient = terms(60_000, 5_000, 20_000);
+    let patient = timing(60_000, 5_000, 20_000);
     let registry = std::sync::Arc::new(join_with(&proxy.url(), "n", patient).await);
     let before = proxy.connections();
     proxy.hold_answers(true);

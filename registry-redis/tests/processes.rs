@@ -1,5 +1,4 @@
-//! Holders that are processes of their own: killed, and stopped for longer than
-//! their lease.
+//! Holders in other processes, which are killed, or stopped for longer than their lease.
 
 #[path = "support/calls.rs"]
 mod calls;
@@ -26,7 +25,7 @@ const LEASE: Duration = Duration::from_millis(1_500);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn holder() {
     let Ok(url) = std::env::var(URL) else { return };
-    let registry = join_with(&url, "n", terms(1_500, 300, 500)).await;
+    let registry = join_with(&url, "n", timing(1_500, 300, 500)).await;
     let registry = Arc::new(registry);
     registry.announce("a", ADDR).await.unwrap();
     say("announced");

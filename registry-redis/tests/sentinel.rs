@@ -1,4 +1,4 @@
-//! A server that sentinels know, and one of its failovers after the other.
+//! A server under sentinels, with one failover after the other.
 
 #[path = "support/calls.rs"]
 mod calls;

@@ -1,5 +1,5 @@
-//! Outages, while names are held: what is lost, what is held by whom, and how
-//! soon all is well again.
+//! Outages while names are held: what is lost, which process holds a name, and how soon all
+//! works again.
 
 #[path = "support/calls.rs"]
 mod calls;
@@ -25,7 +25,7 @@ const BACK: Duration = Duration::from_secs(7);
 
 /// Renewed often, but for the rest as by default.
 fn often() -> RedisOptions {
-    terms(15_000, 300, 2_000)
+    timing(15_000, 300, 2_000)
 }
 
 /// A registry that holds the name `a`.
@@ -118,7 +118,7 @@ async fn packets_dropped_and_the_path_back() {
     proxy.cut_off(true);
     let down = is_down(&registry).await;
     sleep(Duration::from_secs(1)).await;
-    // The path is back, but what was connected by it is dead for ever.
+    // The path is back, but its old connections stay dead.
     proxy.freeze_connections();
     proxy.cut_off(false);
     let back = is_back(&registry, &server).await;
@@ -149,7 +149,7 @@ async fn taken_over(
     server: &RedisServer,
     proxy: &Proxy,
 ) -> (RedisRegistry, RedisRegistry, Duration, Duration) {
-    let registry = holder(&proxy.url(), terms(1_500, 200, 500)).await;
+    let registry = holder(&proxy.url(), timing(1_500, 200, 500)).await;
     let other = join(server, "n").await;
     proxy.cut_off(true);
     let begin = Instant::now();
@@ -199,7 +199,7 @@ async fn cut_off_for_longer_than_its_lease_a_host_stops_before_another_can_have_
 async fn cut_off_for_longer_than_its_lease_a_host_takes_its_name_back() {
     let server = RedisServer::start();
     let proxy = Proxy::start(server.port()).await;
-    let registry = holder(&proxy.url(), terms(1_500, 200, 500)).await;
+    let registry = holder(&proxy.url(), timing(1_500, 200, 500)).await;
     proxy.cut_off(true);
     let begin = Instant::now();
     eventually("it does not hold it", || !registry.holds("a")).await;
@@ -222,7 +222,7 @@ async fn cut_off_for_longer_than_its_lease_a_host_takes_its_name_back() {
 async fn close_in_an_outage_is_bounded_and_names_go_with_their_leases() {
     let server = RedisServer::start();
     let proxy = Proxy::start(server.port()).await;
-    let registry = holder(&proxy.url(), terms(1_500, 100, 500)).await;
+    let registry = holder(&proxy.url(), timing(1_500, 100, 500)).await;
     proxy.cut_off(true);
     sleep(Duration::from_millis(150)).await;
     let begin = Instant::now();

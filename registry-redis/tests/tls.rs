@@ -1,6 +1,6 @@
-//! TLS to a server: whom we trust, and how we show who we are.
+//! TLS to a server: trusted authorities and client certificates.
 //!
-//! The certificates are minted here, by authorities of one test's own.
+//! Each test makes its own authorities and certificates.
 
 #[path = "support/calls.rs"]
 mod calls;

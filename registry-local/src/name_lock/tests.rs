@@ -1,4 +1,4 @@
-//! Tests of locks between two steps, where only a race would get otherwise.
+//! Tests of states between two steps, which otherwise only a race would reach.
 
 use super::*;
 

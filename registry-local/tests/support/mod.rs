@@ -1,7 +1,7 @@
-//! What the tests share: folders, what is in them, what a killed process leaves,
-//! and holders that are processes of their own.
+//! Helpers that the tests share: folders and their content, the files of a killed process,
+//! and holders in other processes.
 //!
-//! Owns no check.
+//! Asserts nothing itself.
 
 // Each test binary compiles this file for itself, and uses what it needs.
 #![allow(dead_code, unreachable_pub)]

@@ -1,19 +1,18 @@
-//! Cache: what the server answered and has not taken back since.
+//! Cache: the values that the server sent and that have not changed since.
 //!
-//! Owns the remembered values: plain data behind a lock, with no I/O. Never
-//! asks the server; a connection tells it what it hears.
+//! Owns the cached values: plain data behind a lock, with no I/O. Never asks the server; a
+//! connection passes its pushes on.
 //!
-//! A value is remembered only while the connection over which it was read is
-//! the tracking one: the server pushes on it that a key has changed. Answers and
-//! pushes come over one stream, in the order in which the server saw the reads
-//! and the changes. So one thing is left to get right here: a push is heard when
-//! it arrives, but an answer is put in later, by the task that asked. Between
-//! the two lies the [`PendingLookup`]: a push that arrives while a key is being asked for
-//! takes the ask away, and its answer is not remembered.
+//! A value is cached only while the connection over which it was read is the tracking one:
+//! on it the server pushes that a key has changed. Replies and pushes come over one stream,
+//! in the order in which the server saw the reads and the changes. But a push is handled when it
+//! arrives, and a reply is stored later, by the task that asked. [`PendingLookup`] closes that
+//! gap: a push that arrives while a key is being looked up removes the pending lookup, and
+//! its reply is not cached.
 //!
-//! A push must be read before it is heard. Within one process that would be too
-//! late for somebody who saw a name freed and looks for it at once: so what one
-//! registry changes, all caches of its process are told ([`changed_here`]).
+//! A push takes time to arrive. Within one process, a caller that saw a name freed and looks it
+//! up at once must not find it. So all caches of the process are told what one of its registries
+//! changes ([`changed_here`]).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -23,16 +22,16 @@ use parking_lot::{Mutex, MutexGuard};
 use redis::{PushInfo, PushKind, Value};
 use tokio::time::Instant;
 
-/// How many keys are remembered or asked for. When there are more, all are
-/// forgotten: that costs one question each, and needs no order among them.
+/// How many keys are cached or being looked up. When there are more, all are forgotten: that
+/// costs one lookup each, and needs no order among them.
 const MOST_KEYS: usize = 4_096;
-/// The longest value that is remembered, in bytes. With the bound on names, the
-/// memory takes some megabytes at the very most.
+/// The longest value that is cached, in bytes. With the bound on names, a cache takes a few
+/// megabytes at most.
 const LONGEST_VALUE: usize = 1_024;
 
 pub(crate) struct Cache {
-    /// How long after the question an answer is remembered. Pushes make it
-    /// right; this bounds the harm of a path that silently went dead.
+    /// How long after the lookup began a reply is cached. Pushes keep it correct; this bounds
+    /// the harm of a connection that is dead without anybody noticing.
     lifetime: Duration,
     /// A plain lock: held for map operations only, by callers and by the
     /// connection's task.
@@ -42,9 +41,9 @@ pub(crate) struct Cache {
 /// The caches of this process. Never locked together with one.
 static CACHES: Mutex<Vec<Weak<Mutex<CacheTable>>>> = Mutex::new(Vec::new());
 
-/// The server has confirmed that a registry of this process changed the keys: no
-/// memory here knows them any more. One of another server may have such a key
-/// too, and asks once more for it.
+/// Removes these keys from all caches of this process: the server has confirmed that a registry
+/// of this process changed them. A cache of another server may have such a key too, and looks
+/// it up once more.
 pub(crate) fn changed_here(keys: &[String]) {
     let caches = CACHES.lock().clone();
     for table in caches.iter().filter_map(Weak::upgrade) {
@@ -57,15 +56,14 @@ pub(crate) fn changed_here(keys: &[String]) {
 
 #[derive(Default)]
 struct CacheTable {
-    /// The connection on which changes are heard of; without one, nothing is
-    /// remembered.
+    /// The connection on which changes are pushed; without one, nothing is cached.
     tracking: Option<u64>,
     last_lookup: u64,
     entries: HashMap<Vec<u8>, CacheEntry>,
 }
 
 enum CacheEntry {
-    /// By the ask of this number.
+    /// By the lookup of this number.
     Pending(u64),
     Known(Vec<u8>, Instant),
 }
@@ -79,7 +77,7 @@ impl Cache {
         Cache { lifetime, table }
     }
 
-    /// Whether anything is ever remembered.
+    /// Whether anything is ever cached.
     pub(crate) fn is_on(&self) -> bool {
         !self.lifetime.is_zero()
     }
@@ -91,9 +89,9 @@ impl Cache {
         }
     }
 
-    /// Begins asking for a key, and forgets what was known of it.
+    /// Begins to look a key up, and forgets its cached value.
     ///
-    /// Called before the question is sent.
+    /// Called before the command is sent.
     pub(crate) fn begin_lookup<'a>(&'a self, key: &'a str) -> PendingLookup<'a> {
         let mut table = self.table();
         table.last_lookup += 1;
@@ -111,14 +109,14 @@ impl Cache {
         }
     }
 
-    /// Changes are heard of on this connection from now on.
+    /// Changes are pushed on this connection from now on.
     pub(crate) fn track(&self, connection: u64) {
         let mut table = self.table();
         table.entries.clear();
         table.tracking = Some(connection);
     }
 
-    /// This connection is not to be relied on any more.
+    /// This connection can no longer be relied on.
     pub(crate) fn connection_lost(&self, connection: u64) {
         let mut table = self.table();
         if table.tracking == Some(connection) {
@@ -127,7 +125,7 @@ impl Cache {
         }
     }
 
-    /// What was pushed on this connection.
+    /// Handles a push on this connection.
     pub(crate) fn on_push(&self, connection: u64, push: &PushInfo) {
         match push.kind {
             PushKind::Disconnection => self.connection_lost(connection),
@@ -146,7 +144,7 @@ impl Cache {
                 Value::BulkString(key) => drop(table.entries.remove(key)),
                 _ => table.entries.clear(),
             }),
-            // All of them: the database was flushed.
+            // All keys: the database was flushed.
             _ => table.entries.clear(),
         }
     }
@@ -156,7 +154,7 @@ impl Cache {
     }
 }
 
-/// A key being asked for. Dropped without an answer, it leaves nothing.
+/// A key that is being looked up. Dropped without a reply, it leaves nothing.
 pub(crate) struct PendingLookup<'a> {
     cache: &'a Cache,
     key: &'a str,
@@ -165,8 +163,8 @@ pub(crate) struct PendingLookup<'a> {
 }
 
 impl PendingLookup<'_> {
-    /// Remembers the answer that came over this connection, unless the key may
-    /// have changed since.
+    /// Caches the reply that came over this connection, unless the key may have changed
+    /// since.
     pub(crate) fn store(self, connection: u64, value: &[u8]) {
         let mut table = self.cache.table();
         if table.tracking != Some(connection) || value.len() > LONGEST_VALUE {
@@ -178,7 +176,7 @@ impl PendingLookup<'_> {
         {
             *entry = CacheEntry::Known(value.to_vec(), until);
         }
-        // The lock goes before `self`, whose drop takes it.
+        // Unlocked before `self` is dropped, whose drop locks it.
         drop(table);
     }
 }

@@ -1,4 +1,4 @@
-//! What is remembered, and what takes it back.
+//! What is cached, and what removes it.
 //!
 //! Owns no server: pushes are made here.
 
@@ -44,9 +44,9 @@ fn an_answer_is_known_until_it_changes() {
 #[test]
 fn a_change_between_answer_and_remembering_counts() {
     let cache = cache();
-    let ask = cache.begin_lookup("a");
+    let lookup = cache.begin_lookup("a");
     cache.on_push(1, &changed(&["a"]));
-    ask.store(1, b"old");
+    lookup.store(1, b"old");
     assert_eq!(recall(&cache, "a"), None);
 
     // Of two asks the later counts: the earlier one's answer may be older.
@@ -98,10 +98,10 @@ fn what_changes_here_no_memory_of_the_process_knows() {
 #[tokio::test(start_paused = true)]
 async fn an_answer_is_forgotten_in_time() {
     let cache = cache();
-    let ask = cache.begin_lookup("a");
+    let lookup = cache.begin_lookup("a");
     // The time runs from the question.
     tokio::time::advance(Duration::from_secs(3)).await;
-    ask.store(1, b"x");
+    lookup.store(1, b"x");
     tokio::time::advance(Duration::from_millis(1_999)).await;
     assert!(recall(&cache, "a").is_some());
     tokio::time::advance(Duration::from_millis(1)).await;

@@ -1,7 +1,7 @@
 //! Clusters: from any node to the one that has the network's keys.
 //!
-//! Owns how the nodes' pointers are followed, and what a slot on its way means. Never keeps a map of the slots:
-//! one network has one, and whoever has it says so.
+//! Owns how redirections are followed, and what is done while a slot is migrating. Never keeps a
+//! map of the slots: a network needs one slot only.
 
 use std::error::Error;
 use std::fmt;
@@ -16,46 +16,46 @@ use crate::connection::locate::{Locator, NewConnection, config};
 use crate::connection::url::{Kind, Node};
 use crate::connection::{Connection, NoReply, Replies};
 
-/// How often a cluster may point elsewhere in a row. More than one move at a
-/// time is rare; a circle is a cluster that has not made up its mind.
-const MOST_MOVES: usize = 5;
+/// How many redirections in a row are followed. More than one is rare; a circle means that
+/// the nodes do not agree yet.
+const MAX_REDIRECTS: usize = 5;
 
 impl Locator {
-    /// Asks a node, and follows where it and those after it point to.
+    /// Asks a node, and follows its redirections to the node that has the slot.
     pub(crate) async fn by_cluster(
         &self,
         node: &Node,
         new_connection: &NewConnection<'_>,
     ) -> Result<OpenConnection, Failure> {
         let mut node = node.clone();
-        for _ in 0..MOST_MOVES {
+        for _ in 0..MAX_REDIRECTS {
             let mut found = self.open(&node, new_connection).await?;
             let mut get = redis::cmd("GET");
             get.arg(&self.key);
             let answer: RedisResult<Value> = get.query_async(&mut found.connection).await;
             match answer {
                 Ok(_) => return Ok(found),
-                // The slot is on its way from here, and this key is not here, as it never
-                // is anywhere. But the slot is this node's until all of it has left.
+                // The slot is migrating from this node, and this key does not exist, here or
+                // elsewhere. The slot stays this node's until the migration is complete.
                 Err(err) if is_migrating(&err) => return Ok(found),
                 Err(err) => {
-                    node = place(&err, &node).ok_or_else(|| self.errors.failure(&err))?;
+                    node = redirect_target(&err, &node).ok_or_else(|| self.errors.failure(&err))?;
                 }
             }
         }
-        let text = format!("the nodes of the cluster have sent us on {MOST_MOVES} times");
+        let text = format!("the cluster redirected {MAX_REDIRECTS} times in a row");
         Err(Failure::because(Cause::RegistryDown, text))
     }
 
-    /// Where a key is for now, if a node says by this error that it has gone ahead of
-    /// its slot. Others than this key are not to be looked for there.
+    /// The node that has a key already, if this error says that the key has moved before
+    /// the rest of its slot (`ASK`). It holds for this key only.
     pub(crate) fn ahead(&self, err: &RedisError, from: &Node) -> Option<Node> {
         let is_ask = err.kind() == ErrorKind::Server(ServerErrorKind::Ask);
         let is_ours = self.target.kind == Kind::Cluster && is_ask;
-        is_ours.then(|| place(err, from))?
+        is_ours.then(|| redirect_target(err, from))?
     }
 
-    /// Runs one command at a node that does not have the slot yet.
+    /// Runs one command at a node that does not have the slot yet (`ASKING`).
     pub(crate) async fn run_asking(&self, node: &Node, cmd: &Cmd) -> Result<Value, Failure> {
         let mut found = self.open(node, &|| (0, config())).await?;
         let mut batch = Pipeline::new();
@@ -67,8 +67,8 @@ impl Locator {
 }
 
 impl Connection {
-    /// Puts the right answer to the last of the commands in place, if its key has gone
-    /// ahead of its slot to another node of the cluster. Returns whether it had.
+    /// If the last reply is an `ASK` redirection, runs `cmd` at the node that it names and
+    /// puts that node's reply in its place. Returns whether it did.
     pub(crate) async fn follow_ask(
         &self,
         until: Instant,
@@ -94,8 +94,8 @@ impl Connection {
     }
 }
 
-/// Whether a node of a cluster says that it is giving this slot away, or getting it:
-/// what has all its keys at one of the two is answered, so the connection is good.
+/// Whether a node of a cluster says that this slot is migrating. Commands whose keys are all
+/// at one of the two nodes still work, so the connection is good.
 pub(crate) fn is_migrating(err: &RedisError) -> bool {
     matches!(
         err.kind(),
@@ -103,7 +103,7 @@ pub(crate) fn is_migrating(err: &RedisError) -> bool {
     )
 }
 
-/// What a node of a cluster said of a slot that it is giving away, or getting.
+/// A cluster node's error for a slot that is migrating from or to it.
 #[derive(Debug)]
 pub(crate) struct SlotMigrating(pub(crate) String);
 
@@ -112,8 +112,8 @@ impl fmt::Display for SlotMigrating {
         let SlotMigrating(said) = self;
         write!(
             f,
-            "{said}; the slot of the network's keys is being moved to another node of the \
-             cluster, and takes no new names until it has arrived"
+            "{said}; the hash slot of this network is being moved to another node of the \
+             cluster: names cannot be registered until that is done"
         )
     }
 }
@@ -121,18 +121,18 @@ impl fmt::Display for SlotMigrating {
 impl Error for SlotMigrating {}
 
 impl SlotMigrating {
-    /// What was said, if that is why something failed.
+    /// This error, if it is the reason for a failure.
     pub(crate) fn of(failure: &Failure) -> Option<&SlotMigrating> {
         failure.detail()?.downcast_ref()
     }
 }
 
-/// Where a node of a cluster points to.
-fn place(err: &RedisError, from: &Node) -> Option<Node> {
-    let (place, _slot) = err.redirect_node()?;
-    let (host, port) = place.rsplit_once(':')?;
+/// The node that a redirection names.
+fn redirect_target(err: &RedisError, from: &Node) -> Option<Node> {
+    let (target, _slot) = err.redirect_node()?;
+    let (host, port) = target.rsplit_once(':')?;
     let host = host.trim_matches(['[', ']']);
-    // A node that does not know its own name leaves it out.
+    // A node that does not know its own host name sends an empty one.
     let host = if host.is_empty() { &from.0 } else { host };
     Some((host.to_owned(), port.parse().ok()?))
 }

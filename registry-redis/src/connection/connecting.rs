@@ -1,7 +1,7 @@
 //! Connecting: a connection that is ready for use.
 //!
-//! Owns what is asked of a server before all else: to push what changes. Never has a
-//! deadline: its caller has.
+//! Owns the first commands on a connection: they turn client tracking on. Has no
+//! deadline: its caller has one.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -25,11 +25,11 @@ pub(crate) async fn connect(
             Some(said) => locator.tracking.give_up(said.to_string()),
         }
     }
-    // A connection of its own: the other may have been hung up after the error.
+    // A new connection: the server may have closed the other one after the error.
     locator.connect(&|| new_connection(current, false)).await
 }
 
-/// Connects to a server that pushes what changes.
+/// Connects to a server that pushes changes.
 async fn tracked(locator: &Locator, current: &Current) -> Result<OpenConnection, Failure> {
     let mut connected = locator.connect(&|| new_connection(current, true)).await?;
     let mut tracking = redis::cmd("CLIENT");
@@ -38,7 +38,7 @@ async fn tracked(locator: &Locator, current: &Current) -> Result<OpenConnection,
     Ok(connected)
 }
 
-/// Number and settings for one more connection.
+/// The number and settings of a new connection.
 fn new_connection(current: &Current, is_pushed_to: bool) -> (u64, AsyncConnectionConfig) {
     let number = current.next_number();
     let config = locate::config();
@@ -46,9 +46,9 @@ fn new_connection(current: &Current, is_pushed_to: bool) -> (u64, AsyncConnectio
         return (number, config);
     }
     let push_listener = Arc::clone(&current.push_listener);
-    let hear = move |push: PushInfo| {
+    let on_push = move |push: PushInfo| {
         push_listener.on_push(number, &push);
         Ok::<_, Infallible>(())
     };
-    (number, config.set_push_sender(hear))
+    (number, config.set_push_sender(on_push))
 }

@@ -1,6 +1,6 @@
-//! The slot: which connection is the one in use, if there is one.
+//! Current: the connection in use, if there is one.
 //!
-//! Owns that memory is in step with it: what was read over a connection is
+//! Owns that the cache follows it: values that were read over a connection are
 //! forgotten with it. Never connects.
 
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use tokio::time::Instant;
 use crate::cache::Cache;
 use crate::connection::url::Node;
 
-/// A connection and its number, by which a call that found it broken takes
-/// away exactly that one, not its successor.
+/// A connection and its number. By the number, a call that found it broken discards exactly
+/// this one, not its successor.
 #[derive(Clone)]
 pub(crate) struct OpenConnection {
     pub(crate) number: u64,
@@ -31,21 +31,21 @@ pub(crate) struct Current {
     state: Mutex<CurrentState>,
 }
 
-/// Shared with the connection's task, which tells it what is pushed. It does not
-/// hold the connection, which would then never end.
+/// Receives pushes from the connection's task. It does not hold the connection, which would
+/// then never end.
 pub(crate) struct PushListener {
     pub(crate) cache: Cache,
-    /// Told when the server may have forgotten what it knew of us.
+    /// Notified when the server may have lost names of ours.
     possible_data_loss: Notify,
 }
 
 impl PushListener {
-    /// What was pushed on a connection.
+    /// Handles a push on the connection of this number.
     pub(crate) fn on_push(&self, number: u64, push: &PushInfo) {
         self.cache.on_push(number, push);
         let may_be_data_loss = match push.kind {
             PushKind::Disconnection => true,
-            // It names no keys: all data was flushed.
+            // Without keys, it means that all data was flushed.
             PushKind::Invalidate => !matches!(push.data[..], [Value::Array(_)]),
             _ => false,
         };
@@ -57,7 +57,7 @@ impl PushListener {
 
 #[derive(Default)]
 struct CurrentState {
-    /// With the time at which it last was sure to lead to the right server.
+    /// With the time at which it was last confirmed to lead to the right server.
     current: Option<(OpenConnection, Instant)>,
     /// Whether there was a connection before.
     had_one: bool,
@@ -88,7 +88,7 @@ impl Current {
         state.current.as_ref().map(|(current, _)| current.clone())
     }
 
-    /// The connection, if it was sure to be the right one not longer ago.
+    /// The connection, if it was confirmed less than `age` ago.
     pub(crate) fn confirmed_within(&self, age: Duration) -> Option<OpenConnection> {
         let state = self.state();
         let (current, confirmed) = state.current.as_ref()?;
@@ -96,7 +96,7 @@ impl Current {
     }
 
     pub(crate) fn install(&self, current: OpenConnection) {
-        // First, as it must know of the connection before a call can use it.
+        // First, because the cache must know the connection before a call can use it.
         self.push_listener.cache.track(current.number);
         let mut state = self.state();
         tracing::debug!(number = current.number, "connected to Redis");
@@ -106,13 +106,13 @@ impl Current {
         }
     }
 
-    /// Waits until there is another connection, or the one that there is was
-    /// lost, or all data was flushed; or did so since the last wait.
+    /// Waits until the connection was lost or replaced, or all data was flushed; or until that
+    /// has happened since the last wait.
     pub(crate) async fn possible_data_loss(&self) {
         self.push_listener.possible_data_loss.notified().await;
     }
 
-    /// It was the right one at that time.
+    /// The connection of this number led to the right server at that time.
     pub(crate) fn confirm(&self, number: u64, at: Instant) {
         if let Some((current, confirmed)) = &mut self.state().current
             && current.number == number

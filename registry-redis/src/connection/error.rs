@@ -1,6 +1,6 @@
-//! ServerErrors: what went wrong at Redis, told in the vocabulary of causes.
+//! ServerErrors: from the client library's errors to [`Failure`]s.
 //!
-//! Owns the table from redis errors to [`Cause`]s, and keeps the password out
+//! Owns the table from Redis errors to [`Cause`]s, and keeps the password out
 //! of every text. Never decides whether to try again.
 
 use std::error::Error;
@@ -16,7 +16,7 @@ use crate::connection::cluster::{self, SlotMigrating};
 use crate::connection::tracking::{self, NoTracking};
 use crate::text::clipped;
 
-/// What of a server's answer an error shows, in characters.
+/// How much of a server's reply an error shows, in characters.
 const SHOWN: usize = 200;
 
 /// Turns errors into failures that may be shown to anyone.
@@ -35,7 +35,7 @@ impl ServerErrors {
         }
     }
 
-    /// The same of a cluster.
+    /// The same, for a cluster.
     pub(crate) fn of_cluster(self, is_cluster: bool) -> ServerErrors {
         ServerErrors { is_cluster, ..self }
     }
@@ -57,7 +57,9 @@ impl ServerErrors {
                 Failure::wrap(Cause::PermissionDenied, text)
             }
             ErrorKind::Parse | ErrorKind::UnexpectedReturnType => {
-                let text = format!("this does not speak as a Redis server does: {text}");
+                let text = format!(
+                    "expected a Redis server, got bytes that are not in its protocol: {text}"
+                );
                 Failure::wrap(Cause::Protocol, text)
             }
             ErrorKind::InvalidClientConfig => Failure::wrap(Cause::InvalidAddr, text),
@@ -67,14 +69,14 @@ impl ServerErrors {
             ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask)
                 if !self.is_cluster =>
             {
-                let text = format!("{text}; a cluster is reached by a redis+cluster:// URL");
+                let text = format!("{text}; use a redis+cluster:// URL for a cluster");
                 Failure::because(Cause::RegistryDown, text)
             }
             _ if is_passing(err) => Failure::because(Cause::RegistryDown, text),
             _ => match err.code() {
                 Some("NOAUTH" | "WRONGPASS") => Failure::wrap(Cause::PermissionDenied, text),
                 Some("WRONGTYPE") => Failure::wrap(Cause::Protocol, text),
-                // Scripts of Redis 6 and 7.0 report missing rights in words.
+                // Scripts on Redis 6 and 7.0 report missing rights in the text only.
                 _ if text.contains("can't run this command") || text.contains("can't access") => {
                     Failure::wrap(Cause::PermissionDenied, text)
                 }
@@ -83,26 +85,26 @@ impl ServerErrors {
         }
     }
 
-    /// The answer is of a kind that this command never gets from a Redis.
+    /// The failure for a reply of a type that a Redis server never sends to this command.
     pub(crate) fn strange(&self, answer: &redis::Value) -> Failure {
         let text = self.shown(&format!("{answer:?}"));
-        let text = format!("this does not answer as a Redis server does: {text}");
+        let text = format!("expected a Redis server, got an unexpected reply: {text}");
         Failure::wrap(Cause::Protocol, text)
     }
 
     fn io_failure(&self, err: &RedisError) -> Failure {
-        let beneath = err.source().and_then(|source| {
+        let source = err.source().and_then(|source| {
             // The client library shares its errors, and so hides their type.
             source.downcast_ref::<Arc<dyn Error + Send + Sync>>()
         });
-        let Some(io) = beneath.and_then(|shared| shared.downcast_ref::<io::Error>()) else {
-            // Not the network: no usable root certificates, or a host name
-            // that no certificate could be for.
+        let Some(io) = source.and_then(|shared| shared.downcast_ref::<io::Error>()) else {
+            // Not the network: no usable root certificates, or a host name that
+            // cannot be in a certificate.
             return Failure::wrap(Cause::Other, self.shown(&err.to_string()));
         };
         let text = self.shown(&io.to_string());
         if is_exhausted(io) {
-            let text = format!("no connection can be opened from here: {text}");
+            let text = format!("this process cannot open a connection: {text}");
             return Failure::wrap(Cause::Other, text);
         }
         match io
@@ -112,25 +114,25 @@ impl ServerErrors {
             Some(rustls::Error::InvalidCertificate(_)) => {
                 Failure::wrap(Cause::PermissionDenied, text)
             }
-            // It has seen who we are, or that we don't say.
+            // It has seen the client certificate, or that there was none.
             Some(rustls::Error::AlertReceived(alert)) if is_refusal(*alert) => {
-                let text = format!("the server refuses our certificate: {text}");
+                let text = format!("the server did not accept the client certificate: {text}");
                 Failure::wrap(Cause::PermissionDenied, text)
             }
             Some(_) => {
-                let text = format!("no TLS connection could be made: {text}");
+                let text = format!("cannot make a TLS connection: {text}");
                 Failure::wrap(Cause::Protocol, text)
             }
             None => Failure::because(Cause::RegistryDown, io::Error::new(io.kind(), text)),
         }
     }
 
-    /// A peer that echoes what it is sent must not get the password shown.
+    /// The text without the password, which a peer may echo.
     pub(crate) fn shown(&self, text: &str) -> String {
         let text = match &self.password {
             Some(password) => {
-                // Some texts are the debugging form of what was answered, and of
-                // that again.
+                // Some texts are the reply in `Debug` form, or that form of a
+                // `Debug` form.
                 let once = escaped(password);
                 text.replace(&escaped(&once), "***")
                     .replace(&once, "***")
@@ -170,7 +172,7 @@ pub(crate) fn is_passing(err: &RedisError) -> bool {
                 | ServerErrorKind::Ask
         )
     ) || matches!(err.code(), Some("BUSY" | "NOREPLICAS"))
-        // Scripts of Redis 6 put it into the words of another error.
+        // Scripts on Redis 6 report it inside the text of another error.
         || err.detail().is_some_and(|words| {
             ["-READONLY ", "-NOREPLICAS ", "-MASTERDOWN "]
                 .iter()
@@ -178,15 +180,15 @@ pub(crate) fn is_passing(err: &RedisError) -> bool {
         })
 }
 
-/// Whether this process, or this machine, has no descriptor left: that is no fault of
-/// the server's.
+/// Whether this process or machine has run out of file descriptors, which is not the
+/// server's fault.
 fn is_exhausted(err: &io::Error) -> bool {
     // EMFILE and ENFILE, which have no kind of their own; on Windows WSAEMFILE.
     let codes: &[i32] = if cfg!(windows) { &[10_024] } else { &[24, 23] };
     err.raw_os_error().is_some_and(|code| codes.contains(&code))
 }
 
-/// Whether a server says by this alert that it does not let this client in.
+/// Whether a server refuses this client with this alert.
 fn is_refusal(alert: AlertDescription) -> bool {
     matches!(
         alert,
@@ -198,13 +200,13 @@ fn is_refusal(alert: AlertDescription) -> bool {
             | AlertDescription::CertificateExpired
             | AlertDescription::CertificateUnknown
             | AlertDescription::UnknownCA
-            // By an authority of the same name with another key.
+            // Its authority has the expected name, but another key.
             | AlertDescription::DecryptError
             | AlertDescription::AccessDenied
     )
 }
 
-/// A text as `{:?}` has it, without the quotes.
+/// A text in `Debug` form, without the quotes.
 fn escaped(text: &str) -> String {
     let quoted = format!("{text:?}");
     quoted[1..quoted.len() - 1].to_owned()

@@ -1,15 +1,13 @@
-//! Locating: from the places that a URL names to a connection with the server
-//! that has the network's keys.
+//! Locating: from the addresses in a URL to a connection with the server that has the
+//! network's keys.
 //!
-//! Owns how sentinels and the nodes of a cluster are asked for the way. Never
-//! keeps a connection, and has no deadline: its caller has, and ends it by
-//! dropping it.
+//! Owns how sentinels and cluster nodes are asked for that server. Never keeps a
+//! connection, and has no deadline: the caller drops it when its own deadline has passed.
 //!
-//! All keys of a network are in one slot, so on a cluster too they are on one
-//! server, and one connection is all that is needed. Whoever is asked for the
-//! way may be wrong, or dead: so all places are asked, one shortly after the
-//! other, and who first leads to a server that says itself that it is the one,
-//! has found it. That server is then used over the connection on which it said so.
+//! All keys of a network are in one slot, so a cluster too keeps them on one server, and one
+//! connection is enough. A sentinel or node may be wrong or down. So all addresses are
+//! asked, one shortly after the other, until one leads to a server that confirms that it is
+//! the right one. The connection on which it confirmed is then used.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -32,15 +30,16 @@ use crate::connection::error::ServerErrors;
 use crate::connection::tracking::Tracking;
 use crate::connection::url::{Kind, Node, RedisUrl};
 
-/// How long a place may take before the next one is asked as well.
+/// How long an address may take before the next one is tried as well.
 const HEAD_START: Duration = Duration::from_millis(50);
 
-/// How long a server may take to say why it lets nobody in, and how much it may say.
+/// How long a server may take to say why it refuses connections, and how many bytes of
+/// that are read.
 const REFUSAL_TIMEOUT: Duration = Duration::from_millis(300);
 const MAX_REFUSAL: u64 = 1_024;
 
-/// Makes number and settings for a connection. Each has its own, as what is
-/// pushed on one that is not taken must not be heard as another's.
+/// Makes the number and settings of a connection. Each attempt has its own, so that a push on
+/// a connection that is not used is not taken for another's.
 pub(crate) type NewConnection<'a> = dyn Fn() -> (u64, AsyncConnectionConfig) + Sync + 'a;
 
 pub(crate) struct Locator {
@@ -48,22 +47,22 @@ pub(crate) struct Locator {
     pub(crate) errors: ServerErrors,
     pub(crate) certificates: Option<TlsCertificates>,
     pub(crate) tcp: TcpSettings,
-    /// Whether servers are asked to push what changes.
+    /// Whether servers are asked to push changes.
     pub(crate) tracking: Tracking,
-    /// A key of the network, by which a cluster's nodes know its slot.
+    /// A key of the network, from which a cluster's nodes derive the slot.
     pub(crate) key: String,
 }
 
 impl Locator {
-    /// Whether the settings fit together.
+    /// Checks that the settings fit together.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         if self.target.tls && CryptoProvider::get_default().is_none() {
-            // Without one, the client library panics. That another thread was
-            // faster is as good.
+            // Without one, the client library panics. If another thread installed one
+            // first, that does as well.
             let _ = default_provider().install_default();
         }
         if self.certificates.is_some() && !self.target.tls {
-            let text = "there are certificates, but the URL is none for TLS: rediss:// is";
+            let text = "certificates are set, but the URL does not use TLS: use rediss:// instead of redis://";
             return Err(Failure::wrap(Cause::InvalidAddr, text));
         }
         Ok(())
@@ -90,8 +89,7 @@ impl Locator {
         }
     }
 
-    /// What the first place says that has something to say, asked one shortly
-    /// after the other.
+    /// The first success among all addresses, which are tried one shortly after the other.
     pub(crate) async fn first_success<'a, T, W>(
         &'a self,
         ask: impl Fn(&'a Node) -> W,
@@ -152,12 +150,12 @@ impl Locator {
         })
     }
 
-    /// Why a connection was cut. A server that lets nobody else in says why and hangs
-    /// up, before it reads anything: so what it said is lost when something was sent
-    /// meanwhile, and another connection is made that sends nothing.
+    /// Why a server dropped a connection. A server that is full says so and closes before it
+    /// reads anything; that message is lost if something was sent meanwhile. So this opens
+    /// another connection that sends nothing, and reads the message there.
     pub(crate) async fn why_dropped(&self, node: &Node, err: &RedisError) -> Failure {
         let was_let_in = !err.is_connection_dropped() || err.is_connection_refusal();
-        // Where TLS is spoken it says nothing.
+        // Over TLS it says nothing.
         if !was_let_in && !self.target.tls {
             let said = timeout(REFUSAL_TIMEOUT, refusal(node)).await;
             if let Ok(Some(said)) = said {
@@ -182,8 +180,8 @@ impl Locator {
                 tls_params: None,
             },
         };
-        // The library's name would need rights, and a refusal be written to the
-        // server's log.
+        // Sending the library's name would need a right; without it, the server would
+        // log a refusal.
         let info: ConnectionInfo = addr.into_connection_info()?;
         let info = info
             .set_redis_settings(login.set_skip_set_lib_name())
@@ -199,18 +197,18 @@ impl Locator {
     }
 }
 
-/// What a server says to one who says nothing, if that is an error.
+/// The error that a server sends to a client that sends nothing, if any.
 async fn refusal((host, port): &Node) -> Option<RedisError> {
     let mut stream = TcpStream::connect((&**host, *port)).await.ok()?;
     let mut said = Vec::new();
     let mut most = (&mut stream).take(MAX_REFUSAL);
-    // What came before it failed counts.
+    // Bytes that arrived before a failure count.
     let _ = most.read_to_end(&mut said).await;
     let said = redis::parse_redis_value(&said).ok()?;
     said.extract_error().err()
 }
 
-/// No timeouts but our callers' which span everything.
+/// No timeouts of its own: the callers' deadlines span everything.
 pub(crate) fn config() -> AsyncConnectionConfig {
     AsyncConnectionConfig::new()
         .set_connection_timeout(None)
@@ -220,10 +218,10 @@ pub(crate) fn config() -> AsyncConnectionConfig {
 pub(crate) fn tcp_settings(deadline: Duration) -> TcpSettings {
     let settings = TcpSettings::default()
         .set_nodelay(true)
-        // A connection that is given up is reset: what it still had to send
-        // must not reach the server after the commands of its successor.
+        // A connection that is given up is reset: its unsent commands must not reach
+        // the server after those of its successor.
         .set_linger_time(Duration::ZERO);
-    // A path that takes nothing is noticed even when nobody waits any more.
+    // A dead path is noticed even if no call waits for a reply.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let settings = settings.set_user_timeout(deadline);
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -231,14 +229,14 @@ pub(crate) fn tcp_settings(deadline: Duration) -> TcpSettings {
     settings
 }
 
-/// Of the attempts that failed, the one to report: to be refused, or to have been
-/// given a wrong name, says more than that somebody was down.
+/// The failure to report when all attempts failed: a refusal or a wrong name says more than
+/// *registry is down*.
 fn most_telling(failures: &mut Vec<Failure>) -> Failure {
     let telling = failures
         .iter()
         .position(|failure| failure.cause() != Cause::RegistryDown);
     match failures.is_empty() {
-        true => Failure::because(Cause::RegistryDown, "there is no place to ask"),
+        true => Failure::because(Cause::RegistryDown, "the URL names no server"),
         false => failures.swap_remove(telling.unwrap_or(0)),
     }
 }

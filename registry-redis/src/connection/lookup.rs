@@ -1,7 +1,7 @@
-//! Lookups: the value of one key, from memory where that is right.
+//! Lookups: the value of one key, from the cache where that is right.
 //!
-//! Owns when the server is asked. Never remembers what the server does not
-//! promise to take back.
+//! Owns when the server is asked. Never caches a value whose change the server would not
+//! report.
 
 use redis::{Pipeline, Value};
 use tokio::task::coop::consume_budget;
@@ -10,14 +10,12 @@ use tokio::time::Instant;
 use crate::connection::{Connection, NoReply, Replies};
 
 impl Connection {
-    /// The value of a key, remembered or asked for; an error of the server's is
-    /// a failure.
+    /// The value of a key, from the cache or the server. An error reply is an error.
     pub(crate) async fn read(&self, until: Instant, key: &str) -> Result<Value, NoReply> {
         match self.cache().get(key) {
             Some(value) => {
-                tracing::debug!("remembered");
-                // Who asks in a loop must let the connection's task read what it is
-                // pushed.
+                tracing::debug!("answered from the cache");
+                // A caller in a loop must let the connection's task run and read pushes.
                 consume_budget().await;
                 Ok(Value::BulkString(value))
             }
@@ -25,7 +23,7 @@ impl Connection {
         }
     }
 
-    /// The same, past any memory.
+    /// The same, without the cache.
     pub(crate) async fn read_anew(&self, until: Instant, key: &str) -> Result<Value, NoReply> {
         tracing::debug!("asking Redis");
         let mut get = redis::cmd("GET");
@@ -34,15 +32,14 @@ impl Connection {
             return self.ask(until, get).await;
         }
         let lookup = self.cache().begin_lookup(key);
-        // The server then pushes when this key changes, this once. Without it
-        // (in the mode that tracks all reads) it would also push each renewal
-        // of each own name.
+        // The server then pushes the next change of this key. In the mode that tracks all
+        // reads it would also push each renewal of each own name.
         let mut caching = redis::cmd("CLIENT");
         caching.arg("CACHING").arg("YES");
         let mut batch = Pipeline::new();
         batch.add_command(caching).add_command(get.clone());
         let mut answered = self.run_over(until, &batch).await?;
-        // Nobody tells us of its changes there.
+        // Changes on the other node are not pushed to us.
         let is_from_other_node = self.follow_ask(until, &mut answered, &get).await?;
         let Replies {
             connection,
@@ -59,16 +56,16 @@ impl Connection {
         Ok(value)
     }
 
-    /// Waits until those who remember keys that were changed over this link
-    /// have been sent the news, or until it is too late.
+    /// Waits until the server has sent its pushes about keys that were changed over this
+    /// connection, or until `until`.
     ///
-    /// A server writes out what its clients are due once for all commands of a
-    /// turn, in any order: so a change's answer can leave it before the news to
-    /// others does. The answer to a later command can't.
+    /// A server writes to its clients once per event loop turn, in any order. So the reply to
+    /// a change can leave it before the pushes about that change. The reply to a later
+    /// command cannot.
     pub(crate) async fn settle(&self, until: Instant, key: &str) {
         let mut get = redis::cmd("GET");
         get.arg(key);
-        // It is about the order only: what the answer is is of no interest.
+        // Only the order matters, not the reply.
         drop(self.ask(until, get).await);
     }
 }

@@ -1,12 +1,12 @@
-//! The link: the one connection to Redis, and its replacement.
+//! Connection: the one connection to Redis, and its replacement.
 //!
 //! Owns the connection and the bound on every wait for it. Never knows what the
 //! commands mean, only that running one twice does no harm.
 //!
 //! Why not the client library's own reconnecting connection: its callers wait
 //! together for one shared attempt, with retries and pauses that no caller can
-//! bound. Here a call that finds no connection makes one, within the time it has; if
-//! that ends first, the next call goes on with what it began.
+//! bound. Here a call without a connection makes one within its own deadline; if
+//! the deadline passes first, the next call continues the attempt.
 
 pub(crate) mod cluster;
 pub(crate) mod connecting;
@@ -41,43 +41,43 @@ use crate::options::RedisOptions;
 pub(crate) struct Connection {
     pub(crate) locator: Arc<Locator>,
     deadline: Duration,
-    /// The right to connect, and how far that got: one attempt at a time, so that
-    /// a returning server is not met by as many connections as there are calls.
+    /// The right to connect, and the attempt under way: one at a time, so that a
+    /// returning server does not get as many connections as there are calls.
     ///
-    /// It is held across awaits on purpose: who has it polls the attempt. A call
-    /// that ends leaves it to the next; were it dropped, none would ever be
-    /// through while calls that have little time left are queueing.
+    /// Held across awaits on purpose: the call that holds it polls the attempt. A call
+    /// that ends leaves the attempt to the next one. If it were dropped instead, no
+    /// attempt would ever complete while short calls are queueing.
     turn: Mutex<Option<Attempt>>,
     current: Arc<Current>,
 }
 
-/// Connecting, whoever waits for it, with a deadline of its own.
+/// An attempt to connect, with its own deadline, whichever call polls it.
 struct Attempt {
     until: Instant,
     connecting: Pin<Box<dyn Future<Output = Result<OpenConnection, Failure>> + Send>>,
 }
 
-/// Commands that were answered.
+/// The replies to commands.
 pub(crate) struct Replies {
-    /// The number of the connection over which the answers came.
+    /// The number of the connection over which they came.
     pub(crate) connection: u64,
-    /// The server that gave them.
+    /// The server that sent them.
     pub(crate) node: Node,
     pub(crate) answers: Vec<Value>,
-    /// Whether the server, or the one before it, may have got them before.
+    /// Whether this server, or the one before it, may have run the commands before.
     maybe_applied: bool,
 }
 
-/// Commands that were not answered.
+/// There was no reply, or an error.
 pub(crate) struct NoReply {
     pub(crate) failure: Failure,
-    /// Whether the server may have got them, or get them yet.
+    /// Whether the server may have run the commands, or may still do so.
     pub(crate) maybe_applied: bool,
 }
 
 impl Connection {
-    /// A link without a connection yet, to the server that has `key`. It reads
-    /// the files for TLS.
+    /// A value for the server that has `key`. It reads the files for TLS, and does not
+    /// connect yet.
     pub(crate) async fn new(
         target: RedisUrl,
         key: &str,
@@ -104,8 +104,7 @@ impl Connection {
         })
     }
 
-    /// A link to the same place that shares no connection with this one, and remembers
-    /// nothing.
+    /// A value for the same server, with a connection of its own and without a cache.
     pub(crate) fn separate(&self, deadline: Duration) -> Connection {
         Connection {
             locator: Arc::clone(&self.locator),
@@ -133,12 +132,12 @@ impl Connection {
         &self.current.push_listener.cache
     }
 
-    /// Waits until the server may have forgotten what it knew of us.
+    /// Waits until the server may have lost names of ours, or did so since the last wait.
     pub(crate) async fn possible_data_loss(&self) {
         self.current.possible_data_loss().await;
     }
 
-    /// Runs one command; the error is the server's, or that there is none.
+    /// Runs one command. An error reply is an error.
     pub(crate) async fn ask(&self, until: Instant, cmd: Cmd) -> Result<Value, NoReply> {
         let mut batch = Pipeline::new();
         batch.add_command(cmd.clone());
@@ -146,15 +145,15 @@ impl Connection {
         self.follow_ask(until, &mut answered, &cmd).await?;
         self.answer(answered.answers.pop())
             .map_err(|no_reply| NoReply {
-                // That it is refused now does not undo what it did then.
+                // An error reply now does not undo what an earlier run did.
                 maybe_applied: answered.maybe_applied,
                 ..no_reply
             })
     }
 
-    /// One of a batch's answers, if it is not the server's error.
+    /// One of a batch's replies, unless it is an error reply.
     pub(crate) fn answer(&self, answer: Option<Value>) -> Result<Value, NoReply> {
-        // The client library collects as many answers as there are commands.
+        // The client library collects as many replies as there are commands.
         self.checked(answer.unwrap_or_default())
             .map_err(|failure| NoReply {
                 failure,
@@ -162,18 +161,18 @@ impl Connection {
             })
     }
 
-    /// An answer, if it is not the server's error.
+    /// A reply, unless it is an error reply.
     pub(crate) fn checked(&self, answer: Value) -> Result<Value, Failure> {
         answer
             .extract_error()
             .map_err(|err| self.errors().failure(&err))
     }
 
-    /// Runs commands that may be run twice, and returns their answers, the
-    /// server's errors among them.
+    /// Runs commands that may be run twice, and returns their replies, error replies
+    /// included.
     ///
-    /// Commands of one task that goes on over the same connection arrive in
-    /// order, those of a dropped call included.
+    /// Commands that one task sends over the same connection arrive in order, those of
+    /// a dropped call included.
     pub(crate) async fn run(
         &self,
         until: Instant,
@@ -182,16 +181,15 @@ impl Connection {
         Ok(self.run_over(until, batch).await?.answers)
     }
 
-    /// The same, with how the answers came about.
+    /// The same, with the connection over which the replies came.
     pub(crate) async fn run_over(
         &self,
         until: Instant,
         batch: &Pipeline,
     ) -> Result<Replies, NoReply> {
         let mut maybe_applied = false;
-        // A connection may have died while idle, or have a node at its other
-        // end that was demoted: that is found out by using it. So the commands
-        // are repeated once, over a new connection.
+        // A connection may have died while idle, or its node may have been demoted.
+        // Only its use shows that, so the commands are repeated once, over a new one.
         for last in [false, true] {
             let mut current = self.connection(until).await.map_err(|failure| NoReply {
                 failure,
@@ -202,8 +200,8 @@ impl Connection {
                 .connection
                 .send_packed_commands(batch, 0, batch.len());
             let answered = timeout_at(until, sent).await;
-            // Nothing says that a path without an answer is not dead for good,
-            // unless the call's time was nearly over when this was sent.
+            // A connection without a reply may be dead for good, unless most of the
+            // call's time had passed when the commands were sent.
             let was_hasty = answered.is_err() && begin.elapsed() < self.deadline / 2;
             let failure = match answered {
                 Ok(Ok(answers)) if last || !answers.iter().any(is_passing) => {
@@ -242,7 +240,7 @@ impl Connection {
 
     /// Drops the connection. It ends once the last call on it has.
     pub(crate) fn disconnect(&self) {
-        // Only a call that was not polled since the close can have the turn.
+        // Only a call that was not polled since the close can hold this lock.
         if let Ok(mut turn) = self.turn.try_lock() {
             *turn = None;
         }
@@ -269,7 +267,7 @@ impl Connection {
                 }
                 self.current.discard(current.number);
             }
-            // What nobody went on with in time may have been overtaken by events.
+            // An attempt that no call continued in time may be out of date.
             turn.take_if(|attempt| attempt.until <= Instant::now());
             let attempt = turn.get_or_insert_with(|| self.attempt());
             let connected = attempt.connecting.as_mut().await;
@@ -280,7 +278,7 @@ impl Connection {
         connected.unwrap_or_else(|_| Err(error::late(self.deadline)))
     }
 
-    /// The connection, if it need not be asked for whether it is the right one.
+    /// The connection, if it still counts as leading to the right server.
     fn confirmed(&self) -> Option<OpenConnection> {
         match self.locator.confirmed_for() {
             Some(age) => self.current.confirmed_within(age),
@@ -299,7 +297,7 @@ impl Connection {
     }
 }
 
-/// Whether another connection is to be tried for this answer's sake.
+/// Whether this reply is a reason to try another connection.
 fn is_passing(answer: &Value) -> bool {
     match answer {
         Value::ServerError(err) => {

@@ -1,8 +1,8 @@
-//! Strangers: what it is that answers in the check of a Redis server, or without TLS
-//! where TLS is asked for.
+//! Not Redis: recognises a peer that is not a Redis server, or that uses TLS when the URL does
+//! not, or the reverse.
 //!
-//! Owns how that is found out: on joining, over a connection of its own, and only
-//! where there is trouble. Never decides that there is.
+//! Owns that check: when connecting fails or is slow, over a connection of its own. Never
+//! decides by itself that connecting has failed.
 
 use std::future::pending;
 use std::io;
@@ -15,30 +15,30 @@ use virtnet_core::{Cause, Failure};
 
 use crate::connection::url::{Node, RedisUrl};
 
-/// How long a stranger may take to say who it is, and how much of it is read.
+/// How long the peer may take to reply, and how many bytes are read.
 const BOUND: Duration = Duration::from_millis(300);
 const READ: u64 = 64;
 
-/// What most servers answer to: Redis by a word, web servers by calling it bad, some
-/// servers of TLS by an alert.
+/// Most servers reply to this: Redis with a word, web servers with an error, some TLS servers
+/// with an alert.
 const GREETING: &[u8] = b"PING\r\n\r\n";
 
-/// The first check that a URL names, and whether TLS is asked for.
+/// The first address that a URL names, and whether the URL asks for TLS.
 pub(crate) struct NotRedisCheck {
     node: Node,
     tls: bool,
 }
 
 impl NotRedisCheck {
-    /// Every URL names one check at least.
+    /// Every URL names at least one address.
     pub(crate) fn of(target: &RedisUrl) -> Option<NotRedisCheck> {
         let node = target.nodes.first()?.clone();
         let tls = target.tls;
         Some(NotRedisCheck { node, tls })
     }
 
-    /// Does what asks a server, which may take `deadline`. Where it fails, or nothing is
-    /// received for half of that, and a stranger is there, the failure says so.
+    /// Runs `asking`, which may take `deadline`. If it fails, or has no result after half of
+    /// that, and the peer is recognised as something else, the failure says so.
     pub(crate) async fn run<T>(
         this: Option<NotRedisCheck>,
         deadline: Duration,
@@ -68,7 +68,7 @@ impl NotRedisCheck {
 
     async fn identify(&self) -> Option<Failure> {
         for greeting in [GREETING, &client_hello()] {
-            // Who hangs up without a word may be waiting for other words.
+            // A peer that closes without a reply may expect another greeting.
             let received = timeout(BOUND, greet(&self.node, greeting)).await;
             let received = received.unwrap_or(Ok(Vec::new())).unwrap_or_default();
             if let Some(found) = name(&received, self.tls) {
@@ -82,7 +82,7 @@ impl NotRedisCheck {
     }
 }
 
-/// Whoever is not there, or silent, is none.
+/// A peer that refuses the connection or stays silent is not checked.
 fn may_not_be_redis(failure: &Failure) -> bool {
     let beneath = failure.detail().and_then(|detail| detail.downcast_ref());
     let kind = beneath.map(io::Error::kind);
@@ -99,8 +99,8 @@ fn may_not_be_redis(failure: &Failure) -> bool {
     }
 }
 
-/// The shortest greeting that a server of TLS takes for one: to its random bytes, of which
-/// there are none, and its one cipher suite it has an answer, or an alert.
+/// The shortest `ClientHello` that TLS servers accept: all random bytes are zero and there is
+/// one cipher suite. They reply with a `ServerHello` or an alert.
 fn client_hello() -> [u8; 50] {
     let mut hello = [0; 50];
     // A record of a handshake, the handshake's first message, its version.
@@ -118,20 +118,21 @@ async fn greet((host, port): &Node, greeting: &[u8]) -> io::Result<Vec<u8>> {
     Ok(received)
 }
 
-/// Who says this, unless it is what was asked for.
+/// What the peer is by these bytes, unless it is what the URL asks for.
 fn name(received: &[u8], tls: bool) -> Option<&'static str> {
-    /// The first bytes of an alert, and of the answer to a greeting.
+    /// The first bytes of an alert, and of a `ServerHello`.
     const ALERT: &[u8] = &[21, 3];
     const HELLO: &[u8] = &[22, 3];
     match received {
         _ if received.starts_with(b"HTTP/") || received.starts_with(b"<") => {
-            Some("this is a web server: it answers in HTTP, not as a Redis server does")
+            Some("expected a Redis server, got a web server that replies in HTTP")
         }
         _ if !tls && (received.starts_with(ALERT) || received.starts_with(HELLO)) => {
-            Some("the server speaks TLS here: use rediss:// in check of redis://")
+            Some("the server uses TLS on this port: use rediss:// instead of redis://")
         }
         [b'+' | b'-', ..] if tls => Some(
-            "the server speaks no TLS here: use redis:// in check of rediss://, or its TLS port",
+            "the server does not use TLS on this port: use redis:// instead of rediss://, or its \
+             TLS port",
         ),
         _ => None,
     }
@@ -152,11 +153,11 @@ mod tests {
                 Some("use rediss://"),
             ),
             (b"\x15\x03\x01\x00\x02\x02\x46", true, None),
-            (b"+PONG\r\n", true, Some("no TLS")),
+            (b"+PONG\r\n", true, Some("not use TLS")),
             (
                 b"-NOAUTH Authentication required.\r\n",
                 true,
-                Some("no TLS"),
+                Some("not use TLS"),
             ),
             (b"+PONG\r\n", false, None),
             (b"SSH-2.0-x", false, None),

@@ -1,12 +1,12 @@
-//! Sentinels: from those who know to the server they name.
+//! Sentinels: from a sentinel to the primary that it names.
 //!
-//! Owns how sentinels are asked, and what their word is worth. Never follows
-//! their announcements: they are asked when it matters.
+//! Owns how sentinels are asked, and how long their answer counts. Never subscribes to their
+//! announcements: they are asked when it matters.
 //!
-//! A primary that was replaced does not know it yet: until a sentinel tells it,
-//! for some ten seconds, it takes writes that will be lost. Who goes on renewing
-//! a lease there holds nothing. So a connection is good for a moment only, and
-//! then the sentinels are asked whether it still leads to the primary.
+//! A primary that was replaced does not know it at first: until a sentinel tells it, for some
+//! ten seconds, it takes writes that will be lost, so a lease renewed there is worth nothing.
+//! So a connection counts as confirmed for a short time only; then the sentinels are asked
+//! whether it still leads to the primary.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -19,13 +19,13 @@ use crate::connection::current::OpenConnection;
 use crate::connection::locate::{Locator, NewConnection, config, shown};
 use crate::connection::url::{Kind, Node};
 
-/// For how long a sentinel's word is good: less than the pause between any two
-/// renewals worth the name, as it is for their sake.
+/// How long a sentinel's answer counts: less than the usual pause between two renewals,
+/// which it protects.
 const CONFIRMED_FOR: Duration = Duration::from_secs(1);
 
 impl Locator {
-    /// For how long a connection is sure to lead to the right server, after it
-    /// did; `None` when the server itself says that it does no more.
+    /// How long a connection counts as leading to the right server after that was confirmed;
+    /// `None` if the server itself reports that it is no longer the right one.
     pub(crate) fn confirmed_for(&self) -> Option<Duration> {
         match self.target.kind {
             Kind::Sentinel(_) => Some(CONFIRMED_FOR),
@@ -35,8 +35,8 @@ impl Locator {
 
     /// Whether a connection to this server is no longer the one to use.
     ///
-    /// When no sentinel answers within the time, it is kept: that they are down
-    /// is no reason to be so too.
+    /// If no sentinel answers within the time, the connection is kept: without sentinels, the
+    /// registry still works.
     pub(crate) async fn is_replaced(&self, node: &Node, within: Duration) -> bool {
         let Kind::Sentinel(name) = &self.target.kind else {
             return false;
@@ -53,12 +53,15 @@ impl Locator {
         new_connection: &NewConnection<'_>,
     ) -> Result<OpenConnection, Failure> {
         let Some(node) = self.ask_sentinel(sentinel, name).await? else {
-            let text = format!("the sentinel {} knows no server {name:?}", shown(sentinel));
+            let text = format!(
+                "the sentinel {} does not know a server named {name:?}",
+                shown(sentinel)
+            );
             return Err(Failure::wrap(Cause::InvalidAddr, text));
         };
         let mut found = self.open(&node, new_connection).await?;
-        // A sentinel that was cut off names one that was demoted meanwhile.
-        // Asked in this way as it needs no rights.
+        // A sentinel that was cut off may name a server that was demoted meanwhile.
+        // `HELLO` needs no rights.
         let mut hello = redis::cmd("HELLO");
         hello.arg(match self.tracking.protocol() {
             ProtocolVersion::RESP3 => 3,
@@ -70,7 +73,7 @@ impl Locator {
             Some(Value::BulkString(role)) if role == b"master" => Ok(found),
             _ => {
                 let text = format!(
-                    "{} is a replica, though the sentinel {} sends us there",
+                    "expected a primary at {}, to which the sentinel {} refers, but it is a replica",
                     shown(&node),
                     shown(sentinel)
                 );
@@ -80,8 +83,7 @@ impl Locator {
     }
 
     async fn ask_sentinel(&self, sentinel: &Node, name: &str) -> Result<Option<Node>, Failure> {
-        // User and password are the servers'; only sentinels that want to know
-        // them are told them.
+        // User and password are for the servers; sentinels get them only if they ask.
         let nobody = RedisConnectionInfo::default();
         let answer = match self.ask_sentinel_as(nobody, sentinel, name).await {
             Err(err) if err.code() == Some("NOAUTH") => {
@@ -93,7 +95,10 @@ impl Locator {
         answer.map_err(|err| match err.kind() {
             ErrorKind::Server(ServerErrorKind::ResponseError) => {
                 let said = self.errors.shown(&err.to_string());
-                let text = format!("what is at {} is no sentinel: {said}", shown(sentinel));
+                let text = format!(
+                    "expected a sentinel at {}, got the reply: {said}",
+                    shown(sentinel)
+                );
                 Failure::wrap(Cause::Protocol, text)
             }
             _ => self.errors.failure(&err),

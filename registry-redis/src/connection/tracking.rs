@@ -1,7 +1,7 @@
-//! Tracking: whether servers are asked to push what changes, and can be.
+//! Tracking: whether servers are asked to push changes, and whether they can.
 //!
-//! Owns how one is recognised that cannot. Pushes are an optimisation: without them
-//! each look-up is a question. Never asks for them itself.
+//! Owns how a server without client tracking is recognised. Pushes are an optimisation:
+//! without them, each look-up asks the server. Never asks for them itself.
 
 use std::error::Error;
 use std::fmt;
@@ -10,11 +10,11 @@ use std::sync::OnceLock;
 use redis::{ErrorKind, ProtocolVersion, RedisError, ServerErrorKind};
 use virtnet_core::Failure;
 
-/// Whether pushes are wanted, and whether a server was met that has none.
+/// Whether pushes are wanted, and whether the server turned out to lack them.
 pub(crate) struct Tracking {
     is_wanted: bool,
-    /// What that server said. Not asked for again: it costs a connection, as some hang
-    /// up after every error.
+    /// That server's error. Pushes are not asked for again: that costs a connection, as
+    /// some servers close it after every error.
     missing: OnceLock<String>,
 }
 
@@ -30,22 +30,22 @@ impl Tracking {
         self.is_wanted && self.missing.get().is_none()
     }
 
-    /// A server was met that cannot, and said so.
+    /// The server replied with this error: it lacks tracking.
     pub(crate) fn give_up(&self, said: String) {
-        // That another connection was faster is as good.
+        // If another connection was first, its error does as well.
         let _ = self.missing.set(said);
     }
 
-    /// What people should know, if a server was met that cannot.
+    /// The warning for users, if the server lacks tracking.
     pub(crate) fn warning(&self) -> Option<String> {
         let said = self.missing.get()?;
         Some(format!(
-            "the server cannot say what changes, as Redis does from 6.0 on (CLIENT TRACKING \
-             over RESP3), so nothing is remembered and each look-up asks it: {said}"
+            "the server lacks client tracking (CLIENT TRACKING over RESP3, Redis 6.0 or later), \
+             so nothing is cached and each look-up asks the server: {said}"
         ))
     }
 
-    /// Pushes need the later one, and nothing else does.
+    /// Only pushes need RESP3.
     pub(crate) fn protocol(&self) -> ProtocolVersion {
         match self.is_on() {
             true => ProtocolVersion::RESP3,
@@ -54,7 +54,7 @@ impl Tracking {
     }
 }
 
-/// What a server said that knows no pushes.
+/// The error of a server that lacks tracking.
 #[derive(Debug)]
 pub(crate) struct NoTracking(pub(crate) String);
 
@@ -67,23 +67,23 @@ impl fmt::Display for NoTracking {
 impl Error for NoTracking {}
 
 impl NoTracking {
-    /// What was said, if that is why something failed.
+    /// This error, if it is the reason for a failure.
     pub(crate) fn of(failure: &Failure) -> Option<&NoTracking> {
         failure.detail()?.downcast_ref()
     }
 }
 
-/// Whether a server says by this, when it is connected to or asked to push, that it
-/// knows no pushes. That a user may not ask for them is something else.
+/// Whether this error, on connecting or on asking for pushes, means that the server lacks
+/// them. A user without the right to them is something else.
 pub(crate) fn is_missing(err: &RedisError) -> bool {
     match err.kind() {
         ErrorKind::RESP3NotSupported => true,
-        ErrorKind::Server(ServerErrorKind::ResponseError) => speaks_of_it(err.detail()),
+        ErrorKind::Server(ServerErrorKind::ResponseError) => is_about_tracking(err.detail()),
         _ => err.code() == Some("NOPROTO"),
     }
 }
 
-fn speaks_of_it(words: Option<&str>) -> bool {
+fn is_about_tracking(words: Option<&str>) -> bool {
     let words = words.unwrap_or_default().to_lowercase();
     let has = |any: &[&str]| any.iter().any(|one| words.contains(one));
     has(&["unknown", "unsupported", "not supported"]) && has(&["hello", "client", "tracking"])

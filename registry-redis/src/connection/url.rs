@@ -1,7 +1,7 @@
 //! Targets: the URL of a Redis, read, checked, and shown.
 //!
-//! Owns which URLs are accepted and how one is shown to people: never with its
-//! password. Never connects.
+//! Owns which URLs are accepted, and how they are shown: never with the password. Never
+//! connects.
 //!
 //! ```text
 //! redis://[user:password@]host[:port][/db]
@@ -9,8 +9,8 @@
 //! redis+cluster://[user:password@]host[:port][,host[:port]…]
 //! ```
 //!
-//! and each with `rediss` in place of `redis`. Taking one host of a URL at a
-//! time gives one of the first form, which the client library reads.
+//! and each with `rediss` instead of `redis`. Each host of a URL in turn gives a URL of the
+//! first form, which the client library reads.
 
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
 use virtnet_core::{Cause, Failure};
@@ -22,7 +22,7 @@ pub(crate) struct RedisUrl {
     /// The URL without its password.
     pub(crate) shown: String,
     pub(crate) kind: Kind,
-    /// The places that the URL names; one at least.
+    /// The addresses that the URL names, at least one.
     pub(crate) nodes: Vec<Node>,
     pub(crate) tls: bool,
     /// User, password and database.
@@ -32,14 +32,14 @@ pub(crate) struct RedisUrl {
 /// Host and port.
 pub(crate) type Node = (String, u16);
 
-/// What is at the places that the URL names.
+/// What is at the addresses that the URL names.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Kind {
     /// The server itself.
     Server,
-    /// Those who know where the server of this name is.
+    /// Sentinels, which know where the server of this name is.
     Sentinel(String),
-    /// Servers, of which one has the network's keys.
+    /// Cluster nodes, of which one has the network's keys.
     Cluster,
 }
 
@@ -48,13 +48,13 @@ impl RedisUrl {
     pub(crate) fn parse(input: &str) -> Result<RedisUrl, Failure> {
         let Some((scheme, rest)) = input.split_once("://") else {
             return Err(refused(
-                "this is not a URL of the form redis://user:password@host:port/db",
+                "expected a URL of the form redis://user:password@host:port/db",
             ));
         };
         let (base, kind) = scheme.split_once('+').unwrap_or((scheme, ""));
         if !matches!(base, "redis" | "rediss") || !matches!(kind, "" | "sentinel" | "cluster") {
             return Err(refused(
-                "the scheme must be redis, redis+sentinel or redis+cluster, with rediss for TLS",
+                "expected the scheme redis, redis+sentinel or redis+cluster, or rediss in it for TLS",
             ));
         }
         let after = rest.find(['/', '?', '#']).unwrap_or(rest.len());
@@ -68,11 +68,11 @@ impl RedisUrl {
         let (kind, db) = match kind {
             "sentinel" => sentinel(path)?,
             "cluster" if matches!(path, "" | "/" | "/0") => (Kind::Cluster, ""),
-            "cluster" => return Err(refused("a cluster has no databases but the one")),
+            "cluster" => return Err(refused("a cluster has only database 0")),
             _ if hosts.contains(',') => {
                 return Err(refused(
-                    "several hosts are those of sentinels or of a cluster: redis+sentinel, \
-                     redis+cluster",
+                    "expected one host, got several: use redis+sentinel or redis+cluster for \
+                     several",
                 ));
             }
             _ => (Kind::Server, path.strip_prefix('/').unwrap_or(path)),
@@ -90,7 +90,7 @@ impl RedisUrl {
             nodes.push(match one.addr() {
                 ConnectionAddr::Tcp(host, port) => (host.clone(), *port),
                 ConnectionAddr::TcpTls { host, port, .. } => (host.clone(), *port),
-                _ => return Err(refused("only TCP is spoken here")),
+                _ => return Err(refused("expected a TCP address")),
             });
         }
         let user = login.split([':', '@']).next().unwrap_or_default();
@@ -104,7 +104,7 @@ impl RedisUrl {
         })
     }
 
-    /// The password, to keep it out of what is shown.
+    /// The password, to keep it out of texts.
     pub(crate) fn password(&self) -> Option<&str> {
         self.login.password()
     }
@@ -114,17 +114,18 @@ fn refused(why: impl Into<String>) -> Failure {
     Failure::wrap(Cause::InvalidAddr, why.into())
 }
 
-/// Checks what follows the hosts, for what should have stood before them.
+/// Refuses characters after the hosts that belong before them.
 fn check_after(after: &str) -> Result<(), Failure> {
     if after.contains('@') {
         // It was cut at the password's first '/', '?' or '#'.
         return Err(refused(
-            "there is a '@' after the host; the characters / ? # @ of a password are \
-             written %2F %3F %23 %40",
+            "expected no '@' after the host; write / ? # @ in a password as %2F %3F %23 %40",
         ));
     }
     if after.contains('#') {
-        return Err(refused("nothing may follow a '#'; TLS is always verified"));
+        return Err(refused(
+            "expected no '#'; TLS certificates are always verified",
+        ));
     }
     Ok(())
 }
@@ -135,7 +136,7 @@ fn sentinel(path: &str) -> Result<(Kind, &str), Failure> {
     let (master, db) = path.split_once('/').unwrap_or((path, ""));
     if master.is_empty() {
         return Err(refused(
-            "the name under which the sentinels know the server is missing: \
+            "expected the sentinels' name of the server after the hosts: \
              redis+sentinel://host:port,host:port/name",
         ));
     }
@@ -143,7 +144,7 @@ fn sentinel(path: &str) -> Result<(Kind, &str), Failure> {
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
     if !master.chars().all(is_allowed) {
         return Err(refused(
-            "the name of a server among sentinels has letters, digits, '.', '-' and '_' only",
+            "expected only letters, digits, '.', '-' and '_' in the sentinels' name of the server",
         ));
     }
     Ok((Kind::Sentinel(master.to_owned()), db))
@@ -156,18 +157,17 @@ fn has_port(host: &str) -> bool {
 
 /// Reads a URL of one server.
 fn read_one(url: &str) -> Result<ConnectionInfo, Failure> {
-    let url = redis::parse_redis_url(url).ok_or_else(|| {
-        refused("this is not a URL of the form redis://user:password@host:port/db")
-    })?;
-    // The client library says what it does not like in its own words, of
-    // which none is the password's: it names port, database or protocol.
+    let url = redis::parse_redis_url(url)
+        .ok_or_else(|| refused("expected a URL of the form redis://user:password@host:port/db"))?;
+    // The client library's errors name port, database or protocol, and never contain
+    // the password.
     url.into_connection_info()
         .map_err(|err| refused(err.to_string()))
 }
 
-/// Any input as it may be shown: of what a URL says before its host, nothing.
+/// Any input without what precedes the host: it is safe to show.
 ///
-/// For inputs that were refused, in which one cannot know what the password is.
+/// For refused inputs, in which the password cannot be told apart.
 pub(crate) fn redacted(input: &str) -> String {
     const SHOWN: usize = 80;
     let start = input.find("://").map_or(0, |at| at + "://".len());

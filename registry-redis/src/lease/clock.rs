@@ -1,12 +1,12 @@
 //! The clock by which leases are counted on our side.
 //!
-//! Owns [`Moment`]. Never shows the time of day, and is never set: it goes on
-//! while the process is stopped and, on Linux, while the machine is suspended,
-//! as the server's does meanwhile.
+//! Owns [`Moment`]. Never shows the time of day, and cannot be set. It also runs while the
+//! process is stopped and, on Linux, while the machine is suspended, as the server's clock
+//! does.
 
 use std::time::Duration;
 
-/// A point in time, good for comparing with others of this process.
+/// A point in time, to be compared with others of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Moment(Reading);
 
@@ -16,7 +16,7 @@ type Reading = Duration;
 type Reading = std::time::Instant;
 
 impl Moment {
-    /// What the clock of the time since the machine was started shows.
+    /// The time since the machine was started.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(crate) fn now() -> Moment {
         let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
@@ -25,7 +25,7 @@ impl Moment {
         Moment(Duration::new(seconds, nanos))
     }
 
-    /// The best that the standard library has.
+    /// The best clock of the standard library.
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     pub(crate) fn now() -> Moment {
         Moment(std::time::Instant::now())

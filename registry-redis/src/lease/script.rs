@@ -1,20 +1,18 @@
 //! Scripts: how names are held and freed on the server, in one step each.
 //!
 //! Owns the rule of ownership, and the commands that apply it. Never talks to
-//! Redis, and does not know what becomes of a name that was refused.
+//! Redis, and does not know what happens to a name that was refused.
 //!
-//! Each script names the network's index first, then the keys of hosts: all in
-//! one slot. The index is a sorted set of the encoded names with the time at
-//! which their leases end, so that listing a network costs as much as it has
-//! hosts, whatever else there is on the server. It is no authority: it may lack
-//! a name until its next renewal, or show one that is gone.
+//! The keys of each script are the network's index, then those of hosts: all in one slot. The
+//! index is a sorted set of the encoded names, by the time at which their leases end. With it,
+//! the cost of listing a network does not depend on other data on the server. Ownership does
+//! not depend on it: it may lack a name until its next renewal, or show one that is gone.
 //!
-//! It also remembers, for [`KEPT`], what was not freed: a name whose lease just
-//! ended stays in it. Whoever announces such a name has taken it from somebody who
-//! may come back, and notes that beside it, under `:<name>`, with the time. So
-//! who renews a name that nobody has learns whether the server forgot it, or
-//! another had it meanwhile. Without the index, that is not noticed, and nothing
-//! else is lost.
+//! For [`KEPT`], the index also keeps names that were not freed: a name whose lease just
+//! ended stays in it. An announcement of such a name takes it from a process that may come
+//! back, and adds a note to the index: `:<name>`, with the time. So a process that
+//! renews a name which nobody has learns whether the server lost it or another process
+//! had it meanwhile. Without the index, only that is not noticed.
 
 use redis::Cmd;
 use rustls::crypto::GetRandomFailed;
@@ -22,28 +20,26 @@ use rustls::crypto::ring::default_provider;
 
 use crate::schema::keys::Keys;
 
-/// How long the index keeps a name that was not freed after its lease, and the note
-/// that another took it, in milliseconds.
+/// How long after its lease the index keeps a name that was not freed, and the note that
+/// another process took it, in milliseconds.
 const KEPT: u64 = 3_600_000;
 
-/// Takes the names that are free, extends those that are the same owner's, and
-/// leaves the others. For each name it answers with the time, in milliseconds, if
-/// it is held; with the value of the one who holds it, or an empty text when that is
-/// no string; or with 0 when nobody has it, but another took it since it was last
-/// seen to be held.
+/// Takes the names that are free, extends those of the same owner, and leaves the others.
+/// The reply for each name is the time in milliseconds, if the owner holds it; the other
+/// holder's value, or an empty string if that value is not a string; or 0 if nobody has the
+/// name, but another owner took it after `seen`.
 ///
-/// It announces and it renews: a name that the server lost is announced again,
-/// with what was sent along. Running it twice is the same as once, so it is
-/// repeated when a connection was lost and nobody knows whether the server got
-/// it. Of one owner's announcements the later wins, in whatever order they
-/// arrive.
+/// It both announces and renews: a name that the server lost is announced again, with the
+/// data of the renewal. Running it twice has the effect of running it once, so it is repeated
+/// after a lost connection, when it may or may not have run. Of one owner's announcements the
+/// later wins, in whatever order they arrive.
 ///
-/// It begins with a write, as that is what a node refuses that was demoted, or
-/// that is cut off from its replicas: what such a node knows of a name's holder
-/// is old, and must not decide. And a server that has no memory left lets a script
-/// write all that it likes after that, if the first took none.
+/// It begins with a write, because a node that was demoted or cut off from its replicas
+/// refuses writes: its data about holders is out of date and must not decide. Besides, a
+/// server that is out of memory allows all writes of a script after a first one that
+/// needed no memory.
 ///
-/// Whatever is in place of the index is no reason to lose a name.
+/// No name is lost because the index's key holds something else.
 const HOLD: &str = "\
 local token, lease, kept = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')
@@ -98,10 +94,9 @@ if #index > 0 then
 end
 return answers";
 
-/// Deletes the names that an announcement of this owner up to the given one
-/// holds; answers how many. It begins with a write, as the other does. Of a name
-/// that nobody has, the index may still show something. Whatever is in place of the
-/// index keeps no name from being freed.
+/// Deletes the names that this owner holds by the given announcement or an earlier one;
+/// the reply is how many. It begins with a write for the same reason. It also removes names
+/// that nobody has from the index. Names are freed even if the index's key holds something else.
 const FREE: &str = "\
 local gate = redis.pcall('ZREMRANGEBYSCORE', KEYS[1], 0, 0)
 if type(gate) == 'table' and not string.find(gate.err, 'WRONGTYPE', 1, true) then
@@ -122,12 +117,12 @@ for at = 2, #KEYS do
 end
 return freed";
 
-/// Does what the others do, for a name that nobody has, as none is empty:
-/// scripts run in one step, and nothing of it is there when this one ends.
-/// Answers 1, or 2 if what is in place of the index is none.
+/// Runs the commands of the other scripts for the empty name, which no host can have. Scripts
+/// run in one step, and nothing is left when this one ends. The reply is 1, or 2 if the
+/// index's key holds something else.
 ///
-/// A script that fails half-way is not undone, so it tries to take away before
-/// it puts: a user who may not delete leaves nothing.
+/// A script that fails half-way is not undone, so it tries to delete before it writes: a user
+/// without the right to delete leaves nothing.
 const PROBE: &str = "\
 local index = 1
 local function try(...)
@@ -151,17 +146,17 @@ refused = try('ZADD', KEYS[1], 0, '') or try('ZREM', KEYS[1], '')
 if refused then return redis.error_reply(refused) end
 return held == ARGV[1] and index or 0";
 
-/// A name to hold, and as what.
+/// A name to take or extend.
 pub(crate) struct LeaseRequest<'a> {
     pub(crate) hostname: &'a str,
     pub(crate) hostdata: &'a str,
     pub(crate) number: u64,
-    /// When the server last said that we hold it, by its clock in milliseconds;
-    /// 0 for a name that is being announced.
+    /// When the server last confirmed that we hold it, by its clock in milliseconds; 0 for a
+    /// name that is being announced.
     pub(crate) confirmed_at: u64,
 }
 
-/// Who announces: 128 random bits, drawn once per registry value.
+/// The owner of announcements: 128 random bits, drawn once per registry value.
 pub(crate) struct Owner {
     token: String,
 }
@@ -175,7 +170,7 @@ impl Owner {
         Ok(Owner { token })
     }
 
-    /// The owner of that token.
+    /// The owner with this token.
     #[cfg(test)]
     pub(crate) fn of_token(token: &str) -> Owner {
         Owner {
@@ -195,8 +190,7 @@ impl Owner {
         cmd
     }
 
-    /// The command that frees names, each if it is of this owner's announcement
-    /// of that number or of an earlier one.
+    /// The command that frees names, each up to this owner's announcement of that number.
     pub(crate) fn free(&self, keys: &Keys, names: &[(&str, u64)]) -> Cmd {
         let mut cmd = script(FREE, keys, names.iter().map(|(hostname, _)| *hostname));
         cmd.arg(&self.token);
@@ -206,7 +200,7 @@ impl Owner {
         cmd
     }
 
-    /// The command that tries, for a name that is no host's, what the others do.
+    /// The command that tries the commands of the other scripts, without an effect.
     pub(crate) fn probe(&self, keys: &Keys) -> Cmd {
         let mut cmd = script(PROBE, keys, [""].into_iter());
         cmd.arg(&self.token);
@@ -214,8 +208,8 @@ impl Owner {
     }
 }
 
-/// The text goes along every time: it is short, and a server that was
-/// restarted, or another one after a failover, would not know a digest.
+/// Sends the script's text each time: it is short, and after a restart or a failover the
+/// server would not know a digest.
 fn script<'a>(text: &str, keys: &Keys, hostnames: impl ExactSizeIterator<Item = &'a str>) -> Cmd {
     let mut cmd = redis::cmd("EVAL");
     cmd.arg(text).arg(hostnames.len() + 1).arg(keys.index());

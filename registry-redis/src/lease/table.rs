@@ -1,16 +1,15 @@
 //! LeaseTable: which names this registry value holds, is announcing, or gave up.
 //!
-//! Owns the bookkeeping: plain data behind a lock, with no I/O. Never decides
-//! who owns a name: that is settled on the server.
+//! Owns this state: plain data behind a lock, with no I/O. Never decides which registry
+//! owns a name: the server does.
 //!
-//! A name is *announced* while its announcement is under way and once it has
-//! succeeded; then it is *held* until a moment that each renewal puts off. A
-//! name whose moment has passed stays announced: it may be ours again, or turn out
-//! to be *lost* to another. An announcement whose outcome nobody waited for, or
-//! that may or may not have been applied, leaves its name *abandoned*: the
-//! server may hold it for us until a command to free it has been answered. Both
-//! may be true of one name at once, as announcements are numbered and freeing
-//! one leaves later ones alone.
+//! A name is *announced* while its announcement is under way and after it has succeeded;
+//! then it is *held* until a moment that each renewal moves on. A name whose moment has passed
+//! stays announced: a later renewal may confirm it, or find it *lost* to another registry. An
+//! announcement whose call was dropped, or that may or may not have been applied, leaves its
+//! name *abandoned*: the server may hold it for us until it has confirmed a command to free
+//! it. A name can be announced and abandoned at once: announcements are numbered, and
+//! freeing one does not affect later ones.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -26,14 +25,14 @@ pub(crate) type Announcement = (Arc<str>, u64);
 
 #[derive(Default)]
 pub(crate) struct LeaseTable {
-    /// A plain lock: held for map operations only, as a host that is dialed
-    /// looks here.
+    /// A plain lock: held for map operations only, as every accepted dial checks a name
+    /// here.
     table: Mutex<Table>,
-    /// Told of every abandoned name. Keeps one call when nobody listens.
+    /// Notified of every abandoned name. Keeps one notification when nobody waits.
     abandonment: Notify,
-    /// Told when a name was looked for whose moment has passed.
+    /// Notified when a name was checked whose lease has ended.
     overdue: Notify,
-    /// Told of every lost name.
+    /// Notified of every lost name.
     loss: Notify,
 }
 
@@ -42,8 +41,8 @@ struct Table {
     /// The number of the last announcement.
     last: u64,
     announced: HashMap<Arc<str>, Announced>,
-    /// By name, so that retrying against a dead server does not fill memory:
-    /// freeing the latest announcement frees all before it.
+    /// By name, so that retries against a dead server do not fill the memory: freeing the
+    /// latest announcement frees all before it.
     abandoned: HashMap<Arc<str>, u64>,
     /// Not reported yet. Bounded by the names that were announced.
     lost: VecDeque<Lost>,
@@ -61,18 +60,18 @@ struct Confirmed {
     confirmed_at: u64,
 }
 
-/// An announced name, with what it takes to announce it again.
+/// An announced name, with all that is needed to announce it again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Lease {
     pub(crate) hostname: Arc<str>,
     pub(crate) number: u64,
     pub(crate) hostdata: Arc<str>,
-    /// When the server last said that it is ours, by its clock in milliseconds.
+    /// When the server last confirmed that it is ours, by its clock in milliseconds.
     pub(crate) confirmed_at: u64,
 }
 
 impl LeaseTable {
-    /// Claims a name for a new announcement; `None` when it is announced already.
+    /// Begins an announcement; `None` if the name is announced already.
     pub(crate) fn begin(&self, hostname: &str) -> Option<PendingAnnouncement<'_>> {
         let mut table = self.table();
         if table.announced.contains_key(hostname) {
@@ -94,7 +93,7 @@ impl LeaseTable {
         })
     }
 
-    /// Whether a name is announced, and its moment has not come yet at `now`.
+    /// Whether a name is held at `now`: it is announced, and its lease has not ended.
     pub(crate) fn holds(&self, hostname: &str, now: Moment) -> bool {
         let until = {
             let table = self.table();
@@ -107,7 +106,7 @@ impl LeaseTable {
         until.is_some_and(|until| now < until)
     }
 
-    /// Whether there is a name whose moment has passed at `now`.
+    /// Whether the lease of any name has ended at `now`.
     pub(crate) fn has_overdue(&self, now: Moment) -> bool {
         let table = self.table();
         let mut confirmed = table
@@ -117,8 +116,7 @@ impl LeaseTable {
         confirmed.any(|confirmed| now >= confirmed.until)
     }
 
-    /// Waits until somebody looks for a name whose moment has passed, or did so
-    /// since the last wait.
+    /// Waits until a name is checked whose lease has ended, or was since the last wait.
     pub(crate) async fn overdue(&self) {
         self.overdue.notified().await;
     }
@@ -138,8 +136,8 @@ impl LeaseTable {
         table.announced.iter().filter_map(lease).collect()
     }
 
-    /// The server renewed the leases, each at the time that it said: they are held
-    /// until then.
+    /// The server renewed these leases, each at the time (by its clock) that goes with it. They
+    /// are held until `until`.
     pub(crate) fn renewed<'a>(
         &self,
         leases: impl Iterator<Item = (&'a Lease, u64)>,
@@ -156,7 +154,7 @@ impl LeaseTable {
         }
     }
 
-    /// Another holds the name.
+    /// Another registry holds the name.
     pub(crate) fn lose(&self, lease: &Lease, reason: Failure) {
         let mut table = self.table();
         let announced = table.announced.get(&lease.hostname);
@@ -170,8 +168,7 @@ impl LeaseTable {
         self.loss.notify_one();
     }
 
-    /// Waits for a lost name that was not reported yet. Dropped before it is
-    /// done, it has taken none.
+    /// Waits for a lost name that was not reported yet. Dropping the future loses none.
     pub(crate) async fn lost(&self) -> Lost {
         loop {
             let loss = self.loss.notified();
@@ -198,13 +195,12 @@ impl LeaseTable {
         let table = self.table();
         let mut all = table.abandoned.clone();
         let announced = table.announced.iter();
-        // A claim is later than what was abandoned of the same name.
+        // An announcement in the table is later than an abandoned one of the same name.
         all.extend(announced.map(|(hostname, announced)| (Arc::clone(hostname), announced.number)));
         all.into_iter().collect()
     }
 
-    /// The server answered that it holds nothing of this announcement any more,
-    /// nor of earlier ones.
+    /// The server confirmed that it has nothing left of this announcement or earlier ones.
     pub(crate) fn freed(&self, (hostname, number): &Announcement) {
         let mut table = self.table();
         let announced = table.announced.get(hostname);
@@ -214,7 +210,7 @@ impl LeaseTable {
         table.forget_abandoned(hostname, *number);
     }
 
-    /// Forgets everything: for the end of a close that did what it could.
+    /// Forgets everything: for the end of a close, whether or not it freed all names.
     pub(crate) fn clear(&self) {
         let mut table = self.table();
         table.announced.clear();
@@ -236,7 +232,7 @@ impl Table {
 }
 
 /// An announcement under way. Dropped before it is settled, it abandons its
-/// name: that is how cancelling, timing out and failing half-way are handled.
+/// name: this covers cancellation, timeouts and failures half-way.
 pub(crate) struct PendingAnnouncement<'a> {
     table: &'a LeaseTable,
     hostname: Arc<str>,
@@ -249,8 +245,8 @@ impl PendingAnnouncement<'_> {
         self.number
     }
 
-    /// The server confirmed the announcement, at the time that it said: the name is
-    /// held until then.
+    /// The server confirmed the announcement at `confirmed_at`, by its clock. The name is held
+    /// until `until`.
     pub(crate) fn confirm(mut self, hostdata: &str, until: Moment, confirmed_at: u64) {
         self.settled = true;
         let mut table = self.table.table();

@@ -1,4 +1,4 @@
-//! LeaseTiming: the spans of time by which names are leased, checked.
+//! LeaseTiming: the durations by which names are leased, checked.
 //!
 //! Owns how the lease, its renewal, and the deadline of a call must relate.
 //! Never counts time itself.
@@ -11,13 +11,13 @@ use crate::options::RedisOptions;
 
 /// Shorter leases than this are lost to a busy machine's pauses.
 const SHORTEST_LEASE: Duration = Duration::from_millis(100);
-/// Longer ones would keep the names of killed processes for no use.
+/// Longer ones would keep the names of killed processes without need.
 const LONGEST_LEASE: Duration = Duration::from_secs(24 * 3600);
 /// Shorter ones would only keep the server busy.
 const SHORTEST_RENEWAL: Duration = Duration::from_millis(10);
 
-/// Which part of a lease is not made use of: room for clocks that do not go
-/// equally fast, and for the step from seeing that a name is held to acting so.
+/// The fraction of a lease that is not relied on: a margin for clocks of different speed, and
+/// for the time between checking that a name is held and acting on it.
 const MARGIN: u32 = 10;
 
 /// The timing of a registry's leases.
@@ -32,26 +32,26 @@ pub(crate) struct LeaseTiming {
 }
 
 impl LeaseTiming {
-    /// The timing that `options` ask for, if names can be held by them.
+    /// The timing of `options`, if its durations fit together.
     pub(crate) fn new(options: &RedisOptions) -> Result<LeaseTiming, Failure> {
         let (lease, renewal) = (options.lease, options.renewal);
         let deadline = options.limited_deadline();
         let refused = |why: String| Err(Failure::wrap(Cause::Other, why));
         if !(SHORTEST_LEASE..=LONGEST_LEASE).contains(&lease) {
             return refused(format!(
-                "the lease must be from {SHORTEST_LEASE:?} to {LONGEST_LEASE:?}, not {lease:?}"
+                "the lease must be from {SHORTEST_LEASE:?} to {LONGEST_LEASE:?}, got {lease:?}"
             ));
         }
         if renewal < SHORTEST_RENEWAL {
             return refused(format!(
-                "the renewal must be {SHORTEST_RENEWAL:?} at least, not {renewal:?}"
+                "the renewal must be at least {SHORTEST_RENEWAL:?}, got {renewal:?}"
             ));
         }
         let held = lease - lease / MARGIN;
         if renewal.saturating_add(deadline) >= held {
             return refused(format!(
-                "a renewal after {renewal:?} that takes up to the deadline of {deadline:?} must \
-                 end before nine tenths of the lease of {lease:?} are over"
+                "the renewal plus the deadline must be less than nine tenths of the lease, got \
+                 {renewal:?} plus {deadline:?} for a lease of {lease:?}"
             ));
         }
         Ok(LeaseTiming {
@@ -63,7 +63,7 @@ impl LeaseTiming {
 
     /// The lease in milliseconds, as Redis counts.
     pub(crate) fn lease_millis(&self) -> u64 {
-        u64::try_from(self.lease.as_millis()).expect("it is a day at the most")
+        u64::try_from(self.lease.as_millis()).expect("a lease is at most a day")
     }
 }
 
@@ -92,11 +92,16 @@ mod tests {
     fn timings_by_which_no_name_could_be_held_are_refused_in_words() {
         for (lease, renewal, deadline, words) in [
             (99, 10, 10, "the lease must be from 100ms"),
-            (90_000_000, 10, 10, "to 86400s, not 90000s"),
-            (1000, 9, 10, "the renewal must be 10ms at least, not 9ms"),
-            (1000, 500, 400, "a renewal after 500ms"),
-            (1000, u64::MAX, 400, "must end before nine tenths"),
-            (1000, 10, u64::MAX, "the deadline of 3600s"),
+            (90_000_000, 10, 10, "to 86400s, got 90000s"),
+            (1000, 9, 10, "the renewal must be at least 10ms, got 9ms"),
+            (1000, 500, 400, "got 500ms plus 400ms for a lease of 1s"),
+            (
+                1000,
+                u64::MAX,
+                400,
+                "must be less than nine tenths of the lease",
+            ),
+            (1000, 10, u64::MAX, "plus 3600s"),
         ] {
             let refusal = timing(lease, renewal, deadline).unwrap_err().to_string();
             assert!(refusal.contains(words), "{refusal}");

@@ -1,14 +1,14 @@
-//! Eviction: whether the server may drop names to make room.
+//! Eviction: whether the server may delete names when its memory is full.
 //!
-//! Owns how a server's policy is read, and what is said about it. Never fails:
-//! a user who may not ask gets no answer.
+//! Owns how a server's policy is read, and the warning about it. Never fails: without the
+//! right to ask, there is no warning.
 
 use redis::Value;
 use tokio::time::Instant;
 
 use crate::connection::Connection;
 
-/// What people should know about the server's policy, if it is not harmless.
+/// The warning for users, if the server's policy may delete names.
 pub(crate) async fn warning(connection: &Connection, until: Instant) -> Option<String> {
     let mut info = redis::cmd("INFO");
     info.arg("memory");
@@ -18,7 +18,7 @@ pub(crate) async fn warning(connection: &Connection, until: Instant) -> Option<S
     about(&text)
 }
 
-/// The texts of an answer; a cluster's nodes each give one.
+/// The texts of a reply; in a cluster, one per node.
 fn collect(answer: &Value, text: &mut String) {
     match answer {
         Value::BulkString(bytes) => *text += &String::from_utf8_lossy(bytes),
@@ -37,8 +37,8 @@ fn about(info: &str) -> Option<String> {
     });
     let policy = policies.next()?;
     Some(format!(
-        "the server's maxmemory-policy is {policy}: when its memory is full it drops names of \
-         hosts that are there; it should be noeviction"
+        "the server's maxmemory-policy should be noeviction, got {policy}: when its memory is \
+         full, it deletes names of running hosts"
     ))
 }
 

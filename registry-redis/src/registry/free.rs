@@ -1,7 +1,7 @@
-//! Freeing: the names that are given back, in batches.
+//! Freeing: names are freed on the server, in batches.
 //!
-//! Owns what is said of those that could not be freed. Never decides which names
-//! that are, nor waits past the moment that its caller gives.
+//! Owns the error for names that could not be freed. Never decides which names to free, nor
+//! waits past the deadline that its caller gives.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use crate::lease::table::Announcement;
 use crate::registry::inner::{PER_BATCH, PER_SCRIPT, RegistryInner};
 
 impl RegistryInner {
-    /// Frees announcements of ours; those that another took meanwhile, or that
-    /// are gone, count as freed.
+    /// Frees announcements of ours. Names that another registry took meanwhile, or that no
+    /// longer exist, count as freed.
     pub(crate) async fn free(
         &self,
         until: Instant,
@@ -27,7 +27,7 @@ impl RegistryInner {
             .await
     }
 
-    /// The same, over another link to the same place.
+    /// The same, over another connection to the same server.
     pub(crate) async fn free_through(
         &self,
         connection: &Connection,
@@ -63,7 +63,7 @@ impl RegistryInner {
     }
 
     fn freed(&self, names: &[Announcement]) {
-        // First, so that nobody sees a name freed and finds it.
+        // First, so that no caller finds a name in a cache after it was freed.
         let keys: Vec<_> = names.iter().map(|(name, _)| self.keys.host(name)).collect();
         cache::changed_here(&keys);
         names.iter().for_each(|name| self.leases.freed(name));

@@ -1,10 +1,10 @@
-//! Parting: freeing the names of a registry value that is dropped and was not closed,
-//! as when a program ends by an error or a panic.
+//! Free on drop: frees the names of a registry value that is dropped without a close, such as
+//! when a program ends by an error or a panic.
 //!
 //! Owns the thread that does it, and the bound on waiting for it. Never relies on the
-//! runtime of the registry, which may be going down: the connection is a new one, on
-//! a runtime of the thread's own. Never fails: nobody is left who could be told, and
-//! what is not freed ends with its lease.
+//! registry's runtime, which may be shutting down: it uses a new connection, on a runtime of the
+//! thread's own. Never fails: no caller is left to get an error, and names that were not
+//! freed end with their lease.
 
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -16,19 +16,19 @@ use tokio::time::Instant;
 use crate::lease::table::Announcement;
 use crate::registry::inner::RegistryInner;
 
-/// How long a drop waits for the names to be freed, at the most.
+/// How long a drop waits for the names to be freed, at most.
 const BOUND: Duration = Duration::from_secs(1);
-/// What a thread takes to start, and to tell that it is done.
+/// Time for the thread to start and to report.
 const SLACK: Duration = Duration::from_millis(100);
 
-/// Frees all that the server may hold for us; the renewer has ended. Waits for it, as
-/// the process may end right afterwards.
+/// Frees all names that the server may hold for us, after the renewer has ended. Waits for it,
+/// because the process may end right afterwards.
 pub(crate) fn free_all(inner: &Arc<RegistryInner>) {
     let names = inner.leases.all();
     if names.is_empty() {
         return;
     }
-    // What was not sent yet must not be sent after the names were freed.
+    // Unsent commands must not be sent after the names were freed.
     inner.connection.disconnect();
     let bound = inner.connection.deadline().min(BOUND);
     let (tell, done) = mpsc::channel();
@@ -36,14 +36,14 @@ pub(crate) fn free_all(inner: &Arc<RegistryInner>) {
     let freeing = thread::Builder::new()
         .name("virtnet-free".to_owned())
         .spawn(move || {
-            // Whoever waits may have given up.
+            // The waiting drop may have given up.
             let _ = tell.send(free(&shared, &names, bound));
         });
     let why = match freeing {
         Ok(_) => match done.recv_timeout(bound + SLACK) {
             Ok(Ok(())) => return,
             Ok(Err(why)) => why,
-            Err(_) => format!("not within {bound:?}"),
+            Err(_) => format!("not done within {bound:?}"),
         },
         Err(err) => err.to_string(),
     };
@@ -52,7 +52,7 @@ pub(crate) fn free_all(inner: &Arc<RegistryInner>) {
         network,
         names = count,
         why,
-        "names of a registry that was dropped stay taken for their lease"
+        "the registry was dropped without a close: its names stay taken until their leases end"
     );
 }
 
@@ -65,7 +65,7 @@ fn free(inner: &RegistryInner, names: &[Announcement], bound: Duration) -> Resul
             .free_through(&connection, Instant::now() + bound, names)
             .await
     });
-    // Not waiting for a look-up of the server's name that takes too long.
+    // Does not wait for a DNS look-up that takes too long.
     runtime.shutdown_background();
     freed.map_err(|not_freed| not_freed.to_string())
 }

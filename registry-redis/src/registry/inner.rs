@@ -1,8 +1,7 @@
-//! RegistryInner: what a registry value and its background task share.
+//! RegistryInner: shared by a registry value and its background task.
 //!
-//! Owns how names are announced, looked up, renewed and freed. Never waits past
-//! the moment that its caller gives, and does not know whether the registry was
-//! closed: whoever calls does.
+//! Owns how names are announced, looked up and renewed. Never waits past the deadline that
+//! its caller gives, and does not know whether the registry was closed: its callers do.
 
 use std::sync::Arc;
 
@@ -21,10 +20,9 @@ use crate::lease::timing::LeaseTiming;
 use crate::schema::entry::{Entry, check_hostdata};
 use crate::schema::keys::Keys;
 
-/// Names that one script deals with: bounds how long the server is kept from
-/// serving others, to about a millisecond.
+/// Names per script. Bounds how long one script blocks the server, to about a millisecond.
 pub(crate) const PER_SCRIPT: usize = 200;
-/// Names that are sent at once: bounds the memory of one batch.
+/// Names that are sent at once. Bounds the memory of one batch.
 pub(crate) const PER_BATCH: usize = 50 * PER_SCRIPT;
 
 pub(crate) struct RegistryInner {
@@ -37,8 +35,8 @@ pub(crate) struct RegistryInner {
 }
 
 impl RegistryInner {
-    /// Finds out whether this is a Redis, and whether we may do there what
-    /// announcing, renewing and freeing will. Returns what people should know.
+    /// Checks that the server is a Redis, and that we have the rights to announce, renew, free
+    /// and look up. Returns a warning for users, if there is one.
     pub(crate) async fn probe(&self, until: Instant) -> Result<Option<String>, Failure> {
         let probe = self.owner.probe(&self.keys);
         let probed = self
@@ -50,7 +48,7 @@ impl RegistryInner {
             Ok(Value::Int(1)) => None,
             Ok(Value::Int(2)) => Some(self.no_index()),
             Ok(other) => return Err(self.connection.errors().strange(&other)),
-            // What is there can be looked up and renewed, new names have to wait.
+            // Existing names can be looked up and renewed; new ones have to wait.
             Err(failure) => match SlotMigrating::of(&failure) {
                 Some(migrating) => Some(migrating.to_string()),
                 None => return Err(failure),
@@ -60,11 +58,11 @@ impl RegistryInner {
         looked_up.map(|_| warning).map_err(|un| un.failure)
     }
 
-    /// What is said of a network whose index is something else.
+    /// The warning if the index's key holds something else.
     pub(crate) fn no_index(&self) -> String {
         format!(
-            "the key {:?} is no sorted set, so the network's hosts cannot be listed: \
-             delete it, and the next renewals make it anew",
+            "expected a sorted set under the key {:?}, got another type: the network's hosts \
+             cannot be listed; delete the key, and the next renewals recreate it",
             self.keys.index()
         )
     }
@@ -116,13 +114,16 @@ impl RegistryInner {
         }
     }
 
-    /// Why a name cannot be announced: another has it, or what is in its place was
-    /// written by no registry.
+    /// Why a name cannot be announced: another registry holds it, or its value was not written
+    /// by a registry.
     fn taken(&self, hostname: &str, value: &[u8]) -> Failure {
         let cause = Cause::HostAlreadyRegistered;
         if value.is_empty() {
             let key = self.keys.host(hostname);
-            return Failure::because(cause, format!("the key {key:?} is no string"));
+            return Failure::because(
+                cause,
+                format!("expected a string under the key {key:?}, got another type"),
+            );
         }
         match Entry::of(hostname, value) {
             Ok(_) => cause.into(),
@@ -136,7 +137,7 @@ impl RegistryInner {
         self.answer(hostname, value.map_err(|un| un.failure)?)
     }
 
-    /// Looks up past any memory; what is announced now, if not `answer`.
+    /// Looks up without the cache. Returns the hostdata if it differs from `answer`.
     pub(crate) async fn requery(
         &self,
         until: Instant,
@@ -152,14 +153,14 @@ impl RegistryInner {
         Ok((now != answer).then_some(now))
     }
 
-    /// What a host's key holds, as the answer to a query.
+    /// The hostdata in a host's value.
     fn answer(&self, hostname: &str, value: Value) -> Result<String, Failure> {
         match value {
             Value::Nil => Err(Cause::NoSuchHost.into()),
             Value::BulkString(value) => {
                 Entry::of(hostname, &value).map(|entry| entry.hostdata.to_owned())
             }
-            // What stands in for a Redis may answer in this form.
+            // Substitutes for Redis may reply in this form.
             Value::SimpleString(value) => {
                 Entry::of(hostname, value.as_bytes()).map(|entry| entry.hostdata.to_owned())
             }
@@ -167,9 +168,8 @@ impl RegistryInner {
         }
     }
 
-    /// Renews all leases: puts off their ends, announces again what the server
-    /// lost, and finds out what another holds. Each batch of names has a
-    /// deadline of its own.
+    /// Renews all leases: extends them, announces names again that the server lost, and finds
+    /// those that another registry holds. Each batch of names has its own deadline.
     pub(crate) async fn renew(&self) -> Result<(), Failure> {
         let mut result = Ok(());
         for batch in self.leases.to_renew().chunks(PER_BATCH) {
@@ -232,13 +232,13 @@ impl RegistryInner {
             .hold(&self.keys, names, self.timing.lease_millis())
     }
 
-    /// Until when we hold what we ask for now. From before it is sent, so the
-    /// server's lease ends later, however long it takes.
+    /// Until when we hold the names that are requested now. Counted from before the request is
+    /// sent, so the server's lease ends later, however long the request takes.
     fn held_from_now(&self) -> Moment {
         Moment::now().plus(self.timing.held)
     }
 
-    /// What the server says of each of `count` names that were to be held.
+    /// The server's reply for each of `count` names.
     fn replies(&self, answer: Value, count: usize) -> Result<Vec<LeaseReply>, Failure> {
         let reply = |value: &Value| match value {
             Value::Int(0) => Some(LeaseReply::TakenMeanwhile),
@@ -255,30 +255,30 @@ impl RegistryInner {
     }
 }
 
-/// Whose a name is, by the server's word.
+/// The server's reply for one name.
 enum LeaseReply {
-    /// Ours, at this time by the server's clock.
+    /// It is ours; this is the time by the server's clock.
     Held(u64),
-    /// Another's, with the value that says so.
+    /// Another registry holds it; this is its value.
     HeldByOther(Vec<u8>),
-    /// Nobody's, but another had it since it was last ours.
+    /// Nobody holds it, but another registry held it since it was last ours.
     TakenMeanwhile,
 }
 
-/// Why a name is lost that nobody has.
+/// Why a name is lost that is free again.
 fn lapsed(hostname: &str) -> Failure {
     let text = format!(
-        "the name was lost: another {hostname:?} was registered while this one's lease was over"
+        "the name was lost: another {hostname:?} was registered after this one's lease had ended"
     );
     Failure::wrap(Cause::HostAlreadyRegistered, text)
 }
 
-/// Why a name is lost.
+/// Why a name is lost that another registry holds.
 fn taken(hostname: &str, value: &[u8]) -> Failure {
     let text = match Entry::of(hostname, value) {
         Ok(entry) => {
-            let place = entry.hostdata;
-            format!("the name was lost: another {hostname:?} is registered, at {place:?}")
+            let hostdata = entry.hostdata;
+            format!("the name was lost: another {hostname:?} is registered, at {hostdata:?}")
         }
         Err(strange) => format!("the name was lost: {strange}"),
     };

@@ -1,7 +1,7 @@
 //! Listing: the hosts of a network, read from its index.
 //!
-//! Owns what people get to see of the leases: [`HostLease`]. Never writes, so
-//! that it needs no right to, and never goes through other networks' keys.
+//! Owns the public view of leases: [`HostLease`]. Never writes, so it needs no right to, and
+//! never reads other networks' keys.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,31 +16,31 @@ use crate::text::clipped_bytes;
 
 /// How many names are read at once.
 const PAGE: usize = 1_000;
-/// How much of a bad value is shown, in characters.
+/// How much of an unreadable value is shown, in characters.
 const SHOWN: usize = 80;
 
-/// What Redis knows of one host of the network.
+/// One host of the network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HostLease {
     /// Where the host is reached, as it was announced.
     pub hostdata: String,
-    /// Who announced it: 32 hexadecimal digits, one owner per registry value,
-    /// that is, per process's part of the network.
+    /// The owner: 32 hexadecimal digits, different for each registry value, that is, for each
+    /// process's part of the network.
     pub owner: String,
-    /// How long the name is held if it is not renewed; `None` when it is held
-    /// for ever, which no registry does.
+    /// How long the name is held if it is not renewed; `None` if its key never expires, which
+    /// no registry does.
     pub left: Option<Duration>,
 }
 
-/// The hosts of a network at about one moment.
+/// The hosts of a network, at about the same moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Listing {
-    /// The hosts by name, whoever announced them.
+    /// The hosts by name, whichever process announced them.
     pub hosts: BTreeMap<String, HostLease>,
-    /// Names whose values no registry wrote, with the start of the value. They
-    /// can't be dialed, nor announced while that is there.
+    /// Names whose values no registry wrote, with the start of the value. They can be neither
+    /// dialed nor announced while that value exists.
     pub unreadable: BTreeMap<String, String>,
 }
 
@@ -54,14 +54,14 @@ impl RegistryInner {
             if !names.is_empty() {
                 self.read(until, &names, &mut listing).await?;
             }
-            // The server says by this that it has shown everything.
+            // With this cursor, the server has sent everything.
             if cursor == "0" {
                 return Ok(listing);
             }
         }
     }
 
-    /// One step through the network's index; may show a name twice.
+    /// One step through the network's index. It may return a name twice.
     async fn page(&self, until: Instant, cursor: &str) -> Result<(String, Vec<String>), Failure> {
         let mut scan = redis::cmd("ZSCAN");
         scan.arg(self.keys.index()).arg(cursor);
@@ -78,8 +78,8 @@ impl RegistryInner {
             _ => failure,
         })?;
         let (cursor, pairs): (String, Vec<Vec<u8>>) = self.typed(answer)?;
-        // Each name is followed by its score. What can't be a name was not
-        // written by a registry, and has no key that could be read.
+        // Each member is followed by its score. A member that is no valid name was not
+        // written by a registry, and has no key to read.
         let names = pairs.iter().step_by(2);
         let names = names.filter_map(|member| self.keys.hostname(member));
         let names = names.filter(|name| check_hostname(name).is_ok());
@@ -104,7 +104,7 @@ impl RegistryInner {
         let values: Vec<Option<Vec<u8>>> = self.typed(next()?)?;
         for (hostname, value) in names.iter().zip(values) {
             let millis: i64 = self.typed(next()?)?;
-            // The index may show a name a little longer than it is held.
+            // The index may still contain a name whose lease has ended.
             if millis != GONE {
                 listing.add(hostname, value.as_deref(), millis);
             }
@@ -117,7 +117,7 @@ impl RegistryInner {
     }
 }
 
-/// What `PTTL` answers for a key that is not there.
+/// The reply of `PTTL` for a key that does not exist.
 const GONE: i64 = -2;
 
 impl Listing {

@@ -1,7 +1,7 @@
-//! The renewer: the one background task of a registry value.
+//! Renewer: the one background task of a registry value.
 //!
 //! Owns when leases are renewed, and when abandoned names are freed. Never ends
-//! by itself: the registry that started it ends it.
+//! by itself: the registry that started it stops it.
 
 use std::error::Error;
 use std::future::poll_fn;
@@ -18,20 +18,19 @@ use virtnet_core::Failure;
 use crate::lease::clock::Moment;
 use crate::registry::inner::RegistryInner;
 
-/// The pause before trying again what failed; it doubles from the first to the
-/// longest. With the deadline of the try before, the longest bounds how long
-/// the return of the server goes unnoticed.
+/// The pause before a retry; it doubles from the first to the longest. The longest, plus the
+/// deadline of the attempt before, bounds how long the server's return goes unnoticed.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// The running task. It can be ended from outside of its runtime, which may be going
-/// down and polls nothing any more.
+/// The running task. It can be stopped from outside its runtime, which may be shutting down
+/// and polls nothing any more.
 pub(crate) struct Renewer {
     work: Arc<Work>,
     task: JoinHandle<()>,
 }
 
-/// Locked while it is polled; `None` once it was ended.
+/// Locked while it is polled; `None` once it was stopped.
 type Work = Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>;
 
 impl Renewer {
@@ -50,8 +49,8 @@ impl Renewer {
         Renewer { work, task }
     }
 
-    /// Ends it, here and now: what it had not sent yet is never sent. Its task ends
-    /// when it is next run.
+    /// Stops it at once: what it had not sent yet is never sent. Its task ends when it is
+    /// next run.
     pub(crate) fn stop(self) -> JoinHandle<()> {
         let work = self.work.lock().take();
         drop(work);
@@ -60,8 +59,8 @@ impl Renewer {
     }
 }
 
-/// Keeps names as long as they are ours, and frees those that were given up.
-/// Neither waits for the other, nor for finding out where the hosts are.
+/// Renews the names that are ours, frees those that were given up, and asks for changed
+/// hostdata. None of the three waits for another.
 async fn keep(inner: Arc<RegistryInner>) {
     let follow = inner
         .hostdata
@@ -74,12 +73,11 @@ async fn renew(inner: &RegistryInner) {
     let mut next = Instant::now() + interval;
     loop {
         tokio::select! {
-            // What a stopped process finds out when it goes on: it looks into
-            // its names at once, not when its timer says so.
+            // A process that was stopped and continues renews at once, not when its
+            // timer fires.
             () = inner.leases.overdue() => {}
-            // It may be a server that was restarted empty, or another one after
-            // a failover. Not at once, so that one that hangs up on each
-            // connection is not asked without end.
+            // The server may have been restarted empty or replaced by a failover. Not at
+            // once, so that a server that closes each connection is not flooded.
             () = inner.connection.possible_data_loss() => sleep(FIRST_PAUSE).await,
             () = inner.hostdata.changed() => {}
             () = sleep_until(next) => {}
@@ -93,8 +91,8 @@ async fn renew(inner: &RegistryInner) {
     }
 }
 
-/// Goes on trying to renew until it succeeds. Tells what changes, once each: the
-/// registry is down, the hosts stop accepting, all is well again.
+/// Tries to renew until it succeeds. Logs each change once: names cannot be renewed, hosts stop
+/// accepting, the registry is back.
 async fn outage(inner: &RegistryInner, failure: &Failure) {
     let network = inner.keys.network();
     let beneath = failure.source().map(|source| format!(": {source}"));
@@ -132,8 +130,8 @@ async fn free(inner: &RegistryInner) {
             if abandoned.is_empty() {
                 break;
             }
-            // What could not be freed is still on the list. Nobody is waiting
-            // who could be told; closing tries again, and reports.
+            // Names that could not be freed are still on the list. No caller waits for a
+            // report; closing tries again, and reports.
             if inner
                 .free(inner.connection.until(), &abandoned)
                 .await
@@ -150,8 +148,8 @@ async fn free(inner: &RegistryInner) {
 mod tests {
     use super::*;
 
-    /// What the client library was not asked for any more when it comes to write it,
-    /// it does not write: so names that are freed after an end stay free.
+    /// The client library does not write a command whose future was dropped before. So names
+    /// that are freed after a stop stay free.
     #[tokio::test]
     async fn an_end_drops_what_is_under_way_whether_or_not_its_runtime_runs() {
         let under_way = Arc::new(());

@@ -1,7 +1,7 @@
-//! Entries: what the value under a host's key says.
+//! Entries: the value under a host's key.
 //!
-//! Owns the value's format, `<hostdata> owner=<token>#<number>`, as it is read.
-//! Never writes one: the scripts' commands do.
+//! Owns how its format, `<hostdata> owner=<token>#<number>`, is read. Never writes one: the
+//! scripts' commands do.
 
 use virtnet_core::{Cause, Failure};
 
@@ -10,34 +10,34 @@ use crate::text::clipped_bytes;
 /// How much of a bad value an error shows, in characters.
 const SHOWN: usize = 80;
 
-/// A value in our format, taken apart.
+/// A parsed value.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Entry<'a> {
     pub(crate) hostdata: &'a str,
-    /// The token of who announced it.
+    /// The token of the registry value that announced it.
     pub(crate) owner: &'a str,
 }
 
-/// The longest hostdata that is announced, in bytes.
+/// The longest hostdata that can be announced, in bytes.
 pub(crate) const MAX_HOSTDATA: usize = 4_096;
 
 /// The longest value: hostdata, token, number.
 const MAX_VALUE: usize = MAX_HOSTDATA + " owner=#".len() + 32 + 20;
 
-/// Refuses hostdata that nobody would read again.
+/// Refuses hostdata that is too long to be read back.
 pub(crate) fn check_hostdata(hostname: &str, hostdata: &str) -> Result<(), Failure> {
     match hostdata.len() {
         ..=MAX_HOSTDATA => Ok(()),
         length => Err(Failure::other(format!(
-            "the hostdata of host {hostname:?} has {length} bytes, which is more than {MAX_HOSTDATA}"
+            "the hostdata of host {hostname:?} must be at most {MAX_HOSTDATA} bytes, got {length} bytes"
         ))),
     }
 }
 
 impl<'a> Entry<'a> {
-    /// Takes a value apart; `None` when it is not in our format.
+    /// Parses a value; `None` if it is not in this format.
     pub(crate) fn parse(value: &'a [u8]) -> Option<Entry<'a>> {
-        // Before it is looked at: whatever else is there may be large.
+        // First, because a foreign value may be large.
         if value.len() > MAX_VALUE {
             return None;
         }

@@ -2,20 +2,18 @@
 //!
 //! Owns the key schema: `virtnet:{<network>}:<hostname>`, one key per host, and
 //! `virtnet:{<network>}::hosts`, the network's index. Never talks to Redis, and
-//! does not know what is under a key.
+//! does not know the values.
 //!
-//! Both names are percent-encoded where a character could be taken for
-//! something else:
+//! In both names these characters are percent-encoded:
 //!
-//! - `{`, `}`, `:` and `%` would change how the key is taken apart. The part in
+//! - `{`, `}`, `:` and `%`, which would change how the key is parsed. The part in
 //!   the first pair of braces decides the slot of a Redis Cluster; a name must
-//!   not be able to move its network's keys to another one.
-//! - `*`, `?`, `[`, `]` and `\` would make the prefix a pattern, in `SCAN` and
-//!   in the key patterns of an ACL.
-//! - whitespace and control characters cannot be seen or typed.
+//!   not be able to move its network's keys to another one;
+//! - `*`, `?`, `[`, `]` and `\`, which would make the prefix a pattern, in `SCAN` and
+//!   in the key patterns of an ACL;
+//! - whitespace and control characters, which cannot be seen or typed.
 //!
-//! All other characters stay as they are, so that a person sees `α` with
-//! `redis-cli --raw`.
+//! All other characters stay as they are, so that `redis-cli --raw` shows `α`.
 
 use percent_encoding::{percent_decode, percent_encode_byte};
 
@@ -36,7 +34,7 @@ impl Keys {
         format!("{}{}", self.prefix, encode(hostname))
     }
 
-    /// A key that is no host's, as no name is empty: to try one's rights on.
+    /// A key that no host can have, because no name is empty. It serves to test rights.
     pub(crate) fn probe(&self) -> &str {
         &self.prefix
     }
@@ -48,17 +46,17 @@ impl Keys {
         name.unwrap_or(&self.prefix)
     }
 
-    /// The key of the network's index. It is no host's: names have no raw colon.
+    /// The key of the network's index. No host has it: encoded names contain no colon.
     pub(crate) fn index(&self) -> String {
         format!("{}:hosts", self.prefix)
     }
 
-    /// A host as it is named in the index.
+    /// The member of the index for a host.
     pub(crate) fn member(&self, hostname: &str) -> String {
         encode(hostname)
     }
 
-    /// The host that is named so in the index, if it can be one.
+    /// The host of a member of the index, if the member is valid.
     pub(crate) fn hostname(&self, member: &[u8]) -> Option<String> {
         let hostname = percent_decode(member).decode_utf8().ok()?.into_owned();
         // A host has one key: other encodings of its name, and malformed ones, are not ours.

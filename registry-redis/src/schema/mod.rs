@@ -1,4 +1,4 @@
-//! What is written to Redis.
+//! Schema: the keys and values in Redis.
 //!
 //! Owns keys and values. Never talks to a server.
 

@@ -1,8 +1,7 @@
-//! The values and names that the server answers, against very many inputs:
-//! random ones and whatever is next to them, and random bytes.
+//! Parsers of the server's values and names, on very many inputs: random valid ones and their
+//! neighbours, and random bytes.
 //!
-//! Owns no production code. Never truly random: every input follows from a
-//! seed, and a test that fails prints it.
+//! Owns no production code. Every input follows from a seed, which a failing test prints.
 
 use virtnet_core::MAX_NAME;
 

@@ -1,7 +1,7 @@
-//! The vectors of docs/protocol.md that are this crate's: keys and values.
+//! This crate's vectors of docs/protocol.md: keys and values.
 //!
-//! Owns no production code, and has no bytes of its own: what is compared is what
-//! the page says. Never talks to Redis.
+//! Owns no production code and no vectors of its own: it compares with the page. Never talks
+//! to Redis.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Tests of the bookkeeping of table, without any server.
+//! Tests of the lease table, without a server.
 
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};

@@ -1,5 +1,5 @@
-//! Tests of the scripts, one by one, on a real server: what reaches it late or
-//! twice changes nothing that it should not.
+//! Tests of the scripts, one by one, on a real server: a script that arrives late or twice
+//! changes nothing that it should not.
 
 use redis::{Cmd, Value};
 
@@ -91,7 +91,7 @@ fn commands_that_come_late_or_twice_do_no_harm() {
     // What belongs to the earlier one comes too late.
     assert!(!at.holds(&one, "x:1", 9));
     assert!(!at.frees(&one, 9));
-    // Another owner has no say, however high its number, and is told who does.
+    // Another owner gets nothing, however high its number, and is told the holder.
     let held = at.hold(&other, &[("a", "y:1", 99)]);
     assert_eq!(held, [Value::BulkString(value.clone().unwrap().into())]);
     assert!(!at.frees(&other, 99));

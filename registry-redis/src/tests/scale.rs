@@ -1,6 +1,5 @@
-//! Tests of what much costs: many hosts of one process, many networks on one
-//! server, and a call beside the bare round trip. They print figures, and fail
-//! only on those that are off by far.
+//! Tests of cost: many hosts in one process, many networks on one server, and a call compared
+//! with a bare round trip. They print measurements, and fail only if these are far off.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -114,7 +113,7 @@ async fn a_call_costs_about_a_round_trip() {
     let known = median(async |_| registry.query("h499").await.unwrap()).await;
     registry.close().await.unwrap();
     println!(
-        "beside the bare round trip of {ping:.0?}: announce {announce:.0?}, first query \
+        "compared with a bare round trip of {ping:.0?}: announce {announce:.0?}, first query \
          {fresh:.0?}, repeated query {known:.1?}"
     );
 }

@@ -1,5 +1,5 @@
-//! Tests of what servers do with scripts, each of which our own rest on: run on Debian's
-//! Redis, and by `tests/other-redis.sh` on others. Each prints server and version.
+//! Tests of how servers run scripts: our scripts depend on each of these properties. They run on
+//! Debian's Redis, and by `tests/other-redis.sh` on others. Each prints server and version.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -177,7 +177,7 @@ fn what_our_scripts_read_is_not_tracked() {
     }
 }
 
-/// A stranger who empties what is empty, in whatever database, is heard by everybody.
+/// A flush by another client, of any database, even an empty one, is pushed to all.
 #[test]
 fn a_flush_of_nothing_is_heard_by_everybody() {
     for flush in [&["FLUSHALL"][..], &["FLUSHDB"]] {

@@ -1,7 +1,7 @@
 //! Hosts whose machine gets another address while their names are leased.
 //!
-//! Owns what is announced then, and who hears of it. Never finds out an address: who
-//! is asked is told by the test.
+//! Owns what is announced then, and which processes are told. Never finds out a real address:
+//! the test sets what the source of hostdata returns.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +17,7 @@ use crate::{ADDR, KEY};
 
 const MOVED: &str = "10.0.0.7:4433";
 
-/// A machine whose address changes once, and of which then nothing can be found out.
+/// A machine whose address changes once, and cannot be found out after that.
 #[derive(Default)]
 struct Machine {
     moves: AtomicBool,
@@ -45,7 +45,7 @@ impl HostdataSource for Machine {
 async fn a_host_that_moves_is_announced_elsewhere_and_held_throughout() {
     let server = RedisServer::start();
     let machine = Arc::new(Machine::default());
-    let mut options = terms(3_000, 100, 1_000);
+    let mut options = timing(3_000, 100, 1_000);
     options.hostdata_source = Some(machine.clone());
     let registry = join_with(&server.url(), "n", options).await;
     let dialer = join(&server, "n").await;
@@ -56,7 +56,7 @@ async fn a_host_that_moves_is_announced_elsewhere_and_held_throughout() {
 
     machine.moves.store(true, Ordering::Relaxed);
     let begin = Instant::now();
-    // Who has looked it up is told: no answer is asked for twice.
+    // A process that has looked it up is told: nothing is looked up twice.
     while dialer.query("a").await.unwrap() != MOVED {
         assert!(registry.holds("a"));
         assert!(begin.elapsed() < BOUND, "announced elsewhere");
@@ -66,8 +66,8 @@ async fn a_host_that_moves_is_announced_elsewhere_and_held_throughout() {
     assert_eq!(server.get(KEY).unwrap(), before.replace(ADDR, MOVED));
     assert_eq!(dialer.query("named").await.unwrap(), "alpha:4433");
 
-    // A newcomer is where the others are, at once; and renewals wait for nobody who
-    // does not find out where they are.
+    // A new host is announced with the new address at once; and renewals do not wait for a
+    // source that does not return.
     registry.announce("b", ADDR).await.unwrap();
     assert_eq!(dialer.query("b").await.unwrap(), MOVED);
     server.command(&["FLUSHALL"]);

@@ -1,6 +1,6 @@
-//! What the tests of this package do with a registry, over and over.
+//! Helpers that the tests of this package share.
 //!
-//! Owns joining, waiting with a bound, and polling a call just so often. Never
+//! Owns joining, waiting with a bound, and polling a call a limited number of times. Never
 //! asserts what a single test is about.
 
 #![allow(dead_code, unreachable_pub)]
@@ -17,7 +17,7 @@ use virtnet_registry_redis::{RedisOptions, RedisRegistry};
 
 use crate::support::RedisServer;
 
-/// What a wait may take before the test fails.
+/// How long a wait may take before the test fails.
 pub const BOUND: Duration = Duration::from_secs(20);
 
 pub async fn join(server: &RedisServer, network: &str) -> RedisRegistry {
@@ -34,8 +34,8 @@ pub fn deadline(millis: u64) -> RedisOptions {
     options
 }
 
-/// A lease, its renewal and the deadline of a call, in milliseconds.
-pub fn terms(lease: u64, renewal: u64, deadline: u64) -> RedisOptions {
+/// Options with this lease, renewal and deadline, in milliseconds.
+pub fn timing(lease: u64, renewal: u64, deadline: u64) -> RedisOptions {
     let mut options = self::deadline(deadline);
     options.lease = Duration::from_millis(lease);
     options.renewal = Duration::from_millis(renewal);
@@ -47,12 +47,12 @@ pub async fn join_with(url: &str, network: &str, options: RedisOptions) -> Redis
     joined.unwrap_or_else(|err| panic!("{}", chain(&err)))
 }
 
-/// Prints what a row of the table of failures took.
+/// Prints a measurement for a row of docs/failures.md.
 pub fn figure(row: &str, what: &str) {
     println!("{row}: {what}");
 }
 
-/// Waits until it is so; what is waited for happens in other tasks or processes.
+/// Waits until a condition holds that other tasks or processes bring about.
 pub async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let until = Instant::now() + BOUND;
     while !is_so() {
@@ -61,7 +61,7 @@ pub async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Polls a call, each time when it was woken, but not more than `most` times.
+/// Polls a call each time it is woken, but at most `most` times.
 pub async fn poll_at_most<F: Future + ?Sized>(
     most: usize,
     mut call: Pin<&mut F>,
@@ -86,7 +86,7 @@ pub fn tasks() -> usize {
     Handle::current().metrics().num_alive_tasks()
 }
 
-/// An error with all that lies beneath it and says more.
+/// An error with its sources, except those that repeat it.
 pub fn chain(err: &dyn Error) -> String {
     let mut text = err.to_string();
     let mut next = err.source();

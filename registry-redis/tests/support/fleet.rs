@@ -1,8 +1,8 @@
 //! Several servers that work as one: a primary and its replica under sentinels,
 //! and a cluster.
 //!
-//! Owns how they are made to know each other. Never waits longer than a bound,
-//! and knows nothing of what the tests do.
+//! Owns how they are connected to each other. Never waits longer than a bound,
+//! and knows nothing about the tests.
 
 #![allow(dead_code, unreachable_pub)]
 

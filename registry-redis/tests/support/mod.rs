@@ -2,7 +2,7 @@
 //! with nothing on disk, that ends with the value that started it.
 //!
 //! Owns the process. Never uses a server that was running before, and knows
-//! nothing of what the tests do: this file needs the standard library only.
+//! nothing about the tests: this file needs the standard library only.
 
 // Each test binary compiles this file for itself, and uses what it needs.
 #![allow(dead_code, unreachable_pub)]

@@ -1,7 +1,7 @@
-//! A proxy before a server, that can keep the server's answers back, lose one, or
-//! let nothing through.
+//! A proxy in front of a server that can hold the server's replies back, drop one, or let
+//! nothing through.
 //!
-//! Owns its tasks: they end with it. Never changes what it passes on.
+//! Owns its tasks: they end with it. Never changes the bytes that it forwards.
 
 #![allow(dead_code, unreachable_pub)]
 
@@ -81,7 +81,7 @@ impl Proxy {
         self.controls.hold.send_replace(cut_off);
     }
 
-    /// Lets the connections that there are answer nothing more, for ever.
+    /// Lets the existing connections reply nothing more.
     pub fn freeze_connections(&self) {
         self.controls.freezes.send_modify(|freezes| *freezes += 1);
     }
