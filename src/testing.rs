@@ -1,6 +1,6 @@
 //! Networks for tests: each test has its own.
 //!
-//! Owns the names of such networks. Every other setting is as with [`open`](crate::open).
+//! Owns the names of such networks. Every other setting is as with [`open`](crate::open()).
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::Path;
@@ -16,7 +16,7 @@ const MAX_TEST: usize = 80;
 /// Opens a network for this test only. No other call opens the same network, in this process,
 /// in another process or on another machine.
 ///
-/// Everything else is as with [`open`](crate::open): the environment says where the registry
+/// Everything else is as with [`open`](crate::open()): the environment says where the registry
 /// is, and with no variable set the network is within this process. So tests that run at the
 /// same time never meet, and each can call a host `α`. The same tests run over Redis. The
 /// names that a killed test leaves do not disturb the next run.
@@ -41,7 +41,7 @@ const MAX_TEST: usize = 80;
 /// # Several subnetworks, several processes
 ///
 /// For a second subnetwork on the same network, clone the [`config()`]. A process that the
-/// test starts gets the name of the network, and uses [`open`](crate::open). Both must reach
+/// test starts gets the name of the network, and uses [`open`](crate::open()). Both must reach
 /// the registry: use `local:` or Redis.
 ///
 /// ```no_run
@@ -60,11 +60,11 @@ const MAX_TEST: usize = 80;
 ///
 /// # Errors
 ///
-/// Those of [`open`](crate::open).
+/// Those of [`open`](crate::open()).
 ///
 /// # Cancel safety
 ///
-/// That of [`open`](crate::open).
+/// That of [`open`](crate::open()).
 ///
 /// # Panics
 ///

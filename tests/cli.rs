@@ -157,11 +157,7 @@ fn a_bad_setting_is_named_and_no_secret_is_shown() {
             "VIRTNET_REGISTRY_CERT: it is not set",
         ),
         ("VIRTNET_REGISTRY_CA", "x", "the CA file \"x\""),
-        (
-            "VIRTNET_LEASE",
-            "0",
-            "lease: expected from 100 ms to a day, got 0ns",
-        ),
+        ("VIRTNET_LEASE", "0", "lease: expected from 100 ms"),
         ("VIRTNET_SECRET", "", "virtnet keygen"),
         ("VIRTNET_SECRET", "hunter2", "VIRTNET_SECRET: "),
         (

@@ -161,7 +161,7 @@ async fn a_dials_way_is_traced_and_nothing_secret() {
     said.append(&mut LINES.lock().unwrap());
     here.close().await.unwrap();
     in_order(&[
-        "INFO virtnet_core::hosts: closing network=\"traced\"",
+        "INFO virtnet_core::context: closing network=\"traced\"",
         "freed names=1",
     ]);
     there.close().await.unwrap();

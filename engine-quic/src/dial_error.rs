@@ -75,7 +75,7 @@ impl DialTarget<'_> {
             ConnectionError::ConnectionClosed(close) => match alert(close.error_code.into()) {
                 Some(alert) => self.rejected(alert),
                 // CONNECTION_REFUSED (RFC 9000, section 20.1).
-                None if u64::from(close.error_code) == 2 => self.no_more(),
+                None if u64::from(close.error_code) == 2 => self.too_many_connections(),
                 None => self.failed(Cause::ConnectionCut, reason),
             },
             ConnectionError::ApplicationClosed(close) if is(close.error_code, CloseCode::Bye) => {
@@ -89,7 +89,7 @@ impl DialTarget<'_> {
             ConnectionError::ApplicationClosed(close)
                 if is(close.error_code, CloseCode::TooMany) =>
             {
-                self.no_more()
+                self.too_many_connections()
             }
             ConnectionError::TimedOut => Failure::wrap(
                 Cause::TimedOut,
@@ -131,7 +131,7 @@ impl DialTarget<'_> {
         }
     }
 
-    fn no_more(&self) -> Failure {
+    fn too_many_connections(&self) -> Failure {
         let host = self.dst.host();
         let text = format!("host {host:?} at {self} accepts no more connections at the moment");
         Failure::wrap(Cause::ConnectionRefused, text)

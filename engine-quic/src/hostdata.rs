@@ -60,7 +60,7 @@ impl RealAddr {
                 ),
             )
         };
-        let (host, port) = split(hostdata).map_err(corrupt)?;
+        let (host, port) = split_host_port(hostdata).map_err(corrupt)?;
         let port = port
             .ok_or("expected a port after the host, got none")
             .map_err(corrupt)?;
@@ -129,7 +129,7 @@ impl Advertised {
                     let text = format!("cannot advertise {input:?}: {problem}");
                     Failure::wrap(Cause::InvalidAddr, text)
                 };
-                let (host, port) = split(input).map_err(refused)?;
+                let (host, port) = split_host_port(input).map_err(refused)?;
                 if port.is_some() && bind.is_range() {
                     let problem =
                         format!("expected no port, as each host announces its own from {bind}");
@@ -167,7 +167,7 @@ impl Advertised {
 }
 
 /// Splits `host` or `host:port`. An IPv6 address is in brackets if a port follows.
-fn split(input: &str) -> Result<(RealHost, Option<u16>), &'static str> {
+fn split_host_port(input: &str) -> Result<(RealHost, Option<u16>), &'static str> {
     if let Ok(ip) = input.parse::<Ipv6Addr>() {
         return Ok((real_host(&ip.to_string())?, None));
     }

@@ -85,7 +85,8 @@ fn names_from_the_crate(text: &str) -> BTreeSet<String> {
             c == ',' && depth == 0 || depth < 0
         });
         let parts = parts.take_while(|part| !part.contains(';'));
-        names.extend(parts.map(|part| word(part.trim())));
+        let words = parts.map(|part| word(part.trim()));
+        names.extend(words.filter(|word| !word.is_empty()));
     }
     names
 }

@@ -233,7 +233,7 @@ pub async fn a_runtime_that_ends(bed: &dyn Bed) {
     assert!(
         closed
             .to_string()
-            .ends_with("its runtime ended before it was closed"),
+            .ends_with("the runtime ended before the subnetwork was closed"),
         "{closed}"
     );
     drop(accepted);

@@ -1,5 +1,5 @@
-//! What all hosts of one subnetwork share: engine, registry, running calls, limits, counters,
-//! and the reason for being down.
+//! The state that all hosts of one subnetwork share: engine, registry, running calls, limits,
+//! counters, and the reason for being down.
 //!
 //! Owns [`Context`]. Never knows a host: the subnetwork's directory does.
 
@@ -20,11 +20,11 @@ use crate::context::outcomes::Outcomes;
 use crate::{Cause, Engine, Failure, Limits, Registry};
 
 /// Keeps engine and registry from closing. The subnetwork holds one until all of it is down,
-/// and every stream holds one until it is dropped. What is sent over it is why the network
-/// is down, if it was not closed.
+/// and every stream holds one until it is dropped. If the network goes down without a
+/// close, the reason is sent over it.
 pub(crate) type KeepOpen = mpsc::UnboundedSender<Failure>;
 
-/// What the hosts of one subnetwork share.
+/// The state that the hosts of one subnetwork share.
 pub(crate) struct Context {
     pub(crate) network: Arc<str>,
     /// Set before anything but the engine's own notifier knows the subnetwork.

@@ -28,7 +28,7 @@ pub(crate) struct AcceptQueue {
     waiting: Mutex<Waiting>,
 }
 
-/// What waits, in order of arrival: dials or accepts, never both.
+/// The dials or the accepts that wait, never both, in order of arrival.
 #[derive(Default)]
 struct Waiting {
     next: u64,
@@ -105,7 +105,7 @@ impl PendingAccept {
     }
 }
 
-/// What a dial finds when it comes.
+/// The place of a dial that has come.
 enum Joined<'a> {
     Accept(PendingAccept),
     Queued(DialTicket<'a>, oneshot::Receiver<Accept>),

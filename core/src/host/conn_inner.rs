@@ -1,4 +1,4 @@
-//! What the handles of a connection share: its two streams, and why it is down.
+//! The state that the handles of a connection share: its two streams, and why it is down.
 //!
 //! Owns [`ConnInner`], and the causes of an engine's errors. Never buffers: bytes go straight
 //! between caller and engine.
@@ -20,7 +20,7 @@ use crate::{Abort, Addr, ByteStream, Cause, Failure, OpError};
 type Reader = dyn AsyncRead + Send + Unpin;
 type Writer = dyn AsyncWrite + Send + Unpin;
 
-/// What the handles of one connection share, and what its host can close.
+/// The state that the handles of one connection share, and that its host can close.
 pub(crate) struct ConnInner {
     local: Addr,
     peer: Addr,

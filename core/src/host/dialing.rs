@@ -14,8 +14,8 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use crate::context::Context;
 use crate::{Addr, ByteStream, Cause, Engine, Failure, Registry, RegistryError};
 
-/// The registry is asked again after this part of the time limit (a third), if the dial has
-/// had no result yet: what is left must do to reach the host at its new place.
+/// If a dial has no result after this part of its time limit (a third), the registry is asked
+/// again: the rest of the time must be enough to reach the host at its new place.
 const LOOK_AGAIN: u32 = 3;
 
 type Dialed = Result<(ByteStream, Addr), Failure>;
@@ -101,7 +101,8 @@ impl Dialing {
             (None, limit) => {
                 let (host, within) = (self.dst.host(), limit.map(|limit| limit.within));
                 let within = within.unwrap_or_default();
-                let text = format!("the registry did not say within {within:?} where {host:?} is");
+                let text =
+                    format!("the registry did not answer within {within:?} where {host:?} is");
                 Err(Failure::wrap(Cause::RegistryDown, text))
             }
         }

@@ -16,7 +16,7 @@ use crate::{Cause, Failure, SocketInfo};
 /// How many sockets an error names.
 const NAMED: usize = 8;
 
-/// The ports of a host, and what holds them.
+/// The ports of a host, and the sockets that hold them.
 #[derive(Default)]
 pub(crate) struct Table {
     ports: Ports<Socket>,
@@ -133,6 +133,6 @@ fn still_open(sockets: &[SocketInfo], timeout: Duration) -> Failure {
     if more > 0 {
         named.push(format!("{more} more"));
     }
-    let what = format!("after {timeout:?} there was still {}", named.join(", "));
+    let what = format!("still open after {timeout:?}: {}", named.join(", "));
     Failure::wrap(Cause::TimedOut, what)
 }

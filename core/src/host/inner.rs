@@ -1,4 +1,4 @@
-//! What the handles of one host share, and how the host goes down.
+//! The state that the handles of one host share, and how the host goes down.
 //!
 //! Owns [`HostInner`], with the table of the sockets that are open on the host. Never waits,
 //! except for a dial.
@@ -24,7 +24,7 @@ pub(crate) trait HostOwner: Send + Sync {
     fn host_down(&self, host: &HostInner);
 }
 
-/// What the handles of one host share.
+/// The state that the handles of one host share.
 pub(crate) struct HostInner {
     context: Arc<Context>,
     /// The subnetwork lives as long as any of its hosts.

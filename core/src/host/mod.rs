@@ -192,7 +192,7 @@ impl Host {
     /// let busy = alpha.idle(Duration::ZERO).await.unwrap_err();
     /// assert_eq!(
     ///     busy.to_string(),
-    ///     r#"virtnet "pipet": wait until idle "α": after 0ns there was still α:1 connected β:2"#,
+    ///     r#"virtnet "pipet": wait until idle "α": still open after 0ns: α:1 connected β:2"#,
     /// );
     /// # Ok(()) }
     /// ```

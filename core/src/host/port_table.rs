@@ -58,7 +58,7 @@ impl<T> Ports<T> {
         true
     }
 
-    /// What holds `port`, to read or replace.
+    /// The holder of `port`, to read or replace.
     pub(crate) fn get_mut(&mut self, port: u16) -> Option<&mut T> {
         self.taken.get_mut(&port)
     }
@@ -91,7 +91,7 @@ impl<T> Ports<T> {
         }
     }
 
-    /// The taken ports and what holds them, in no order.
+    /// The taken ports and their holders, in any order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u16, &T)> {
         self.taken.iter().map(|(&port, holder)| (port, holder))
     }

@@ -1,6 +1,6 @@
-//! Sockets: what can hold a port of a host.
+//! Sockets: the holders of a host's ports.
 //!
-//! Owns [`Socket`], an entry of a host's table, and [`SocketInfo`], what users see of it.
+//! Owns [`Socket`], an entry of a host's table, and [`SocketInfo`], which users see.
 //! Never takes or frees a port.
 
 use std::fmt;
@@ -10,7 +10,7 @@ use crate::Addr;
 use crate::host::accept_queue::AcceptQueue;
 use crate::host::conn_inner::ConnInner;
 
-/// What holds a port. Its references are weak, because each socket holds its
+/// The holder of a port. Its references are weak, because each socket holds its
 /// [`Port`](crate::host::port::Port) and so the host.
 pub(crate) enum Socket {
     Opening,

@@ -15,7 +15,7 @@ use crate::error::Op;
 use crate::subnet::directory::Directory;
 use crate::{Cause, Engine, Failure, OpError, Registry, SubNetwork};
 
-/// All that went wrong while a subnetwork closed; every call of `close` reports it.
+/// Every failure of a subnetwork's close; each call of `close` reports them all.
 pub(crate) type Closed = Vec<Failure>;
 
 /// Reports how the subnetwork's task ended: with the outcome of the close; or, if its runtime
@@ -41,8 +41,8 @@ impl Drop for End {
         // Engine and registry lived on that runtime: none of their calls and streams would
         // ever make progress. So everything ends here.
         let ended = Failure::other(match std::thread::panicking() {
-            true => "its task panicked",
-            false => "its runtime ended before it was closed",
+            true => "the subnetwork's task panicked",
+            false => "the runtime ended before the subnetwork was closed",
         });
         if let Some(directory) = self.directory.upgrade() {
             directory.go_down(Some(ended.clone()));

@@ -1,4 +1,4 @@
-//! What an engine reports: a dial that came in, and the transport going down.
+//! Reports of an engine: a dial came in, or the transport went down.
 //!
 //! Owns [`Notifier`]. Never keeps the subnetwork alive, because the subnetwork holds the
 //! engine that holds the notifier.

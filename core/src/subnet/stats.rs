@@ -1,6 +1,6 @@
-//! Numbers of a subnetwork: what is open now, and what has happened so far.
+//! Numbers of a subnetwork: open hosts and sockets, and counts since it was made.
 //!
-//! Owns [`Stats`] and the count of what is open. Never lists the sockets:
+//! Owns [`Stats`] and the count of open sockets. Never lists the sockets:
 //! [`Host::sockets`](crate::Host::sockets) does.
 
 use crate::{Dials, Refused, SocketState, SubNetwork};
@@ -9,7 +9,7 @@ use crate::{Dials, Refused, SocketState, SubNetwork};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// What is open now.
+    /// Hosts and sockets that are open now.
     pub open: Open,
     /// The outcomes of its hosts' dials since it was made. Dials under way are in
     /// [`Open::pending`].
@@ -18,7 +18,7 @@ pub struct Stats {
     pub refused: Refused,
 }
 
-/// What a subnetwork has open now ([`Stats::open`]).
+/// How many hosts and sockets of a subnetwork are open now ([`Stats::open`]).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Open {

@@ -105,8 +105,8 @@ impl QuicConfig {
     ///
     /// Without a port, every host announces the port that it is bound to. With a port,
     /// make one host only.
-    pub fn advertise(mut self, place: impl Into<String>) -> QuicConfig {
-        self.advertise = Some(place.into());
+    pub fn advertise(mut self, addr: impl Into<String>) -> QuicConfig {
+        self.advertise = Some(addr.into());
         self
     }
 

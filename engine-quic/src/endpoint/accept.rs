@@ -126,7 +126,7 @@ async fn serve(
             peer.host.tasks.spawn(accepting.in_current_span());
         }
     }
-    peer.host.unflushed.forget(&peer.conn);
+    peer.host.unflushed.remove(&peer.conn);
 }
 
 /// Waits for a permit for one more stream without a first frame.
@@ -224,12 +224,12 @@ async fn accept_stream(
                 let code = CloseCode::SourceNotProved;
                 peer.conn.close(code.into(), b"source not proved");
             }
-            refused(stream, told, guard(permit), host);
+            finish_refusal(stream, told, guard(permit), host);
         }
         Some(AcceptOutcome::Malformed(err, told)) => {
             counters.malformed(&err);
             tracing::debug!(from = %peer.conn.remote_address(), %err, "bad first frame");
-            refused(stream, told, guard(permit), host);
+            finish_refusal(stream, told, guard(permit), host);
         }
         Some(AcceptOutcome::Violation) => {
             count(&counters.out_of_turn);
@@ -258,7 +258,7 @@ async fn accept_stream(
 }
 
 /// Delivers a refusal if it was written; otherwise resets the stream.
-fn refused(stream: HandshakeStream, told: bool, guard: StreamGuard, host: &EndpointInner) {
+fn finish_refusal(stream: HandshakeStream, told: bool, guard: StreamGuard, host: &EndpointInner) {
     match told {
         true => stream.finish(guard, host),
         false => stream.reset(StreamCode::Abandoned),

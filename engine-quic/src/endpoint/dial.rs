@@ -174,8 +174,8 @@ impl EndpointInner {
         tracing::debug!(%addr, "connecting");
         let local = self.config.bind.first.ip();
         let route = mtu::route(local, addr).map_err(|err| target.unreachable(local, &err))?;
-        let (tls, way) = (self.client.clone(), (addr, route));
-        let config = transport::client(tls, &self.config, &self.hostname, way);
+        let (tls, path) = (self.client.clone(), (addr, route));
+        let config = transport::client(tls, &self.config, &self.hostname, path);
         // The connection outlives the dial, so its span has no parent.
         let span = tracing::debug_span!(parent: None, "quic", host = &*self.hostname, to = %addr);
         let connecting = span

@@ -20,8 +20,8 @@ use tokio::task::JoinSet;
 pub(crate) struct Unflushed(Arc<Mutex<HashMap<usize, Connection>>>);
 
 impl Unflushed {
-    /// Notes that a stream was reset on `conn`.
-    pub(crate) fn note(&self, conn: &Connection) {
+    /// Adds `conn`, on which a stream was reset.
+    pub(crate) fn add(&self, conn: &Connection) {
         let mut conns = self.0.lock();
         if conn.close_reason().is_none() {
             conns
@@ -31,9 +31,9 @@ impl Unflushed {
     }
 
     /// Removes a connection that has ended from the list.
-    pub(crate) fn forget(&self, conn: &Connection) {
-        let forgotten = self.0.lock().remove(&conn.stable_id());
-        drop(forgotten);
+    pub(crate) fn remove(&self, conn: &Connection) {
+        let removed = self.0.lock().remove(&conn.stable_id());
+        drop(removed);
     }
 
     /// Waits until the peers have acknowledged what was sent on these connections.

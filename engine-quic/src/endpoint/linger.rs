@@ -214,7 +214,7 @@ impl Lingerers {
         // An error only says that this direction has ended already.
         let _ = send.reset(code);
         if let Some(conn) = guard.conn() {
-            self.unflushed.note(conn);
+            self.unflushed.add(conn);
         }
     }
 }

@@ -89,8 +89,8 @@ impl Endpoint {
             .socket(config.tuning.socket_buffer, &context.counters)?;
         let failed = |err| Failure::other(format!("cannot start an endpoint: {err}"));
         let port = socket.local_addr().map_err(failed)?.port();
-        if let Some(place) = context.advertised.ip() {
-            mtu::loopback_is_up(config.bind.first.ip(), (place, port).into())?;
+        if let Some(ip) = context.advertised.ip() {
+            mtu::loopback_is_up(config.bind.first.ip(), (ip, port).into())?;
         }
         let (tasks, unflushed) = (Tasks::new(), Unflushed::default());
         let send_errors = Arc::new(SendErrors::default());
@@ -149,7 +149,7 @@ impl Endpoint {
         lingerers.close();
         let bound = self.0.config.drain_timeout;
         let late = timeout(bound, tasks.delivered()).await.is_err();
-        let cut = tasks.undelivered();
+        let undelivered = tasks.undelivered();
         // Streams that have only their end to deliver get less time: if the peer is gone,
         // nothing is lost.
         let _ = timeout(CLOSE_TIMEOUT, tasks.ended()).await;
@@ -163,17 +163,21 @@ impl Endpoint {
         // Sends CONNECTION_CLOSE frames, but does not wait for slow peers.
         let _ = timeout(CLOSE_TIMEOUT, quinn.wait_idle()).await;
         tasks.end().await;
-        match cut {
+        match undelivered {
             0 => Ok(()),
-            cut => Err(undelivered(&self.0.hostname, cut, late.then_some(bound))),
+            count => Err(undelivered_error(
+                &self.0.hostname,
+                count,
+                late.then_some(bound),
+            )),
         }
     }
 }
 
 /// The error of a close. `bound` is how long it waited; `None` where the peers were lost
 /// earlier.
-fn undelivered(hostname: &str, cut: usize, bound: Option<Duration>) -> Failure {
-    let connections = match cut {
+fn undelivered_error(hostname: &str, count: usize, bound: Option<Duration>) -> Failure {
+    let connections = match count {
         1 => "1 connection".to_owned(),
         more => format!("{more} connections"),
     };

@@ -109,7 +109,7 @@ impl Pool {
             let made = waiting.entry.conn.get_or_try_init(|| async move {
                 let conn = connecting().await?;
                 *made_now = true;
-                Ok(self.keep(key, conn))
+                Ok(self.spawn_idle_task(key, conn))
             });
             let pooled = match made.await {
                 Ok(pooled) => Arc::clone(pooled),
@@ -133,7 +133,7 @@ impl Pool {
         // While this lock is held, the connection's task does not close it.
         let mut entries = self.entries.lock();
         if !fresh && pooled.conn.close_reason().is_some() {
-            forget(&mut entries, key, pooled);
+            remove(&mut entries, key, pooled);
         }
         if !fresh && !holds(&entries, key, pooled) {
             return None;
@@ -149,11 +149,11 @@ impl Pool {
 
     /// Removes a connection, so that the next dial makes a new one. Its streams continue.
     pub(crate) fn evict(&self, key: &PoolKey, pool_use: &PoolUse) {
-        forget(&mut self.entries.lock(), key, &pool_use.pooled);
+        remove(&mut self.entries.lock(), key, &pool_use.pooled);
     }
 
     /// Starts the task that closes a connection after it was unused for too long.
-    fn keep(self: &Arc<Pool>, key: &PoolKey, conn: Connection) -> Arc<PooledConnection> {
+    fn spawn_idle_task(self: &Arc<Pool>, key: &PoolKey, conn: Connection) -> Arc<PooledConnection> {
         let pooled = Arc::new(PooledConnection {
             conn,
             uses: Mutex::new(UseCount {
@@ -162,28 +162,28 @@ impl Pool {
                 since: Instant::now(),
             }),
         });
-        let (pool, key, kept) = (Arc::clone(self), key.clone(), Arc::clone(&pooled));
+        let (pool, key, watched) = (Arc::clone(self), key.clone(), Arc::clone(&pooled));
         self.tasks.spawn(async move {
-            let mut look = Instant::now() + pool.idle;
+            let mut check_at = Instant::now() + pool.idle;
             loop {
                 tokio::select! {
-                    _ = kept.conn.closed() => break,
-                    () = tokio::time::sleep_until(look) => {}
+                    _ = watched.conn.closed() => break,
+                    () = tokio::time::sleep_until(check_at) => {}
                 }
-                match pool.let_go(&key, &kept) {
-                    Some(next) => look = next,
-                    None => break kept.conn.close(CloseCode::Idle.into(), b"unused"),
+                match pool.remove_idle(&key, &watched) {
+                    Some(next) => check_at = next,
+                    None => break watched.conn.close(CloseCode::Idle.into(), b"unused"),
                 }
             }
-            forget(&mut pool.entries.lock(), &key, &kept);
-            pool.unflushed.forget(&kept.conn);
+            remove(&mut pool.entries.lock(), &key, &watched);
+            pool.unflushed.remove(&watched.conn);
         });
         pooled
     }
 
     /// Removes a connection that was unused for too long; otherwise returns when to check
     /// again.
-    fn let_go(&self, key: &PoolKey, pooled: &Arc<PooledConnection>) -> Option<Instant> {
+    fn remove_idle(&self, key: &PoolKey, pooled: &Arc<PooledConnection>) -> Option<Instant> {
         let mut entries = self.entries.lock();
         let uses = pooled.uses.lock();
         let now = Instant::now();
@@ -194,12 +194,12 @@ impl Pool {
         if due > now {
             return Some(due);
         }
-        forget(&mut entries, key, pooled);
+        remove(&mut entries, key, pooled);
         None
     }
 
     /// Removes an entry whose connection could not be made, unless other dials wait for it.
-    fn forget_unmade(&self, key: &PoolKey, entry: &Arc<PoolEntry>) {
+    fn remove_unconnected(&self, key: &PoolKey, entry: &Arc<PoolEntry>) {
         let mut entries = self.entries.lock();
         // Two holders: the map and this dial.
         if !entry.conn.initialized() && Arc::strong_count(entry) == 2 {
@@ -218,7 +218,7 @@ struct WaitingDial<'a> {
 
 impl Drop for WaitingDial<'_> {
     fn drop(&mut self) {
-        self.pool.forget_unmade(self.key, &self.entry);
+        self.pool.remove_unconnected(self.key, &self.entry);
     }
 }
 
@@ -231,7 +231,7 @@ fn holds(
     held.is_some_and(|held| Arc::ptr_eq(held, pooled))
 }
 
-fn forget(
+fn remove(
     entries: &mut HashMap<PoolKey, Arc<PoolEntry>>,
     key: &PoolKey,
     pooled: &Arc<PooledConnection>,

@@ -162,10 +162,10 @@ impl AsyncRead for Reader {
         if let Some(ended) = self.ended {
             return Poll::Ready(ended.map_err(Into::into));
         }
-        let room = buf.remaining();
+        let remaining = buf.remaining();
         match ready!(self.recv.poll_read_buf(cx, buf)) {
             Ok(()) => {
-                if room > 0 && buf.remaining() == room {
+                if remaining > 0 && buf.remaining() == remaining {
                     self.ended = Some(Ok(()));
                 }
                 Poll::Ready(Ok(()))

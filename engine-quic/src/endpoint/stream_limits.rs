@@ -33,7 +33,7 @@ pub(crate) struct StreamLimits {
 #[derive(Debug)]
 struct StreamCounts {
     /// Streams with a permit.
-    held: usize,
+    permits: usize,
     /// Dialing ports of streams that this side released before it saw the peer's end.
     unfinished: HashSet<u16>,
     limit: u32,
@@ -51,7 +51,7 @@ struct Growth {
 impl StreamCounts {
     fn new() -> StreamCounts {
         StreamCounts {
-            held: 0,
+            permits: 0,
             unfinished: HashSet::new(),
             limit: FIRST_STREAMS,
             windows: FIRST_WINDOWS,
@@ -61,12 +61,12 @@ impl StreamCounts {
     /// Counts a stream dialed from `port`.
     fn take(&mut self, port: u16) -> Growth {
         self.unfinished.remove(&port);
-        self.held += 1;
-        let taken = self.held + self.unfinished.len();
+        self.permits += 1;
+        let taken = self.permits + self.unfinished.len();
         Growth {
             limit: grow(&mut self.limit, taken),
             // Without the unfinished: QUIC discards the data of stopped streams.
-            windows: grow(&mut self.windows, self.held),
+            windows: grow(&mut self.windows, self.permits),
         }
     }
 }
@@ -127,7 +127,7 @@ impl StreamPermit {
 
 impl Drop for StreamPermit {
     fn drop(&mut self) {
-        self.limits.counts.lock().held -= 1;
+        self.limits.counts.lock().permits -= 1;
     }
 }
 
@@ -156,13 +156,13 @@ mod tests {
         for port in 1..=64 {
             assert_eq!(counts.take(port).limit, None);
             counts.unfinished.insert(port);
-            counts.held -= 1;
+            counts.permits -= 1;
         }
         // The ports turn up again: those streams have ended.
         for port in 1..=64 {
             assert_eq!(counts.take(port), Growth::default(), "port {port}");
             counts.unfinished.insert(port);
-            counts.held -= 1;
+            counts.permits -= 1;
         }
         assert_eq!(counts.take(65).limit, Some(2 * FIRST_STREAMS));
     }

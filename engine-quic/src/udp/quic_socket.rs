@@ -59,8 +59,8 @@ impl QuicSocket {
         }
         if err.kind() == io::ErrorKind::InvalidInput && mtu::route(self.local, to).is_err() {
             // If this fails, sending continues without offload.
-            if let Ok(anew) = UdpSocketState::new((&self.io).into()) {
-                *self.send_state.write() = anew;
+            if let Ok(state) = UdpSocketState::new((&self.io).into()) {
+                *self.send_state.write() = state;
             }
         }
         self.send_errors.record(to, err);
@@ -162,8 +162,7 @@ mod tests {
 
     use super::*;
 
-    /// For documentation only (RFC 5737); nothing leaves for it from the loopback
-    /// address.
+    /// An address for documentation (RFC 5737), to which loopback has no route.
     const ELSEWHERE: &str = "192.0.2.1:9";
 
     fn loopback() -> std::net::UdpSocket {
@@ -189,8 +188,8 @@ mod tests {
         }
     }
 
-    /// From there to elsewhere there is no way, which the kernel says as it does of a
-    /// blackhole route.
+    /// There is no route from loopback to that address; the error is the one of a blackhole
+    /// route.
     #[tokio::test]
     async fn a_route_that_is_refused_ends_no_offload() {
         let to = ELSEWHERE.parse().unwrap();
@@ -200,14 +199,14 @@ mod tests {
         let err = state
             .try_send((&plain).into(), &datagram(to))
             .expect_err("nothing can be sent");
-        let spoiled = state.max_gso_segments() < segments;
+        let offload_lost = state.max_gso_segments() < segments;
         println!(
             "{err}: {segments} segments, then {}",
             state.max_gso_segments()
         );
-        // A machine without routes says that there is none, which spoils nothing.
+        // On a machine without routes the error is another one, which does not turn off offload.
         assert_eq!(
-            spoiled,
+            offload_lost,
             err.kind() == io::ErrorKind::InvalidInput && segments > 1
         );
 
@@ -219,7 +218,7 @@ mod tests {
         }
         let recorded = send_errors.last_since(to, began).expect("it was refused");
         assert_eq!(recorded.raw_os_error(), err.raw_os_error());
-        // It goes on sending to those that it reaches.
+        // Sending to other peers still works.
         let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         send(&udp, peer.local_addr().unwrap()).await;
         let mut got = [0; 16];

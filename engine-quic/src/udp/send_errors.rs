@@ -101,7 +101,7 @@ mod tests {
 
     use super::*;
 
-    fn place(port: u16) -> SocketAddr {
+    fn addr(port: u16) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, port).into()
     }
 
@@ -114,12 +114,12 @@ mod tests {
             let known: Option<io::Error> = send_errors.last_since(to, since);
             known.and_then(|err| err.raw_os_error())
         };
-        assert_eq!(known(place(1), began), Some(1));
-        send_errors.record(place(1), &io::Error::from_raw_os_error(101));
+        assert_eq!(known(addr(1), began), Some(1));
+        send_errors.record(addr(1), &io::Error::from_raw_os_error(101));
         assert_eq!(known(mapped, began), Some(101));
-        assert_eq!(known(place(2), began), None);
+        assert_eq!(known(addr(2), began), None);
         assert_eq!(
-            known(place(1), Instant::now() + Duration::from_secs(1)),
+            known(addr(1), Instant::now() + Duration::from_secs(1)),
             None
         );
     }
@@ -129,24 +129,24 @@ mod tests {
         let (send_errors, began) = (SendErrors::default(), Instant::now());
         let most = MAX_DESTINATIONS as u16;
         for port in 1..=most + 1 {
-            send_errors.record(place(port), &io::Error::from_raw_os_error(1));
+            send_errors.record(addr(port), &io::Error::from_raw_os_error(1));
         }
         assert_eq!(send_errors.last.lock().len(), MAX_DESTINATIONS);
-        assert!(send_errors.last_since(place(1), began).is_none());
-        assert!(send_errors.last_since(place(most + 1), began).is_some());
+        assert!(send_errors.last_since(addr(1), began).is_none());
+        assert!(send_errors.last_since(addr(most + 1), began).is_some());
     }
 
     #[tokio::test]
     async fn a_refusal_is_judged_at_once() {
         let (send_errors, began) = (SendErrors::default(), Instant::now());
         let wait_confirmed =
-            send_errors.wait_confirmed(place(1), began, || Some(io::Error::from_raw_os_error(101)));
+            send_errors.wait_confirmed(addr(1), began, || Some(io::Error::from_raw_os_error(101)));
         let later = async {
             tokio::task::yield_now().await;
             // An error of another destination first.
-            send_errors.record(place(2), &io::Error::from_raw_os_error(1));
+            send_errors.record(addr(2), &io::Error::from_raw_os_error(1));
             tokio::task::yield_now().await;
-            send_errors.record(place(1), &io::Error::from_raw_os_error(1));
+            send_errors.record(addr(1), &io::Error::from_raw_os_error(1));
         };
         let (err, ()) = tokio::join!(wait_confirmed, later);
         assert_eq!(err.raw_os_error(), Some(101));

@@ -39,10 +39,10 @@ async fn path(tasks: &mut JoinSet<()>, server: SocketAddr, widest: Arc<AtomicUsi
     let near = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let far = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     far.connect(server).await.unwrap();
-    let place = near.local_addr().unwrap();
+    let addr = near.local_addr().unwrap();
     tasks.spawn(async move {
         let (mut to_far, mut to_near) = (vec![0; 1 << 16], vec![0; 1 << 16]);
-        let mut client = place;
+        let mut client = addr;
         loop {
             tokio::select! {
                 Ok((bytes, from)) = near.recv_from(&mut to_far) => {
@@ -59,7 +59,7 @@ async fn path(tasks: &mut JoinSet<()>, server: SocketAddr, widest: Arc<AtomicUsi
             }
         }
     });
-    place
+    addr
 }
 
 fn endpoint(server: Option<ServerConfig>) -> Endpoint {
@@ -74,7 +74,7 @@ fn endpoint(server: Option<ServerConfig>) -> Endpoint {
     Endpoint::new_with_abstract_socket(config, server, socket, runtime).unwrap()
 }
 
-/// Sends something there and back, for whose acknowledgement the search waits.
+/// Sends data there and back: the search continues with its acknowledgements.
 async fn echo(conn: &Connection, sent: &[u8]) {
     let (mut send, mut recv) = conn.open_bi().await.unwrap();
     let send = async {
@@ -95,7 +95,7 @@ async fn connect(
     let trust = Trust::new(&Identity::secret(Secret::random()), "net".into()).unwrap();
     let tls = trust.host("β").unwrap();
     let server = endpoint(Some(ServerConfig::with_crypto(tls.server)));
-    let place = path(tasks, server.local_addr().unwrap(), widest).await;
+    let addr = path(tasks, server.local_addr().unwrap(), widest).await;
     tasks.spawn(async move {
         let conn = server.accept().await.unwrap().await.unwrap();
         while let Ok((mut send, mut recv)) = conn.accept_bi().await {
@@ -103,18 +103,18 @@ async fn connect(
         }
     });
 
-    let search = discovery_config(place, route, Tuning::default().largest_datagram);
+    let search = discovery_config(addr, route, Tuning::default().largest_datagram);
     let mut transport = TransportConfig::default();
     transport.mtu_discovery_config(Some(search));
     let mut config = ClientConfig::new(trust.host("α").unwrap().client);
     config.transport_config(Arc::new(transport));
     let name = dns_name("net", "β");
-    let connecting = endpoint(None).connect_with(config, place, &name).unwrap();
+    let connecting = endpoint(None).connect_with(config, addr, &name).unwrap();
     connecting.await.unwrap()
 }
 
-/// Waits until the search is over; says how many datagrams were tried. It is over
-/// when nothing was tried for a while of traffic.
+/// Waits until the search is over; returns the number of probes. It is over when 100
+/// round trips caused no probe.
 async fn search(conn: &Connection) -> u64 {
     let (mut tried, mut quiet) = (0, 0);
     while quiet < 100 {
@@ -126,7 +126,7 @@ async fn search(conn: &Connection) -> u64 {
     tried
 }
 
-/// The search comes to `size`, after no more than so many tries.
+/// The search finds `size`, after at most `most_tried` probes.
 async fn finds(route: Option<Route>, widest: usize, size: u16, most_tried: u64) {
     let mut tasks = JoinSet::new();
     let path = Arc::new(AtomicUsize::new(widest));
@@ -199,8 +199,7 @@ fn the_kernel_knows_what_is_here() {
     }
 }
 
-/// For documentation only (RFC 5737): no way leads there from the loopback address,
-/// whatever routes the machine has.
+/// An address for documentation (RFC 5737), to which loopback has no route on any machine.
 #[cfg(target_os = "linux")]
 #[test]
 fn the_kernel_knows_where_it_would_not_send() {
