@@ -59,7 +59,7 @@ fn this_program(test: &str) -> Command {
 /// Runs the first program twice at once, in processes of their own, on that registry.
 fn first_programs(vars: &[(&str, &str)]) {
     let mut running = ["first", "second", "first"].map(|module| {
-        let mut program = this_program(&format!("{module}::what_beta_says_is_heard"));
+        let mut program = this_program(&format!("{module}::beta_sends_and_alpha_receives"));
         program.envs(vars.iter().copied()).spawn().unwrap()
     });
     for program in &mut running {
@@ -79,7 +79,7 @@ fn tests_of_several_processes_do_not_meet_over_redis_or_in_a_folder() {
 
 #[test]
 fn a_misspelt_variable_is_no_test_that_passes_somewhere_else() {
-    let mut program = this_program("first::what_beta_says_is_heard");
+    let mut program = this_program("first::beta_sends_and_alpha_receives");
     program.env("VIRTNET_REGISTY", "redis://127.0.0.1:1");
     let ended = program.output().unwrap();
     assert!(!ended.status.success());
@@ -123,6 +123,64 @@ async fn a_process_that_a_test_starts_joins_its_network() {
     assert_eq!(accepted.unwrap().1, "node:1");
     assert!(ended.unwrap().success());
     net.close().await.unwrap();
+}
+
+/// Runs an example as `cargo run --example` does. `cargo test` has built it, unless it was asked
+/// for this test only.
+fn example(name: &str) -> String {
+    let here = std::env::current_exe().unwrap();
+    let folder = here.parent().unwrap().with_file_name("examples");
+    let program = folder
+        .join(name)
+        .with_extension(std::env::consts::EXE_EXTENSION);
+    if !program.exists() {
+        let mut build = Command::new(env!("CARGO"));
+        assert!(
+            build
+                .args(["build", "--example", name])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+    let ended = Command::new(program).output().unwrap();
+    let said = String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat()).into_owned();
+    assert!(ended.status.success(), "{name}: {said}");
+    said
+}
+
+#[test]
+fn the_examples_say_what_they_did() {
+    for (name, lines) in [
+        (
+            "echo",
+            &[
+                "β:1 accepted α:1 on β:2",
+                "β sent back 5 bytes, α received \"hello\"",
+            ][..],
+        ),
+        (
+            "two_processes",
+            &["hello from the parent", "child:1 ended: exit status: 0"],
+        ),
+        (
+            "expect_order",
+            &["as expected:", "connected β:2->α:3", "refused β:3->α:9"],
+        ),
+        (
+            "own_engine",
+            &[
+                "dialing from α:1 to γ:1 at pipe:1",
+                "dial walled α:1->γ:1: blocked",
+            ],
+        ),
+    ] {
+        let said = example(name);
+        let said: Vec<_> = said.lines().collect();
+        for line in lines {
+            assert!(said.contains(line), "{name}: {said:?} has no {line:?}");
+        }
+    }
 }
 
 /// What is said to who does it the old way.
