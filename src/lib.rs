@@ -206,8 +206,9 @@ mod vars;
 
 pub use config::{Config, DEFAULT_NETWORK, DEFAULT_REGISTRY};
 pub use env::open;
-pub use observer::{HostEntry, Observer};
+pub use observer::Observer;
 pub use open::OpenError;
+pub use registries::HostEntry;
 pub use setting::SettingError;
 
 pub use virtnet_core::{

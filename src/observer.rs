@@ -1,6 +1,6 @@
 //! Observing a network without being a member: listing its hosts, waiting for them.
 //!
-//! Owns [`Observer`] and [`HostEntry`]. It waits with a subnetwork that has no engine, so
+//! Owns [`Observer`]. It waits with a subnetwork that has no engine, so
 //! that there is one way to wait. Never creates a host and never opens a UDP socket, so it
 //! needs no secret.
 
@@ -11,27 +11,9 @@ use async_trait::async_trait;
 use tokio::sync::OnceCell;
 use virtnet_core::{Addr, ByteStream, Cause, Engine, Failure, Registry, RegistryError, SubNetwork};
 
-use crate::registries::{Access, RegistryUrl};
+use crate::registries::{Access, HostEntry, RegistryUrl};
 use crate::setting::{SettingError, redacted};
 use crate::{Config, OpenError};
-
-/// A host of a network, as the registry has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct HostEntry {
-    /// Its name.
-    pub name: String,
-    /// The UDP address that its engine announced: `host:port`.
-    pub address: String,
-    /// How long the name stays taken unless it is renewed; `None` for `memory:` and
-    /// `local:`, where a process holds its names as long as it lives.
-    pub lease_left: Option<Duration>,
-    /// The id of the subnetwork that announced it: 32 hexadecimal digits; `None` for
-    /// `memory:`.
-    pub owner: Option<String>,
-    /// The process that holds it, for `memory:` and `local:`.
-    pub pid: Option<u32>,
-}
 
 /// Observes a network without being a member: lists its hosts, and waits for them.
 ///

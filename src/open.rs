@@ -95,8 +95,12 @@ impl Config {
         }
         let bind = self.bound(&url)?;
         let home = Arc::new(Home::new(self.access.clone()));
+        #[cfg_attr(not(feature = "redis"), allow(unused_mut))]
         let mut access = self.access.clone();
-        access.home = Some(home.clone());
+        #[cfg(feature = "redis")]
+        {
+            access.home = Some(home.clone());
+        }
         let opened = url.open(network, &access).await?;
         let identity = match (given, opened.secret) {
             (Some(given), _) => given,

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 #[cfg(feature = "redis")]
 use crate::redis::{ClientCertificate, HostdataSource, RedisOptions};
-use crate::route::Home;
 
 /// The settings that a user gave; by default none.
 #[derive(Clone, Default)]
@@ -21,7 +20,8 @@ pub(crate) struct Access {
     pub(crate) tune: Option<TuneRedis>,
     pub(crate) warned: Option<Warned>,
     /// Where the hosts of an open network are announced. Users do not set it.
-    pub(crate) home: Option<Arc<Home>>,
+    #[cfg(feature = "redis")]
+    pub(crate) home: Option<Arc<dyn HostdataSource>>,
 }
 
 #[cfg(feature = "redis")]
@@ -45,8 +45,7 @@ impl Access {
             .identity
             .clone()
             .map(|(certificate, key)| ClientCertificate { certificate, key });
-        let home = self.home.clone();
-        redis.hostdata_source = home.map(|home| home as Arc<dyn HostdataSource>);
+        redis.hostdata_source.clone_from(&self.home);
         match &self.tune {
             Some(tune) => tune(redis),
             None => redis,

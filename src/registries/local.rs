@@ -8,8 +8,7 @@ use std::sync::Arc;
 
 use virtnet_core::RegistryError;
 
-use super::{Access, Opened, Shared};
-use crate::HostEntry;
+use super::{Access, HostEntry, Opened, Shared};
 use crate::local::{LocalRegistry, default_dir};
 
 /// The folder that the text after `local:` names.

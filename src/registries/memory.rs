@@ -11,8 +11,7 @@ use async_trait::async_trait;
 use virtnet_core::memory::{MemoryHub, MemoryRegistry};
 use virtnet_core::{Registry, RegistryError};
 
-use super::{Opened, Shared};
-use crate::HostEntry;
+use super::{HostEntry, Opened, Shared};
 use crate::quic::Secret;
 
 type Networks = HashMap<String, Weak<Network>>;

@@ -7,6 +7,7 @@
 // Only a registry that is a server uses these settings.
 #[cfg_attr(not(feature = "redis"), allow(dead_code))]
 mod access;
+mod entry;
 #[cfg(feature = "local")]
 mod local;
 mod memory;
@@ -20,8 +21,8 @@ use std::sync::Arc;
 use virtnet_core::{Registry, RegistryError};
 
 pub(crate) use access::Access;
+pub use entry::HostEntry;
 
-use crate::HostEntry;
 use crate::quic::{Secret, SecretError};
 use crate::setting::{Setting, SettingError, redacted};
 

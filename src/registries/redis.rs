@@ -9,8 +9,7 @@ use std::sync::Arc;
 
 use virtnet_core::RegistryError;
 
-use super::{Access, Opened};
-use crate::HostEntry;
+use super::{Access, HostEntry, Opened};
 use crate::redis::RedisRegistry;
 
 /// The default ports of a Redis server, and of a sentinel.
