@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.."
 
 rust=rust:1-slim-bookworm
 redis=redis:7-bookworm
-# The stand-in for Rust contains their crates: a build may have no access to crates.io.
+# The stand-in for Rust contains their crates: a build may have no network.
 manifests=(Cargo.toml examples/raft-kv/Cargo.toml)
 
 # Identifies the lock files; the label of a stand-in holds it.
