@@ -48,6 +48,10 @@ pub struct Ended {
 /// The command `virtnet` with these arguments, without any of its variables.
 pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_virtnet"));
+    if hang_up_is_ignored() {
+        command = Command::new("env");
+        command.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_virtnet")]);
+    }
     command.args(args);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("VIRTNET_") {
@@ -56,6 +60,15 @@ pub fn command(args: &[&str]) -> Command {
     }
     command.env_remove("RUST_LOG");
     command
+}
+
+/// Whether these tests were started by `nohup`, whose setting programs inherit.
+fn hang_up_is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mut lines = status.lines();
+    let mask = lines.find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & 1 != 0)
 }
 
 /// The command as a member of the network with the registry at `url`.
