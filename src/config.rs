@@ -156,8 +156,9 @@ impl Config {
         self
     }
 
-    /// Calls `tell` with each warning, which is one sentence for people: about a registry
-    /// that may drop names, for example, or that has a damaged entry.
+    /// Calls `tell` with each warning about the registry and the machine, which is one sentence
+    /// for people: that the registry may drop names, for example, has a damaged entry, or that
+    /// the machine's address has changed. Outages of the registry are only logged.
     ///
     /// Each warning is also logged with `tracing`.
     pub fn on_warning(mut self, tell: impl Fn(&str) + Send + Sync + 'static) -> Config {

@@ -147,7 +147,7 @@ fn a_wrong_address_is_named_by_who_dials_it() {
         let mut listener = world.virtnet(CloudA, &["listen", "β:1"]);
         listener.env("VIRTNET_ADVERTISE", advertised);
         if advertised.contains(':') {
-            page::tells(&run(&mut listener).failure());
+            page::tells(&run(&mut listener).usage_error());
             listener.env("VIRTNET_BIND", "0.0.0.0:20007");
         }
         let mut listener = start(&mut listener);

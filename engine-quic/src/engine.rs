@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
+use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -74,6 +75,7 @@ impl Prepared {
     /// Starts the engine. It passes incoming dials to `notifier`.
     pub fn start(self, notifier: Notifier) -> QuicEngine {
         QuicEngine {
+            runtime: Handle::try_current().ok(),
             context: self.0,
             notifier,
             open: Mutex::new(Some(Open {
@@ -109,6 +111,9 @@ impl fmt::Debug for Prepared {
 /// [drain timeout](QuicConfig::drain_timeout). Dropping it without closing does not
 /// wait.
 pub struct QuicEngine {
+    /// Where it was started, if that was on one: its hosts live there, whichever runtime asks for
+    /// them, and so go down with it and no earlier.
+    runtime: Option<Handle>,
     context: EndpointContext,
     notifier: Notifier,
     /// `None` once it was closed.
@@ -192,7 +197,10 @@ fn joined(mut failures: Vec<Failure>) -> Option<Failure> {
 impl Engine for QuicEngine {
     async fn vnet_new_host(&self, hostname: &str, registry: &dyn Registry) -> Result<(), Failure> {
         drop(self.hosts_without(hostname)?);
-        let (endpoint, hostdata) = Endpoint::start(&self.context, &self.notifier, hostname)?;
+        let (endpoint, hostdata) = {
+            let _entered = self.runtime.as_ref().map(Handle::enter);
+            Endpoint::start(&self.context, &self.notifier, hostname)?
+        };
         let announced = registry.announce(hostname, &hostdata).await;
         let added = match announced {
             // Checked again: meanwhile the engine may have been closed, or the registry

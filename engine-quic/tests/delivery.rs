@@ -22,6 +22,36 @@ fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|at| (at % 251) as u8).collect()
 }
 
+/// A host lives on the runtime of its subnetwork, whichever runtime made it: one that is made
+/// within a test's own runtime outlives that.
+#[test]
+fn a_host_outlives_the_runtime_that_asked_for_it() {
+    let home = tokio::runtime::Runtime::new().unwrap();
+    let (here, there) = home.block_on(async {
+        let net = Net::new("net");
+        (net.join(), net.join())
+    });
+    let mut other = tokio::runtime::Builder::new_current_thread();
+    let other = other.enable_all().build().unwrap();
+    let (alpha, beta) = other.block_on(async {
+        let alpha = here.new_host("α").await.unwrap();
+        (alpha, there.new_host("β").await.unwrap())
+    });
+    drop(other);
+    home.block_on(async {
+        let listener = alpha.listen(":1").unwrap();
+        let (mut dialed, mut accepted) = connect(&beta, &listener).await;
+        dialed.write_all(b"still here").await.unwrap();
+        drop(dialed);
+        let mut received = Vec::new();
+        let read = timeout(HANG, accepted.read_to_end(&mut received)).await;
+        read.unwrap().unwrap();
+        assert_eq!(received, b"still here");
+        there.close().await.unwrap();
+        here.close().await.unwrap();
+    });
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_megabyte_arrives_although_everything_was_closed() {
     let net = Net::new("net");

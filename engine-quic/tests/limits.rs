@@ -83,7 +83,14 @@ async fn exchange(from: &Host, listener: &Listener) {
 async fn a_peer_has_so_many_connections_and_no_more() {
     let arena = Arena::new(|limits| limits.connections_per_peer = 2).await;
     let (_first, _second) = (arena.attack().await, arena.attack().await);
-    // The handshake completes before its certificate is checked.
+    // The handshake completes before its certificate is checked: α has counted a connection
+    // when it answers on it.
+    for conn in [&_first.1, &_second.1] {
+        let (mut writer, mut reader) = conn.open_bi().await.unwrap();
+        writer.write_all(&[9]).await.unwrap();
+        let answer = timeout(HANG, reader.read_to_end(3)).await.unwrap();
+        assert_eq!(answer, Ok(vec![2, 6, 1]));
+    }
     let (_endpoint, third) = arena.attack().await;
     let closed = timeout(HANG, third.closed()).await.unwrap();
     let ConnectionError::ApplicationClosed(closed) = closed else {

@@ -43,6 +43,7 @@ fn is_usage_error(err: &(dyn Error + 'static)) -> bool {
         Some(OpenError::Setting(_)) => true,
         // Some parts of a URL only the registry can check.
         Some(OpenError::Registry(err)) => err.cause() == Cause::InvalidAddr,
+        Some(OpenError::Wait(err)) => err.cause() == Cause::InvalidAddr,
         _ => false,
     }
 }

@@ -30,6 +30,10 @@ fn write(path: &Path, secret: &str) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(path)?;
-    writeln!(file, "{secret}")?;
-    file.sync_all()
+    let written = writeln!(file, "{secret}").and_then(|()| file.sync_all());
+    if written.is_err() {
+        // A part of a secret helps nobody, and would be in the way of the next try.
+        let _ = std::fs::remove_file(path);
+    }
+    written
 }

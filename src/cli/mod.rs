@@ -43,7 +43,8 @@ Exit codes:
   129, 130, 143
        Ended by SIGHUP, SIGINT or SIGTERM. The names are freed; an unfinished transfer
        is aborted, so that the peer fails too
-  141  The reader of stdout closed it, as `head -1` does; nothing is printed
+  141  The reader of stdout closed it, as `head -1` does; nothing is printed. For listen
+       and dial this is a failure, as data is lost
 
 Examples:
   virtnet demo                   Run three hosts in this process

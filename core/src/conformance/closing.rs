@@ -1,5 +1,8 @@
 //! Checks of closing, and that nothing is left after it.
 
+use std::future::Future;
+use std::time::Duration;
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::bed::{Bed, Pair, connect, connected, drop_after, eventually, read_text};
@@ -222,6 +225,25 @@ pub async fn a_runtime_that_ends(bed: &dyn Bed) {
     for cause in blocked.join_all().await {
         assert_eq!(cause, Cause::NetworkDown);
     }
+    let long = Duration::from_secs(600);
+    let from_no_runtime = std::thread::spawn({
+        let makes = makes.clone();
+        move || {
+            let waits = async {
+                makes
+                    .wait_for_hosts(&["γ"], long)
+                    .await
+                    .unwrap_err()
+                    .cause()
+            };
+            let makes = async { makes.new_host_within("γ", long).await.unwrap_err().cause() };
+            [polled_once(waits), polled_once(makes)]
+        }
+    });
+    assert_eq!(
+        from_no_runtime.join().unwrap(),
+        [Some(Cause::NetworkDown); 2]
+    );
     for late in [
         makes.new_host("γ").await.map(drop).unwrap_err(),
         alpha.dial("β:1").await.map(drop).unwrap_err(),
@@ -238,4 +260,13 @@ pub async fn a_runtime_that_ends(bed: &dyn Bed) {
     );
     drop(accepted);
     there.close().await.unwrap();
+}
+
+/// What a future that is ready at once, and needs no runtime, comes to.
+fn polled_once<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::pin!(future).poll(&mut cx) {
+        std::task::Poll::Ready(value) => Some(value),
+        std::task::Poll::Pending => None,
+    }
 }

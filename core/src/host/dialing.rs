@@ -116,7 +116,10 @@ impl Dialing {
             biased;
             dialed = &mut first => (dialed, None),
             looked = self.look_again_early(hostdata) => match looked {
-                Ok(Some(elsewhere)) => return FirstTry::Elsewhere(elsewhere),
+                // Too late to reach it there: the first try may still succeed.
+                Ok(Some(elsewhere)) if self.limit.is_some_and(|limit| Instant::now() < limit.by) => {
+                    return FirstTry::Elsewhere(elsewhere);
+                }
                 looked => (first.await, Some(looked)),
             },
         };

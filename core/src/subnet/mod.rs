@@ -182,13 +182,23 @@ impl SubNetwork {
         hostname: &str,
         timeout: Duration,
     ) -> Result<Host, OpError> {
+        let down = &self.directory.context.down;
+        if down.get().is_some() {
+            // Its runtime, and so the timer, may be gone.
+            return self.new_host(hostname).await;
+        }
         // Without a deadline, if it is too late for the clock to tell.
         let deadline = Instant::now().checked_add(timeout);
         let mut tries = tokio::time::interval(TRY);
         // A registry that is slow to fail is not asked more often because of that.
         tries.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            tries.tick().await;
+            tokio::select! {
+                biased;
+                // The next try says so.
+                _ = down.wait() => {}
+                _ = tries.tick() => {}
+            }
             let why = match self.new_host(hostname).await {
                 Ok(host) => return Ok(host),
                 Err(why) => why,

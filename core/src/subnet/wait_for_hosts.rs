@@ -63,11 +63,17 @@ async fn wait_until_announced(
     mut missing: Vec<&str>,
     timeout: Duration,
 ) -> Result<(), Failure> {
+    // Before the timer is made: its runtime may be gone.
+    context.down.check()?;
     // Without a deadline, if it is too late for the clock to tell.
     let deadline = Instant::now().checked_add(timeout);
     let mut look = tokio::time::interval(LOOK);
     loop {
-        look.tick().await;
+        tokio::select! {
+            biased;
+            why = context.down.wait() => return Err(why.clone()),
+            _ = look.tick() => {}
+        }
         let (mut absent, mut outage) = (Vec::new(), None);
         let mut names = missing.into_iter();
         while outage.is_none()

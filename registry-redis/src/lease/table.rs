@@ -149,7 +149,9 @@ impl LeaseTable {
             let announced = announced.filter(|announced| announced.number == lease.number);
             if let Some(confirmed) = announced.and_then(|announced| announced.confirmed.as_mut()) {
                 confirmed.until = confirmed.until.max(until);
-                confirmed.confirmed_at = confirmed_at;
+                // The server's clock may go back: a note that was written before, our own
+                // among them, must not look newer than this.
+                confirmed.confirmed_at = confirmed.confirmed_at.max(confirmed_at);
             }
         }
     }

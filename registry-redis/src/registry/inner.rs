@@ -176,10 +176,7 @@ impl RegistryInner {
             let held = self.held_from_now();
             let mut pipeline = Pipeline::new();
             for leases in batch.chunks(PER_SCRIPT) {
-                let now = leases
-                    .iter()
-                    .map(|lease| self.hostdata.current(&lease.hostdata));
-                let now: Vec<_> = now.collect();
+                let now: Vec<_> = leases.iter().map(|lease| self.current(lease)).collect();
                 let names = leases
                     .iter()
                     .zip(&now)
@@ -204,6 +201,16 @@ impl RegistryInner {
             }
         }
         result
+    }
+
+    /// What to announce for a host now; what it was announced with, where the source gives
+    /// what no registry could read.
+    fn current(&self, lease: &Lease) -> Arc<str> {
+        let current = self.hostdata.current(&lease.hostdata);
+        match check_hostdata(&lease.hostname, &current) {
+            Ok(()) => current,
+            Err(_) => Arc::clone(&lease.hostdata),
+        }
     }
 
     fn renewed(&self, leases: &[Lease], held: Moment, answer: Value) -> Result<(), Failure> {

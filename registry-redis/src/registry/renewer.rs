@@ -11,7 +11,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Instant, sleep, sleep_until};
 use virtnet_core::Failure;
 
@@ -28,6 +28,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct Renewer {
     work: Arc<Work>,
     task: JoinHandle<()>,
+    /// Asks for changed hostdata. A task of its own, as it runs a user's code, whose pauses and
+    /// panics must not keep names from being renewed.
+    watch: AbortHandle,
 }
 
 /// Locked while it is polled; `None` once it was stopped.
@@ -36,17 +39,26 @@ type Work = Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>;
 impl Renewer {
     /// Starts it on the current runtime.
     pub(crate) fn start(inner: Arc<RegistryInner>) -> Renewer {
-        Renewer::run(keep(inner))
+        let watched = Arc::clone(&inner);
+        let watch = async move {
+            let (network, interval) = (watched.keys.network(), watched.timing.renewal);
+            watched.hostdata.watch(network, interval).await;
+        };
+        Renewer::run(keep(inner), watch)
     }
 
-    fn run(work: impl Future<Output = ()> + Send + 'static) -> Renewer {
+    fn run(
+        work: impl Future<Output = ()> + Send + 'static,
+        watch: impl Future<Output = ()> + Send + 'static,
+    ) -> Renewer {
         let work: Arc<Work> = Arc::new(Mutex::new(Some(Box::pin(work))));
         let polled = Arc::clone(&work);
         let task = tokio::spawn(poll_fn(move |cx| match &mut *polled.lock() {
             Some(work) => work.as_mut().poll(cx),
             None => Poll::Ready(()),
         }));
-        Renewer { work, task }
+        let watch = tokio::spawn(watch).abort_handle();
+        Renewer { work, task, watch }
     }
 
     /// Stops it at once: what it had not sent yet is never sent. Its task ends when it is
@@ -54,18 +66,16 @@ impl Renewer {
     pub(crate) fn stop(self) -> JoinHandle<()> {
         let work = self.work.lock().take();
         drop(work);
+        self.watch.abort();
         self.task.abort();
         self.task
     }
 }
 
-/// Renews the names that are ours, frees those that were given up, and asks for changed
-/// hostdata. None of the three waits for another.
+/// Renews the names that are ours and frees those that were given up. Neither waits for the
+/// other.
 async fn keep(inner: Arc<RegistryInner>) {
-    let follow = inner
-        .hostdata
-        .watch(inner.keys.network(), inner.timing.renewal);
-    tokio::join!(renew(&inner), free(&inner), follow);
+    tokio::join!(renew(&inner), free(&inner));
 }
 
 async fn renew(inner: &RegistryInner) {
@@ -154,10 +164,11 @@ mod tests {
     async fn an_end_drops_what_is_under_way_whether_or_not_its_runtime_runs() {
         let under_way = Arc::new(());
         let held = Arc::clone(&under_way);
-        let renewer = Renewer::run(async move {
+        let work = async move {
             std::future::pending::<()>().await;
             drop(held);
-        });
+        };
+        let renewer = Renewer::run(work, std::future::pending());
         tokio::task::yield_now().await;
         assert_eq!(Arc::strong_count(&under_way), 2);
         let task = renewer.stop();
