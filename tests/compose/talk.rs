@@ -35,7 +35,7 @@ impl Talk {
     /// it ends cleanly.
     #[track_caller]
     pub(crate) fn cut(self, fault: Instant) -> (Duration, String) {
-        let why = self.0.end().failure();
+        let why = self.0.end().failure_after_warnings();
         (fault.elapsed(), why)
     }
 
@@ -61,7 +61,7 @@ pub(crate) fn dial(
     if ended.code == Some(0) {
         return (took, Ok(ended.stderr.join("\n")));
     }
-    (took, Err(ended.failure()))
+    (took, Err(ended.failure_after_warnings()))
 }
 
 /// A load that runs until [`Load::stop`], and its output.

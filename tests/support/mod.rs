@@ -311,6 +311,14 @@ impl Ended {
         self.reason(2)
     }
 
+    /// The same where the command warned before, as of a registry that is down.
+    #[track_caller]
+    pub fn failure_after_warnings(mut self) -> String {
+        let is_warning = |line: &String| line.starts_with("virtnet: warning: ");
+        self.stderr.retain(|line| !is_warning(line));
+        self.failure()
+    }
+
     #[track_caller]
     fn reason(self, code: i32) -> String {
         assert_eq!(self.code, Some(code), "{self:?}");

@@ -266,15 +266,15 @@ async fn useless(listener: Listener, what: Useless, asked: Arc<AtomicUsize>) {
 
 /// How often such a node is asked in a second of writes.
 async fn asked_within_a_second(what: Useless) -> usize {
-    let network = format!("a node that {what:?}");
-    let taken = Config::new(&*network).open().await.unwrap();
+    let network = &testing::config().unwrap();
+    let taken = network.clone().open().await.unwrap();
     let host = taken.new_host("γ").await.unwrap();
     let asked = Arc::new(AtomicUsize::new(0));
-    let listener = host.listen(&address("")).unwrap();
+    let listener = host.listen(address("")).unwrap();
     let serving = tokio::spawn(useless(listener, what, Arc::clone(&asked)));
 
-    let members = cluster(&network, &["α", "β"]).await;
-    let (subnet, mut client) = client(&network).await;
+    let members = cluster(network, &["α", "β"]).await;
+    let (subnet, mut client) = client(network).await;
     let (before, began) = (asked.load(Ordering::Relaxed), Instant::now());
     // There is always something that it lacks.
     while began.elapsed() < Duration::from_secs(1) {

@@ -106,7 +106,7 @@ async fn a_graceful_shutdown_answers_what_was_asked() {
 /// has begun, for ever: hyper's bound on its head does not count then.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_graceful_shutdown_waits_for_the_rest_of_a_request() {
-    let net = Two::join("axum: half a request").await;
+    let net = Two::join().await;
     let listener = net.alpha.listen(":80").unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = axum::serve(listener, app::<Addr>(Slow::default()))

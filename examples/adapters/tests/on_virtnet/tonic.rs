@@ -143,7 +143,7 @@ async fn a_graceful_shutdown_has_a_bound_that_is_the_callers() {
     // Past this, who has not begun is not waited for; seconds, for a real service.
     const PATIENCE: Duration = Duration::from_millis(100);
     for said in [&b""[..], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
-        let net = Two::join(&format!("tonic: {} bytes", said.len())).await;
+        let net = Two::join().await;
         let incoming = net.alpha.listen(":50051").unwrap().into_incoming();
         let (stop, stopped) = oneshot::channel::<()>();
         let server = Server::builder().add_service(ChatServer::new(Shouter));
