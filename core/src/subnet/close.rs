@@ -195,7 +195,10 @@ impl SubNetwork {
         let mut closed = self.closed.clone();
         let mut failures = match closed.wait_for(Option::is_some).await {
             Ok(failures) => failures.clone().unwrap_or_default(),
-            Err(_) => unreachable!("the task tells how it ended"),
+            // Its end panicked in an engine's stream, and could not say so.
+            Err(_) => vec![Failure::other(
+                "the subnetwork's task ended without a result",
+            )],
         };
         failures.retain(counts);
         let result = add_up(failures);
