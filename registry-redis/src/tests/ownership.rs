@@ -204,10 +204,22 @@ fn who_had_no_name_for_a_while_is_told_so_though_nobody_has_it() {
         ref other => panic!("{other:?}"),
     };
     let a = |hostdata| [("a", hostdata, 1)];
+    let millis = |at: &Server| {
+        let time = at.server.command(&["TIME"]);
+        let [seconds, micros] = [0, 1].map(|part: usize| time[part].parse::<u64>().unwrap());
+        seconds * 1000 + micros / 1000
+    };
     let lapse = |at: &mut Server| {
         at.server.command(&["DEL", KEY]);
-        // The server's clock counts milliseconds.
-        std::thread::sleep(std::time::Duration::from_millis(2));
+        // What comes next is later by the server's clock, which the scripts read in milliseconds.
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        let before = millis(at);
+        while millis(at) <= before {
+            assert!(
+                std::time::Instant::now() < deadline,
+                "the clock stands still"
+            );
+        }
     };
     let seen = at_time(at.hold(&one, &a("x:1")));
     lapse(&mut at);
