@@ -213,10 +213,11 @@ fn escaped(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn answer(line: &str) -> RedisError {
+    /// The error that the server's answer `-line` comes to.
+    pub(in crate::connection) fn answer(line: &str) -> RedisError {
         let value = redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
         value.extract_error().unwrap_err()
     }

@@ -92,11 +92,7 @@ fn is_about_tracking(words: Option<&str>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn answer(line: &str) -> RedisError {
-        let value = redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
-        value.extract_error().unwrap_err()
-    }
+    use crate::connection::error::tests::answer;
 
     #[test]
     fn who_knows_no_pushes_is_told_from_who_does_not_let_us() {
