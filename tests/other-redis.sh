@@ -45,12 +45,12 @@ with() {
     export REDIS_SERVER=$1
     "$1" --version 2>/dev/null || basename "$1"
     case $1 in
-    *fakeredis*) tests --test conformance ;;
+    *fakeredis*) tests --test suite conformance:: ;;
     *)
         tests --lib -- tests::ownership tests::server
-        tests --test contract --test listing --test cache --test cancel --test conformance
         # The skipped test waits long, and does not depend on the server.
-        tests --test leases -- --skip a_server_that_forgot_everything
+        tests --test suite -- contract:: listing:: cache:: cancel:: conformance:: leases:: \
+            --skip a_server_that_forgot_everything
         ;;
     esac
 }

@@ -169,7 +169,8 @@ without_qlog() {
 # A gigabyte through the release build. Without LTO, which costs more time than it saves
 # here.
 gigabyte() {
-    CARGO_PROFILE_RELEASE_LTO=off cargo test --release --features cli --test cli_bulk -- --nocapture
+    CARGO_PROFILE_RELEASE_LTO=off cargo test --release --features cli --test suite -- \
+        cli_bulk:: --nocapture
 }
 
 # Clouds of network namespaces, with a router and its firewall between them. Only the

@@ -15,11 +15,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use virtnet::quic::Secret;
 use virtnet::redis::{RedisOptions, RedisRegistry};
 use virtnet::{Config, SubNetwork};
-
-#[path = "../registry-redis/tests/support/mod.rs"]
-mod support;
-
-use support::RedisServer;
+use virtnet_testkit::redis::RedisServer;
 
 static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 

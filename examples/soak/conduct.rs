@@ -15,10 +15,10 @@ use crate::crew::{Kid, Orders};
 use crate::faults::{World, carry_out};
 use crate::judge::Judge;
 use crate::plan::{Planned, plan};
-use crate::redis::RedisServer;
 use crate::relay::Relays;
 use crate::report::{Compared, Report};
 use crate::wire::{Counts, Figures, PROCESSES};
+use virtnet_testkit::redis::RedisServer;
 
 /// The warm-up is a short soak: after it, all tables have reached their full size.
 const WARM_UP_SECONDS: u64 = 30;

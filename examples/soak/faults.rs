@@ -12,8 +12,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::crew::{Kid, Orders};
 use crate::plan::{Kind, Planned};
-use crate::redis::RedisServer;
 use crate::relay::Relays;
+use virtnet_testkit::redis::RedisServer;
 
 /// Everything that a fault can break.
 pub(crate) struct World {

@@ -18,8 +18,6 @@ mod judge;
 mod load;
 mod member;
 mod plan;
-#[path = "../../registry-redis/tests/support/mod.rs"]
-mod redis;
 mod relay;
 mod report;
 mod rng;

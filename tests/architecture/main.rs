@@ -103,6 +103,16 @@ fn packages_know_only_what_is_theirs() {
                 "clap",
             ],
         ),
+        (
+            "virtnet-testkit",
+            &[
+                "virtnet",
+                "virtnet-core",
+                "virtnet-engine-quic",
+                "virtnet-registry-local",
+                "virtnet-registry-redis",
+            ],
+        ),
     ] {
         let known = dependencies(package);
         assert!(
@@ -200,6 +210,7 @@ fn files_open_with_what_they_own_and_stay_short() {
         "registry-local",
         "registry-redis",
         "src",
+        "testkit",
         "tests",
         "examples",
         "fuzz",

@@ -2,35 +2,26 @@
 //! between them that lets through what the page says, and nothing else.
 //!
 //! Owns which host reaches which, through which firewall, at which address. The page's
-//! packet sizes are in `routed/sizes.rs`, outages in `routed/outage.rs`, NAT in
-//! `routed/nat.rs`, unreachable addresses in `routed/unreachable.rs`, quoted errors in
-//! `routed/words.rs`, and packet loss in `routed/rough.rs`. Never touches the network of
+//! packet sizes are in `sizes.rs`, outages in `outage.rs`, NAT in
+//! `nat.rs`, unreachable addresses in `unreachable.rs`, quoted errors in
+//! `words.rs`, and packet loss in `rough.rs`. Never touches the network of
 //! the machine: everything is in namespaces, which end with the test.
 
 // The feature builds the command, and only Linux has network namespaces.
 #![cfg(all(feature = "cli", target_os = "linux"))]
 
+#[path = "../support/mod.rs"]
 mod support;
 
-#[path = "routed/member.rs"]
 mod member;
-#[path = "routed/nat.rs"]
 mod nat;
-#[path = "routed/outage.rs"]
 mod outage;
-#[path = "routed/page.rs"]
 mod page;
-#[path = "routed/rough.rs"]
 mod rough;
-#[path = "routed/sizes.rs"]
 mod sizes;
-#[path = "routed/talk.rs"]
 mod talk;
-#[path = "routed/unreachable.rs"]
 mod unreachable;
-#[path = "routed/words.rs"]
 mod words;
-#[path = "routed/world.rs"]
 mod world;
 
 use support::{run, start};

@@ -3,17 +3,9 @@
 //! Owns what is on stdout and stderr, line by line. Never pipes data, which `cli_pipe.rs`
 //! does, and never lists hosts, which `cli_hosts.rs` does.
 
-// The feature builds the command.
-#![cfg(feature = "cli")]
-
-mod support;
-
-#[path = "../registry-redis/tests/support/mod.rs"]
-mod redis;
-
-use redis::{RedisServer, free_port, new_dir};
+use crate::support::{Ended, OTHER_SECRET, command, member, run, start};
 use serde_json::Value;
-use support::{Ended, OTHER_SECRET, command, member, run, start};
+use virtnet_testkit::redis::{RedisServer, free_port, new_dir};
 
 /// What `demo --json` printed, one object a line.
 fn events(demo: Ended) -> Vec<Value> {

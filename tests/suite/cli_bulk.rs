@@ -4,22 +4,14 @@
 //! Owns a stream that both ends can generate, so that nothing is stored. Its size is `VIRTNET_TEST_BULK_MIB` MiB: by default 1,024 for a release
 //! build, 64 otherwise. Never asserts a speed: it prints it.
 
-// The feature builds the command.
-#![cfg(feature = "cli")]
-
-mod support;
-
-#[path = "../registry-redis/tests/support/mod.rs"]
-mod redis;
-
 use std::io::{Read, Write};
 use std::process::{Child, Stdio};
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redis::RedisServer;
-use support::{member, start};
+use crate::support::{member, start};
+use virtnet_testkit::redis::RedisServer;
 
 const MIB: usize = 1 << 20;
 

@@ -2,16 +2,8 @@
 //!
 //! Owns what the command promises about both. Never measures the echo.
 
-// The feature builds the command.
-#![cfg(feature = "cli")]
-
-mod support;
-
-#[path = "../registry-redis/tests/support/mod.rs"]
-mod redis;
-
-use redis::RedisServer;
-use support::{Running, member, run, start};
+use crate::support::{Running, member, run, start};
+use virtnet_testkit::redis::RedisServer;
 
 fn echo(url: &str, options: &[&str]) -> Running {
     start(member(url, &["echo", "β:1", "--lease", "1"]).args(options))

@@ -2,19 +2,11 @@
 //!
 //! Owns how users see leases. Never stops a server: the tests of registry-redis do.
 
-// The feature builds the command.
-#![cfg(feature = "cli")]
-
-mod support;
-
-#[path = "../registry-redis/tests/support/mod.rs"]
-mod redis;
-
 use std::time::{Duration, Instant};
 
-use redis::{RedisServer, free_port};
+use crate::support::{BOUND, Ended, Running, command, member, run, start};
 use serde_json::Value;
-use support::{BOUND, Ended, Running, command, member, run, start};
+use virtnet_testkit::redis::{RedisServer, free_port};
 
 /// Runs the command without a secret.
 fn look(server: &RedisServer, args: &[&str]) -> Ended {

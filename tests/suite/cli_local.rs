@@ -4,19 +4,14 @@
 //! Owns how users see the folder in their runtime directory. Never reads the format of its
 //! files: the tests of registry-local do.
 
-// The feature builds the command, and `local:` needs Unix.
-#![cfg(all(feature = "cli", unix))]
-
-mod support;
-
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
+use crate::support::{OTHER_SECRET, Running, command, run, start};
 use serde_json::Value;
-use support::{OTHER_SECRET, Running, command, run, start};
 use tempfile::TempDir;
 
 /// An empty runtime directory, as before a user's first command.

@@ -3,17 +3,9 @@
 //!
 //! Owns what is printed where. Never asserts a duration.
 
-// The feature builds the command.
-#![cfg(feature = "cli")]
-
-mod support;
-
-#[path = "../registry-redis/tests/support/mod.rs"]
-mod redis;
-
-use redis::RedisServer;
+use crate::support::{Running, SECRET, command, member, run, start};
 use serde_json::Value;
-use support::{Running, SECRET, command, member, run, start};
+use virtnet_testkit::redis::RedisServer;
 
 /// The lines, with each number of milliseconds as `T`.
 fn timeless(text: &str) -> Vec<String> {

@@ -4,19 +4,11 @@
 //! Owns when each ends, and with which exit code. Never measures speed, and never sends
 //! much data: `cli_bulk.rs` does.
 
-// The feature builds the command.
-#![cfg(feature = "cli")]
-
-mod support;
-
-#[path = "../registry-redis/tests/support/mod.rs"]
-mod redis;
-
 use std::io::Write;
 use std::process::Stdio;
 
-use redis::RedisServer;
-use support::{OTHER_SECRET, Running, member, run, start};
+use crate::support::{OTHER_SECRET, Running, member, run, start};
+use virtnet_testkit::redis::RedisServer;
 
 /// A listener at `β:1`, and a dialer at `α`, connected with each other.
 fn connected(server: &RedisServer) -> (Running, Running) {

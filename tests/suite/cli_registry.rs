@@ -3,24 +3,11 @@
 //! Owns that the command reaches them by URL and options. Never fails a server over: the
 //! tests of registry-redis do.
 
-// The feature builds the command.
-#![cfg(feature = "cli")]
-
-#[path = "support/mod.rs"]
-mod process;
-
-#[path = "../registry-redis/tests/support/mod.rs"]
-mod support;
-
-#[path = "../registry-redis/tests/support/fleet.rs"]
-mod fleet;
-
 use std::path::PathBuf;
 
-use fleet::{Cluster, Sentinels};
-use process::{Running, command, member, run, start};
+use crate::support::{Running, command, member, run, start};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use support::{RedisServer, new_dir};
+use virtnet_testkit::redis::{Cluster, RedisServer, Sentinels, new_dir};
 
 /// Connects a listener and a dialer of one network, and ends both.
 fn meet(url: &str, options: &[&str]) {

@@ -16,10 +16,7 @@ use virtnet::redis::{RedisOptions, RedisRegistry};
 use virtnet::{Registry, SubNetwork};
 use virtnet_core::conformance::{Bed, RegistryBed};
 
-#[path = "../registry-redis/tests/support/mod.rs"]
-mod support;
-
-use support::RedisServer;
+use virtnet_testkit::redis::RedisServer;
 
 const NETWORK: &str = "quicα";
 

@@ -6,15 +6,10 @@
 //! in `dropin/opening.rs`, `dropin/streams.rs` and `dropin/halves.rs`, which never know the
 //! network: `dropin/net.rs` does.
 
-#[path = "dropin/halves.rs"]
 mod halves;
-#[path = "dropin/net.rs"]
 mod net;
-#[path = "dropin/opening.rs"]
 mod opening;
-#[path = "dropin/seen.rs"]
 mod seen;
-#[path = "dropin/streams.rs"]
 mod streams;
 
 use std::time::Duration;
@@ -24,7 +19,7 @@ use seen::Seen;
 use virtnet::pipe::PipeNetwork;
 use virtnet::{Config, SubNetwork};
 
-const PAGE: &str = include_str!("../docs/tcp.md");
+const PAGE: &str = include_str!("../../docs/tcp.md");
 
 /// The intended differences: the action, what TCP does, what virtnet does, and why.
 const DIFFERENCES: &[[&str; 4]] = &[

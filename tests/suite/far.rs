@@ -4,13 +4,9 @@
 //! Owns links that delay TCP and UDP. Never asserts a speed: a round trip is so long that
 //! other work does not count.
 
-#[path = "../registry-redis/tests/support/mod.rs"]
-mod redis;
-
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use redis::RedisServer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::mpsc;
@@ -18,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use virtnet::quic::Secret;
 use virtnet::{Config, Host, Listener};
+use virtnet_testkit::redis::RedisServer;
 
 /// The default one-way delay of a link.
 const ONE_WAY: Duration = Duration::from_millis(150);

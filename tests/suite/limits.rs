@@ -6,7 +6,7 @@ use virtnet::quic::Tuning;
 use virtnet::redis::RedisOptions;
 use virtnet::{Limits, MAX_NAME, quic};
 
-const PAGE: &str = include_str!("../docs/limits.md");
+const PAGE: &str = include_str!("../../docs/limits.md");
 
 /// The cells of the row that has `name` as a whole word in its column `column`.
 fn row(name: &str, column: usize) -> Vec<&'static str> {

@@ -2,8 +2,6 @@
 //!
 //! Owns a recorder that stores them. Never tests what is counted: core and engine do.
 
-#![cfg(feature = "metrics-0_24")]
-
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 

@@ -6,9 +6,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const PAGE: &str = include_str!("../docs/failures.md");
+const PAGE: &str = include_str!("../../docs/failures.md");
 
-const CONFIGURATION: &str = include_str!("../docs/configuration.md");
+const CONFIGURATION: &str = include_str!("../../docs/configuration.md");
 
 /// The files, and the tests in files, that the text has in code marks.
 fn named(text: &str) -> Vec<(&str, Option<&str>)> {

@@ -3,23 +3,15 @@
 //! Owns what the other side then sees, at both ends of connections. Never cuts off
 //! machines, which `routed/outage.rs` does, or containers, which `compose/hosts.rs` does.
 
-// The feature builds the command.
-#![cfg(feature = "cli")]
-
-mod support;
-
-#[path = "../registry-redis/tests/support/mod.rs"]
-mod redis;
-
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
-use redis::RedisServer;
-use support::{BOUND, Running, SECRET, figure, member, start};
+use crate::support::{BOUND, Running, SECRET, figure, member, start};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
 use virtnet::{Cause, Config, Conn, OpError, SubNetwork};
+use virtnet_testkit::redis::RedisServer;
 
 const CUT: Duration = Duration::from_secs(10);
 const DIAL: Duration = Duration::from_secs(3);

@@ -7,28 +7,24 @@
 #![allow(clippy::duplicate_mod)]
 
 /// The program of README.md, as a test of its own file would have it.
-#[path = "testing/first.rs"]
 mod first;
 
 /// The same once more, in the same process and at the same time.
 #[path = "testing/first.rs"]
 mod second;
 
-#[path = "../registry-redis/tests/support/mod.rs"]
-mod redis;
-
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::RedisServer;
 use tempfile::tempdir;
 use virtnet::memory::{MemoryHub, MemoryRegistry};
 use virtnet::pipe::{PipeEngine, Switchboard};
 use virtnet::{Cause, Failure, Lost, Registry, RegistryError, SubNetwork, testing};
+use virtnet_testkit::redis::RedisServer;
 
-const README: &str = include_str!("../README.md");
+const README: &str = include_str!("../../README.md");
 const FIRST: &str = include_str!("testing/first.rs");
 
 const BOUND: Duration = Duration::from_secs(20);
@@ -59,7 +55,8 @@ fn this_program(test: &str) -> Command {
 /// Runs the first program twice at once, in processes of their own, on that registry.
 fn first_programs(vars: &[(&str, &str)]) {
     let mut running = ["first", "second", "first"].map(|module| {
-        let mut program = this_program(&format!("{module}::beta_sends_and_alpha_receives"));
+        let mut program =
+            this_program(&format!("testing::{module}::beta_sends_and_alpha_receives"));
         program.envs(vars.iter().copied()).spawn().unwrap()
     });
     for program in &mut running {

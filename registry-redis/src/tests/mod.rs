@@ -8,5 +8,3 @@ mod lease_table;
 mod ownership;
 mod scale;
 mod server;
-#[path = "../../tests/support/mod.rs"]
-mod support;

@@ -5,7 +5,7 @@ use redis::{Cmd, Value};
 
 use crate::lease::script::{LeaseRequest, Owner};
 use crate::schema::keys::Keys;
-use crate::tests::support::RedisServer;
+use virtnet_testkit::redis::RedisServer;
 
 const KEY: &str = "virtnet:{n}:a";
 const INDEX: &str = "virtnet:{n}::hosts";
@@ -272,7 +272,7 @@ fn a_replica_has_no_say() {
     let mut at = Server::start();
     let (one, other) = (Owner::random().unwrap(), Owner::random().unwrap());
     assert!(at.holds(&other, "y:1", 1));
-    let nowhere = crate::tests::support::free_port().to_string();
+    let nowhere = virtnet_testkit::redis::free_port().to_string();
     at.server.command(&["REPLICAOF", "127.0.0.1", &nowhere]);
     let holding = LeaseRequest {
         hostname: "a",

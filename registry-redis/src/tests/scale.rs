@@ -12,7 +12,7 @@ use crate::lease::script::{LeaseRequest, Owner};
 use crate::options::RedisOptions;
 use crate::registry::RedisRegistry;
 use crate::schema::keys::Keys;
-use crate::tests::support::RedisServer;
+use virtnet_testkit::redis::RedisServer;
 
 const ADDR: &str = "10.0.0.2:4433";
 

@@ -9,7 +9,7 @@ use redis::Cmd;
 
 use crate::lease::script::{LeaseRequest, Owner};
 use crate::schema::keys::Keys;
-use crate::tests::support::RedisServer;
+use virtnet_testkit::redis::RedisServer;
 
 const INDEX: &str = "virtnet:{n}::hosts";
 const LEASE: u64 = 60_000;

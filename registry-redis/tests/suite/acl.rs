@@ -1,16 +1,13 @@
 //! The rights that a user needs: those in the documentation are enough, and each one is
 //! necessary.
 
-#[path = "support/calls.rs"]
-mod calls;
-mod support;
-
 use std::time::Duration;
 
-use calls::*;
-use support::RedisServer;
 use virtnet_core::{Cause, Registry, RegistryError};
 use virtnet_registry_redis::{RedisOptions, RedisRegistry};
+use virtnet_testkit::redis::RedisServer;
+
+use crate::calls::*;
 
 const ADDR: &str = "10.0.0.2:4433";
 const PASSWORD: &str = "hunter2";
@@ -83,7 +80,7 @@ fn renewals(server: &RedisServer) -> u64 {
 
 #[test]
 fn the_documentation_names_these_rights() {
-    let documentation = include_str!("../src/lib.rs").replace("\n//!", " ");
+    let documentation = include_str!("../../src/lib.rs").replace("\n//!", " ");
     let words: Vec<_> = documentation.split_whitespace().collect();
     let line = ["ACL", "SETUSER", "pipet", "on", ">password", "resetkeys"];
     let at = words.windows(line.len()).position(|words| words == line);

@@ -2,19 +2,13 @@
 //!
 //! The server itself counts the commands that reach it.
 
-#[path = "support/calls.rs"]
-mod calls;
-#[path = "support/proxy.rs"]
-mod proxy;
-mod support;
-
 use std::time::{Duration, Instant};
 
-use calls::*;
-use proxy::Proxy;
-use support::RedisServer;
 use virtnet_core::{Cause, Registry, RegistryError};
 use virtnet_registry_redis::{RedisOptions, RedisRegistry};
+use virtnet_testkit::redis::{Proxy, RedisServer};
+
+use crate::calls::*;
 
 const ADDR: &str = "10.0.0.2:4433";
 const ELSEWHERE: &str = "10.0.0.3:4433";

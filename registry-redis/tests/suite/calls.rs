@@ -3,8 +3,6 @@
 //! Owns joining, waiting with a bound, and polling a call a limited number of times. Never
 //! asserts what a single test is about.
 
-#![allow(dead_code, unreachable_pub)]
-
 use std::error::Error;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -15,45 +13,45 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 use virtnet_registry_redis::{RedisOptions, RedisRegistry};
 
-use crate::support::RedisServer;
+use virtnet_testkit::redis::RedisServer;
 
 /// How long a wait may take before the test fails.
-pub const BOUND: Duration = Duration::from_secs(20);
+pub(crate) const BOUND: Duration = Duration::from_secs(20);
 
-pub async fn join(server: &RedisServer, network: &str) -> RedisRegistry {
+pub(crate) async fn join(server: &RedisServer, network: &str) -> RedisRegistry {
     join_url(&server.url(), network).await
 }
 
-pub async fn join_url(url: &str, network: &str) -> RedisRegistry {
+pub(crate) async fn join_url(url: &str, network: &str) -> RedisRegistry {
     join_with(url, network, RedisOptions::default()).await
 }
 
-pub fn deadline(millis: u64) -> RedisOptions {
+pub(crate) fn deadline(millis: u64) -> RedisOptions {
     let mut options = RedisOptions::default();
     options.deadline = Duration::from_millis(millis);
     options
 }
 
 /// Options with this lease, renewal and deadline, in milliseconds.
-pub fn timing(lease: u64, renewal: u64, deadline: u64) -> RedisOptions {
+pub(crate) fn timing(lease: u64, renewal: u64, deadline: u64) -> RedisOptions {
     let mut options = self::deadline(deadline);
     options.lease = Duration::from_millis(lease);
     options.renewal = Duration::from_millis(renewal);
     options
 }
 
-pub async fn join_with(url: &str, network: &str, options: RedisOptions) -> RedisRegistry {
+pub(crate) async fn join_with(url: &str, network: &str, options: RedisOptions) -> RedisRegistry {
     let joined = RedisRegistry::connect(url, network, options).await;
     joined.unwrap_or_else(|err| panic!("{}", chain(&err)))
 }
 
 /// Prints a measurement for a row of docs/failures.md.
-pub fn figure(row: &str, what: &str) {
+pub(crate) fn figure(row: &str, what: &str) {
     println!("{row}: {what}");
 }
 
 /// Waits until a condition holds that other tasks or processes bring about.
-pub async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let until = Instant::now() + BOUND;
     while !is_so() {
         assert!(Instant::now() < until, "not within {BOUND:?}: {what}");
@@ -62,7 +60,7 @@ pub async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 /// Polls a call each time it is woken, but at most `most` times.
-pub async fn poll_at_most<F: Future + ?Sized>(
+pub(crate) async fn poll_at_most<F: Future + ?Sized>(
     most: usize,
     mut call: Pin<&mut F>,
 ) -> Option<F::Output> {
@@ -82,12 +80,12 @@ pub async fn poll_at_most<F: Future + ?Sized>(
 }
 
 /// The tasks alive on this test's runtime.
-pub fn tasks() -> usize {
+pub(crate) fn tasks() -> usize {
     Handle::current().metrics().num_alive_tasks()
 }
 
 /// An error with its sources, except those that repeat it.
-pub fn chain(err: &dyn Error) -> String {
+pub(crate) fn chain(err: &dyn Error) -> String {
     let mut text = err.to_string();
     let mut next = err.source();
     while let Some(source) = next {

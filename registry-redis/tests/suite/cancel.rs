@@ -1,20 +1,14 @@
 //! Announcements that are cancelled half-way, and calls that run during a close: no name
 //! stays taken, and no call hangs.
 
-#[path = "support/calls.rs"]
-mod calls;
-#[path = "support/proxy.rs"]
-mod proxy;
-mod support;
-
 use std::pin::pin;
 use std::sync::Arc;
 
-use calls::*;
-use proxy::Proxy;
-use support::{RedisServer, free_port};
 use virtnet_core::{Cause, Registry};
 use virtnet_registry_redis::RedisRegistry;
+use virtnet_testkit::redis::{Proxy, RedisServer, free_port};
+
+use crate::calls::*;
 
 const ADDR: &str = "10.0.0.2:4433";
 const KEY: &str = "virtnet:{n}:a";

@@ -1,19 +1,13 @@
 //! A cluster whose nodes fail, are promoted, and migrate slots.
 
-#[path = "support/calls.rs"]
-mod calls;
-#[path = "support/fleet.rs"]
-mod fleet;
-mod support;
-
 use std::time::{Duration, Instant};
 
-use calls::*;
-use fleet::{Cluster, agreed};
-use support::RedisServer;
 use tokio::time::timeout;
 use virtnet_core::{Cause, Registry, RegistryError};
 use virtnet_registry_redis::{RedisOptions, RedisRegistry};
+use virtnet_testkit::redis::{Cluster, RedisServer, agreed};
+
+use crate::calls::*;
 
 const ADDR: &str = "10.0.0.2:4433";
 const ELSEWHERE: &str = "10.0.0.3:4433";
@@ -118,7 +112,7 @@ async fn a_promoted_replica_is_followed() {
     assert_eq!(dialer.query("b").await.unwrap(), ELSEWHERE);
 
     // And back, with the link cut: nobody says anything, and nobody is asked.
-    agreed("the former primary follows", || fleet::is_linked(primary)).await;
+    agreed("the former primary follows", || is_linked(primary)).await;
     replica.pause();
     let cut = Instant::now();
     agreed("it is promoted", || {

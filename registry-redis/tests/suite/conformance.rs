@@ -1,22 +1,20 @@
 //! The checks that every registry must pass, over a real server.
 
-#[path = "support/calls.rs"]
-mod calls;
-mod support;
-
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use support::RedisServer;
 use virtnet_core::Registry;
 use virtnet_core::conformance::RegistryBed;
+use virtnet_testkit::redis::RedisServer;
+
+use crate::calls::join;
 
 struct Redis(RedisServer);
 
 #[async_trait]
 impl RegistryBed for Redis {
     async fn registry(&self) -> Arc<dyn Registry> {
-        Arc::new(calls::join(&self.0, "pipet").await)
+        Arc::new(join(&self.0, "pipet").await)
     }
 }
 

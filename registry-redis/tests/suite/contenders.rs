@@ -1,17 +1,14 @@
 //! Many processes that want one name at the same moment.
 
-#[path = "support/calls.rs"]
-mod calls;
-mod support;
-
 use std::sync::Arc;
 use std::time::Instant;
 
-use calls::*;
-use support::RedisServer;
 use tokio::sync::Barrier;
 use virtnet_core::{Cause, Registry};
 use virtnet_registry_redis::RedisRegistry;
+use virtnet_testkit::redis::RedisServer;
+
+use crate::calls::*;
 
 const ADDR: &str = "10.0.0.2:4433";
 

@@ -1,13 +1,10 @@
 //! The contract of a registry, on a real server. Each registry value stands for a process.
 
-#[path = "support/calls.rs"]
-mod calls;
-mod support;
-
-use calls::*;
-use support::RedisServer;
 use virtnet_core::{Cause, Registry};
 use virtnet_registry_redis::RedisRegistry;
+use virtnet_testkit::redis::RedisServer;
+
+use crate::calls::*;
 
 const ADDR: &str = "10.0.0.2:4433";
 

@@ -1,18 +1,12 @@
 //! Failovers that lose an announcement: replication is asynchronous, and the promoted replica
 //! had not received it.
 
-#[path = "support/calls.rs"]
-mod calls;
-#[path = "support/proxy.rs"]
-mod proxy;
-mod support;
-
 use std::time::{Duration, Instant};
 
-use calls::*;
-use proxy::Proxy;
-use support::RedisServer;
 use virtnet_core::{Cause, Registry};
+use virtnet_testkit::redis::{Proxy, RedisServer};
+
+use crate::calls::*;
 
 const ADDR: &str = "10.0.0.2:4433";
 const KEY: &str = "virtnet:{n}:a";

@@ -1,18 +1,15 @@
 //! Processes that end by an error or a panic while they hold names; and one that has no file
 //! descriptor left.
 
-#[path = "support/calls.rs"]
-mod calls;
-mod support;
-
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use calls::*;
-use support::RedisServer;
 use virtnet_core::{Cause, Registry};
 use virtnet_registry_redis::RedisRegistry;
+use virtnet_testkit::redis::RedisServer;
+
+use crate::calls::*;
 
 const ADDR: &str = "10.0.0.2:4433";
 const STARVE_AT: &str = "VIRTNET_TEST_STARVED_URL";
@@ -50,7 +47,7 @@ fn a_process_without_descriptors_says_so() {
     let output = Command::new("sh")
         .args([
             "-c",
-            "ulimit -n 64; exec \"$0\" --exact starved --nocapture",
+            "ulimit -n 64; exec \"$0\" --exact free_on_drop::starved --nocapture",
         ])
         .arg(std::env::current_exe().unwrap())
         .env(STARVE_AT, server.url())
@@ -109,7 +106,7 @@ fn a_test_that_fails_frees_its_names() {
     ] {
         let begin = Instant::now();
         let output = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", leaver, "--nocapture"])
+            .args(["--exact", &format!("free_on_drop::{leaver}"), "--nocapture"])
             .env(LEAVE_AT, server.url())
             .output()
             .unwrap();

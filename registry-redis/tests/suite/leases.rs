@@ -1,20 +1,14 @@
 //! Leases: how they are renewed, restored, lost and freed while Redis is up.
 
-#[path = "support/calls.rs"]
-mod calls;
-#[path = "leases/moving.rs"]
 mod moving;
-#[path = "support/proxy.rs"]
-mod proxy;
-mod support;
 
 use std::time::{Duration, Instant};
 
-use calls::*;
-use proxy::Proxy;
-use support::RedisServer;
 use virtnet_core::{Cause, Lost, Registry};
 use virtnet_registry_redis::{RedisOptions, RedisRegistry};
+use virtnet_testkit::redis::{Proxy, RedisServer};
+
+use crate::calls::*;
 
 const ADDR: &str = "10.0.0.2:4433";
 const KEY: &str = "virtnet:{n}:a";

@@ -1,15 +1,12 @@
 //! Listings of a network: by a member, and by a user with read rights only.
 
-#[path = "support/calls.rs"]
-mod calls;
-mod support;
-
 use std::time::Duration;
 
-use calls::*;
-use support::RedisServer;
 use virtnet_core::{Cause, Registry};
 use virtnet_registry_redis::{RedisOptions, RedisRegistry};
+use virtnet_testkit::redis::RedisServer;
+
+use crate::calls::*;
 
 const ADDR: &str = "10.0.0.2:4433";
 

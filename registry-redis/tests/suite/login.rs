@@ -1,23 +1,17 @@
 //! Servers that refuse a client, by password, rights, database, TLS or number of clients, or
 //! that lack a feature.
 
-#[path = "support/calls.rs"]
-mod calls;
-#[path = "support/proxy.rs"]
-mod proxy;
-mod support;
-
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use calls::*;
-use proxy::Proxy;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use support::{RedisServer, new_dir};
 use tokio::net::TcpStream;
 use virtnet_core::{Cause, Registry, RegistryError};
 use virtnet_registry_redis::{RedisOptions, RedisRegistry};
+use virtnet_testkit::redis::{Proxy, RedisServer, new_dir};
+
+use crate::calls::*;
 
 const ADDR: &str = "10.0.0.2:4433";
 
@@ -158,7 +152,11 @@ async fn tls_is_spoken_and_verified() {
         ),
     ] {
         let run = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "tls_is_spoken_and_verified", "--nocapture"])
+            .args([
+                "--exact",
+                "login::tls_is_spoken_and_verified",
+                "--nocapture",
+            ])
             .env(CASE, case)
             .env(URL, url)
             .env("SSL_CERT_FILE", dir.join("ca.pem"))

@@ -1,23 +1,17 @@
 //! Servers that are missing, do not reply, are not Redis, or went away and came back.
 
-#[path = "support/calls.rs"]
-mod calls;
-#[path = "support/proxy.rs"]
-mod proxy;
-mod support;
-
 use std::error::Error;
 use std::io;
 use std::time::{Duration, Instant};
 
-use calls::*;
-use proxy::Proxy;
-use support::{RedisServer, free_port};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use virtnet_core::{Cause, Registry, RegistryError};
 use virtnet_registry_redis::{RedisOptions, RedisRegistry};
+use virtnet_testkit::redis::{Proxy, RedisServer, free_port};
+
+use crate::calls::*;
 
 const ADDR: &str = "10.0.0.2:4433";
 

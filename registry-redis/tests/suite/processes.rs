@@ -1,17 +1,14 @@
 //! Holders in other processes, which are killed, or stopped for longer than their lease.
 
-#[path = "support/calls.rs"]
-mod calls;
-mod support;
-
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use calls::*;
-use support::{RedisServer, signal};
 use virtnet_core::Registry;
+use virtnet_testkit::redis::{RedisServer, signal};
+
+use crate::calls::*;
 
 const ADDR: &str = "10.0.0.2:4433";
 const KEY: &str = "virtnet:{n}:a";
@@ -54,7 +51,7 @@ struct Holder {
 impl Holder {
     fn start(server: &RedisServer) -> Holder {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "holder", "--nocapture"])
+            .args(["--exact", "processes::holder", "--nocapture"])
             .env(URL, server.url())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

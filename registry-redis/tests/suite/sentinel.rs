@@ -1,19 +1,13 @@
 //! A server under sentinels, with one failover after the other.
 
-#[path = "support/calls.rs"]
-mod calls;
-#[path = "support/fleet.rs"]
-mod fleet;
-mod support;
-
 use std::time::{Duration, Instant};
 
-use calls::*;
-use fleet::{NAME, Sentinels, agreed};
-use support::{RedisServer, free_port};
 use tokio::time::timeout;
 use virtnet_core::{Cause, Registry};
 use virtnet_registry_redis::{RedisOptions, RedisRegistry};
+use virtnet_testkit::redis::{NAME, RedisServer, Sentinels, agreed, free_port};
+
+use crate::calls::*;
 
 const ADDR: &str = "10.0.0.2:4433";
 const ELSEWHERE: &str = "10.0.0.3:4433";

@@ -1,20 +1,14 @@
 //! Joining through sentinels: logins, and the errors for mistakes.
 
-#[path = "support/calls.rs"]
-mod calls;
-#[path = "support/fleet.rs"]
-mod fleet;
-mod support;
-
 use std::time::{Duration, Instant};
 
-use calls::*;
-use fleet::{NAME, Sentinels};
-use support::{RedisServer, free_port};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use virtnet_core::{Cause, Registry, RegistryError};
 use virtnet_registry_redis::{RedisOptions, RedisRegistry};
+use virtnet_testkit::redis::{NAME, RedisServer, Sentinels, free_port};
+
+use crate::calls::*;
 
 async fn refused(url: &str) -> RegistryError {
     let joined = RedisRegistry::connect(url, "n", RedisOptions::default()).await;

@@ -1,20 +1,14 @@
 //! Outages while names are held: what is lost, which process holds a name, and how soon all
 //! works again.
 
-#[path = "support/calls.rs"]
-mod calls;
-#[path = "support/proxy.rs"]
-mod proxy;
-mod support;
-
 use std::time::{Duration, Instant};
 
-use calls::*;
-use proxy::Proxy;
-use support::{RedisServer, free_port};
 use tokio::time::sleep;
 use virtnet_core::{Cause, Lost, Registry};
 use virtnet_registry_redis::{RedisOptions, RedisRegistry};
+use virtnet_testkit::redis::{Proxy, RedisServer, free_port};
+
+use crate::calls::*;
 
 const ADDR: &str = "10.0.0.2:4433";
 const KEY: &str = "virtnet:{n}:a";

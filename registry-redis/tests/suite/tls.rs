@@ -2,21 +2,18 @@
 //!
 //! Each test makes its own authorities and certificates.
 
-#[path = "support/calls.rs"]
-mod calls;
-mod support;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use calls::*;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
 };
-use support::{RedisServer, free_port, new_dir};
 use virtnet_core::{Cause, Registry, RegistryError};
 use virtnet_registry_redis::{ClientCertificate, RedisOptions, RedisRegistry};
+use virtnet_testkit::redis::{RedisServer, free_port, new_dir};
+
+use crate::calls::*;
 
 const ADDR: &str = "10.0.0.2:4433";
 

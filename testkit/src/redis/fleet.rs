@@ -4,11 +4,9 @@
 //! Owns how they are connected to each other. Never waits longer than a bound,
 //! and knows nothing about the tests.
 
-#![allow(dead_code, unreachable_pub)]
-
 use std::time::{Duration, Instant};
 
-use crate::support::{RedisServer, free_port};
+use crate::redis::{RedisServer, free_port};
 
 /// What waiting for servers to agree may take.
 const BOUND: Duration = Duration::from_secs(30);
@@ -25,8 +23,11 @@ pub async fn agreed(what: &str, mut is_so: impl FnMut() -> bool) {
 
 /// A primary, its replica, and three sentinels who agree on it.
 pub struct Sentinels {
+    /// The primary that the sentinels were told of.
     pub primary: RedisServer,
+    /// Its replica.
     pub replica: RedisServer,
+    /// The three sentinels.
     pub sentinels: Vec<RedisServer>,
 }
 
@@ -34,6 +35,7 @@ pub struct Sentinels {
 pub const NAME: &str = "pipet-1";
 
 impl Sentinels {
+    /// Starts them, and returns when they know each other.
     pub async fn start() -> Sentinels {
         let primary = RedisServer::start();
         let of = format!("127.0.0.1 {}", primary.port());
@@ -87,6 +89,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// Starts the nodes, and returns when the cluster serves all slots.
     pub async fn start() -> Cluster {
         const SLOTS: [(&str, &str); 3] = [("0", "5460"), ("5461", "10922"), ("10923", "16383")];
         let cluster = Cluster::met(6, &SLOTS).await;

@@ -1,11 +1,14 @@
-//! A Redis server of a test's own: a `redis-server` process on a free port,
-//! with nothing on disk, that ends with the value that started it.
+//! Redis for tests: a `redis-server` process on a free port, with nothing on disk, that ends
+//! with the value that started it; several servers that work as one; and a proxy.
 //!
-//! Owns the process. Never uses a server that was running before, and knows
-//! nothing about the tests: this file needs the standard library only.
+//! Owns these processes and tasks. Never uses a server that was running before, and knows
+//! nothing about the tests.
 
-// Each test binary compiles this file for itself, and uses what it needs.
-#![allow(dead_code, unreachable_pub)]
+mod fleet;
+mod proxy;
+
+pub use fleet::{Cluster, NAME, Sentinels, agreed, is_linked};
+pub use proxy::Proxy;
 
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::{TcpListener, TcpStream};
@@ -76,6 +79,7 @@ impl RedisServer {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    /// The port that the server listens on.
     pub fn port(&self) -> u16 {
         self.port
     }

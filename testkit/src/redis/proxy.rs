@@ -3,8 +3,6 @@
 //!
 //! Owns its tasks: they end with it. Never changes the bytes that it forwards.
 
-#![allow(dead_code, unreachable_pub)]
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 
@@ -14,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
+/// A running proxy. Dropping it ends all its connections.
 pub struct Proxy {
     port: u16,
     controls: Arc<Controls>,
@@ -34,6 +33,7 @@ struct Controls {
 }
 
 impl Proxy {
+    /// Starts a proxy in front of the server on this port of 127.0.0.1.
     pub async fn start(server_port: u16) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
@@ -56,6 +56,7 @@ impl Proxy {
         }
     }
 
+    /// `redis://127.0.0.1:<port>` of the proxy.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }

@@ -4,8 +4,8 @@
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::net::{Net, Stream};
-use crate::seen::{Seen, glance, only_kind};
+use super::net::{Net, Stream};
+use super::seen::{Seen, glance, only_kind};
 
 pub(crate) async fn borrowed<N: Net>(net: &N, seen: &mut Seen) {
     let (mut here, mut there) = net.pair().await;

@@ -10,7 +10,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use virtnet::{Conn, Host, Incoming, Listener};
 
-use crate::seen::glance;
+use super::seen::glance;
 
 /// Reads and writes.
 pub(crate) trait Bytes: AsyncRead + AsyncWrite + Send + Sync + Unpin {}

@@ -4,8 +4,8 @@
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::net::{Net, Stream};
-use crate::seen::{Seen, glance, only_kind};
+use super::net::{Net, Stream};
+use super::seen::{Seen, glance, only_kind};
 
 /// The number after the last colon.
 fn port(addr: &str) -> u16 {

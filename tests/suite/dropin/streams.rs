@@ -9,8 +9,8 @@ use tokio::io::{
     copy_bidirectional,
 };
 
-use crate::net::{Bytes, Net};
-use crate::seen::{Seen, glance, only_kind};
+use super::net::{Bytes, Net};
+use super::seen::{Seen, glance, only_kind};
 
 /// Reads to the end, as text.
 async fn rest(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<String> {

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use virtnet_core::Registry;
 use virtnet_registry_redis::HostdataSource;
+use virtnet_testkit::redis::RedisServer;
 
+use super::{ADDR, KEY};
 use crate::calls::*;
-use crate::support::RedisServer;
-use crate::{ADDR, KEY};
 
 const MOVED: &str = "10.0.0.7:4433";
 

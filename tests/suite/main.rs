@@ -1,0 +1,35 @@
+//! The tests of this package that need no process of their own, one module a subject.
+//!
+//! Owns the list of modules, and which feature a module needs. Never has a test itself. Each
+//! other test binary says in its own head why it is one.
+
+#[cfg(feature = "cli")]
+#[path = "../support/mod.rs"]
+mod support;
+
+#[cfg(feature = "cli")]
+mod cli;
+#[cfg(feature = "cli")]
+mod cli_bulk;
+#[cfg(feature = "cli")]
+mod cli_echo;
+#[cfg(feature = "cli")]
+mod cli_hosts;
+#[cfg(all(feature = "cli", unix))]
+mod cli_local;
+#[cfg(feature = "cli")]
+mod cli_ping;
+#[cfg(feature = "cli")]
+mod cli_pipe;
+#[cfg(feature = "cli")]
+mod cli_registry;
+mod conformance;
+mod dropin;
+mod far;
+mod limits;
+#[cfg(feature = "metrics-0_24")]
+mod metrics;
+mod pages;
+#[cfg(feature = "cli")]
+mod peers;
+mod testing;
