@@ -97,7 +97,7 @@ fn every_byte_arrives() {
         let _ = tell.send(());
     });
     // A disconnection is a failure too; joining the thread shows the reason.
-    let bound = support::BOUND + PER_MIB * u32::try_from(count).unwrap();
+    let bound = crate::support::BOUND + PER_MIB * u32::try_from(count).unwrap();
     let in_time = checked.recv_timeout(bound);
     let took = begun.elapsed();
     assert_ne!(
@@ -123,7 +123,7 @@ fn wait_for_listening(child: &mut Child) {
         let _ = std::io::copy(&mut stderr, &mut std::io::sink());
     });
     let line = heard
-        .recv_timeout(support::BOUND)
+        .recv_timeout(crate::support::BOUND)
         .expect("it listens in time");
     assert_eq!(line.expect("it listens"), "listening β:1\n".as_bytes());
 }

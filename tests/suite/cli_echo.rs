@@ -102,7 +102,10 @@ fn verbose_options_log_more() {
             lines.pop().unwrap(),
             "virtnet: 1 of 1 pings were not answered"
         );
-        assert!(!lines.concat().contains(support::SECRET), "{lines:?}");
+        assert!(
+            !lines.concat().contains(crate::support::SECRET),
+            "{lines:?}"
+        );
         lines
     };
     assert_eq!(ping(&[], ""), [""; 0]);

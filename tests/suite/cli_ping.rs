@@ -202,7 +202,7 @@ fn without_threads_one_line_says_that_it_cannot_start() {
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::process::CommandExt;
     // Root has no such limit, so this runs as a user who can read nothing of root's.
-    let dir = redis::new_dir();
+    let dir = virtnet_testkit::redis::new_dir();
     let own = dir.join("virtnet");
     std::fs::copy(env!("CARGO_BIN_EXE_virtnet"), &own).unwrap();
     std::fs::set_permissions(&dir, PermissionsExt::from_mode(0o755)).unwrap();
@@ -228,14 +228,14 @@ fn watched(server: &RedisServer, to: &str) -> String {
         "(while ! grep -q ' in [2]s' \"$SHOWN\"; do head -c 1000000 /dev/zero; done) \
          | {virtnet} dial --from α β:1 {to}"
     );
-    let shown = redis::new_dir().join("shown");
+    let shown = virtnet_testkit::redis::new_dir().join("shown");
     std::fs::write(&shown, "").unwrap();
     let mut script = std::process::Command::new("script");
     script.args(["-qfec", &copy]).arg(&shown);
     script
         .env("SHOWN", &shown)
         .env("VIRTNET_REGISTRY", server.url());
-    script.env("VIRTNET_SECRET", support::SECRET);
+    script.env("VIRTNET_SECRET", crate::support::SECRET);
     let ended = run(&mut script);
     assert_eq!(ended.code, Some(0), "{ended:?}");
     std::fs::read_to_string(shown).unwrap()

@@ -243,7 +243,7 @@ fn an_ignored_hang_up_stays_ignored() {
     let mut nohup = std::process::Command::new("sh");
     nohup.args(["-c", &format!("trap '' HUP; exec {virtnet} listen β:1")]);
     nohup.env("VIRTNET_REGISTRY", server.url());
-    let mut listener = start(nohup.env("VIRTNET_SECRET", support::SECRET));
+    let mut listener = start(nohup.env("VIRTNET_SECRET", crate::support::SECRET));
     listener.wait_for("listening β:1");
     listener.signal("HUP");
     let mut dialer = start(&mut member(&server.url(), &["dial", "--from", "α", "β:1"]));

@@ -76,7 +76,7 @@ fn tests_of_several_processes_do_not_meet_over_redis_or_in_a_folder() {
 
 #[test]
 fn a_misspelt_variable_is_no_test_that_passes_somewhere_else() {
-    let mut program = this_program("first::beta_sends_and_alpha_receives");
+    let mut program = this_program("testing::first::beta_sends_and_alpha_receives");
     program.env("VIRTNET_REGISTY", "redis://127.0.0.1:1");
     let ended = program.output().unwrap();
     assert!(!ended.status.success());
@@ -108,7 +108,7 @@ async fn a_process_that_a_test_starts_joins_its_network() {
     let net = config.open().await.unwrap();
     let host = net.new_host("test").await.unwrap();
     let listener = host.listen("test:1").unwrap();
-    let mut started = this_program("node")
+    let mut started = this_program("testing::node")
         .env(NODE, "yes")
         .env("VIRTNET_REGISTRY", &local)
         .env("VIRTNET_NETWORK", net.network())

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 use virtnet_core::{Cause, Registry, RegistryError};
 use virtnet_registry_redis::{RedisOptions, RedisRegistry};
-use virtnet_testkit::redis::{Cluster, RedisServer, agreed};
+use virtnet_testkit::redis::{Cluster, RedisServer, agreed, is_linked};
 
 use crate::calls::*;
 
