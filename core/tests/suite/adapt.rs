@@ -3,10 +3,6 @@
 //! Owns failed accepts and URIs without a host. Never speaks HTTP: `examples/adapters`
 //! does.
 
-// Features are required here, not with `required-features` in the manifest: images
-// are built from that manifest without the tests.
-#![cfg(all(feature = "axum-0_8", feature = "tonic-0_14"))]
-
 use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;

@@ -10,9 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, DuplexStream, ReadBuf, duplex};
 use virtnet_core::memory::MemoryHub;
 use virtnet_core::{Cause, Conn, Failure, Op, OpError, SubNetwork};
 
-mod support;
-
-use support::{Counted, Script, Stubborn, accept_over, addr, alpha, stream, subnetwork};
+use crate::support::{Counted, Script, Stubborn, accept_over, addr, alpha, stream, subnetwork};
 
 async fn cause_of_read(mut conn: Conn) -> Cause {
     let err = conn.read(&mut [0]).await.unwrap_err();

@@ -2,11 +2,9 @@
 //!
 //! Owns the limits of core. Never tests an engine's limits.
 
-mod support;
-
 use std::sync::Arc;
 
-use support::{Script, accept_over, addr};
+use crate::support::{Script, accept_over, addr};
 use tokio::io::{empty, sink};
 use virtnet_core::memory::MemoryHub;
 use virtnet_core::{Cause, Failure, Limits, Notifier, Refused, SubNetwork};

@@ -6,9 +6,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use virtnet_core::{Addr, BACKLOG, Cause, Failure};
 
-mod support;
-
-use support::{Script, addr, alpha, stream};
+use crate::support::{self, Script, addr, alpha, stream};
 
 #[tokio::test]
 async fn the_notifier_decides() {

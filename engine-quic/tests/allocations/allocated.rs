@@ -4,23 +4,19 @@
 //! Owns these limits. Never tests who is refused and how: `flood.rs` and
 //! `frames.rs` do.
 
-mod common;
-
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::raw::{self, Pki, first_datagrams, hello};
-use common::{HANG, Net, connect, eventually};
+use crate::common::raw::{self, Pki, first_datagrams, hello};
+use crate::common::{HANG, Net, connect, eventually};
+use crate::{profiler, turn};
 use quinn::Connection;
 use tokio::time::timeout;
 use virtnet_core::{Host, Listener};
 use virtnet_engine_quic::{Counters, QuicConfig, dns_name};
-
-#[global_allocator]
-static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
 /// The number of addresses that send the flood.
 const ADDRESSES: usize = 500;
@@ -147,6 +143,7 @@ async fn lengths(conn: &Connection) {
 /// One test, as the allocator counts for the whole process.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn strangers_and_members_allocate_little() {
+    let _turn = turn().await;
     let (net, pki) = (Net::new("net"), Pki::new());
     let names: Vec<_> = (0..2 * MEMBERS)
         .map(|number| format!("m{number}"))
@@ -167,7 +164,7 @@ async fn strangers_and_members_allocate_little() {
     let name = dns_name("net", "α");
     let (_endpoint, conn) = raw::connect(&pki, Some(&gamma), net.real_addr("α"), &name).await;
 
-    let _profiler = dhat::Profiler::builder().testing().build();
+    let _profiler = profiler();
     lengths(&conn).await;
     a_flood(&net, &pki, &listener, &counters, &others).await;
     here.close().await.unwrap();

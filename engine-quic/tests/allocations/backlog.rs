@@ -3,18 +3,14 @@
 //! Owns the limit on waiting dials and the cost of a flood of them. One test, as it
 //! measures the memory of the whole process.
 
-mod common;
-
 use std::time::{Duration, Instant};
 
-use common::{HANG, Net, connect, eventually, figure};
+use crate::common::{HANG, Net, connect, eventually, figure};
+use crate::{profiler, turn};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use virtnet_core::{BACKLOG, Cause, Host};
-
-#[global_allocator]
-static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
 /// Heap use of the whole process.
 fn heap() -> usize {
@@ -45,8 +41,9 @@ async fn refused(beta: &Host, count: usize) -> Duration {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_listener_that_does_not_accept() {
+    let _turn = turn().await;
     const FLOOD: usize = 1600;
-    let _profiler = dhat::Profiler::builder().testing().build();
+    let _profiler = profiler();
     let tasks = || Handle::current().metrics().num_alive_tasks();
     let net = Net::new("net");
     // The waiting dials must not time out, even on a busy machine: a dial of the flood

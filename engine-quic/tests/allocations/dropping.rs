@@ -5,21 +5,17 @@
 //! as it measures the memory of the whole process. The conformance suite checks
 //! what the contract requires of dropped futures.
 
-mod common;
-
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use common::{HANG, Net, connect, eventually, figure};
+use crate::common::{HANG, Net, connect, eventually, figure};
+use crate::{profiler, turn};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 use virtnet_core::{Conn, Host, Listener};
-
-#[global_allocator]
-static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
 const KIB: usize = 1 << 10;
 
@@ -148,9 +144,10 @@ async fn at_every_await(scene: &Scene, work: impl AsyncFn(usize) -> bool, most: 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_is_dropped_at_whichever_await() {
+    let _turn = turn().await;
     const MOST: usize = 24;
     const ROUNDS: usize = 80;
-    let _profiler = dhat::Profiler::builder().testing().build();
+    let _profiler = profiler();
     let tasks = || Handle::current().metrics().num_alive_tasks();
     let net = Net::new("net");
     let short = Duration::from_millis(50);

@@ -2,9 +2,7 @@
 //!
 //! Owns no check of its own.
 
-mod common;
-
-use common::Net;
+use crate::common::Net;
 
 virtnet_core::conformance!(async { Net::new("quicα") });
 

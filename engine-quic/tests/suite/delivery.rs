@@ -3,15 +3,11 @@
 //! Owns the end of connections and many connections at once. Never tests who may
 //! connect.
 
-mod common;
-#[path = "common/process.rs"]
-mod process;
-
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use common::{HANG, Net, connect, eventually};
-use process::Process;
+use crate::common::{HANG, Net, connect, eventually};
+use crate::process::Process;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use virtnet_core::Cause;

@@ -2,14 +2,12 @@
 //!
 //! Owns the limits on what peers can use before they have authenticated.
 
-mod common;
-
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use common::raw::{Pki, first_datagrams};
-use common::{HANG, Net, connect, eventually};
+use crate::common::raw::{Pki, first_datagrams};
+use crate::common::{HANG, Net, connect, eventually};
 use tokio::time::timeout;
 use virtnet_core::Cause;
 use virtnet_engine_quic::{Limits, QuicConfig};

@@ -4,8 +4,6 @@
 //! Owns the check of these other streams; `common/first_frames.rs` owns the table
 //! of frames, and `allocated.rs` the memory limits.
 
-mod common;
-#[path = "common/first_frames.rs"]
 mod first_frames;
 
 use std::net::Ipv4Addr;
@@ -13,8 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use common::raw::{self, Pki, hello};
-use common::{HANG, Net, eventually};
+use crate::common::raw::{self, Pki, hello};
+use crate::common::{HANG, Net, eventually};
 use first_frames::{attempt, expected, table};
 use quinn::{Connection, RecvStream, SendStream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -4,14 +4,12 @@
 //! Owns what a member with its own certificate may try. Peers without a certificate
 //! fail earlier.
 
-mod common;
-
 use std::io::ErrorKind;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use common::raw::{self, Leaf, Pki, hello};
-use common::{HANG, Net, connect, eventually};
+use crate::common::raw::{self, Leaf, Pki, hello};
+use crate::common::{HANG, Net, connect, eventually};
 use quinn::{Connection, ConnectionError, Endpoint, ReadError, VarInt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;

@@ -4,14 +4,12 @@
 //! Owns the failures of authentication between engines; `hostile` owns those that
 //! need another kind of peer.
 
-mod common;
-
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::raw::{Pki, other_server, server};
-use common::{Net, config, connect, eventually};
+use crate::common::raw::{Pki, other_server, server};
+use crate::common::{Net, config, connect, eventually};
 use virtnet_core::{Cause, OpError, Registry, SubNetwork};
 use virtnet_engine_quic::{Identity, QuicConfig, Secret};
 

@@ -3,13 +3,11 @@
 //!
 //! Owns the checks of certificates; `hostile` owns the checks of what members send.
 
-mod common;
-
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use common::raw::{self, Leaf, Pki, hello};
-use common::{HANG, Net, connect, eventually};
+use crate::common::raw::{self, Leaf, Pki, hello};
+use crate::common::{HANG, Net, connect, eventually};
 use quinn::{ConnectionError, VarInt};
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, date_time_ymd};
 use tokio::time::timeout;

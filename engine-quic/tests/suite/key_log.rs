@@ -32,7 +32,7 @@ fn keys_are_logged_only_when_asked_for() {
     for on in [false, true] {
         let file = dir.path().join("keys");
         let mut run = Command::new(std::env::current_exe().unwrap());
-        run.args(["--ignored", "--exact", "child"])
+        run.args(["--ignored", "--exact", "key_log::child"])
             .env("SSLKEYLOGFILE", &file);
         if on {
             run.env("LOG_KEYS", "1");

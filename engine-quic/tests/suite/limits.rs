@@ -3,12 +3,10 @@
 //!
 //! Owns these limits; `flood.rs` owns those that apply before authentication.
 
-mod common;
-
 use std::net::Ipv4Addr;
 
-use common::raw::{self, Leaf, Pki, hello};
-use common::{HANG, Net, connect, eventually};
+use crate::common::raw::{self, Leaf, Pki, hello};
+use crate::common::{HANG, Net, connect, eventually};
 use quinn::{Connection, ConnectionError, Endpoint};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;

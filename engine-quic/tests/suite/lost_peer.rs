@@ -3,15 +3,11 @@
 //!
 //! Owns what happens after a kill. Never closes a peer in an orderly way.
 
-mod common;
-#[path = "common/process.rs"]
-mod process;
-
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
-use common::{Net, connect, eventually, figure};
-use process::Process;
+use crate::common::{Net, connect, eventually, figure};
+use crate::process::Process;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// An end that sends after the cut detects it no later. If sending restarted the idle

@@ -3,11 +3,9 @@
 //!
 //! Owns the pooling of connections and the growth of their limits.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{HANG, Net, connect, eventually, figure};
+use crate::common::{HANG, Net, connect, eventually, figure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use virtnet_core::{Cause, Conn, OpError};

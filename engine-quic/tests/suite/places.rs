@@ -3,13 +3,11 @@
 //!
 //! Owns the tests of `hostdata` that need a network.
 
-mod common;
-
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::{Net, connect, figure};
+use crate::common::{Net, connect, figure};
 use tokio::time::timeout;
 use virtnet_core::memory::MemoryRegistry;
 use virtnet_core::{Cause, Host, Registry, RegistryError, SubNetwork};

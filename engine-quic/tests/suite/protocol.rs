@@ -4,15 +4,13 @@
 //! gives. `frame.rs` owns the layout of frames, and `golden_tests.rs` checks its
 //! vectors.
 
-mod common;
-#[path = "protocol/peer.rs"]
 mod peer;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use common::tap::Tap;
-use common::{HANG, eventually};
+use crate::common::tap::Tap;
+use crate::common::{HANG, eventually};
 use peer::{certified_over, client, client_with, code, net, reach, server, text, vector};
 use quinn::{ConnectionError, ReadError, ReadToEndError, VarInt};
 use rcgen::{BasicConstraints, CertificateParams, IsCa};

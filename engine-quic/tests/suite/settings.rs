@@ -2,9 +2,7 @@
 //!
 //! Owns no limit: limits are tested where they apply.
 
-mod common;
-
-use common::Net;
+use crate::common::Net;
 use virtnet_engine_quic::{Counters, Tuning};
 
 #[tokio::test]

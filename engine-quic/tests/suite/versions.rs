@@ -4,13 +4,11 @@
 //! Owns the rules for all versions. Never assumes anything else about later
 //! versions.
 
-mod common;
-
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use common::raw::{self, Pki};
-use common::{HANG, Net, connect, eventually};
+use crate::common::raw::{self, Pki};
+use crate::common::{HANG, Net, connect, eventually};
 use quinn::crypto::rustls::HandshakeData;
 use quinn::{Connection, Endpoint, VarInt};
 use tokio::time::timeout;

@@ -3,15 +3,13 @@
 //!
 //! Owns attacks without a key; `hostile` and `impostors` own those with one.
 
-mod common;
-
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use common::tap::{Seen, Tap, begun, readable, shows};
-use common::{HANG, Net, eventually};
+use crate::common::tap::{Seen, Tap, begun, readable, shows};
+use crate::common::{HANG, Net, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UdpSocket;
 use tokio::time::timeout;

@@ -1,13 +1,9 @@
 //! The checks that every registry must pass, over a folder of its own.
 
-#![cfg(unix)]
-
-mod support;
-
 use std::sync::Arc;
 
+use crate::support::temp;
 use async_trait::async_trait;
-use support::temp;
 use tempfile::TempDir;
 use virtnet_core::Registry;
 use virtnet_core::conformance::RegistryBed;

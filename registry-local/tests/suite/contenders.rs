@@ -1,14 +1,10 @@
 //! Many processes that announce one name at the same moment, over stale files.
 
-#![cfg(unix)]
-
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use support::*;
+use crate::support::*;
 use tokio::sync::Barrier;
 use virtnet_core::{Cause, Registry};
 use virtnet_registry_local::LocalRegistry;

@@ -1,14 +1,10 @@
 //! The content of the folder: names, stale files, damaged files, permissions.
 
-#![cfg(unix)]
-
-mod support;
-
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 
-use support::*;
+use crate::support::*;
 use virtnet_core::{Cause, Registry};
 use virtnet_registry_local::LocalRegistry;
 

@@ -1,14 +1,10 @@
 //! Holders in other processes: killed, stopped, and with children.
 
-#![cfg(unix)]
-
-mod support;
-
 use std::io::Write;
 use std::process::Command;
 use std::time::Instant;
 
-use support::*;
+use crate::support::*;
 use virtnet_core::{Cause, Registry};
 
 /// What the holder's process does; as a test of its own it does nothing.

@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use virtnet_core::pipe::PipeEngine;
 use virtnet_core::{Accept, Addr, ByteStream, Cause, Engine, Failure, Registry};
 
-use crate::pipe::{Pipe, end};
-use crate::world::{CLOSES, Call, Event, Fault, Flight, Way, World};
+use super::pipe::{Pipe, end};
+use super::world::{CLOSES, Call, Event, Fault, Flight, Way, World};
 
 pub(crate) struct SimEngine {
     pub(crate) world: World,

@@ -3,10 +3,10 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::op::What;
-use crate::sim::{Handle, Sim};
-use crate::step::Step;
-use crate::world::Id;
+use super::op::What;
+use super::sim::{Handle, Sim};
+use super::step::Step;
+use super::world::Id;
 
 /// Polls and ticks within which everything must have ended.
 const ROUNDS: usize = 200;

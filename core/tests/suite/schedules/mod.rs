@@ -2,46 +2,29 @@
 //!
 //! Owns the number of seeds, and the events that must occur in them. Never waits and has
 //! no clock: there is one thread, and the seed decides which task runs next. To repeat a
-//! failed seed, run `SCHEDULE_SEED=… cargo test -p virtnet-core --test schedules`. To run
+//! failed seed, run `SCHEDULE_SEED=… cargo test -p virtnet-core --test suite schedules`. To run
 //! a number of seeds, set `SCHEDULE_SEEDS=…`: CI runs 10,000.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use virtnet_core::Cause;
 
-#[path = "schedules/counts.rs"]
 mod counts;
-#[path = "schedules/engine.rs"]
 mod engine;
-#[path = "schedules/finish.rs"]
 mod finish;
-#[path = "schedules/model.rs"]
 mod model;
-#[path = "schedules/model_accept.rs"]
 mod model_accept;
-#[path = "schedules/model_conn.rs"]
 mod model_conn;
-#[path = "schedules/model_line.rs"]
 mod model_line;
-#[path = "schedules/op.rs"]
 mod op;
-#[path = "schedules/pipe.rs"]
 mod pipe;
-#[path = "schedules/plan.rs"]
 mod plan;
-#[path = "schedules/registry.rs"]
 mod registry;
-#[path = "schedules/rng.rs"]
 mod rng;
-#[path = "schedules/sim.rs"]
 mod sim;
-#[path = "schedules/start.rs"]
 mod start;
-#[path = "schedules/step.rs"]
 mod step;
-#[path = "schedules/stream.rs"]
 mod stream;
-#[path = "schedules/world.rs"]
 mod world;
 
 use counts::Counts;
@@ -78,7 +61,7 @@ fn run(seed: u64, counts: &mut Counts) -> Vec<Mark> {
             .collect();
         panic!(
             "seed {seed}, after {} lines:\n{}\n{}\nagain: SCHEDULE_SEED={seed} cargo test \
-             -p virtnet-core --test schedules",
+             -p virtnet-core --test suite schedules",
             trace.len(),
             tail.join("\n"),
             why.unwrap_or_default(),

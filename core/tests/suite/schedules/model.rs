@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use virtnet_core::Cause;
 
-use crate::model_accept::Accept;
-use crate::model_conn::{Dir, End};
-use crate::model_line::{Dial, Token};
-use crate::world::Id;
+use super::model_accept::Accept;
+use super::model_conn::{Dir, End};
+use super::model_line::{Dial, Token};
+use super::world::Id;
 
 /// A host's name, by index, and a port.
 pub(crate) type Place = (usize, u16);

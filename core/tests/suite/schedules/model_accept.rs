@@ -1,9 +1,9 @@
 //! The model of accepts: what each one waits for, and what it releases when it ends.
 //! Never models a call to an engine.
 
-use crate::model::{Model, Outcome};
-use crate::model_line::Stage;
-use crate::world::Id;
+use super::model::{Model, Outcome};
+use super::model_line::Stage;
+use super::world::Id;
 
 pub(crate) struct Accept {
     pub(crate) listener: usize,

@@ -3,7 +3,7 @@
 
 use virtnet_core::Cause;
 
-use crate::model::{Holder, Model, Outcome, Place};
+use super::model::{Holder, Model, Outcome, Place};
 
 /// One direction.
 #[derive(Default)]

@@ -3,9 +3,9 @@
 
 use virtnet_core::Cause;
 
-use crate::model::{Holder, Model, Named, Outcome, Place};
-use crate::model_accept::State;
-use crate::world::Id;
+use super::model::{Holder, Model, Named, Outcome, Place};
+use super::model_accept::State;
+use super::world::Id;
 
 pub(crate) struct Dial {
     pub(crate) host: usize,

@@ -9,9 +9,9 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use virtnet_core::{Addr, Cause, Conn, Host, OpError};
 
-use crate::model::Outcome;
-use crate::sim::{Handle, Mark, Sim, place_of};
-use crate::world::{Id, Way};
+use super::model::Outcome;
+use super::sim::{Handle, Mark, Sim, place_of};
+use super::world::{Id, Way};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum What {

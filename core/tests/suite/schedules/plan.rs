@@ -1,11 +1,11 @@
 //! Chooses the next step among the possible ones, by the seed.
 //! Never performs it, and never inspects core, only the model.
 
-use crate::model::{Named, Place};
-use crate::op::What;
-use crate::sim::{Handle, Sim};
-use crate::step::Step;
-use crate::world::{Fate, Fault, Id, NAMES, Way};
+use super::model::{Named, Place};
+use super::op::What;
+use super::sim::{Handle, Sim};
+use super::step::Step;
+use super::world::{Fate, Fault, Id, NAMES, Way};
 
 /// Subnetworks that are up at once.
 const SUBNETS: usize = 3;

@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use virtnet_core::memory::MemoryRegistry;
 use virtnet_core::{Cause, Failure, Lost, Registry, RegistryError};
 
-use crate::pipe::Counted;
-use crate::world::{CLOSES, Event, Fault, Id, NAMES, World, name_of};
+use super::pipe::Counted;
+use super::world::{CLOSES, Event, Fault, Id, NAMES, World, name_of};
 
 pub(crate) struct SimRegistry {
     pub(crate) world: World,

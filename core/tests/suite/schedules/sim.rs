@@ -14,12 +14,12 @@ use virtnet_core::{
     SubNetwork,
 };
 
-use crate::counts::Counts;
-use crate::model::{Holder, Model, Outcome, Place};
-use crate::op::Op;
-use crate::rng::Rng;
-use crate::step::Step;
-use crate::world::{Event, Fault, Id, NAMES, Way, World, name_of};
+use super::counts::Counts;
+use super::model::{Holder, Model, Outcome, Place};
+use super::op::Op;
+use super::rng::Rng;
+use super::step::Step;
+use super::world::{Event, Fault, Id, NAMES, Way, World, name_of};
 
 /// A line of the trace.
 #[derive(Debug, Clone, Copy, PartialEq)]

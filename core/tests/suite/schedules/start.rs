@@ -6,12 +6,12 @@ use std::sync::Arc;
 use virtnet_core::pipe::PipeEngine;
 use virtnet_core::{Limits, SubNetwork};
 
-use crate::engine::SimEngine;
-use crate::model::Place;
-use crate::op::{What, Work};
-use crate::registry::SimRegistry;
-use crate::sim::{Sim, place_of};
-use crate::world::{CLOSES, Fate, NAMES};
+use super::engine::SimEngine;
+use super::model::Place;
+use super::op::{What, Work};
+use super::registry::SimRegistry;
+use super::sim::{Sim, place_of};
+use super::world::{CLOSES, Fate, NAMES};
 
 impl Sim {
     pub(crate) fn new_subnet(&mut self, fate: Fate, close_fails: [bool; 2]) {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use virtnet_core::{Cause, Failure};
 
-use crate::model::Place;
-use crate::op::{Op, What};
-use crate::pipe::end;
-use crate::sim::{Handle, Sim};
-use crate::world::{Fate, Id};
+use super::model::Place;
+use super::op::{Op, What};
+use super::pipe::end;
+use super::sim::{Handle, Sim};
+use super::world::{Fate, Id};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Step {

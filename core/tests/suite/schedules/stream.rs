@@ -8,9 +8,9 @@ use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use virtnet_core::{Cause, OpError};
 
-use crate::model::Outcome;
-use crate::model_conn::byte_at;
-use crate::sim::{Handle, Sim};
+use super::model::Outcome;
+use super::model_conn::byte_at;
+use super::sim::{Handle, Sim};
 
 fn cause_of(err: &io::Error) -> Cause {
     let why = OpError::of(err).expect("it is made of an operation's error");

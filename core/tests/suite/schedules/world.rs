@@ -12,7 +12,7 @@ use std::task::{Poll, Waker};
 
 use virtnet_core::{Accept, Cause, Failure, Notifier};
 
-use crate::pipe::{Counted, Pipe};
+use super::pipe::{Counted, Pipe};
 
 /// An operation, from the first to the last of a run.
 pub(crate) type Id = u32;

@@ -2,8 +2,6 @@
 //!
 //! Owns the scripts. Never asserts anything.
 
-#![allow(dead_code, reason = "each test binary uses its part")]
-
 use std::future::pending;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

@@ -9,10 +9,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use virtnet_core::{Cause, Conn};
 
-use crate::SLACK;
+use super::SLACK;
+use super::world::World;
 use crate::common::relay::{Path, bytes};
 use crate::common::{HANG, figure};
-use crate::world::World;
 
 /// The drain timeout.
 const DRAIN: Duration = Duration::from_secs(5);

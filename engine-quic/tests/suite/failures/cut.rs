@@ -10,10 +10,10 @@ use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
 use virtnet_core::{Cause, Conn};
 
-use crate::SLACK;
+use super::SLACK;
+use super::world::World;
 use crate::common::relay::Path;
 use crate::common::{HANG, eventually, figure};
-use crate::world::World;
 
 const CUT: Duration = Duration::from_secs(10);
 const DIAL: Duration = Duration::from_secs(3);

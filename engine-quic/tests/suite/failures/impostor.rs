@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use virtnet_core::{Cause, Conn, Host, Listener, Registry, SubNetwork};
 use virtnet_engine_quic::Secret;
 
-use crate::SLACK;
+use super::SLACK;
 use crate::common::{HANG, Net, connect, eventually, figure};
 use crate::process::Process;
 

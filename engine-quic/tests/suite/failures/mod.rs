@@ -7,11 +7,6 @@
 //! a host that has not proved its name, nothing waits past its timeout, and no cut
 //! looks like a clean end.
 
-#[path = "../common/mod.rs"]
-mod common;
-#[path = "../common/process.rs"]
-mod process;
-
 mod closing;
 mod cut;
 mod impostor;

@@ -10,8 +10,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use virtnet_core::{Cause, OpError};
 
+use super::world::{World, exchange};
 use crate::common::{HANG, figure};
-use crate::world::{World, exchange};
 
 const STOPPED: usize = 16;
 const NEIGHBOURS: u64 = 4;

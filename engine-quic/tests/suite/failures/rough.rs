@@ -8,10 +8,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 use virtnet_core::{Cause, Conn};
 
-use crate::SLACK;
+use super::SLACK;
+use super::world::{World, exchange};
 use crate::common::figure;
 use crate::common::relay::{Path, bytes, seed};
-use crate::world::{World, exchange};
 
 const KIB: usize = 1 << 10;
 

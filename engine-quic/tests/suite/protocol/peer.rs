@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use crate::common::{HANG, Net};
 
-const PAGE: &str = include_str!("../../../docs/protocol.md");
+const PAGE: &str = include_str!("../../../../docs/protocol.md");
 
 /// What the page gives by that name.
 pub(crate) fn vector(name: &str) -> Vec<u8> {

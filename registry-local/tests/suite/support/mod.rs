@@ -3,9 +3,6 @@
 //!
 //! Asserts nothing itself.
 
-// Each test binary compiles this file for itself, and uses what it needs.
-#![allow(dead_code, unreachable_pub)]
-
 use std::fs;
 use std::io::{BufRead, BufReader, Lines};
 use std::os::unix::fs::PermissionsExt;
@@ -16,21 +13,21 @@ use tempfile::TempDir;
 use virtnet_core::Registry;
 use virtnet_registry_local::LocalRegistry;
 
-pub const ADDR: &str = "127.0.0.1:4433";
+pub(crate) const ADDR: &str = "127.0.0.1:4433";
 
 /// A folder of a test's own, which is private as a registry's must be.
-pub fn temp() -> TempDir {
+pub(crate) fn temp() -> TempDir {
     let mut builder = tempfile::Builder::new();
     builder.permissions(fs::Permissions::from_mode(0o700));
     builder.tempdir().unwrap()
 }
 
-pub fn open(dir: &Path) -> LocalRegistry {
+pub(crate) fn open(dir: &Path) -> LocalRegistry {
     LocalRegistry::open(dir, "n").unwrap()
 }
 
 /// The names of what is in a network's folder, but for its secret.
-pub fn files(folder: &Path) -> Vec<String> {
+pub(crate) fn files(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
     let mut names: Vec<_> = entries
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -40,20 +37,20 @@ pub fn files(folder: &Path) -> Vec<String> {
 }
 
 /// The one file that is in a network's folder.
-pub fn only_file(folder: &Path) -> PathBuf {
+pub(crate) fn only_file(folder: &Path) -> PathBuf {
     let files = files(folder);
     assert_eq!(files.len(), 1, "{files:?}");
     folder.join(&files[0])
 }
 
 /// Files as killed processes leave them: whole, and no longer locked.
-pub struct Left {
+pub(crate) struct Left {
     dir: TempDir,
 }
 
 impl Left {
     /// What is left of a holder of `name`, as its file was.
-    pub async fn of(name: &str) -> (Left, String) {
+    pub(crate) async fn of(name: &str) -> (Left, String) {
         let dir = temp();
         let registry = open(dir.path());
         registry.announce(name, "127.0.0.1:1").await.unwrap();
@@ -64,7 +61,7 @@ impl Left {
     }
 
     /// Puts it there, each time as another file, as a holder does: unless there is one.
-    pub fn put(&self, path: &Path) -> bool {
+    pub(crate) fn put(&self, path: &Path) -> bool {
         let copy = tempfile::NamedTempFile::new_in(self.dir.path()).unwrap();
         fs::copy(self.dir.path().join("left"), copy.path()).unwrap();
         fs::hard_link(copy.path(), path).is_ok()
@@ -72,27 +69,27 @@ impl Left {
 }
 
 /// The environment's variable that makes the test `holder` a holder.
-pub const HOLD: &str = "VIRTNET_TEST_HOLD";
+pub(crate) const HOLD: &str = "VIRTNET_TEST_HOLD";
 
 /// The same for one that has a child, which lives until the test closes its stdin.
-pub const CHILD: &str = "VIRTNET_TEST_HOLD_CHILD";
+pub(crate) const CHILD: &str = "VIRTNET_TEST_HOLD_CHILD";
 
 /// A process that holds the names `a` and `b`.
-pub struct Holder {
-    pub child: Child,
+pub(crate) struct Holder {
+    pub(crate) child: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Holder {
-    /// Starts it, and waits until it has them. The test binary has a test
-    /// `holder`, which calls [`hold`].
-    pub fn start(dir: &Path) -> Holder {
+    /// Starts it, and waits until it has them. The module
+    /// `processes` has a test `holder`, which calls [`hold`].
+    pub(crate) fn start(dir: &Path) -> Holder {
         Holder::start_with(dir, &[])
     }
 
-    pub fn start_with(dir: &Path, vars: &[&str]) -> Holder {
+    pub(crate) fn start_with(dir: &Path, vars: &[&str]) -> Holder {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "holder", "--nocapture"])
+            .args(["--exact", "processes::holder", "--nocapture"])
             .env(HOLD, dir)
             .envs(vars.iter().map(|var| (var, "1")))
             .stdin(Stdio::piped())
@@ -105,13 +102,13 @@ impl Holder {
         holder
     }
 
-    pub fn heard(&mut self) -> String {
+    pub(crate) fn heard(&mut self) -> String {
         let mut said = self.lines.by_ref().map_while(Result::ok);
         let said = said.find_map(|line| line.strip_prefix("> ").map(str::to_owned));
         said.expect("it says something before it ends")
     }
 
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill")
             .args([&format!("-{name}"), &pid])
@@ -120,7 +117,7 @@ impl Holder {
     }
 
     /// Kills it, as a crash would, and waits until it is gone.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -133,7 +130,7 @@ impl Drop for Holder {
 }
 
 /// What the holder's process does: holds its names until stdin ends.
-pub async fn hold(dir: &str) {
+pub(crate) async fn hold(dir: &str) {
     let registry = open(Path::new(dir));
     for name in ["a", "b"] {
         registry.announce(name, ADDR).await.unwrap();
