@@ -1,7 +1,7 @@
 //! Invalid first frames, and frames out of order: what the peer receives, what is
 //! counted, and that other streams of the same QUIC connection are not affected.
 //!
-//! Owns the check of these other streams; `common/first_frames.rs` owns the table
+//! Owns the check of these other streams; `first_frames.rs` owns the table
 //! of frames, and `allocated.rs` the memory limits.
 
 mod first_frames;
