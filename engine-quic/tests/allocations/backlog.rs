@@ -1,7 +1,7 @@
 //! Thousands of dials to a listener that does not accept.
 //!
-//! Owns the limit on waiting dials and the cost of a flood of them. One test, as it
-//! measures the memory of the whole process.
+//! Owns the limit on waiting dials and the cost of a flood of them, in the memory of the
+//! whole process.
 
 use std::time::{Duration, Instant};
 

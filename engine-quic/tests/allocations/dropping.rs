@@ -1,8 +1,8 @@
 //! Dials, accepts, reads and writes whose futures are dropped at each of their
 //! awaits.
 //!
-//! Owns the check that nothing is left: ports, tasks, streams and memory. One test,
-//! as it measures the memory of the whole process. The conformance suite checks
+//! Owns the check that nothing is left: ports, tasks, streams and the memory
+//! of the whole process. The conformance suite checks
 //! what the contract requires of dropped futures.
 
 use std::future::{Future, poll_fn};
