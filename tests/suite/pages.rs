@@ -25,7 +25,7 @@ fn path_of(file: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     match file.contains('/') {
         true => root.join(file),
-        false => root.join("engine-quic/tests").join(file),
+        false => root.join("engine-quic/tests/suite").join(file),
     }
 }
 
