@@ -1,6 +1,7 @@
 //! What a dial costs, counted in what no clock and no other process changes:
 //! allocations, and datagrams and bytes on the wire.
 //!
+//! A binary of its own, because its allocator counts those of the whole process.
 //! Owns the limits, so that a change that makes dials dearer is seen at once. Never
 //! measures time: the benches do.
 

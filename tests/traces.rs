@@ -1,6 +1,7 @@
 //! The events of `tracing`: a dial on both sides, hosts and connections; and that no level
 //! shows a secret.
 //!
+//! A binary of its own, because the subscriber is one per process.
 //! Owns the expected lines, and the secrets that are searched for. Never tests the cost of
 //! events without a subscriber: `tests/dial_cost.rs` does.
 
