@@ -69,6 +69,9 @@ async fn by_name(spec: &Spec, part: Part) -> Result<Vec<Metric>> {
     if let Some(measured) = work::registry::measure(spec).await {
         return measured;
     }
+    if let Some(measured) = work::mesh::measure(spec).await {
+        return measured;
+    }
     match spec.contender.as_str() {
         "virtnet" => run::<Virtnet>(spec, part).await,
         "virtnet-16-accepts" => run::<Virtnet<16>>(spec, part).await,

@@ -70,14 +70,17 @@ const GOALS: &[Goal] = &[
         contender: "virtnet-16-accepts",
         ..goal("dial64", AtLeast(0.85), Some(("dial64", "quinn")))
     },
-    goal("first-dial64-p99", AtMost(60.0), None),
-    goal("newhost", AtMost(1.5), Some(("newhost", "redis"))),
-    goal("conns", AtMost(4096.0), None),
+    goal("first-dial64-p99", AtMost(45.0), None),
+    goal("newhost", AtMost(3.0), Some(("newhost", "redis"))),
+    goal("conns", AtMost(3000.0), None),
     goal(
         "conns-seconds",
         AtMost(1.5),
         Some(("conns-seconds", "quinn")),
     ),
+    goal("mesh", AtMost(60_000.0), None),
+    goal("mesh-seconds", AtMost(5.0), None),
+    goal("mesh-seconds", AtMost(1.2), Some(("mesh-seconds", "quinn"))),
     goal("hosts", AtMost(16_384.0), None),
     goal("hosts-virtual", AtMost(1e8), None),
     // Flat: within what noise does to two points of a line.

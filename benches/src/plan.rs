@@ -106,6 +106,11 @@ pub const WORKS: &[Work] = &[
         about: "1,000 hosts in a process; of quinn and iroh endpoints",
     },
     Work {
+        name: "mesh",
+        contenders: &["virtnet", "quinn"],
+        about: "100 hosts in a process, each dials each: 9,900 QUIC connections; memory of both ends",
+    },
+    Work {
         name: "bulk64",
         contenders: NETS,
         about: "1 GiB one way over 64 connections at once",

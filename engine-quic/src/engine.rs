@@ -19,7 +19,7 @@ use virtnet_core::{Addr, ByteStream, Cause, Engine, Failure, Notifier, Registry}
 use crate::endpoint::{Endpoint, EndpointContext, EndpointInner};
 use crate::hostdata::Advertised;
 use crate::identity::tls::Trust;
-use crate::udp::socket::ProbeSocket;
+use crate::udp::kept::KeptSockets;
 use crate::{Counters, QuicConfig, Stats};
 
 impl QuicConfig {
@@ -36,7 +36,9 @@ impl QuicConfig {
         self.check()?;
         let network: Arc<str> = network.into();
         let mut trust = Trust::new(&self.identity, network.clone())?;
-        trust.key_log = self.key_log;
+        if self.key_log {
+            trust.log_keys();
+        }
         if self.key_log && std::env::var_os("SSLKEYLOGFILE").is_some() {
             tracing::warn!(
                 network = &*network,
@@ -80,7 +82,7 @@ impl Prepared {
             notifier,
             open: Mutex::new(Some(Open {
                 hosts: Hosts::new(),
-                _probe_socket: ProbeSocket::new(),
+                kept: Arc::new(KeptSockets::default()),
             })),
             closed: OnceCell::new(),
         }
@@ -127,7 +129,7 @@ type Hosts = HashMap<Arc<str>, Endpoint>;
 /// What an engine holds until it is closed.
 struct Open {
     hosts: Hosts,
-    _probe_socket: ProbeSocket,
+    kept: Arc<KeptSockets>,
 }
 
 impl QuicEngine {
@@ -143,21 +145,21 @@ impl QuicEngine {
         Ok(Arc::clone(endpoint.inner()))
     }
 
-    /// The hosts, unless the engine was closed or has one of that name.
-    fn hosts_without(&self, hostname: &str) -> Result<MappedMutexGuard<'_, Hosts>, Failure> {
-        let hosts = MutexGuard::try_map(self.open.lock(), |open| Some(&mut open.as_mut()?.hosts))
+    /// What the engine holds, unless it was closed or has a host of that name.
+    fn open_without(&self, hostname: &str) -> Result<MappedMutexGuard<'_, Open>, Failure> {
+        let open = MutexGuard::try_map(self.open.lock(), Option::as_mut)
             .map_err(|_| Cause::NetworkDown)?;
-        if hosts.contains_key(hostname) {
+        if open.hosts.contains_key(hostname) {
             return Err(Cause::HostAlreadyRegistered.into());
         }
-        Ok(hosts)
+        Ok(open)
     }
 
     /// Adds a host; where it can't be added, gives its endpoint back.
     fn add(&self, hostname: &str, endpoint: Endpoint) -> Result<(), (Failure, Endpoint)> {
-        match self.hosts_without(hostname) {
-            Ok(mut hosts) => {
-                hosts.insert(hostname.into(), endpoint);
+        match self.open_without(hostname) {
+            Ok(mut open) => {
+                open.hosts.insert(hostname.into(), endpoint);
                 Ok(())
             }
             Err(failure) => Err((failure, endpoint)),
@@ -196,10 +198,10 @@ fn joined(mut failures: Vec<Failure>) -> Option<Failure> {
 #[async_trait]
 impl Engine for QuicEngine {
     async fn vnet_new_host(&self, hostname: &str, registry: &dyn Registry) -> Result<(), Failure> {
-        drop(self.hosts_without(hostname)?);
+        let kept = Arc::clone(&self.open_without(hostname)?.kept);
         let (endpoint, hostdata) = {
             let _entered = self.runtime.as_ref().map(Handle::enter);
-            Endpoint::start(&self.context, &self.notifier, hostname)?
+            Endpoint::start(&self.context, &self.notifier, &kept, hostname)?
         };
         let announced = registry.announce(hostname, &hostdata).await;
         let added = match announced {

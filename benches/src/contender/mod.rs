@@ -89,6 +89,21 @@ pub trait Client: Sized + Send + Sync + 'static {
     fn another(&self, number: usize) -> impl Future<Output = Result<Self>> + Send;
 }
 
+/// Hosts of one process, each of which both dials and is dialed.
+pub trait Peers: Sized + Send + Sync + 'static {
+    type Conn: Stream;
+
+    /// Starts `count` of them; what they accept goes to `service`.
+    fn start(
+        spec: &Spec,
+        count: usize,
+        service: Arc<Service<Self::Conn>>,
+    ) -> impl Future<Output = Result<Self>> + Send;
+
+    /// A first connection from one to another: a QUIC connection of its own.
+    fn dial(&self, from: usize, to: usize) -> impl Future<Output = Result<Self::Conn>> + Send;
+}
+
 pub trait Contender: 'static {
     type Server: Server;
     type Client: Client;

@@ -3,7 +3,7 @@
 //! Owns what tuned means. Never authenticates the client, which virtnet does.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
@@ -16,7 +16,7 @@ use tokio::io::Join;
 use tokio::sync::OnceCell;
 
 use super::split_socket::{LARGEST, SplitSocket};
-use super::{Client, Contender, Server, Stream};
+use super::{Client, Contender, Peers, Server, Stream};
 use crate::certs::{self, NAME, Ticket};
 use crate::service::Service;
 use crate::spec::Spec;
@@ -75,6 +75,15 @@ fn endpoint(spec: &Spec, server: Option<ServerConfig>, tuned: bool) -> Result<En
     Ok(Endpoint::new_with_abstract_socket(
         config, server, socket, runtime,
     )?)
+}
+
+/// How the server of a ticket is dialed, and where it is.
+fn target(spec: &Spec, ticket: &str, tuned: bool) -> Result<(ClientConfig, SocketAddr)> {
+    let Ticket { addr, cert } = Ticket::parse(ticket)?;
+    let tls = QuicClientConfig::try_from(certs::client(&cert, tuned)?)?;
+    let mut config = ClientConfig::new(Arc::new(tls));
+    config.transport_config(transport(spec, tuned));
+    Ok((config, addr))
 }
 
 pub struct QuinnServer<const TUNED: bool>(Endpoint);
@@ -146,10 +155,7 @@ impl<const TUNED: bool> Client for QuinnClient<TUNED> {
     type Conn = Both;
 
     async fn join(spec: &Spec, ticket: &str) -> Result<Self> {
-        let Ticket { addr, cert } = Ticket::parse(ticket)?;
-        let tls = QuicClientConfig::try_from(certs::client(&cert, TUNED)?)?;
-        let mut config = ClientConfig::new(Arc::new(tls));
-        config.transport_config(transport(spec, TUNED));
+        let (config, addr) = target(spec, ticket, TUNED)?;
         Ok(QuinnClient {
             spec: spec.clone(),
             endpoint: endpoint(spec, None, TUNED)?,
@@ -172,5 +178,42 @@ impl<const TUNED: bool> Client for QuinnClient<TUNED> {
             addr: self.addr,
             conn: OnceCell::new(),
         })
+    }
+}
+
+/// Endpoints that dial and accept. They keep their connections.
+pub struct QuinnPeers {
+    endpoints: Vec<Endpoint>,
+    targets: Vec<(ClientConfig, SocketAddr)>,
+    conns: Mutex<Vec<Connection>>,
+}
+
+impl Peers for QuinnPeers {
+    type Conn = Both;
+
+    async fn start(spec: &Spec, count: usize, service: Arc<Service<Both>>) -> Result<Self> {
+        let (mut endpoints, mut targets) = (Vec::new(), Vec::new());
+        for _ in 0..count {
+            let (server, ticket) = QuinnServer::<false>::start(spec).await?;
+            targets.push(target(spec, &ticket, false)?);
+            endpoints.push(server.0.clone());
+            tokio::spawn(server.serve(Arc::clone(&service)));
+        }
+        Ok(QuinnPeers {
+            endpoints,
+            targets,
+            conns: Mutex::default(),
+        })
+    }
+
+    async fn dial(&self, from: usize, to: usize) -> Result<Both> {
+        let (config, addr) = self.targets[to].clone();
+        let conn = self.endpoints[from]
+            .connect_with(config, addr, NAME)?
+            .await?;
+        let (send, recv) = conn.open_bi().await?;
+        let mut conns = self.conns.lock().unwrap_or_else(PoisonError::into_inner);
+        conns.push(conn);
+        Ok(tokio::io::join(recv, send))
     }
 }

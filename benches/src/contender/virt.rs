@@ -8,7 +8,7 @@ use anyhow::Result;
 use virtnet::quic::Secret;
 use virtnet::{Config, Conn, Host, Listener, SubNetwork};
 
-use super::{Client, Contender, Server, Stream};
+use super::{Client, Contender, Peers, Server, Stream};
 use crate::service::Service;
 use crate::spec::Spec;
 
@@ -102,5 +102,37 @@ impl Client for VirtClient {
 
     async fn another(&self, number: usize) -> Result<VirtClient> {
         VirtClient::new(Arc::clone(&self.net), &format!("c{number}")).await
+    }
+}
+
+/// Hosts of one subnetwork.
+pub struct VirtPeers {
+    hosts: Vec<Host>,
+    /// Closed with the last handle.
+    _net: SubNetwork,
+}
+
+impl Peers for VirtPeers {
+    type Conn = Conn;
+
+    async fn start(spec: &Spec, count: usize, service: Arc<Service<Conn>>) -> Result<VirtPeers> {
+        let net = join(spec, &Secret::random().reveal()).await?;
+        let mut hosts = Vec::new();
+        for number in 0..count {
+            let host = net.new_host(&format!("h{number}")).await?;
+            let (listener, service) = (host.listen(":1")?, Arc::clone(&service));
+            hosts.push(host);
+            tokio::spawn(async move {
+                while let Ok((conn, _)) = listener.accept().await {
+                    let service = Arc::clone(&service);
+                    tokio::spawn(async move { service.handle(conn).await });
+                }
+            });
+        }
+        Ok(VirtPeers { hosts, _net: net })
+    }
+
+    async fn dial(&self, from: usize, to: usize) -> Result<Conn> {
+        Ok(self.hosts[from].dial(&format!("h{to}:1")).await?)
     }
 }

@@ -21,13 +21,13 @@ const OPENERS: usize = 64;
 const WARM: usize = 100;
 
 /// Bytes of this process.
-struct Memory {
-    resident: f64,
+pub struct Memory {
+    pub resident: f64,
     reserved: f64,
 }
 
 impl Memory {
-    fn now() -> Result<Memory> {
+    pub fn now() -> Result<Memory> {
         let status = std::fs::read_to_string("/proc/self/status")?;
         let field = |name: &str| {
             let line = status.lines().find(|line| line.starts_with(name));

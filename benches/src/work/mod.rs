@@ -12,6 +12,7 @@ pub mod bulk;
 pub mod curve;
 pub mod dial;
 pub mod memory;
+pub mod mesh;
 pub mod pingpong;
 pub mod registry;
 

@@ -4,11 +4,12 @@
 //! on which thread sleeps, and another process is another roll of the dice.
 //! Never compares calls of two processes.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use redis::Cmd;
 use redis::aio::MultiplexedConnection;
+use tokio::time::sleep;
 use virtnet::Registry;
 use virtnet::redis::{RedisOptions, RedisRegistry};
 
@@ -17,6 +18,10 @@ use crate::contender::virt::Virtnet;
 use crate::contender::{Client, pair};
 use crate::spec::{Metric, Spec};
 use crate::stats::{micros, percentile};
+
+/// What a new host does after it was returned, such as its certificate, is over by then: neither
+/// call pays for the other.
+const SETTLE: Duration = Duration::from_millis(1);
 
 /// Measures what has a bare call beside it; otherwise returns nothing.
 pub async fn measure(spec: &Spec) -> Option<Result<Vec<Metric>>> {
@@ -108,9 +113,11 @@ async fn new_hosts(spec: &Spec) -> Result<Vec<Metric>> {
     let mut bare = Bare::connect(spec).await?;
     let (mut took, mut kept) = (Vec::new(), Vec::new());
     for number in 0..dial::new_host_count(spec) {
+        sleep(SETTLE).await;
         let start = Instant::now();
         kept.push(client.another(number).await?);
         took.push(micros(start.elapsed()));
+        sleep(SETTLE).await;
         bare.call(&set(&key(spec, number), "value"), "OK").await?;
     }
     dial::are_hosts(&kept).await?;

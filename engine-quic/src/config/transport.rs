@@ -15,7 +15,7 @@ use crate::udp::mtu::{self, Route};
 
 /// How many streams a peer may have open at first. Each allowed stream costs
 /// memory at once, so the limit grows with use ([`crate::endpoint::stream_limits`]).
-pub(crate) const FIRST_STREAMS: u32 = 128;
+pub(crate) const FIRST_STREAMS: u32 = 32;
 
 /// How many streams of a peer may have full windows at first; this grows with use, too.
 pub(crate) const FIRST_WINDOWS: u32 = 8;

@@ -32,7 +32,7 @@ use crate::endpoint::tasks::{Tasks, TrackedRuntime};
 use crate::hostdata::Advertised;
 use crate::identity::reset;
 use crate::identity::tls::Trust;
-use crate::udp::mtu;
+use crate::udp::kept::KeptSockets;
 use crate::udp::send_errors::SendErrors;
 use crate::udp::socket::AddressFamilies;
 use crate::{Counters, QuicConfig};
@@ -80,6 +80,7 @@ impl Endpoint {
     pub(crate) fn start(
         context: &EndpointContext,
         notifier: &Notifier,
+        kept: &KeptSockets,
         hostname: &str,
     ) -> Result<(Endpoint, String), Failure> {
         let config = &context.config;
@@ -90,7 +91,7 @@ impl Endpoint {
         let failed = |err| Failure::other(format!("cannot start an endpoint: {err}"));
         let port = socket.local_addr().map_err(failed)?.port();
         if let Some(ip) = context.advertised.ip() {
-            mtu::loopback_is_up(config.bind.first.ip(), (ip, port).into())?;
+            kept.loopback_is_up(config.bind.first.ip(), (ip, port).into())?;
         }
         let (tasks, unflushed) = (Tasks::new(), Unflushed::default());
         let send_errors = Arc::new(SendErrors::default());
@@ -119,7 +120,12 @@ impl Endpoint {
             tasks,
         });
         inner.tasks.spawn(Arc::clone(&inner.lingerers).run());
-        inner.tasks.spawn(accept_loop(Arc::clone(&inner)));
+        let (minted, host) = (tls.minted, Arc::clone(&inner));
+        inner.tasks.spawn(async move {
+            // While the registry is asked; here it delays no handshake either, as that needs it.
+            let _ = minted.map(|minted| minted.get());
+            accept_loop(host).await;
+        });
         Ok((Endpoint(inner), context.advertised.hostdata(port)))
     }
 

@@ -2,16 +2,19 @@
 //!
 //! Owns the derivation, and issues the certificates of hosts. Never shows a key.
 
+use std::sync::Arc;
+
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ED25519, SerialNumber,
+    KeyUsagePurpose, PKCS_ED25519, PublicKeyData, SerialNumber, SignatureAlgorithm,
 };
 use ring::digest::{SHA256, digest};
-use rustls::crypto::SecureRandom;
+use rustls::crypto::ring::sign::any_eddsa_type;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use rustls::sign::SigningKey;
 use virtnet_core::{Cause, Failure};
 
-use crate::identity::{CertifiedChain, RESET_PURPOSE, base32, derive_key};
+use crate::identity::{RESET_PURPOSE, base32, derive_key};
 
 /// HKDF salt of this derivation; a later version of it must use another one.
 const DERIVATION: &[u8] = b"virtnet/1 authority";
@@ -31,7 +34,9 @@ pub(crate) struct Authority {
 impl Authority {
     /// Derives the authority of `network` from the bytes of a secret.
     pub(crate) fn derive(key: &[u8; 32], network: &str) -> Result<Authority, Failure> {
-        let (pair, _) = key_pair(&derive_key(DERIVATION, key, network))?;
+        let key_der = pkcs8(&derive_key(DERIVATION, key, network));
+        let pair =
+            KeyPair::from_pkcs8_der_and_sign_algo(&key_der, &PKCS_ED25519).map_err(unmade)?;
         let mut params = CertificateParams::default();
         // The name depends on the network only, the key also on the secret. So a dialer
         // can distinguish a host of another network (no trusted authority has that
@@ -57,16 +62,12 @@ impl Authority {
         derive_key(RESET_PURPOSE, &self.resets, name)
     }
 
-    /// Issues a certificate, with a new key, for the host with this DNS name.
+    /// Issues a certificate for the host with this DNS name and key.
     pub(crate) fn mint(
         &self,
         name: &str,
-        random: &dyn SecureRandom,
-    ) -> Result<CertifiedChain, Failure> {
-        let mut seed = [0; 32];
-        let no_randomness = |_| Failure::other("the operating system returned no random bytes");
-        random.fill(&mut seed).map_err(no_randomness)?;
-        let (pair, key) = key_pair(&seed)?;
+        key: &HostKey,
+    ) -> Result<CertificateDer<'static>, Failure> {
         let mut params = CertificateParams::new([name.to_owned()]).map_err(unmade)?;
         params
             .distinguished_name
@@ -79,22 +80,46 @@ impl Authority {
             ExtendedKeyUsagePurpose::ServerAuth,
             ExtendedKeyUsagePurpose::ClientAuth,
         ];
-        let leaf = params.signed_by(&pair, &self.issuer).map_err(unmade)?;
-        Ok(CertifiedChain {
-            chain: vec![leaf.der().clone()],
-            key: key.into(),
-        })
+        let leaf = params.signed_by(key, &self.issuer).map_err(unmade)?;
+        Ok(leaf.into())
     }
 }
 
-/// The Ed25519 key pair of a 32-byte seed, and its private key alone.
-fn key_pair(seed: &[u8; 32]) -> Result<(KeyPair, PrivatePkcs8KeyDer<'static>), Failure> {
-    let key = PrivatePkcs8KeyDer::from([&PKCS8_ED25519[..], seed].concat());
-    let pair = KeyPair::from_pkcs8_der_and_sign_algo(&key, &PKCS_ED25519).map_err(unmade)?;
-    Ok((pair, key))
+/// The Ed25519 key pair of one host.
+pub(crate) struct HostKey {
+    pub(crate) private: Arc<dyn SigningKey>,
+    public: Vec<u8>,
 }
 
-fn unmade(err: rcgen::Error) -> Failure {
+impl HostKey {
+    /// The key pair of 32 random bytes.
+    pub(crate) fn of_seed(seed: &[u8; 32]) -> Result<HostKey, Failure> {
+        let private = any_eddsa_type(&pkcs8(seed)).map_err(unmade)?;
+        // It ends with the 32 bytes of the key (RFC 8410).
+        let info = private.public_key();
+        let public = info.as_ref().and_then(|info| info.last_chunk::<32>());
+        let no_public_key = || unmade("the private key has no public key");
+        let public = public.ok_or_else(no_public_key)?.to_vec();
+        Ok(HostKey { private, public })
+    }
+}
+
+impl PublicKeyData for HostKey {
+    fn der_bytes(&self) -> &[u8] {
+        &self.public
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        &PKCS_ED25519
+    }
+}
+
+/// The private key of a 32-byte seed.
+fn pkcs8(seed: &[u8; 32]) -> PrivatePkcs8KeyDer<'static> {
+    PrivatePkcs8KeyDer::from([&PKCS8_ED25519[..], seed].concat())
+}
+
+fn unmade(err: impl std::fmt::Display) -> Failure {
     Failure::wrap(Cause::Other, format!("cannot make a certificate: {err}"))
 }
 
@@ -124,8 +149,6 @@ mod tests {
     fn openssl_verifies_what_either_of_two_authorities_minted() {
         use std::process::Command;
 
-        use rustls::crypto::ring::default_provider;
-
         let dir = tempfile::tempdir().unwrap();
         let openssl = |args: &[&str]| {
             let mut command = Command::new("openssl");
@@ -138,12 +161,11 @@ mod tests {
             assert!(made.status.success(), "{made:?}");
             std::fs::read_to_string(dir.path().join(name)).unwrap()
         };
-        let random = default_provider().secure_random;
         let name = crate::dns_name("net", "α");
         let [new, old] = [[7; 32], [8; 32]].map(|key| Authority::derive(&key, "net").unwrap());
         for (by, authority) in [("new", &new), ("old", &old)] {
-            let leaf = authority.mint(&name, random).unwrap();
-            pem(by, &leaf.chain[0]);
+            let key = HostKey::of_seed(&[9; 32]).unwrap();
+            pem(by, &authority.mint(&name, &key).unwrap());
         }
         let authorities = [&new, &old].map(|authority| pem("authority", &authority.certificate));
         for (order, authorities) in [

@@ -5,6 +5,7 @@
 //! and never configures TLS (`tls` does).
 
 pub(crate) mod authority;
+pub(crate) mod minted;
 pub(crate) mod reset;
 pub(crate) mod secret;
 pub(crate) mod tls;

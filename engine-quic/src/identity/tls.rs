@@ -6,16 +6,20 @@
 use std::sync::Arc;
 
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use rustls::client::{Resumption, WebPkiServerVerifier, verify_server_name};
+use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, SecureRandom, ring};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
+use rustls::server::{
+    NoServerSessionStorage, ParsedCertificate, ResolvesServerCert, ResolvesServerCertUsingSni,
+    WebPkiClientVerifier,
+};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, KeyLogFile, RootCertStore, ServerConfig};
 use virtnet_core::{Addr, Failure};
 
 use crate::identity::authority::Authority;
+use crate::identity::minted::MintedCertificate;
 use crate::identity::{CertifiedChain, Identity, IdentityKind, Pki, dns_name};
 
 /// The protocol's name in the TLS handshake (ALPN). All versions offer it, possibly
@@ -26,15 +30,15 @@ pub(crate) const ALPN: &[u8] = b"virtnet/1";
 pub(crate) struct Trust {
     network: Arc<str>,
     provider: Arc<CryptoProvider>,
-    servers: Arc<WebPkiServerVerifier>,
-    clients: Arc<dyn ClientCertVerifier>,
     source: CertificateSource,
-    /// Whether to write the keys of all connections to `SSLKEYLOGFILE`.
-    pub(crate) key_log: bool,
+    /// Configurations without a certificate, which each host copies: most of what they need is
+    /// then made once.
+    client: ClientConfig,
+    server: ServerConfig,
 }
 
 enum CertificateSource {
-    Minted(Box<Authority>),
+    Minted(Arc<Authority>),
     Pki(Pki),
 }
 
@@ -42,6 +46,8 @@ enum CertificateSource {
 pub(crate) struct HostTls {
     pub(crate) client: Arc<QuicClientConfig>,
     pub(crate) server: Arc<QuicServerConfig>,
+    /// The certificate, unless the user supplied it.
+    pub(crate) minted: Option<Arc<MintedCertificate>>,
     /// The key of stateless resets, which is the same after a restart of the host.
     pub(crate) reset_key: [u8; 32],
     pub(crate) random: &'static dyn SecureRandom,
@@ -62,26 +68,28 @@ impl Trust {
                     trust(&authority.certificate)?;
                     authorities.push(authority);
                 }
-                CertificateSource::Minted(Box::new(authorities.swap_remove(0)))
+                CertificateSource::Minted(Arc::new(authorities.swap_remove(0)))
             }
             IdentityKind::Pki(pki) => {
                 pki.authorities.iter().try_for_each(trust)?;
                 CertificateSource::Pki(pki.clone())
             }
         };
-        let (roots, provider) = (Arc::new(roots), Arc::new(provider()));
+        let provider = Arc::new(provider());
+        let (servers, clients) = verifiers(roots, &provider)?;
         Ok(Trust {
             network,
-            servers: WebPkiServerVerifier::builder_with_provider(roots.clone(), provider.clone())
-                .build()
-                .map_err(unusable)?,
-            clients: WebPkiClientVerifier::builder_with_provider(roots, provider.clone())
-                .build()
-                .map_err(unusable)?,
-            provider,
             source,
-            key_log: false,
+            client: client(&provider, servers)?,
+            server: server(&provider, clients)?,
+            provider,
         })
+    }
+
+    /// Writes the keys of all connections to `SSLKEYLOGFILE`.
+    pub(crate) fn log_keys(&mut self) {
+        self.client.key_log = Arc::new(KeyLogFile::new());
+        self.server.key_log = Arc::new(KeyLogFile::new());
     }
 
     /// The configurations of the host `hostname`.
@@ -91,64 +99,91 @@ impl Trust {
     /// When no certificate proves its name.
     pub(crate) fn host(&self, hostname: &str) -> Result<HostTls, Failure> {
         let name = dns_name(&self.network, hostname);
-        let certified = match &self.source {
+        match &self.source {
             CertificateSource::Minted(authority) => {
-                authority.mint(&name, self.provider.secure_random)?
+                let reset_key = authority.reset_key(&name);
+                let random = self.provider.secure_random;
+                let minted = Arc::new(MintedCertificate::new(authority, name, random)?);
+                let tls = self.configured(minted.clone(), reset_key)?;
+                let minted = Some(minted);
+                Ok(HostTls { minted, ..tls })
             }
-            CertificateSource::Pki(pki) => pki.certified(),
-        };
-        if !proves(&certified.chain, &name) {
-            return Err(Failure::other(format!(
-                "expected a certificate with the DNS name {name:?}, which stands for host \
-                 {hostname:?} of network {:?}",
-                self.network
-            )));
+            CertificateSource::Pki(pki) => {
+                let CertifiedChain { chain, key } = pki.certified();
+                if !proves(&chain, &name) {
+                    return Err(Failure::other(format!(
+                        "expected a certificate with the DNS name {name:?}, which stands for host \
+                         {hostname:?} of network {:?}",
+                        self.network
+                    )));
+                }
+                let certified = CertifiedKey::from_der(chain, key, &self.provider);
+                let certified = SingleCertAndKey::from(certified.map_err(unusable)?);
+                self.configured(Arc::new(certified), pki.reset_key(&name))
+            }
         }
-        let reset_key = match &self.source {
-            CertificateSource::Minted(authority) => authority.reset_key(&name),
-            CertificateSource::Pki(pki) => pki.reset_key(&name),
-        };
-        let CertifiedChain { chain, key } = certified;
-        let certified = CertifiedKey::from_der(chain, key, &self.provider).map_err(unusable)?;
-        let certified = Arc::new(SingleCertAndKey::from(certified));
+    }
+
+    fn configured<C: ResolvesServerCert + ResolvesClientCert + 'static>(
+        &self,
+        certificate: Arc<C>,
+        reset_key: [u8; 32],
+    ) -> Result<HostTls, Failure> {
+        let (mut client, mut server) = (self.client.clone(), self.server.clone());
+        client.client_auth_cert_resolver = certificate.clone();
+        server.cert_resolver = certificate;
         Ok(HostTls {
+            client: Arc::new(client.try_into().map_err(unusable)?),
+            server: Arc::new(server.try_into().map_err(unusable)?),
+            minted: None,
             reset_key,
             random: self.provider.secure_random,
-            server: Arc::new(self.server(certified.clone())?),
-            client: Arc::new(self.client(certified)?),
         })
     }
+}
 
-    fn client(&self, certified: Arc<SingleCertAndKey>) -> Result<QuicClientConfig, Failure> {
-        let mut config = ClientConfig::builder_with_provider(self.provider.clone())
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .map_err(unusable)?
-            .with_webpki_verifier(self.servers.clone())
-            .with_client_cert_resolver(certified);
-        config.alpn_protocols = vec![ALPN.to_vec()];
-        // A resumed session would not send its certificate again, and early data can
-        // be replayed.
-        config.resumption = Resumption::disabled();
-        if self.key_log {
-            config.key_log = Arc::new(KeyLogFile::new());
-        }
-        config.try_into().map_err(unusable)
-    }
+/// What verifies the certificates of servers, and those of clients.
+fn verifiers(
+    roots: RootCertStore,
+    provider: &Arc<CryptoProvider>,
+) -> Result<(Arc<WebPkiServerVerifier>, Arc<dyn ClientCertVerifier>), Failure> {
+    let roots = Arc::new(roots);
+    let servers =
+        WebPkiServerVerifier::builder_with_provider(roots.clone(), provider.clone()).build();
+    let clients = WebPkiClientVerifier::builder_with_provider(roots, provider.clone()).build();
+    Ok((servers.map_err(unusable)?, clients.map_err(unusable)?))
+}
 
-    fn server(&self, certified: Arc<SingleCertAndKey>) -> Result<QuicServerConfig, Failure> {
-        let mut config = ServerConfig::builder_with_provider(self.provider.clone())
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .map_err(unusable)?
-            .with_client_cert_verifier(self.clients.clone())
-            .with_cert_resolver(certified);
-        config.alpn_protocols = vec![ALPN.to_vec()];
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.send_tls13_tickets = 0;
-        if self.key_log {
-            config.key_log = Arc::new(KeyLogFile::new());
-        }
-        config.try_into().map_err(unusable)
-    }
+fn client(
+    provider: &Arc<CryptoProvider>,
+    servers: Arc<WebPkiServerVerifier>,
+) -> Result<ClientConfig, Failure> {
+    let mut config = ClientConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(unusable)?
+        .with_webpki_verifier(servers)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    // A resumed session would not send its certificate again, and early data can
+    // be replayed.
+    config.resumption = Resumption::disabled();
+    Ok(config)
+}
+
+fn server(
+    provider: &Arc<CryptoProvider>,
+    clients: Arc<dyn ClientCertVerifier>,
+) -> Result<ServerConfig, Failure> {
+    let no_certificate = Arc::new(ResolvesServerCertUsingSni::new());
+    let mut config = ServerConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(unusable)?
+        .with_client_cert_verifier(clients)
+        .with_cert_resolver(no_certificate);
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(config)
 }
 
 /// The cryptography. It is passed explicitly: a library must not set rustls'
@@ -194,24 +229,24 @@ mod tests {
     use super::*;
     use crate::Secret;
 
-    fn trust(network: &str) -> Trust {
-        Trust::new(&Identity::secret(Secret::random()), network.into()).unwrap()
+    /// The certificate of the host `α` of a new network `net`, and its authority's.
+    fn minted() -> [CertificateDer<'static>; 2] {
+        let authority = Arc::new(Authority::derive(&[7; 32], "net").unwrap());
+        let random = provider().secure_random;
+        let minted = MintedCertificate::new(&authority, dns_name("net", "α"), random).unwrap();
+        let certificate = minted.get().unwrap().cert[0].clone();
+        [certificate, authority.certificate.clone()]
     }
 
     #[test]
     fn a_minted_certificate_proves_its_host_and_no_other() {
-        let trust = trust("net");
-        let CertificateSource::Minted(authority) = &trust.source else {
-            panic!("a secret mints");
-        };
-        let chain = authority
-            .mint(&dns_name("net", "α"), trust.provider.secure_random)
-            .unwrap()
-            .chain;
+        let [minted, _] = minted();
+        let chain = [minted];
         assert!(proves(&chain, &dns_name("net", "α")));
         assert!(!proves(&chain, &dns_name("net", "β")));
         assert!(!proves(&chain, &dns_name("ten", "α")));
         assert!(!proves(&[], &dns_name("net", "α")));
+        let trust = Trust::new(&Identity::secret(Secret::random()), "net".into()).unwrap();
         assert!(trust.host("10.0.0.1").is_ok());
     }
 
@@ -220,24 +255,17 @@ mod tests {
     fn a_minted_certificate_is_valid_at_any_time() {
         use rustls::client::danger::ServerCertVerifier;
         use rustls::pki_types::UnixTime;
-        let trust = trust("net");
-        let CertificateSource::Minted(authority) = &trust.source else {
-            panic!("a secret mints");
-        };
-        let name = dns_name("net", "α");
-        let minted = &authority
-            .mint(&name, trust.provider.secure_random)
-            .unwrap()
-            .chain[0];
-        let name = ServerName::try_from(name).unwrap();
+        let [minted, authority] = minted();
+        let mut roots = RootCertStore::empty();
+        roots.add(authority).unwrap();
+        let (servers, clients) = verifiers(roots, &Arc::new(provider())).unwrap();
+        let name = ServerName::try_from(dns_name("net", "α")).unwrap();
         for year in [1976, 2000, 2100, 4095] {
             let since_1970 = std::time::Duration::from_secs((year - 1970) * 31_556_952);
             let now = UnixTime::since_unix_epoch(since_1970);
-            let server = trust
-                .servers
-                .verify_server_cert(minted, &[], &name, &[], now);
+            let server = servers.verify_server_cert(&minted, &[], &name, &[], now);
             assert!(server.is_ok(), "{year}: {server:?}");
-            let client = trust.clients.verify_client_cert(minted, &[], now);
+            let client = clients.verify_client_cert(&minted, &[], now);
             assert!(client.is_ok(), "{year}: {client:?}");
         }
     }

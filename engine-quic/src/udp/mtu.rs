@@ -7,10 +7,9 @@
 //! the search uses as few probes as possible.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use quinn::MtuDiscoveryConfig;
-use virtnet_core::{Cause, Failure};
 
 /// The size that every path must support, and the search starts with (RFC 9000,
 /// section 14).
@@ -64,9 +63,36 @@ pub(crate) fn discovery_config(
 /// The error that sending would have: there is no route, or the route is blocked.
 #[cfg(target_os = "linux")]
 pub(crate) fn route(local: IpAddr, peer: SocketAddr) -> io::Result<Option<Route>> {
-    use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
-
     use rustix::net::sockopt;
+
+    let Some(socket) = connected(local, peer)? else {
+        return Ok(None);
+    };
+    let ip = peer.ip().to_canonical();
+    let mtu = match ip {
+        IpAddr::V4(_) => sockopt::ip_mtu(&socket),
+        IpAddr::V6(_) => sockopt::ipv6_mtu(&socket),
+    };
+    let is_local = |socket: UdpSocket| {
+        let local = socket.local_addr().ok()?.ip();
+        Some(ip.is_loopback() || local == ip)
+    };
+    let route = |mtu| {
+        let is_local = is_local(socket)?;
+        Some(Route { mtu, is_local })
+    };
+    Ok(mtu.ok().and_then(route))
+}
+
+/// A socket that is bound to `local` and connected to `peer`, which looks up the route and sends
+/// nothing; `None` where the kernel cannot be asked.
+///
+/// # Errors
+///
+/// Those of [`route`].
+#[cfg(target_os = "linux")]
+pub(crate) fn connected(local: IpAddr, peer: SocketAddr) -> io::Result<Option<UdpSocket>> {
+    use std::net::{Ipv4Addr, Ipv6Addr};
 
     let (peer, any) = match peer.ip().to_canonical() {
         IpAddr::V4(ip) => ((ip, peer.port()).into(), Ipv4Addr::UNSPECIFIED.into()),
@@ -80,25 +106,11 @@ pub(crate) fn route(local: IpAddr, peer: SocketAddr) -> io::Result<Option<Route>
     let Ok(socket) = UdpSocket::bind((from, 0)) else {
         return Ok(None);
     };
-    // Connecting a UDP socket sends nothing; it looks up the route.
     match socket.connect(peer) {
-        Ok(()) => {}
-        Err(err) if is_route_error(&err) => return Err(err),
-        Err(_) => return Ok(None),
+        Ok(()) => Ok(Some(socket)),
+        Err(err) if is_route_error(&err) => Err(err),
+        Err(_) => Ok(None),
     }
-    let mtu = match peer {
-        SocketAddr::V4(_) => sockopt::ip_mtu(&socket),
-        SocketAddr::V6(_) => sockopt::ipv6_mtu(&socket),
-    };
-    let is_local = |socket: UdpSocket| {
-        let local = socket.local_addr().ok()?.ip();
-        Some(peer.ip().is_loopback() || local == peer.ip())
-    };
-    let route = |mtu| {
-        let is_local = is_local(socket)?;
-        Some(Route { mtu, is_local })
-    };
-    Ok(mtu.ok().and_then(route))
 }
 
 /// Whether the error is about the route: there is none, also none from the socket's
@@ -127,6 +139,12 @@ pub(crate) fn route(_: IpAddr, _: SocketAddr) -> io::Result<Option<Route>> {
     Ok(None)
 }
 
+/// Unknown on this system.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn connected(_: IpAddr, _: SocketAddr) -> io::Result<Option<UdpSocket>> {
+    Ok(None)
+}
+
 /// Whether a datagram was refused because it is larger than the path MTU.
 #[cfg(target_os = "linux")]
 pub(crate) fn is_too_large(err: &io::Error) -> bool {
@@ -137,26 +155,6 @@ pub(crate) fn is_too_large(err: &io::Error) -> bool {
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn is_too_large(_: &io::Error) -> bool {
     false
-}
-
-/// Checks that the loopback interface is up, if a host is announced at a loopback address.
-/// In a sandbox it may be down.
-///
-/// # Errors
-///
-/// When nothing can be sent to `addr`.
-pub(crate) fn loopback_is_up(local: IpAddr, addr: SocketAddr) -> Result<(), Failure> {
-    if !addr.ip().to_canonical().is_loopback() {
-        return Ok(());
-    }
-    route(local, addr).map(drop).map_err(|err| {
-        let why = match err.kind() {
-            io::ErrorKind::NetworkUnreachable => "the loopback interface is down: ",
-            _ => "",
-        };
-        let text = format!("nobody can reach a host at {addr}: {why}{err}");
-        Failure::wrap(Cause::HostUnreachable, text)
-    })
 }
 
 #[cfg(test)]

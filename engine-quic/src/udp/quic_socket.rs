@@ -28,9 +28,10 @@ use crate::udp::send_errors::SendErrors;
 pub(crate) struct QuicSocket {
     io: UdpSocket,
     local: IpAddr,
-    /// Never used for sending, so its offload settings stay as detected.
-    recv_state: UdpSocketState,
-    send_state: RwLock<UdpSocketState>,
+    /// Settings of receiving never change; so receiving needs no lock.
+    recv_state: Arc<UdpSocketState>,
+    /// The same at first: detecting offload takes two sockets each time.
+    send_state: RwLock<Arc<UdpSocketState>>,
     send_errors: Arc<SendErrors>,
 }
 
@@ -42,10 +43,11 @@ impl QuicSocket {
         socket: std::net::UdpSocket,
         send_errors: Arc<SendErrors>,
     ) -> io::Result<QuicSocket> {
+        let state = Arc::new(UdpSocketState::new((&socket).into())?);
         Ok(QuicSocket {
             local: socket.local_addr()?.ip(),
-            recv_state: UdpSocketState::new((&socket).into())?,
-            send_state: RwLock::new(UdpSocketState::new((&socket).into())?),
+            send_state: RwLock::new(Arc::clone(&state)),
+            recv_state: state,
             io: UdpSocket::from_std(socket)?,
             send_errors,
         })
@@ -60,7 +62,7 @@ impl QuicSocket {
         if err.kind() == io::ErrorKind::InvalidInput && mtu::route(self.local, to).is_err() {
             // If this fails, sending continues without offload.
             if let Ok(state) = UdpSocketState::new((&self.io).into()) {
-                *self.send_state.write() = state;
+                *self.send_state.write() = Arc::new(state);
             }
         }
         self.send_errors.record(to, err);

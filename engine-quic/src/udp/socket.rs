@@ -5,36 +5,12 @@
 
 use std::fmt;
 use std::io;
-use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 
-use quinn::udp::UdpSocketState;
 use socket2::{Domain, Protocol, Socket, Type};
 use virtnet_core::Failure;
 
 use crate::{Counters, SocketBuffers};
-
-/// A socket that makes starting hosts faster, as long as it is open.
-///
-/// For each endpoint, quinn opens and closes an IPv6 socket, to detect whether the kernel
-/// can coalesce datagrams. When the first such socket of a system is opened, and when the
-/// last is closed, Linux patches its own code while all processors are stopped: 50 µs each.
-/// With one socket kept open, quinn's is never the first or last. It is bound to loopback,
-/// and nothing is read from it.
-#[derive(Debug)]
-pub(crate) struct ProbeSocket(
-    #[expect(dead_code, reason = "it only has to stay open")] Option<UdpSocket>,
-);
-
-impl ProbeSocket {
-    pub(crate) fn new() -> ProbeSocket {
-        if !cfg!(target_os = "linux") {
-            return ProbeSocket(None);
-        }
-        // Without IPv6 no socket is needed.
-        let socket = UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).ok();
-        ProbeSocket(socket.filter(|socket| UdpSocketState::new(socket.into()).is_ok()))
-    }
-}
 
 /// The versions of IP that a UDP socket can send to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -74,7 +74,7 @@ async fn thousands_of_connections_between_two_hosts() {
     }
     figure(
         "more open connections between two hosts than one QUIC connection's streams",
-        format!("{COUNT} over one QUIC connection, which begins with 128 streams"),
+        format!("{COUNT} over one QUIC connection, which begins with 32 streams"),
     );
     here.close().await.unwrap();
     there.close().await.unwrap();
