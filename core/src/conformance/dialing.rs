@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::bed::{Bed, Pair, assert_error, connect, drop_after, eventually, read_text};
+use super::bed::{Bed, Pair, assert_error, connect, drop_after, eventually};
 use crate::error::Op;
-use crate::{Cause, Conn, Host, MAX_FIRST_BYTES};
+use crate::{Cause, Conn, Host};
 
 /// The contract's example of predictable addresses, on two subnetworks.
 pub async fn the_example(bed: &dyn Bed) {
@@ -80,44 +80,6 @@ pub async fn lowest_free_ports(bed: &dyn Bed) {
     assert_eq!(alpha.sockets(), []);
     drop(dialed2);
     assert_eq!(beta.sockets(), []);
-    pair.close().await;
-}
-
-/// The acceptor reads the first bytes of a dial before all others. A refused dial loses them.
-pub async fn first_bytes(bed: &dyn Bed) {
-    let pair = Pair::new(bed).await;
-    let most: Vec<u8> = (0..MAX_FIRST_BYTES).map(|at| (at / 7) as u8).collect();
-    let err = pair.beta.dial_with("α:1", &most).await.unwrap_err();
-    assert_eq!(err.cause(), Cause::ConnectionRefused);
-    let listener = pair.alpha.listen(":1").unwrap();
-    for first in [&b"first"[..], b"", &most] {
-        let dialing = async {
-            let mut dialed = pair.beta.dial_with("α:1", first).await.unwrap();
-            dialed.write_all(b" and more").await.unwrap();
-            dialed.shutdown().await.unwrap();
-            read_text(&mut dialed).await
-        };
-        let accepting = async {
-            let (mut accepted, _) = listener.accept().await.unwrap();
-            accepted.write_all(b"a reply").await.unwrap();
-            let mut received = Vec::new();
-            accepted.read_to_end(&mut received).await.unwrap();
-            received
-        };
-        let (reply, received) = tokio::join!(dialing, accepting);
-        assert_eq!(reply, "a reply");
-        assert!(received == [first, b" and more"].concat());
-    }
-    // They arrive although the connection is closed at once.
-    let (dialed, accepted) = tokio::join!(pair.beta.dial_with("α:1", b"once"), listener.accept());
-    drop(dialed.unwrap());
-    assert_eq!(read_text(&mut accepted.unwrap().0).await, "once");
-
-    let more = vec![0; MAX_FIRST_BYTES + 1];
-    let err = pair.beta.dial_with("α:1", &more).await.unwrap_err();
-    let line = "dial NET β:1->α:1: expected at most 16384 first bytes, got 16385";
-    assert_error(&err, Op::Dial, Some("β:1"), Some("α:1"), Cause::Other, line);
-    assert_eq!(pair.beta.sockets(), []);
     pair.close().await;
 }
 
