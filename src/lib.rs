@@ -213,9 +213,10 @@ pub use setting::SettingError;
 
 pub use virtnet_core::{
     Abort, Accept, Addr, AddrError, BACKLOG, ByteStream, Cause, Conn, Dials, Engine, Failure, Host,
-    Incoming, Limits, Listener, Lost, MAX_NAME, Notifier, Op, OpError, Open, OwnedReadHalf,
-    OwnedWriteHalf, ReadHalf, Refused, Registry, RegistryError, ReuniteError, SocketInfo,
-    SocketState, Stats, SubNetwork, ToAddr, WriteHalf, check_hostname, check_network, report,
+    Incoming, Limits, Listener, Lost, MAX_FIRST_BYTES, MAX_NAME, Notifier, Op, OpError, Open,
+    OwnedReadHalf, OwnedWriteHalf, ReadHalf, Refused, Registry, RegistryError, ReuniteError,
+    SocketInfo, SocketState, Stats, SubNetwork, ToAddr, WriteHalf, check_hostname, check_network,
+    report,
 };
 #[doc(inline)]
 pub use virtnet_core::{adapt, memory, pipe};

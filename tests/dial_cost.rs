@@ -113,14 +113,17 @@ async fn a_dial_is_cheap() {
     let was = [&passed.datagrams, &passed.bytes].map(|count| count.load(Relaxed));
     let over_quic = blocks(&alpha, &listener).await;
     let is = [&passed.datagrams, &passed.bytes].map(|count| count.load(Relaxed));
-    let [datagrams, bytes] = [0, 1].map(|at| (is[at] - was[at]).div_ceil(2 * DIALS));
-    println!("over QUIC: {over_quic} allocations, {datagrams} datagrams, {bytes} bytes a dial");
+    let [datagrams, bytes] = [0, 1].map(|at| (is[at] - was[at]) as f64 / (2 * DIALS) as f64);
+    println!(
+        "over QUIC: {over_quic} allocations, {datagrams:.2} datagrams, {bytes:.1} bytes a dial"
+    );
     near.close().await.unwrap();
     far.close().await.unwrap();
 
-    // What it was when this was written, and a little: 20; 60, 6, 209.
+    // What it was when this was written, and a little: 21; 50, 4.15, 178. Hello, Accepted, and the
+    // end from either side are four datagrams; a few more only acknowledge.
     assert!(in_memory <= 22, "{in_memory}");
-    assert!(over_quic <= 64, "{over_quic}");
-    assert!(datagrams <= 7, "{datagrams}");
-    assert!(bytes <= 240, "{bytes}");
+    assert!(over_quic <= 52, "{over_quic}");
+    assert!(datagrams <= 4.5, "{datagrams}");
+    assert!(bytes <= 195.0, "{bytes}");
 }

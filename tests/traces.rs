@@ -124,10 +124,10 @@ async fn talk(from: &SubNetwork, to: &SubNetwork) {
         "arrived",
         "waits for an accept",
         "taken local=β:2",
-        "accepted, and confirmed port=2",
+        "accepted port=2",
         "dialed peer=β:2",
     ]);
-    in_order(&["taken local=β:2", "confirmed conn=Conn(traced β:2-α:1)"]);
+    in_order(&["taken local=β:2", "acknowledged conn=Conn(traced β:2-α:1)"]);
     forget();
 
     dialed

@@ -74,7 +74,7 @@ pub use addr::name::{AddrError, MAX_NAME, check_hostname, check_network};
 pub use addr::to_addr::ToAddr;
 pub use context::limits::{BACKLOG, Limits, Refused};
 pub use context::outcomes::Dials;
-pub use contract::engine::{Abort, ByteStream, Engine};
+pub use contract::engine::{Abort, ByteStream, Engine, MAX_FIRST_BYTES};
 pub use contract::registry::{Lost, Registry};
 pub use error::cause::{Cause, Failure};
 pub use error::report::report;

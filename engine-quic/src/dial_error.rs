@@ -121,7 +121,10 @@ impl DialTarget<'_> {
             (HandshakeError::TimedOut | HandshakeError::Io(_), Some(reason)) => self.lost(reason),
             (HandshakeError::TimedOut, None) => self.no_answer(within),
             (HandshakeError::Io(err), None) => match stream_code(err) {
-                Some(code) if is(code, StreamCode::Closing) => Cause::ConnectionRefused.into(),
+                // The host is closing, or no accept got the connection.
+                Some(code) if is(code, StreamCode::Closing) || is(code, StreamCode::Aborted) => {
+                    Cause::ConnectionRefused.into()
+                }
                 Some(code) if is(code, StreamCode::Silent) => Failure::wrap(
                     Cause::TimedOut,
                     format!("host {host:?} at {self} timed out waiting for this side"),
@@ -192,7 +195,7 @@ impl DialTarget<'_> {
     fn other_protocol(&self) -> Failure {
         let (host, alpn) = (
             self.dst.host(),
-            String::from_utf8_lossy(crate::identity::tls::ALPN),
+            String::from_utf8_lossy(crate::identity::tls::ALPN[0]),
         );
         let text =
             format!("expected host {host:?} at {self}, got a peer that does not speak {alpn}");

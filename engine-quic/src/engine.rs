@@ -240,7 +240,20 @@ impl Engine for QuicEngine {
         by: Instant,
     ) -> Result<(ByteStream, Addr), Failure> {
         let host = self.host(src.host())?;
-        host.dial(src, dst, dst_hostdata, by).await
+        host.dial(src, dst, dst_hostdata, by, &[]).await
+    }
+
+    async fn vnet_dial_with(
+        &self,
+        src: &Addr,
+        dst: &Addr,
+        dst_hostdata: &str,
+        by: Option<Instant>,
+        first: &[u8],
+    ) -> Result<(ByteStream, Addr), Failure> {
+        let by = by.unwrap_or_else(|| Instant::now() + self.context.config.dial_timeout);
+        let host = self.host(src.host())?;
+        host.dial(src, dst, dst_hostdata, by, first).await
     }
 
     async fn close(&self) -> Result<(), Failure> {

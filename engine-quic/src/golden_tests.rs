@@ -9,14 +9,14 @@ use std::collections::BTreeMap;
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
-use virtnet_core::Addr;
+use virtnet_core::{Addr, MAX_FIRST_BYTES};
 
 use crate::config::transport::{CloseCode, FIRST_STREAMS, FIRST_WINDOWS, MAX_STREAMS, StreamCode};
 use crate::hostdata::RealAddr;
 use crate::identity::authority::{Authority, HostKey};
 use crate::identity::tls::ALPN;
 use crate::identity::{RESET_PURPOSE, derive_key, dns_name};
-use crate::wire::frame::{CONFIRM, HEADER, Hello, MAX_BODY, Refusal, Reply, VERSION};
+use crate::wire::frame::{HEADER, Hello, MAX_BODY, Refusal, Reply, VERSION};
 
 const PAGE: &str = include_str!("../../docs/protocol.md");
 
@@ -91,7 +91,7 @@ fn inputs() -> Inputs {
 const INPUTS: [&str; 4] = ["secret", "network", "acceptor", "dialer"];
 const IDENTITY: [&str; 4] = ["alpn", "dns-name-", "authority-", "reset-"];
 const FRAMES: [&str; 6] = [
-    "hello", "waiting", "accepted", "refused-", "reply-", "confirm",
+    "hello", "first-", "waiting", "accepted", "refused-", "reply-",
 ];
 const CODES: [&str; 4] = ["stream-", "close-", "streams-", "windows-"];
 /// Vectors that only a peer can check: tests/protocol.rs does.
@@ -124,7 +124,7 @@ fn identity() {
         dialer,
     } = inputs();
     let mut page = Vectors::of(&IDENTITY);
-    assert_eq!(ALPN, page.take("alpn"));
+    assert_eq!(ALPN, [&page.take("alpn")[..], &page.take("alpn-of-all")]);
     let name = page.text("dns-name-acceptor");
     assert_eq!(dns_name(&network, &acceptor), name);
     assert_eq!(dns_name(&network, &dialer), page.text("dns-name-dialer"));
@@ -183,11 +183,14 @@ fn frames() {
         dst: Addr::new(&*network, acceptor, 1).unwrap(),
     };
     let frame = page.take("hello");
-    assert_eq!(hello.encode(), frame);
+    assert_eq!(hello.encode(b""), frame);
+    let first = page.text("first-bytes");
+    assert_eq!(hello.encode(first.as_bytes()), page.take("first-hello"));
+    assert_eq!(number(&page.take("first-most")) as usize, MAX_FIRST_BYTES);
     assert_eq!(frame[0], VERSION);
     let length = Hello::body_length([frame[1], frame[2]]).unwrap();
     assert_eq!(frame.len(), HEADER + length);
-    assert_eq!(Hello::decode(&frame[HEADER..]), Ok(hello));
+    assert_eq!(Hello::decode(&frame[HEADER..], &[]), Ok(hello));
     let most = page.take("hello-most");
     assert_eq!(Hello::body_length([most[0], most[1]]), Ok(MAX_BODY));
     assert!(Hello::body_length([most[0], most[1] + 1]).is_err());
@@ -214,7 +217,7 @@ fn frames() {
         ("refused-unknown", Reply::Refused(Refusal::Unknown(200))),
     ] {
         let frame = page.take(name);
-        assert_eq!(reply.encode(), frame, "{name}");
+        assert_eq!(*reply.encode(), frame, "{name}");
         assert_eq!(Reply::decode(&frame), Ok(Some(reply)), "{name}");
     }
     for name in ["reply-unknown", "reply-port-0"] {
@@ -225,7 +228,6 @@ fn frames() {
         page.take("reply-waiting-twice"),
         [&*waiting, &*waiting].concat()
     );
-    assert_eq!(page.take("confirm"), [CONFIRM]);
     page.end();
 }
 
@@ -240,10 +242,10 @@ fn codes_and_limits() {
     for (name, code) in [
         ("stream-abandoned", StreamCode::Abandoned as u32),
         ("stream-silent", StreamCode::Silent as u32),
-        ("stream-violation", StreamCode::Violation as u32),
         ("stream-closing", StreamCode::Closing as u32),
         ("stream-undelivered", StreamCode::Undelivered as u32),
         ("stream-aborted", StreamCode::Aborted as u32),
+        ("stream-given-up", StreamCode::GivenUp as u32),
         ("streams-first", FIRST_STREAMS),
         ("streams-most", MAX_STREAMS),
         ("windows-first", FIRST_WINDOWS),

@@ -11,18 +11,15 @@ use crate::wire::{Trouble, home, now};
 
 /// Time within which a cut is noticed and connections fail.
 const CUT_MS: u64 = 11_000;
-/// After a dial has succeeded, the acceptor waits this long for the dialer's confirmation.
-/// If the dialer is stopped just then, the dial is given up.
-const CONFIRM_MS: u64 = 100;
+/// A dial that was accepted has its reply within this time. If the reply is lost or the dialer
+/// stopped just then, the dial is given up, and the accepted connection is cut.
+const REPLY_MS: u64 = 100;
 /// Time within which names are registered again after Redis, or the path to it, lost them.
 const NAMES_MS: u64 = 7_000;
-/// How long a dial may take until it fails, without the time in which its process was
+/// How long a dial may take, without the time in which its process was
 /// stopped. A registry that is down is noticed within 2 s, a silent peer within 3 s, and
 /// both may happen twice after a stale answer.
 const DIAL_MS: u64 = 10_000;
-/// How long a dial may take until it succeeds. It waits for the dials before it: up to 3 s
-/// for each whose dialer was stopped meanwhile.
-const ACCEPT_MS: u64 = 30_000;
 /// Time within which a silent peer is cut.
 const WAIT_MS: u64 = 10_000;
 /// How long a close may take: delivery, the close messages and the registry call each have
@@ -133,8 +130,7 @@ impl Record {
         let stopped = self.faults.iter().map(|fault| fault.stopped(trouble));
         let took = (trouble.ended - trouble.began).saturating_sub(stopped.sum());
         let bound = match &*trouble.cause {
-            "dial" => ACCEPT_MS,
-            "dial-in-vain" => DIAL_MS,
+            "dial" | "dial-in-vain" => DIAL_MS,
             "close" => CLOSE_MS,
             _ => WAIT_MS,
         };
@@ -264,7 +260,7 @@ impl Fault {
             // An open connection does not notice; a dial in progress may have been given
             // up by the other side.
             Kind::Nap | Kind::Blink | Kind::Loss => {
-                lost && self.overlaps(began, opened + CONFIRM_MS, 1000)
+                lost && self.overlaps(began, opened + REPLY_MS, 1000)
             }
             Kind::Host | Kind::Remake => {
                 let down = ["HostDown", "NetworkDown"].contains(&&*trouble.cause);

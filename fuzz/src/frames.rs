@@ -27,13 +27,13 @@ pub fn hello(input: &[u8]) {
         Ok(allowed) => assert!(allowed == length && length <= LONGEST),
         Err(err) => assert!(err == FrameError::TooLong(length) && length > LONGEST),
     }
-    let decoded = within(HELLO, || Hello::decode(body));
+    let decoded = within(HELLO, || Hello::decode(body, &[]));
     assert_eq!(decoded.is_ok(), is_body(body), "{decoded:?}");
     let Ok(hello) = decoded else { return };
     assert!(body.len() <= MAX_BODY);
     assert_eq!(hello.src.network(), hello.dst.network());
     assert_ne!(hello.src.port(), 0);
-    let written = hello.encode();
+    let written = hello.encode(b"");
     assert_eq!(written[HEADER..], *body);
     assert_eq!(written[0], VERSION);
     assert_eq!(Hello::body_length([written[1], written[2]]), Ok(body.len()));
@@ -76,7 +76,7 @@ pub fn reply(input: &[u8]) {
         let decoded = within(0, || Reply::decode(bytes));
         assert_eq!(decoded.is_ok(), is_begun(bytes), "{bytes:?}");
         match decoded {
-            Ok(Some(reply)) => assert_eq!(reply.encode(), bytes),
+            Ok(Some(reply)) => assert_eq!(*reply.encode(), *bytes),
             Ok(None) => assert!(end < MAX_REPLY),
             Err(FrameError::Trailing) => return assert!(replied),
             Err(err) => {

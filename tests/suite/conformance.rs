@@ -98,6 +98,10 @@ impl Bed for PipeRedis {
         let engine = |notifier| PipeEngine::new(&self.0, notifier);
         SubNetwork::new(NETWORK, registry, engine).unwrap()
     }
+
+    fn is_exact(&self) -> bool {
+        true
+    }
 }
 
 /// A separate folder for each check.
@@ -159,6 +163,10 @@ impl Bed for PipeLocal {
     async fn subnetwork(&self) -> SubNetwork {
         let engine = |notifier| PipeEngine::new(&self.0, notifier);
         SubNetwork::new(NETWORK, self.1.open(), engine).unwrap()
+    }
+
+    fn is_exact(&self) -> bool {
+        true
     }
 }
 

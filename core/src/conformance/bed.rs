@@ -22,6 +22,14 @@ pub trait Bed: Send + Sync {
     /// Creates another subnetwork of this bed's network, independent of the others as
     /// in another process.
     async fn subnetwork(&self) -> SubNetwork;
+
+    /// Whether both ends of a connection always know the same, because nothing is on its way
+    /// between them: true for an engine that carries connections within one process. Then a
+    /// dropped dial leaves the other side no connection, and an end that nobody got is cut
+    /// only after its dial has succeeded. The default is false.
+    fn is_exact(&self) -> bool {
+        false
+    }
 }
 
 /// Runs one check on its own runtime, and then asserts that no task is alive there.

@@ -14,21 +14,54 @@ use crate::{Cause, Conn, Listener, OpError, SocketInfo, SocketState};
 /// The last poll at which a future is dropped: more polls than any engine needs.
 const POLLS: usize = 12;
 
-/// A dial that is dropped frees its port, and no accept ever returns it.
+/// First bytes of a dial, none of which is a number of polls.
+const FIRST: &[u8] = b"first bytes";
+
+/// What the acceptor of a dial reads.
+#[derive(Debug)]
+enum Heard {
+    Tag(u8),
+    /// A clean end-of-file.
+    Ended,
+    Cut,
+}
+
+/// Reads a tag, after first bytes that may have come before.
+async fn hear(conn: &mut Conn) -> Heard {
+    loop {
+        return match conn.read_u8().await {
+            Ok(first) if FIRST.contains(&first) => continue,
+            Ok(tag) => Heard::Tag(tag),
+            Err(err) => match OpError::of(&err).map(OpError::cause) {
+                None => Heard::Ended,
+                Some(Cause::ConnectionCut) => Heard::Cut,
+                Some(cause) => panic!("expected a tag, an end or a cut, got {cause}: {err}"),
+            },
+        };
+    }
+}
+
+/// A dial that is dropped frees its port. No accept returns it, or, if one had taken it
+/// already, the connection is cut.
 pub async fn dial_dropped_at_every_poll(bed: &dyn Bed) {
     let pair = Pair::new(bed).await;
     let listener = pair.alpha.listen(":1").unwrap();
     let (heard, mut tags) = mpsc::unbounded_channel();
     let accepting = tokio::spawn(async move {
         while let Ok((mut conn, peer)) = listener.accept().await {
-            let tag = conn.read_u8().await;
-            drop(heard.send((peer, tag.ok())));
+            let tag = hear(&mut conn).await;
+            drop(heard.send((peer, tag)));
         }
     });
-    for polls in (1..=POLLS).chain(1..=POLLS) {
-        let dialed = drop_after(polls, pair.beta.dial("α:1")).await;
-        // A dial that completed before the drop is accepted, and sends no tag.
-        let mut untagged = usize::from(dialed.is_some());
+    for polls in (1..=POLLS).chain(2..=POLLS + 1) {
+        // With first bytes, and without.
+        let first = &FIRST[..FIRST.len() * (polls % 2)];
+        let dialed = drop_after(polls, pair.beta.dial_with("α:1", first)).await;
+        // A dial that completed before the drop is accepted, and sends no tag. One that did
+        // not is not accepted, or cut.
+        let (mut ended, mut cut) = (0, 0);
+        let may_end = usize::from(dialed.is_some());
+        let may_cut = usize::from(dialed.is_none() && !bed.is_exact());
         drop(dialed.map(Result::unwrap));
         assert_eq!(pair.beta.sockets(), [], "dropped at poll {polls}");
 
@@ -36,14 +69,20 @@ pub async fn dial_dropped_at_every_poll(bed: &dyn Bed) {
         assert_eq!(conn.local_addr(), "β:1");
         conn.write_u8(polls as u8).await.unwrap();
         loop {
-            let (peer, tag) = tags.recv().await.unwrap();
+            let (peer, heard) = tags.recv().await.unwrap();
             assert_eq!(peer, "β:1");
-            if let Some(tag) = tag {
-                assert_eq!(usize::from(tag), polls);
-                break;
+            match heard {
+                Heard::Tag(tag) => {
+                    assert_eq!(usize::from(tag), polls);
+                    break;
+                }
+                Heard::Ended => ended += 1,
+                Heard::Cut => cut += 1,
             }
-            assert_eq!(untagged, 1, "accepted a dial dropped at poll {polls}");
-            untagged = 0;
+            assert!(
+                ended <= may_end && cut <= may_cut,
+                "dropped at poll {polls}: {heard:?}"
+            );
         }
     }
     eventually("α's ports are free", || pair.alpha.sockets().len() == 1).await;
@@ -132,7 +171,10 @@ async fn check_unreturned(bed: &dyn Bed, gone: Gone, arrived: bool) -> bool {
     }
     match dial.await.unwrap() {
         Ok(mut conn) => assert_cut(&mut conn).await,
-        Err(err) if arrived => panic!("{gone:?}: the dial had succeeded: {err}"),
+        // Elsewhere the cut may arrive before the reply.
+        Err(err) if arrived && bed.is_exact() => {
+            panic!("{gone:?}: the dial had succeeded: {err}")
+        }
         // A subnetwork that was closed has freed the name.
         Err(err) if err.cause() == Cause::NoSuchHost && matches!(gone, Gone::SubNetwork) => {}
         Err(err) => assert_eq!(err.cause(), Cause::ConnectionRefused, "{gone:?}"),

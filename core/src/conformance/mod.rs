@@ -54,7 +54,7 @@ macro_rules! conformance {
                 listen_errors, dial_errors, a_host_dials_itself, concurrent_dials,
                 many_connections_at_once, ports_are_free_when_the_peer_knows,
                 addresses_repeat_once_hosts_are_idle;
-            streams: bytes_both_ways, half_close, split_halves, backpressure,
+            streams: bytes_both_ways, first_bytes, half_close, split_halves, backpressure,
                 dropping_delivers, closing_the_subnetwork_delivers, after_shutdown, aborting_cuts,
                 aborting_cuts_what_was_dropped;
             closing: the_matrix_with_the_close_first, the_matrix_with_the_operation_blocked,

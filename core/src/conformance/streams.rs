@@ -4,8 +4,11 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 
-use super::bed::{Bed, Pair, assert_cut, connected, drop_after, eventually, read_text};
-use crate::{Cause, Conn, OpError};
+use super::bed::{
+    Bed, Pair, assert_cut, assert_error, connected, drop_after, eventually, read_text,
+};
+use crate::error::Op;
+use crate::{Cause, Conn, MAX_FIRST_BYTES, OpError};
 
 /// A sequence of bytes in which any loss, repetition or reordering is visible.
 fn pattern(len: usize) -> Vec<u8> {
@@ -234,5 +237,43 @@ pub async fn aborting_cuts_what_was_dropped(bed: &dyn Bed) {
     reader.abort();
     // Some data may be read before the cut arrives, but never all data and end-of-file.
     assert_cut(&mut accepted).await;
+    pair.close().await;
+}
+
+/// The acceptor reads the first bytes of a dial before all others. A refused dial loses them.
+pub async fn first_bytes(bed: &dyn Bed) {
+    let pair = Pair::new(bed).await;
+    let most: Vec<u8> = (0..MAX_FIRST_BYTES).map(|at| (at / 7) as u8).collect();
+    let err = pair.beta.dial_with("α:1", &most).await.unwrap_err();
+    assert_eq!(err.cause(), Cause::ConnectionRefused);
+    let listener = pair.alpha.listen(":1").unwrap();
+    for first in [&b"first"[..], b"", &most] {
+        let dialing = async {
+            let mut dialed = pair.beta.dial_with("α:1", first).await.unwrap();
+            dialed.write_all(b" and more").await.unwrap();
+            dialed.shutdown().await.unwrap();
+            read_text(&mut dialed).await
+        };
+        let accepting = async {
+            let (mut accepted, _) = listener.accept().await.unwrap();
+            accepted.write_all(b"a reply").await.unwrap();
+            let mut received = Vec::new();
+            accepted.read_to_end(&mut received).await.unwrap();
+            received
+        };
+        let (reply, received) = tokio::join!(dialing, accepting);
+        assert_eq!(reply, "a reply");
+        assert!(received == [first, b" and more"].concat());
+    }
+    // They arrive although the connection is closed at once.
+    let (dialed, accepted) = tokio::join!(pair.beta.dial_with("α:1", b"once"), listener.accept());
+    drop(dialed.unwrap());
+    assert_eq!(read_text(&mut accepted.unwrap().0).await, "once");
+
+    let more = vec![0; MAX_FIRST_BYTES + 1];
+    let err = pair.beta.dial_with("α:1", &more).await.unwrap_err();
+    let line = "dial NET β:1->α:1: expected at most 16384 first bytes, got 16385";
+    assert_error(&err, Op::Dial, Some("β:1"), Some("α:1"), Cause::Other, line);
+    assert_eq!(pair.beta.sockets(), []);
     pair.close().await;
 }

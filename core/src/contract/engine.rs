@@ -8,10 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 
 use crate::{Addr, Failure, Registry};
+
+/// How many first bytes a dial can take along ([`Host::dial_with`](crate::Host::dial_with)):
+/// 16 KiB, about what a new QUIC connection may send in its first round trip (RFC 9002,
+/// section 7.2). The rest can be written to the connection.
+pub const MAX_FIRST_BYTES: usize = 16 << 10;
 
 /// The transport below a subnetwork.
 ///
@@ -20,9 +25,9 @@ use crate::{Addr, Failure, Registry};
 /// its subnetwork alive.
 ///
 /// All methods may be called from many tasks at once. Dropping a returned future
-/// cancels the call and leaves nothing behind: no incomplete host, and no
-/// connection that the other side could accept. A connection established on one
-/// side only is cut: that side sees a reset, never end-of-file.
+/// cancels the call and leaves nothing behind on this side, and no incomplete host. A
+/// connection established on one side only is cut: that side sees a reset, never
+/// end-of-file.
 #[async_trait]
 pub trait Engine: Send + Sync + 'static {
     /// Creates the resources of a host and announces it to `registry`, with
@@ -45,8 +50,13 @@ pub trait Engine: Send + Sync + 'static {
     ///
     /// Returns the stream and the address that accepted. The call must not succeed
     /// before the other side's [`Accept`](crate::Accept) has provided that address.
-    /// If the returned future is dropped before it succeeds, the other side's accept
-    /// must not be acknowledged.
+    ///
+    /// If the returned future is dropped before an accept has taken the dial, no accept may
+    /// take it. Afterwards, the reply may be on its way, and the other side may have its end:
+    /// that end must be *cut*, so that its first read fails with
+    /// [`ConnectionReset`](std::io::ErrorKind::ConnectionReset) or, where the dialing process
+    /// is gone, [`TimedOut`](std::io::ErrorKind::TimedOut), never with a clean end-of-file.
+    /// An engine within one process leaves no such end.
     ///
     /// # Errors
     ///
@@ -87,6 +97,34 @@ pub trait Engine: Send + Sync + 'static {
     ) -> Result<(ByteStream, Addr), Failure> {
         let _ = by;
         self.vnet_dial(src, dst, dst_hostdata).await
+    }
+
+    /// Dials as [`vnet_dial_by`](Engine::vnet_dial_by) does, or as
+    /// [`vnet_dial`](Engine::vnet_dial) where `by` is `None`. The bytes `first`, at most
+    /// [`MAX_FIRST_BYTES`], are the first that the other side reads. If its accept does not
+    /// take the dial, they are lost.
+    ///
+    /// The default dials, and then writes them. An engine that can send them along with the
+    /// dial saves a round trip.
+    ///
+    /// # Errors
+    ///
+    /// See [`vnet_dial`](Engine::vnet_dial). If the other side has closed its end already, the
+    /// call succeeds: the next write reports that.
+    async fn vnet_dial_with(
+        &self,
+        src: &Addr,
+        dst: &Addr,
+        dst_hostdata: &str,
+        by: Option<Instant>,
+        first: &[u8],
+    ) -> Result<(ByteStream, Addr), Failure> {
+        let (mut stream, addr) = match by {
+            Some(by) => self.vnet_dial_by(src, dst, dst_hostdata, by).await?,
+            None => self.vnet_dial(src, dst, dst_hostdata).await?,
+        };
+        stream.write_first(first).await;
+        Ok((stream, addr))
     }
 
     /// Releases everything: hosts, transport connections, tasks.
@@ -175,6 +213,13 @@ impl ByteStream {
             writer: Box::new(writer),
             abort: None,
         }))
+    }
+
+    /// Writes the first bytes. An error is found again by the next write.
+    async fn write_first(&mut self, first: &[u8]) {
+        if let Some(parts) = &mut self.0 {
+            drop(parts.writer.write_all(first).await);
+        }
     }
 
     /// Its parts, to make a connection from; it is not cut then.

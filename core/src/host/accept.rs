@@ -39,7 +39,14 @@ impl Accept {
         &self.addr
     }
 
-    /// Hands the connection over, once the dialer is known to hold its end.
+    /// Hands the connection over. Call it as soon as the reply, with this address, is on its
+    /// way to the dialer; do not wait for the dialer, because the accept waits for this call
+    /// and cannot take another dial.
+    ///
+    /// So the dialer may have given up, and a dropped dial may leave this end alone. The stream
+    /// must then be cut: its reads fail, and never return a clean end-of-file. The port is free
+    /// when the connection is closed. A dial that is known to be given up before that is
+    /// cancelled instead: drop the `Accept`.
     ///
     /// If no accept waits for it any more, the stream is dropped, which cuts it
     /// ([`Abort`](crate::Abort)), so that the dialer does not take it for a connection that
@@ -50,7 +57,7 @@ impl Accept {
         if let (Some(accepting), Some(port)) = (self.conn.take(), self.port.upgrade())
             && let Ok(conn) = Conn::open(port, self.src.clone(), stream)
         {
-            tracing::debug!(?conn, "confirmed");
+            tracing::debug!(?conn, "acknowledged");
             drop(accepting.send(conn));
         }
     }
@@ -72,7 +79,7 @@ impl Drop for Accept {
         if self.conn.is_some()
             && let Some(port) = self.port.upgrade()
         {
-            tracing::debug!(local = %self.addr, src = %self.src, "not confirmed");
+            tracing::debug!(local = %self.addr, src = %self.src, "not acknowledged");
             port.free();
         }
     }

@@ -46,11 +46,13 @@ pub(crate) struct Dialing {
     registry: Arc<dyn Registry>,
     src: Addr,
     dst: Addr,
+    /// What the other side reads first.
+    first: Vec<u8>,
     limit: Option<TimeLimit>,
 }
 
 impl Dialing {
-    pub(crate) fn new(context: &Context, src: Addr, dst: Addr) -> Dialing {
+    pub(crate) fn new(context: &Context, src: Addr, dst: Addr, first: &[u8]) -> Dialing {
         let engine = Arc::clone(context.engine());
         // Without a limit, if it is too late for the clock to tell.
         let limit = engine.dial_bound().and_then(|within| {
@@ -63,6 +65,7 @@ impl Dialing {
             registry: Arc::clone(&context.registry),
             src,
             dst,
+            first: first.to_vec(),
             limit,
         }
     }
@@ -130,12 +133,11 @@ impl Dialing {
     }
 
     async fn call_engine(&self, hostdata: &str) -> Dialed {
-        let Dialing {
-            engine, src, dst, ..
-        } = self;
-        match self.limit {
-            Some(limit) => engine.vnet_dial_by(src, dst, hostdata, limit.by).await,
-            None => engine.vnet_dial(src, dst, hostdata).await,
+        let (engine, src, dst) = (&self.engine, &self.src, &self.dst);
+        match (self.limit.map(|limit| limit.by), &self.first[..]) {
+            (Some(by), []) => engine.vnet_dial_by(src, dst, hostdata, by).await,
+            (None, []) => engine.vnet_dial(src, dst, hostdata).await,
+            (by, first) => engine.vnet_dial_with(src, dst, hostdata, by, first).await,
         }
     }
 

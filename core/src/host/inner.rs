@@ -16,7 +16,7 @@ use crate::host::dialing::Dialing;
 use crate::host::idle::Table;
 use crate::host::port::Port;
 use crate::host::socket::{Socket, SocketInfo};
-use crate::{Addr, Cause, Conn, Failure};
+use crate::{Addr, Cause, Conn, Failure, MAX_FIRST_BYTES};
 
 /// Owns the list of hosts that a host is on, and learns that the host is down.
 pub(crate) trait HostOwner: Send + Sync {
@@ -117,10 +117,22 @@ impl HostInner {
     }
 
     /// Dials `dst` from a taken port, until the host goes down, and makes the stream a
-    /// connection.
-    pub(crate) async fn dial_from(&self, port: Port, dst: Addr) -> Result<Conn, Failure> {
+    /// connection, of which `first` are the first bytes.
+    pub(crate) async fn dial_from(
+        &self,
+        port: Port,
+        dst: Addr,
+        first: &[u8],
+    ) -> Result<Conn, Failure> {
         tracing::debug!("port taken");
-        let dialing = Dialing::new(&self.context, port.addr().clone(), dst);
+        if first.len() > MAX_FIRST_BYTES {
+            let problem = format!(
+                "expected at most {MAX_FIRST_BYTES} first bytes, got {}",
+                first.len()
+            );
+            return Err(Failure::other(problem));
+        }
+        let dialing = Dialing::new(&self.context, port.addr().clone(), dst, first);
         let dialed = tokio::select! {
             biased;
             why = self.down.wait() => Err(why.clone()),

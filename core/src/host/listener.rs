@@ -36,9 +36,13 @@ impl Listener {
     /// dialer's address, which is also the connection's
     /// [`peer_addr`](Conn::peer_addr).
     ///
-    /// The accepted end gets a port of its own, the lowest free one. A dial
-    /// that is given up while it is being accepted is skipped, and its port is
-    /// free again.
+    /// The accepted end gets a port of its own, the lowest free one.
+    ///
+    /// It never waits for the dialer: it returns as soon as the reply is on its way, so a
+    /// dialer that is slow, stopped or gone holds up no other. A dial that is given up before
+    /// is skipped. One that is given up later leaves a connection that is cut: its first read
+    /// reports [`Cause::ConnectionCut`], with the reason as the error's source, or
+    /// [`Cause::TimedOut`] if the dialer's process is gone.
     ///
     /// # Errors
     ///

@@ -123,9 +123,59 @@ impl Host {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future cancels the dial everywhere: the port is free, and
-    /// no accept on the other side returns this connection.
+    /// Dropping the future cancels the dial: the port is free, and no accept takes it
+    /// afterwards. Where an accept has taken it already and the reply was on its way, the
+    /// other side has a connection that is cut: its first read fails with
+    /// [`Cause::ConnectionCut`], never with a clean end-of-file. Within one process, over
+    /// pipes, it has none.
     pub async fn dial(&self, addr: impl ToAddr) -> Result<Conn, OpError> {
+        self.dial_with(addr, &[]).await
+    }
+
+    /// Connects like [`dial`](Host::dial), and takes bytes along: the other side reads `first`
+    /// with the connection. So a request and its reply take one round trip.
+    ///
+    /// At most [`MAX_FIRST_BYTES`](crate::MAX_FIRST_BYTES), 16 KiB; write more to the
+    /// connection. They need not be flushed. Empty bytes make it a plain dial. If the other
+    /// side has less space for them than that, the call waits until it reads.
+    ///
+    /// A dial that is refused loses them. One that fails otherwise, or is dropped, may have
+    /// delivered them to a connection that is then cut. They are never delivered twice to one
+    /// connection.
+    ///
+    /// HTTP's connectors ([`adapt`](crate::adapt)) do not use it: they return a connection
+    /// before they know what is written to it first.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`dial`](Host::dial), and [`Cause::Other`] for too many bytes.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`dial`](Host::dial).
+    ///
+    /// ```
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    /// # use virtnet_core::pipe::PipeNetwork;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let subnet = PipeNetwork::new("pipet")?.subnetwork();
+    /// let (alpha, beta) = (subnet.new_host("α").await?, subnet.new_host("β").await?);
+    /// let listener = beta.listen("β:1")?;
+    /// tokio::spawn(async move {
+    ///     let (mut conn, _) = listener.accept().await?;
+    ///     let mut request = [0; 4];
+    ///     conn.read_exact(&mut request).await?;
+    ///     assert_eq!(&request, b"ping");
+    ///     conn.write_all(b"pong").await
+    /// });
+    ///
+    /// let mut conn = alpha.dial_with("β:1", b"ping").await?;
+    /// let mut reply = String::new();
+    /// conn.read_to_string(&mut reply).await?;
+    /// assert_eq!(reply, "pong");
+    /// # Ok(()) }
+    /// ```
+    pub async fn dial_with(&self, addr: impl ToAddr, first: &[u8]) -> Result<Conn, OpError> {
         let dial = async {
             let home = self.shared.home();
             let port = self.shared.reserve(Socket::Dialing);
@@ -145,7 +195,7 @@ impl Host {
                 Err(err) => return Err(fail(err.clone().into())),
             };
             let span = tracing::debug_span!("dial", network = home.network(), %src, %dst);
-            let dial = self.shared.dial_from(port, dst);
+            let dial = self.shared.dial_from(port, dst, first);
             dial.instrument(span).await.map_err(fail)
         };
         self.shared.outcomes().count(dial).await

@@ -15,6 +15,10 @@ impl Bed for Pipes {
     async fn subnetwork(&self) -> SubNetwork {
         self.0.subnetwork()
     }
+
+    fn is_exact(&self) -> bool {
+        true
+    }
 }
 
 struct Memory(MemoryHub);

@@ -121,8 +121,8 @@ impl QuicConfig {
         self
     }
 
-    /// How long a peer may take for the QUIC handshake, for the first frame of a stream,
-    /// and for the confirmation of a connection, each; default 3 s.
+    /// How long a peer may take for the QUIC handshake, and for the first frame of a stream,
+    /// each; default 3 s. A reply to it that cannot be written for that long is given up.
     pub fn handshake_timeout(mut self, timeout: Duration) -> QuicConfig {
         self.handshake_timeout = timeout;
         self

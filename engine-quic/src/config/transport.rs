@@ -113,18 +113,18 @@ pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum StreamCode {
-    /// The dial was given up, or failed.
+    /// The acceptor's answer to a dial that was given up, or that it cannot reply to.
     Abandoned = 1,
     /// The peer was silent for too long.
     Silent = 2,
-    /// The peer broke the protocol.
-    Violation = 3,
     /// The host is going down.
     Closing = 4,
     /// Written data could not be delivered before the host went down.
     Undelivered = 5,
     /// The connection was aborted, or was never handed to a user.
     Aborted = 6,
+    /// The dialer gave up its dial, or its dial failed.
+    GivenUp = 7,
 }
 
 /// Application error codes of CONNECTION_CLOSE frames.

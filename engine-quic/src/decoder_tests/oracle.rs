@@ -4,6 +4,8 @@
 //! Owns no production code. Never shares code with the handshake, except for the
 //! frames.
 
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -12,6 +14,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
 use super::*;
+use crate::wire::handshake::DialReader;
 
 /// What a side did to its stream.
 #[derive(Default)]
@@ -22,21 +25,42 @@ pub(super) struct Seen {
     largest: usize,
 }
 
-/// A stream that reads and writes a few bytes at a time, and records them.
+/// A stream that reads and writes a few bytes at a time, and records them. Clones are the
+/// same stream.
+#[derive(Clone)]
 pub(super) struct Tap {
-    inner: DuplexStream,
+    inner: Arc<Mutex<Inner>>,
     step: usize,
     seen: Arc<Mutex<Seen>>,
+}
+
+struct Inner {
+    stream: DuplexStream,
+    /// Read ahead to find the end, and not handed out yet.
+    ahead: VecDeque<u8>,
 }
 
 pub(super) const READ: bool = true;
 const WRITTEN: bool = false;
 
 impl Tap {
-    pub(super) fn new(inner: DuplexStream, rng: &mut Rng) -> (Tap, Arc<Mutex<Seen>>) {
+    pub(super) fn new(stream: DuplexStream, rng: &mut Rng) -> (Tap, Arc<Mutex<Seen>>) {
         let (step, seen) = (rng.one_of(&[1, 1, 2, 7, 2000]), Arc::default());
         let shown = Arc::clone(&seen);
+        let ahead = VecDeque::new();
+        let inner = Arc::new(Mutex::new(Inner { stream, ahead }));
         (Tap { inner, step, seen }, shown)
+    }
+
+    /// Its two directions.
+    pub(super) fn halves(self) -> (Tap, Tap) {
+        (self.clone(), self)
+    }
+
+    /// The same stream, and what it reads is recorded elsewhere.
+    pub(super) fn unseen(self) -> Tap {
+        let seen = Arc::default();
+        Tap { seen, ..self }
     }
 
     fn saw(&self, what: bool, bytes: &[u8]) {
@@ -45,9 +69,41 @@ impl Tap {
     }
 }
 
+impl Inner {
+    fn poll_read(&mut self, cx: &mut Context<'_>, part: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.ahead.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, part);
+        }
+        let some = part.remaining().min(self.ahead.len());
+        self.ahead
+            .drain(..some)
+            .for_each(|byte| part.put_slice(&[byte]));
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads ahead until the end.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let mut bytes = [0; 64];
+            let mut part = ReadBuf::new(&mut bytes);
+            let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut part));
+            if read.is_err() || part.filled().is_empty() {
+                return Poll::Ready(());
+            }
+            self.ahead.extend(part.filled());
+        }
+    }
+}
+
+impl DialReader for Tap {
+    async fn given_up(&mut self) {
+        poll_fn(|cx| self.inner.lock().unwrap().poll_end(cx)).await;
+    }
+}
+
 impl AsyncRead for Tap {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
@@ -55,7 +111,7 @@ impl AsyncRead for Tap {
         self.seen.lock().unwrap().largest = largest;
         let mut bytes = vec![0; buf.remaining().min(self.step)];
         let mut part = ReadBuf::new(&mut bytes);
-        ready!(Pin::new(&mut self.inner).poll_read(cx, &mut part))?;
+        ready!(self.inner.lock().unwrap().poll_read(cx, &mut part))?;
         buf.put_slice(part.filled());
         self.saw(READ, part.filled());
         Poll::Ready(Ok(()))
@@ -63,13 +119,11 @@ impl AsyncRead for Tap {
 }
 
 impl AsyncWrite for Tap {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        b: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, b: &[u8]) -> Poll<io::Result<usize>> {
         let part = &b[..b.len().min(self.step)];
-        let count = ready!(Pin::new(&mut self.inner).poll_write(cx, part))?;
+        let mut inner = self.inner.lock().unwrap();
+        let count = ready!(Pin::new(&mut inner.stream).poll_write(cx, part))?;
+        drop(inner);
         self.saw(WRITTEN, &part[..count]);
         Poll::Ready(Ok(count))
     }
@@ -94,7 +148,7 @@ pub(in super::super) fn read(frame: &[u8]) -> Result<Hello, FrameError> {
     match Hello::body_length([*high, *low])? {
         length if length > body.len() => Err(FrameError::Truncated),
         length if length < body.len() => Err(FrameError::Trailing),
-        _ => Hello::decode(body),
+        _ => Hello::decode(body, &[]),
     }
 }
 
@@ -130,7 +184,7 @@ pub(super) fn of_acceptor(
     let rest = frame.map_or(&[][..], |frame| &read_bytes[frame.len()..]);
     // All of it was written, or as much as the dialer read.
     let refused = |refusal: Refusal, told: bool| {
-        let reply = Reply::Refused(refusal).encode();
+        let reply = Reply::Refused(refusal).encode().to_vec();
         let later = [&Reply::Waiting.encode()[..], &reply].concat();
         let fits = |reply: Vec<u8>| reply == wrote || !told && reply.starts_with(&wrote);
         fits(reply) || fits(later)
@@ -139,18 +193,13 @@ pub(super) fn of_acceptor(
     let is_whole = |waiting: &[u8]| {
         let accepted = Reply::Accepted(PORT).encode();
         let frame = frame.unwrap_or_default();
-        let parts = [
-            (READ, frame),
-            (WRITTEN, waiting),
-            (WRITTEN, &accepted),
-            (READ, &[CONFIRM]),
-        ];
+        let parts = [(READ, frame), (WRITTEN, waiting), (WRITTEN, &accepted)];
         hello.is_some() && seen.events == events(&parts)
     };
     let is_whole = is_whole(&[]) || is_whole(&[0]);
     let bounded = took <= 2 * BOUND + decision && seen.largest <= MAX_BODY;
     let as_said = match met {
-        AcceptOutcome::Connected(_) | AcceptOutcome::Orphaned => is_whole,
+        AcceptOutcome::Connected(_) => is_whole,
         AcceptOutcome::Refused(refusal, told) => {
             hello.is_some() && rest.is_empty() && refused(*refusal, *told)
         }
@@ -164,36 +213,33 @@ pub(super) fn of_acceptor(
         AcceptOutcome::Malformed(err, told) => {
             frame.map(read) == Some(Err(err.clone())) && at_once(Refusal::Malformed, told)
         }
-        AcceptOutcome::Violation => hello.is_some() && rest.len() == 1 && !(is_whole),
         AcceptOutcome::Abandoned => rest.is_empty(),
         AcceptOutcome::NoFirstFrame => frame.is_none() && wrote.is_empty() && took == BOUND,
-        AcceptOutcome::NotConfirmed => hello.is_some() && rest.is_empty() && took >= BOUND,
+        AcceptOutcome::NotTold => hello.is_some() && rest.is_empty() && took >= BOUND,
     };
     bounded && as_said
 }
 
 /// Whether the bytes of a dialer agree with its outcome.
-pub(super) fn of_dialer(dialed: &Result<u16, HandshakeError>, hello: &Hello, seen: &Seen) -> bool {
+pub(super) fn of_dialer(
+    dialed: &Result<u16, HandshakeError>,
+    (hello, first): (&Hello, &[u8]),
+    seen: &Seen,
+) -> bool {
     let replies = bytes_of(&seen.events, READ);
     let wrote = bytes_of(&seen.events, WRITTEN);
-    let (frame, waited) = (hello.encode(), replies.first() == Some(&0));
+    let (frame, waited) = (hello.encode(first), replies.first() == Some(&0));
     let last = &replies[usize::from(waited)..];
     let as_said = match dialed {
-        Ok(port) => {
-            let parts = [(WRITTEN, &*frame), (READ, &replies), (WRITTEN, &[CONFIRM])];
-            return *port != 0
-                && last == Reply::Accepted(*port).encode()
-                && seen.events == events(&parts);
-        }
-        Err(HandshakeError::Refused(refusal)) => last == Reply::Refused(*refusal).encode(),
+        // The rest of the first bytes is not written if the acceptor has gone already.
+        Ok(port) => *port != 0 && *last == *Reply::Accepted(*port).encode(),
+        Err(HandshakeError::Refused(refusal)) => *last == *Reply::Refused(*refusal).encode(),
         Err(HandshakeError::Frame(FrameError::WaitingTwice)) => replies == [0, 0],
         Err(HandshakeError::Frame(err)) => Reply::decode(last) == Err(err.clone()),
         Err(HandshakeError::TimedOut) => !waited && Reply::decode(last) == Ok(None),
-        // A Confirm that could not be written, or an incomplete reply.
-        Err(HandshakeError::Io(_)) => {
-            !matches!(Reply::decode(last), Ok(Some(Reply::Refused(_))) | Err(_))
-        }
+        // An incomplete reply.
+        Err(HandshakeError::Io(_)) => Reply::decode(last) == Ok(None),
     };
-    // No Confirm without success, whatever else was written.
+    // Nothing else than the frame was written, and nothing read past the reply.
     as_said && frame.starts_with(&wrote) && seen.largest <= 1
 }

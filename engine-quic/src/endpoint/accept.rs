@@ -11,11 +11,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_util::future::FutureExt;
 use tracing::Instrument;
-use virtnet_core::{Accept, Failure};
+use virtnet_core::Failure;
 
 use crate::config::transport::{self, CloseCode, StreamCode};
 use crate::endpoint::EndpointInner;
 use crate::endpoint::admission::{Admission, HandshakePermit, NotAdmitted};
+use crate::endpoint::reply::ReplyWriter;
 use crate::endpoint::stream::{HandshakeStream, StreamGuard};
 use crate::endpoint::stream_limits::{StreamLimits, StreamPermit};
 use crate::identity::tls::{dns_name_of, proves};
@@ -191,7 +192,12 @@ async fn accept_stream(
     let mut permit = None;
     let _ending = host.tasks.ending_token();
     let outcome = {
-        let (reader, writer) = stream.halves();
+        let (reader, send) = stream.halves();
+        let mut writer = ReplyWriter {
+            send,
+            conn: &peer.conn,
+            send_window: host.config.tuning.send_window,
+        };
         let check = |hello: &Hello| {
             drop(unopened);
             peer.check(hello)?;
@@ -200,10 +206,14 @@ async fn accept_stream(
         };
         let decide = |hello: Hello| async move {
             let decided = host.notifier.vnet_accept(&hello.src, &hello.dst).await;
-            decided.map_err(|failure| Refusal::from_failure(&failure))
+            decided
+                .map(|accept| (accept.addr().port(), accept))
+                .map_err(|failure| Refusal::from_failure(&failure))
         };
         let bound = host.config.handshake_timeout;
-        let handshake = handshake::accept(reader, writer, bound, check, decide);
+        let src = peer.proved.get().unwrap_or(&host.network);
+        let known = [&host.network, &host.hostname, src].map(Arc::clone);
+        let handshake = handshake::accept(reader, &mut writer, bound, &known, check, decide);
         handshake
             .with_cancellation_token(host.tasks.closing())
             .await
@@ -212,11 +222,9 @@ async fn accept_stream(
         |permit: Option<StreamPermit>| permit.map_or(StreamGuard::Uncounted, StreamGuard::Accepted);
     match outcome {
         Some(AcceptOutcome::Connected(accept)) => {
-            let accept: Accept = accept;
-            accept.ack(stream.into_byte_stream(guard(permit), host));
+            let permit = permit.map(StreamPermit::accepted);
+            accept.ack(stream.into_byte_stream(false, guard(permit), host));
         }
-        // No user gets it: dropping it resets it.
-        Some(AcceptOutcome::Orphaned) => drop(stream.into_byte_stream(guard(permit), host)),
         Some(AcceptOutcome::Refused(refusal, told)) => {
             counters.refused(refusal);
             tracing::debug!(?refusal, told, "refused");
@@ -231,28 +239,24 @@ async fn accept_stream(
             tracing::debug!(from = %peer.conn.remote_address(), %err, "bad first frame");
             finish_refusal(stream, told, guard(permit), host);
         }
-        Some(AcceptOutcome::Violation) => {
-            count(&counters.out_of_turn);
-            keep_counted(&permit);
-            stream.reset(StreamCode::Violation);
-        }
         Some(AcceptOutcome::NoFirstFrame) => {
             tracing::debug!("no first frame came");
             count(&counters.no_first_frame);
             stream.reset(StreamCode::Silent);
         }
-        Some(AcceptOutcome::NotConfirmed) => {
-            tracing::debug!("the dialer did not confirm in time");
-            count(&counters.not_confirmed);
-            keep_counted(&permit);
+        Some(AcceptOutcome::NotTold) => {
+            tracing::debug!("the reply could not be written in time");
+            // The dialer may still have its end.
+            if let Some(permit) = &permit {
+                permit.keep_counted();
+            }
             stream.reset(StreamCode::Silent);
         }
         Some(AcceptOutcome::Abandoned) => {
             tracing::debug!("the dialer gave up");
             stream.reset(StreamCode::Abandoned);
         }
-        // The host closes. Dropping the stream resets it with that code, also for a dialer
-        // that has its end already: no user on this side ever got the other end.
+        // The host closes. Dropping the stream resets it with that code.
         None => {}
     }
 }
@@ -262,12 +266,5 @@ fn finish_refusal(stream: HandshakeStream, told: bool, guard: StreamGuard, host:
     match told {
         true => stream.finish(guard, host),
         false => stream.reset(StreamCode::Abandoned),
-    }
-}
-
-/// Keeps the stream counted: the dialer may still have its end, without writing to it.
-fn keep_counted(permit: &Option<StreamPermit>) {
-    if let Some(permit) = permit {
-        permit.keep_counted();
     }
 }

@@ -30,18 +30,19 @@ struct DialAttemptError {
 
 impl EndpointInner {
     /// Connects `src`, the host of this endpoint, to `dst`, which must send its first
-    /// answer before `deadline`.
+    /// answer before `deadline`. The bytes `first` are the first of the connection.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future resets the stream; no user on the other side ever gets it. A
-    /// QUIC connection may stay in the pool.
+    /// Dropping the future resets the stream: an end that an accept has got already is cut.
+    /// A QUIC connection may stay in the pool.
     pub(crate) async fn dial(
         self: &Arc<EndpointInner>,
         src: &Addr,
         dst: &Addr,
         hostdata: &str,
         deadline: Instant,
+        first: &[u8],
     ) -> Result<(ByteStream, Addr), Failure> {
         let place = RealAddr::parse(dst.host(), hostdata)?;
         let hello = Hello {
@@ -53,12 +54,12 @@ impl EndpointInner {
             hostdata: hostdata.into(),
         };
         loop {
-            let tried = self.dial_once(&key, &place, &hello, deadline).await;
+            let tried = self.dial_once(&key, &place, &hello, first, deadline).await;
             match tried {
                 Ok((stream, port)) => return Ok((stream, dst.with_port(port))),
-                // The loss of a pooled connection may only show when it is used. Nothing
-                // was accepted on it, so a second attempt on a new one is safe. There is
-                // no third: a new connection is never stale.
+                // The loss of a pooled connection may only show when it is used. If the dial
+                // was accepted on it, the reply is lost with it, and that end is cut. There
+                // is no third attempt: a new connection is never stale.
                 Err(DialAttemptError { stale: true, .. }) if Instant::now() < deadline => {
                     tracing::debug!("the pooled QUIC connection was lost: trying a new one");
                 }
@@ -72,6 +73,7 @@ impl EndpointInner {
         key: &PoolKey,
         place: &RealAddr,
         hello: &Hello,
+        first: &[u8],
         deadline: Instant,
     ) -> Result<(ByteStream, u16), DialAttemptError> {
         let within = self.config.dial_timeout;
@@ -97,7 +99,7 @@ impl EndpointInner {
         }
         target.addr = Some(at);
         let mut stream = match timeout_at(deadline, pool_use.conn().open_bi()).await {
-            Ok(Ok(halves)) => HandshakeStream::new(halves, StreamCode::Abandoned),
+            Ok(Ok(halves)) => HandshakeStream::new(halves, StreamCode::GivenUp),
             Ok(Err(reason)) => {
                 return Err(DialAttemptError {
                     failure: target.lost(&reason),
@@ -111,17 +113,16 @@ impl EndpointInner {
         };
         let (reader, writer) = stream.halves();
         let outcome = tokio::select! {
-            // Biased: once the Confirm is written, the dial has succeeded.
             biased;
-            outcome = handshake::dial(reader, writer, hello, deadline) => outcome,
+            outcome = handshake::dial(reader, writer, hello, first, deadline) => outcome,
             failure = self.unreachable(target, at) => return Err(failed(failure)),
         };
         match outcome {
-            // Nothing is awaited after the Confirm.
-            Ok(port) => Ok((
-                stream.into_byte_stream(StreamGuard::Dialed(pool_use), self),
-                port,
-            )),
+            Ok(port) => {
+                let guard = StreamGuard::Dialed(pool_use);
+                let wrote = !first.is_empty();
+                Ok((stream.into_byte_stream(wrote, guard, self), port))
+            }
             Err(err) => {
                 let reason = pool_use.conn().close_reason();
                 if matches!(err, HandshakeError::TimedOut) {

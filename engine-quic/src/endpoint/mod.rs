@@ -11,6 +11,7 @@ pub(crate) mod dial;
 pub(crate) mod flush;
 pub(crate) mod linger;
 pub(crate) mod pool;
+pub(crate) mod reply;
 pub(crate) mod stream;
 pub(crate) mod stream_limits;
 pub(crate) mod tasks;

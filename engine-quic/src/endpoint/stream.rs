@@ -18,6 +18,7 @@ use crate::endpoint::EndpointInner;
 use crate::endpoint::linger::{Lingerer, Lingerers};
 use crate::endpoint::pool::PoolUse;
 use crate::endpoint::stream_limits::StreamPermit;
+use crate::wire::handshake::DialReader;
 
 /// A stream whose handshake has not succeeded yet.
 ///
@@ -53,9 +54,16 @@ impl HandshakeStream {
         drop(self.into_halves(guard, host));
     }
 
-    /// The stream of a connection. From now on core finishes or aborts it.
-    pub(crate) fn into_byte_stream(self, guard: StreamGuard, host: &EndpointInner) -> ByteStream {
-        let (reader, writer) = self.into_halves(guard, host);
+    /// The stream of a connection. From now on core finishes or aborts it. `wrote`: bytes
+    /// of the connection were written on it already.
+    pub(crate) fn into_byte_stream(
+        self,
+        wrote: bool,
+        guard: StreamGuard,
+        host: &EndpointInner,
+    ) -> ByteStream {
+        let (reader, mut writer) = self.into_halves(guard, host);
+        writer.wrote = wrote;
         let abort_handle = Arc::clone(&reader.abort_handle);
         ByteStream::with_abort(reader, writer, abort_handle)
     }
@@ -77,7 +85,7 @@ impl HandshakeStream {
         let writer = Writer {
             open: Some((send, guard)),
             wrote: false,
-            cut: false,
+            cut: None,
             abort_handle,
             lingerers: Arc::clone(&host.lingerers),
         };
@@ -148,7 +156,7 @@ impl Abort for AbortHandle {
 struct Reader {
     recv: RecvStream,
     /// How it ended. quinn reports a reset only once, and end-of-file afterwards.
-    ended: Option<Result<(), io::ErrorKind>>,
+    ended: Option<Result<(), Cut>>,
     guard: Arc<StreamGuard>,
     abort_handle: Arc<AbortHandle>,
 }
@@ -171,10 +179,10 @@ impl AsyncRead for Reader {
                 Poll::Ready(Ok(()))
             }
             Err(err) => {
-                let kind = read_kind(&err);
-                self.ended = Some(Err(kind));
+                let cut = Cut::of_read(&err);
+                self.ended = Some(Err(cut));
                 self.abort_handle.note_error();
-                Poll::Ready(Err(kind.into()))
+                Poll::Ready(Err(cut.into()))
             }
         }
     }
@@ -200,7 +208,7 @@ struct Writer {
     /// Data was written.
     wrote: bool,
     /// The peer has cut the connection. quinn reports it only once.
-    cut: bool,
+    cut: Option<Cut>,
     abort_handle: Arc<AbortHandle>,
     lingerers: Arc<Lingerers>,
 }
@@ -220,8 +228,8 @@ impl AsyncWrite for Writer {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        if self.cut {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        if let Some(cut) = self.cut {
+            return Poll::Ready(Err(cut.into()));
         }
         let written = ready!(Pin::new(self.send()).poll_write(cx, buf));
         match &written {
@@ -229,7 +237,7 @@ impl AsyncWrite for Writer {
             Err(_) => self.abort_handle.note_error(),
         }
         if let Err(WriteError::Stopped(code)) = written {
-            self.cut = is_cut(code);
+            self.cut = is_cut(code).then(|| Cut::with(code));
             // The reset ends this direction, so that the peer can release the stream's
             // permit.
             let Writer {
@@ -238,7 +246,7 @@ impl AsyncWrite for Writer {
             let (send, guard) = open.as_mut().expect("only the drop takes it");
             lingerers.give_up(send, code, guard);
         }
-        Poll::Ready(written.map_err(|err| write_kind(&err).into()))
+        Poll::Ready(written.map_err(|err| write_error(&err)))
     }
 
     /// Writes one buffer after the other until one does not fit. This costs nothing more:
@@ -302,22 +310,64 @@ fn is_cut(code: VarInt) -> bool {
     code != VarInt::from_u32(0)
 }
 
-fn read_kind(err: &ReadError) -> io::ErrorKind {
-    match err {
-        ReadError::ConnectionLost(ConnectionError::TimedOut) => io::ErrorKind::TimedOut,
-        _ => io::ErrorKind::ConnectionReset,
+/// Why a direction ended, other than by its end.
+#[derive(Debug, Clone, Copy)]
+enum Cut {
+    Kind(io::ErrorKind),
+    /// The dialer gave up its dial, after the acceptor had taken it.
+    GivenUp,
+}
+
+impl Cut {
+    /// The peer cut it with this code.
+    fn with(code: VarInt) -> Cut {
+        match code == StreamCode::GivenUp.into() {
+            true => Cut::GivenUp,
+            false => Cut::Kind(io::ErrorKind::ConnectionReset),
+        }
+    }
+
+    fn of_read(err: &ReadError) -> Cut {
+        match err {
+            ReadError::ConnectionLost(ConnectionError::TimedOut) => {
+                Cut::Kind(io::ErrorKind::TimedOut)
+            }
+            ReadError::Reset(code) => Cut::with(*code),
+            _ => Cut::Kind(io::ErrorKind::ConnectionReset),
+        }
     }
 }
 
-fn write_kind(err: &WriteError) -> io::ErrorKind {
-    match err {
+impl From<Cut> for io::Error {
+    fn from(cut: Cut) -> io::Error {
+        match cut {
+            Cut::Kind(kind) => kind.into(),
+            Cut::GivenUp => io::Error::new(
+                io::ErrorKind::ConnectionReset,
+                "the dialer gave up its dial",
+            ),
+        }
+    }
+}
+
+fn write_error(err: &WriteError) -> io::Error {
+    let kind = match err {
         WriteError::ConnectionLost(ConnectionError::TimedOut) => io::ErrorKind::TimedOut,
         // The peer closed the QUIC connection on purpose: nobody reads any more.
         WriteError::ConnectionLost(ConnectionError::ApplicationClosed(_)) => {
             io::ErrorKind::BrokenPipe
         }
-        WriteError::Stopped(code) if is_cut(*code) => io::ErrorKind::ConnectionReset,
+        WriteError::Stopped(code) if is_cut(*code) => return Cut::with(*code).into(),
         WriteError::Stopped(_) | WriteError::ClosedStream => io::ErrorKind::BrokenPipe,
         _ => io::ErrorKind::ConnectionReset,
+    };
+    kind.into()
+}
+
+impl DialReader for RecvStream {
+    async fn given_up(&mut self) {
+        // An error says that the QUIC connection is lost. `None` comes only after this side
+        // has stopped reading.
+        let _ = self.received_reset().await;
     }
 }

@@ -11,14 +11,16 @@
 //! too low, and the limit never blocks a dial.
 //!
 //! The buffer has one full window for each accepted stream, so that a stream that nobody
-//! reads blocks no other. Streams before that share a few windows: a peer that opens many
-//! streams and sends on them at once, which violates the protocol, cannot fill more.
+//! reads blocks no other, and for each that waits for its accept the most that its dialer
+//! may send before. A peer that opens many streams and sends more on them, which violates
+//! the protocol, cannot fill more.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use quinn::{Connection, VarInt};
+use virtnet_core::MAX_FIRST_BYTES;
 
 use crate::config::transport::{FIRST_STREAMS, FIRST_WINDOWS, MAX_STREAMS, receive_window};
 
@@ -34,6 +36,10 @@ pub(crate) struct StreamLimits {
 struct StreamCounts {
     /// Streams with a permit.
     permits: usize,
+    /// Those of them that were accepted.
+    accepted: usize,
+    /// How many streams that wait need one window for their first bytes.
+    waiting_per_window: usize,
     /// Dialing ports of streams that this side released before it saw the peer's end.
     unfinished: HashSet<u16>,
     limit: u32,
@@ -49,9 +55,12 @@ struct Growth {
 }
 
 impl StreamCounts {
-    fn new() -> StreamCounts {
+    /// With streams that have windows of `window` bytes.
+    fn new(window: u32) -> StreamCounts {
         StreamCounts {
             permits: 0,
+            accepted: 0,
+            waiting_per_window: (window as usize / MAX_FIRST_BYTES).max(1),
             unfinished: HashSet::new(),
             limit: FIRST_STREAMS,
             windows: FIRST_WINDOWS,
@@ -65,9 +74,24 @@ impl StreamCounts {
         let taken = self.permits + self.unfinished.len();
         Growth {
             limit: grow(&mut self.limit, taken),
-            // Without the unfinished: QUIC discards the data of stopped streams.
-            windows: grow(&mut self.windows, self.permits),
+            windows: self.grow_windows(),
         }
+    }
+
+    /// Counts a stream with a permit as accepted.
+    fn accept(&mut self) -> Growth {
+        self.accepted += 1;
+        Growth {
+            limit: None,
+            windows: self.grow_windows(),
+        }
+    }
+
+    fn grow_windows(&mut self) -> Option<u32> {
+        // Without the unfinished: QUIC discards the data of stopped streams.
+        let waiting = self.permits - self.accepted;
+        let full = self.accepted + waiting.div_ceil(self.waiting_per_window);
+        grow(&mut self.windows, full)
     }
 }
 
@@ -86,13 +110,22 @@ impl StreamLimits {
         Arc::new(StreamLimits {
             conn,
             window,
-            counts: Mutex::new(StreamCounts::new()),
+            counts: Mutex::new(StreamCounts::new(window)),
         })
     }
 
     /// Counts a stream that the peer dialed from its port `port`.
     pub(crate) fn take(self: &Arc<StreamLimits>, port: u16) -> StreamPermit {
         let grown = self.counts.lock().take(port);
+        self.apply(grown);
+        StreamPermit {
+            limits: Arc::clone(self),
+            port,
+            accepted: false,
+        }
+    }
+
+    fn apply(&self, grown: Growth) {
         if let Some(windows) = grown.windows {
             let window = receive_window(windows, self.window);
             self.conn.set_receive_window(window);
@@ -101,10 +134,6 @@ impl StreamLimits {
             self.conn
                 .set_max_concurrent_bi_streams(VarInt::from_u32(limit));
         }
-        StreamPermit {
-            limits: Arc::clone(self),
-            port,
-        }
     }
 }
 
@@ -112,11 +141,20 @@ impl StreamLimits {
 pub(crate) struct StreamPermit {
     limits: Arc<StreamLimits>,
     port: u16,
+    accepted: bool,
 }
 
 impl StreamPermit {
     pub(crate) fn conn(&self) -> &Connection {
         &self.limits.conn
+    }
+
+    /// The dial was accepted: the stream may have a full window.
+    pub(crate) fn accepted(mut self) -> StreamPermit {
+        self.accepted = true;
+        let grown = self.limits.counts.lock().accept();
+        self.limits.apply(grown);
+        self
     }
 
     /// Keeps the stream counted after the drop: reading stopped before the peer's end.
@@ -127,7 +165,9 @@ impl StreamPermit {
 
 impl Drop for StreamPermit {
     fn drop(&mut self) {
-        self.limits.counts.lock().permits -= 1;
+        let mut counts = self.limits.counts.lock();
+        counts.permits -= 1;
+        counts.accepted -= usize::from(self.accepted);
     }
 }
 
@@ -135,14 +175,30 @@ impl Drop for StreamPermit {
 mod tests {
     use super::*;
 
+    const WINDOW: u32 = 2 << 20;
+
+    #[test]
+    fn streams_that_wait_have_space_for_their_first_bytes() {
+        // 128 that wait need one window, 1,024 the first eight, of which half are spare.
+        for (window, waiting) in [(WINDOW, 4 * 128), (MAX_FIRST_BYTES as u32, 4), (1200, 4)] {
+            let mut counts = StreamCounts::new(window);
+            for port in 1..=waiting {
+                assert_eq!(counts.take(port).windows, None, "{window}: {port}");
+            }
+            let grown = counts.take(waiting + 1);
+            assert_eq!(grown.windows, Some(2 * FIRST_WINDOWS), "{window}");
+        }
+    }
+
     #[test]
     fn each_limit_doubles_when_half_is_taken_and_ends_at_all_ports() {
-        let mut counts = StreamCounts::new();
+        let mut counts = StreamCounts::new(WINDOW);
         let (mut limits, mut windows) = (Vec::new(), Vec::new());
         for port in 1..=u16::MAX {
-            let grown = counts.take(port);
-            limits.extend(grown.limit.map(|limit| (port, limit)));
-            windows.extend(grown.windows.map(|windows| (port, windows)));
+            for grown in [counts.take(port), counts.accept()] {
+                limits.extend(grown.limit.map(|limit| (port, limit)));
+                windows.extend(grown.windows.map(|windows| (port, windows)));
+            }
         }
         let doubled = |from: u32| (from..15).map(|bits| ((1 << bits) + 1, 1 << (bits + 2)));
         assert_eq!(limits, doubled(4).collect::<Vec<_>>());
@@ -152,7 +208,7 @@ mod tests {
 
     #[test]
     fn what_the_peer_may_still_hold_stays_counted() {
-        let mut counts = StreamCounts::new();
+        let mut counts = StreamCounts::new(WINDOW);
         for port in 1..=16 {
             assert_eq!(counts.take(port).limit, None);
             counts.unfinished.insert(port);

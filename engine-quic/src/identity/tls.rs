@@ -22,9 +22,9 @@ use crate::identity::authority::Authority;
 use crate::identity::minted::MintedCertificate;
 use crate::identity::{CertifiedChain, Identity, IdentityKind, Pki, dns_name};
 
-/// The protocol's name in the TLS handshake (ALPN). All versions offer it, possibly
-/// among others: only on a stream can peers tell each other their versions.
-pub(crate) const ALPN: &[u8] = b"virtnet/1";
+/// The protocol's names in the TLS handshake (ALPN), the preferred one first. All versions
+/// offer the last: only on a stream can peers tell each other their versions.
+pub(crate) const ALPN: [&[u8]; 2] = [b"virtnet/2", b"virtnet/1"];
 
 /// Which peers a network's hosts trust, and how they get their certificates.
 pub(crate) struct Trust {
@@ -163,7 +163,7 @@ fn client(
         .map_err(unusable)?
         .with_webpki_verifier(servers)
         .with_no_client_auth();
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
     // A resumed session would not send its certificate again, and early data can
     // be replayed.
     config.resumption = Resumption::disabled();
@@ -180,7 +180,7 @@ fn server(
         .map_err(unusable)?
         .with_client_cert_verifier(clients)
         .with_cert_resolver(no_certificate);
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(config)

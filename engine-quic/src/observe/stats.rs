@@ -115,11 +115,6 @@ counters! {
     /// Connections closed because the peer claimed a name that its certificate
     /// does not prove.
     source_not_proved,
-    /// Streams on which the peer sent a frame that the protocol does not allow at that
-    /// point.
-    out_of_turn,
-    /// Accepted connections that the dialer did not confirm in time.
-    not_confirmed,
 }
 
 impl CountersInner {

@@ -1,6 +1,6 @@
 //! Frames: encoding and decoding of the messages that open a connection.
 //!
-//! Owns the layout of protocol version 1 and its limits. Never reads or writes a
+//! Owns the layout of protocol version 2 and its limits. Never reads or writes a
 //! stream, and never depends on QUIC.
 //!
 //! A connection is one stream, which the dialer opens:
@@ -13,18 +13,19 @@
 //!                     1, port u16          accepted: the accepting port
 //!                     2, code u8           refused; for code 6 the version
 //!                                          that the acceptor speaks follows
-//! dialer   → Confirm  1                    the dialer has its end
 //! ```
 //!
+//! All bytes after the Hello and after the final reply belong to the connection.
 //! Numbers are big-endian. A name is a one-byte length, then that many bytes of
 //! UTF-8. At most one *waiting* precedes the final reply.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use virtnet_core::{Addr, AddrError, Cause, Failure, MAX_NAME};
 
 /// The version of the protocol, which is the first byte of every connection.
-pub(crate) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 2;
 
 /// The bytes before a Hello's body: version and length.
 pub(crate) const HEADER: usize = 3;
@@ -34,9 +35,6 @@ pub(crate) const MAX_BODY: usize = 3 * (1 + MAX_NAME) + 2 * 2;
 
 /// The longest Reply: a refusal that names a version.
 pub(crate) const MAX_REPLY: usize = 3;
-
-/// The one byte of a Confirm.
-pub(crate) const CONFIRM: u8 = 1;
 
 const WAITING: u8 = 0;
 const ACCEPTED: u8 = 1;
@@ -73,16 +71,21 @@ pub(crate) struct Hello {
 }
 
 impl Hello {
-    /// Encodes the whole frame. Both addresses must be of one network.
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut frame = vec![VERSION, 0, 0];
+    /// Encodes the whole frame, and the bytes `first` of the connection behind it. Both
+    /// addresses must be of one network.
+    pub(crate) fn encode(&self, first: &[u8]) -> Vec<u8> {
+        let names = [self.dst.network(), self.src.host(), self.dst.host()];
+        let body = names.map(|name| 1 + name.len()).iter().sum::<usize>() + 2 * 2;
+        let length = u16::try_from(body).expect("an address holds names of at most 255 bytes");
+        let mut frame = Vec::with_capacity(HEADER + body + first.len());
+        frame.push(VERSION);
+        frame.extend(length.to_be_bytes());
         put_name(&mut frame, self.dst.network());
         put_name(&mut frame, self.src.host());
         frame.extend(self.src.port().to_be_bytes());
         put_name(&mut frame, self.dst.host());
         frame.extend(self.dst.port().to_be_bytes());
-        let length = (frame.len() - HEADER) as u16;
-        frame[1..HEADER].copy_from_slice(&length.to_be_bytes());
+        frame.extend_from_slice(first);
         frame
     }
 
@@ -95,10 +98,14 @@ impl Hello {
         Ok(length)
     }
 
-    /// Decodes the body.
-    pub(crate) fn decode(body: &[u8]) -> Result<Hello, FrameError> {
+    /// Decodes the body. Names that are among the `known` ones are shared, not copied.
+    pub(crate) fn decode(body: &[u8], known: &[Arc<str>]) -> Result<Hello, FrameError> {
+        let shared = |name: &str| {
+            let same = known.iter().find(|known| ***known == *name);
+            same.map_or_else(|| name.into(), Arc::clone)
+        };
         let mut rest = body;
-        let network: Arc<str> = take_name(&mut rest)?.into();
+        let network: Arc<str> = shared(take_name(&mut rest)?);
         let src_host = take_name(&mut rest)?;
         let src_port = take_u16(&mut rest)?;
         let dst_host = take_name(&mut rest)?;
@@ -110,8 +117,8 @@ impl Hello {
             return Err(FrameError::PortZero);
         }
         Ok(Hello {
-            src: Addr::new(Arc::clone(&network), src_host, src_port)?,
-            dst: Addr::new(network, dst_host, dst_port)?,
+            src: Addr::new(Arc::clone(&network), shared(src_host), src_port)?,
+            dst: Addr::new(network, shared(dst_host), dst_port)?,
         })
     }
 }
@@ -151,18 +158,17 @@ pub(crate) enum Reply {
 }
 
 impl Reply {
-    pub(crate) fn encode(self) -> Vec<u8> {
-        match self {
-            Reply::Waiting => vec![WAITING],
+    pub(crate) fn encode(self) -> ReplyBytes {
+        let (bytes, length) = match self {
+            Reply::Waiting => ([WAITING, 0, 0], 1),
             Reply::Accepted(port) => {
                 let [high, low] = port.to_be_bytes();
-                vec![ACCEPTED, high, low]
+                ([ACCEPTED, high, low], 3)
             }
-            Reply::Refused(Refusal::Version(theirs)) => {
-                vec![REFUSED, Refusal::Version(theirs).code(), theirs]
-            }
-            Reply::Refused(refusal) => vec![REFUSED, refusal.code()],
-        }
+            Reply::Refused(Refusal::Version(theirs)) => ([REFUSED, Refusal::VERSION, theirs], 3),
+            Reply::Refused(refusal) => ([REFUSED, refusal.code(), 0], 2),
+        };
+        ReplyBytes { bytes, length }
     }
 
     /// Decodes a reply; `None` if `bytes` is an incomplete one.
@@ -182,6 +188,21 @@ impl Reply {
             [WAITING | ACCEPTED | REFUSED, ..] => Err(FrameError::Trailing),
             [kind, ..] => Err(FrameError::Kind(kind)),
         }
+    }
+}
+
+/// An encoded reply.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ReplyBytes {
+    bytes: [u8; MAX_REPLY],
+    length: usize,
+}
+
+impl Deref for ReplyBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..self.length]
     }
 }
 

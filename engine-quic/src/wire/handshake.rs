@@ -3,21 +3,21 @@
 //! Owns the order of the frames, and the timeouts of waiting for them. Generic over
 //! the stream: never depends on QUIC, and never closes the stream.
 //!
-//! It is a three-way handshake, like TCP's. The acceptor hands over its end only when
-//! the dialer's Confirm has arrived, and the dialer writes the Confirm in the same
-//! poll in which its dial succeeds. So a dial that is cancelled at any time before
-//! leaves no connection on the other side.
+//! It has two legs: the dialer's Hello, behind which the first bytes of the connection may
+//! follow, and the acceptor's reply. The acceptor hands over its end as soon as the reply is
+//! on its way, so it never waits for the dialer. A dialer that gives up later resets the
+//! stream, and the acceptor's end is cut.
 
 use std::future::{Future, pending};
 use std::io;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use virtnet_core::Accept;
 
-use crate::wire::frame::{CONFIRM, FrameError, HEADER, Hello, MAX_REPLY, Refusal, Reply, VERSION};
+use crate::wire::frame::{FrameError, HEADER, Hello, MAX_REPLY, Refusal, Reply, VERSION};
 
 /// How long a decision may take before the acceptor sends Waiting.
 pub(crate) const WAITING_AFTER: Duration = Duration::from_secs(1);
@@ -43,43 +43,55 @@ impl From<io::Error> for HandshakeError {
 
 /// The dialer's side: returns the port that accepted.
 ///
-/// Waits for the first reply until `deadline`. After Waiting, it waits for the
-/// decision without a limit: the transport detects an acceptor that is gone.
+/// The bytes `first` follow the Hello in the same write, and so in the same datagrams if
+/// they fit. A refused dial loses them.
+///
+/// Waits for the first reply until `deadline`. After Waiting, it waits for the decision
+/// without a limit: the transport detects an acceptor that is gone.
 ///
 /// # Cancel safety
 ///
-/// If the future is dropped before it succeeds, no Confirm was written, and the
-/// stream cannot be used any more: reset it.
+/// If the future is dropped before it succeeds, the acceptor may have its end already, and
+/// the stream cannot be used any more: reset it.
 pub(crate) async fn dial<R, W>(
     reader: &mut R,
     writer: &mut W,
     hello: &Hello,
+    first: &[u8],
     deadline: Instant,
 ) -> Result<u16, HandshakeError>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let frame = hello.encode();
-    let first = async {
-        writer.write_all(&frame).await?;
-        writer.flush().await?;
-        tracing::debug!("hello sent");
-        read_reply(reader).await
+    let frame = hello.encode(first);
+    // Without errors: why the stream ended is what the reader finds.
+    let mut sending = pin!(async {
+        let sent = writer.write_all(&frame).await.is_ok() && writer.flush().await.is_ok();
+        tracing::debug!(sent, "hello sent");
+    });
+    let mut replied = pin!(async {
+        let first = timeout_at(deadline, read_reply(reader)).await;
+        match first.map_err(|_| HandshakeError::TimedOut)?? {
+            Reply::Waiting => {
+                tracing::debug!("the other side waits for an accept");
+                read_reply(reader).await
+            }
+            reply => Ok(reply),
+        }
+    });
+    let (reply, all_sent) = tokio::select! {
+        biased;
+        () = &mut sending => (replied.await?, true),
+        reply = &mut replied => (reply?, false),
     };
-    let mut reply = timeout_at(deadline, first)
-        .await
-        .map_err(|_| HandshakeError::TimedOut)??;
-    if reply == Reply::Waiting {
-        tracing::debug!("the other side waits for an accept");
-        reply = read_reply(reader).await?;
-    }
     match reply {
         Reply::Accepted(port) => {
-            // One byte cannot be written in part. No flush: there must be no await between
-            // the write and the success.
-            writer.write_all(&[CONFIRM]).await?;
-            tracing::debug!(port, "accepted, and confirmed");
+            if !all_sent {
+                // The rest of the first bytes, which waits for space in a buffer.
+                sending.await;
+            }
+            tracing::debug!(port, "accepted");
             Ok(port)
         }
         Reply::Refused(refusal) => Err(HandshakeError::Refused(refusal)),
@@ -100,53 +112,42 @@ async fn read_reply<R: AsyncRead + Unpin>(reader: &mut R) -> Result<Reply, Hands
     Err(HandshakeError::Frame(FrameError::Truncated))
 }
 
-/// A port that accepts a dial, until the dial is confirmed: [`Accept`], or a
-/// substitute in tests.
-pub(crate) trait AcceptHandle {
-    /// The accepting port.
-    fn port(&self) -> u16;
-
-    /// Waits until the accept is cancelled, so the connection is not wanted any more.
-    fn cancelled(&mut self) -> impl Future<Output = ()> + Send;
-}
-
-impl AcceptHandle for Accept {
-    fn port(&self) -> u16 {
-        self.addr().port()
-    }
-
-    fn cancelled(&mut self) -> impl Future<Output = ()> + Send {
-        Accept::cancelled(self)
-    }
+/// What the acceptor reads from.
+pub(crate) trait DialReader: AsyncRead + Unpin {
+    /// Waits until the dialer has given up its dial, or is gone. Reads nothing: what has
+    /// arrived belongs to the connection.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves nothing behind.
+    fn given_up(&mut self) -> impl Future<Output = ()> + Send;
 }
 
 /// How the acceptor's side of a handshake ended.
 #[derive(Debug)]
 pub(crate) enum AcceptOutcome<A> {
-    /// Both sides have their ends.
+    /// Accepted, and the reply is on its way.
     Connected(A),
-    /// The dialer has its end, but the accept was cancelled: cut the connection.
-    Orphaned,
     /// Refused, and whether the refusal was written and so should be delivered.
     /// Refusals that could not be written are counted, too.
     Refused(Refusal, bool),
     /// The first frame is invalid, and whether the refusal was written.
     Malformed(FrameError, bool),
-    /// The dialer violated the order of the frames.
-    Violation,
-    /// The dialer ended or reset the stream.
+    /// The dialer gave up, or is gone.
     Abandoned,
     /// The first frame did not arrive in time.
     NoFirstFrame,
-    /// The Confirm did not arrive in time.
-    NotConfirmed,
+    /// Accepted, but the reply could not be written in time.
+    NotTold,
 }
 
 /// The acceptor's side.
 ///
-/// `bound` limits how long the dialer may take for its first frame, and again for its
-/// Confirm. `check` validates the first frame; `decide` waits until a port accepts the
-/// dial, or refuses it.
+/// `bound` limits how long the dialer may take for its first frame. `check` validates the
+/// first frame; `decide` waits until a port accepts the dial, or refuses it. Names in the first
+/// frame that are among the `known` ones are shared.
+///
+/// Writing the reply waits only if the stream's buffers are full; `bound` limits that, too.
 ///
 /// # Cancel safety
 ///
@@ -156,16 +157,16 @@ pub(crate) async fn accept<R, W, A, F>(
     reader: &mut R,
     writer: &mut W,
     bound: Duration,
+    known: &[Arc<str>],
     check: impl FnOnce(&Hello) -> Result<(), Refusal>,
     decide: impl FnOnce(Hello) -> F,
 ) -> AcceptOutcome<A>
 where
-    R: AsyncRead + Unpin,
+    R: DialReader,
     W: AsyncWrite + Unpin,
-    A: AcceptHandle,
-    F: Future<Output = Result<A, Refusal>>,
+    F: Future<Output = Result<(u16, A), Refusal>>,
 {
-    let hello = match timeout(bound, read_hello(reader)).await {
+    let hello = match timeout(bound, read_hello(reader, known)).await {
         Ok(Ok(hello)) => hello,
         Ok(Err(HelloError::Frame(err))) => {
             let refusal = match err {
@@ -182,12 +183,16 @@ where
     }
     let decided = tokio::select! {
         biased;
-        gone = out_of_turn(reader) => return gone,
+        () = reader.given_up() => return AcceptOutcome::Abandoned,
         decided = decide(hello) => decided,
         _ = keep_waiting(writer) => return AcceptOutcome::Abandoned,
     };
     match decided {
-        Ok(taken) => confirm(reader, writer, taken, bound).await,
+        Ok((port, taken)) => match timeout(bound, send(writer, Reply::Accepted(port))).await {
+            Ok(Ok(())) => AcceptOutcome::Connected(taken),
+            Ok(Err(_)) => AcceptOutcome::Abandoned,
+            Err(_) => AcceptOutcome::NotTold,
+        },
         Err(refusal) => AcceptOutcome::Refused(refusal, refuse(writer, refusal, bound).await),
     }
 }
@@ -197,7 +202,10 @@ enum HelloError {
     Frame(FrameError),
 }
 
-async fn read_hello<R: AsyncRead + Unpin>(reader: &mut R) -> Result<Hello, HelloError> {
+async fn read_hello<R: AsyncRead + Unpin>(
+    reader: &mut R,
+    known: &[Arc<str>],
+) -> Result<Hello, HelloError> {
     let io = |_: io::Error| HelloError::Io;
     // The version alone first: the frames of other versions may differ from the second
     // byte on.
@@ -210,15 +218,7 @@ async fn read_hello<R: AsyncRead + Unpin>(reader: &mut R) -> Result<Hello, Hello
     let length = Hello::body_length(length).map_err(HelloError::Frame)?;
     let mut body = vec![0; length];
     reader.read_exact(&mut body).await.map_err(io)?;
-    Hello::decode(&body).map_err(HelloError::Frame)
-}
-
-/// Waits until the dialer sends something out of turn, or ends the stream.
-async fn out_of_turn<R: AsyncRead + Unpin, A>(reader: &mut R) -> AcceptOutcome<A> {
-    match reader.read(&mut [0]).await {
-        Ok(0) | Err(_) => AcceptOutcome::Abandoned,
-        Ok(_) => AcceptOutcome::Violation,
-    }
+    Hello::decode(&body, known).map_err(HelloError::Frame)
 }
 
 /// Sends Waiting once, after a while. Returns only if that fails.
@@ -242,42 +242,6 @@ where
 {
     let sent = timeout(bound, send(writer, Reply::Refused(refusal))).await;
     matches!(sent, Ok(Ok(())))
-}
-
-/// Sends which port accepted, and waits for the Confirm.
-async fn confirm<R, W, A>(
-    reader: &mut R,
-    writer: &mut W,
-    mut taken: A,
-    bound: Duration,
-) -> AcceptOutcome<A>
-where
-    R: AsyncRead + Unpin,
-    W: AsyncWrite + Unpin,
-    A: AcceptHandle,
-{
-    let accepted = Reply::Accepted(taken.port());
-    let mut confirmed = pin!(timeout(bound, async {
-        send(writer, accepted).await?;
-        reader.read_u8().await
-    }));
-    let (taken, confirmed) = tokio::select! {
-        biased;
-        confirmed = &mut confirmed => (Some(taken), confirmed),
-        () = taken.cancelled() => {
-            // Frees the port at once. The dialer may have its end already and then must
-            // see it cut. So wait for the Confirm instead of failing the dial.
-            drop(taken);
-            (None, confirmed.await)
-        }
-    };
-    match (confirmed, taken) {
-        (Ok(Ok(CONFIRM)), Some(taken)) => AcceptOutcome::Connected(taken),
-        (Ok(Ok(CONFIRM)), None) => AcceptOutcome::Orphaned,
-        (Ok(Ok(_)), _) => AcceptOutcome::Violation,
-        (Ok(Err(_)), _) => AcceptOutcome::Abandoned,
-        (Err(_), _) => AcceptOutcome::NotConfirmed,
-    }
 }
 
 #[cfg(test)]

@@ -127,8 +127,8 @@ async fn cost(conn: &Connection, sent: &[u8], received: &[u8]) -> u64 {
 }
 
 async fn lengths(conn: &Connection) {
-    let other = cost(conn, &[2, 0, 0], &[2, 6, 1]).await;
-    let most = cost(conn, &[1, 0xff, 0xff], &[2, 7]).await;
+    let other = cost(conn, &[1, 0, 0], &[2, 6, 2]).await;
+    let most = cost(conn, &[2, 0xff, 0xff], &[2, 7]).await;
     let mut filled = hello("net", (&"γ".repeat(127), 9), (&"α".repeat(127), 1));
     filled.truncate(3 + 772);
     let filled = cost(conn, &filled, &[2, 3]).await;

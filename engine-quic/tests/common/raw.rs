@@ -133,7 +133,7 @@ pub async fn connect(
     addr: SocketAddr,
     server_name: &str,
 ) -> (Endpoint, Connection) {
-    connect_as(&["virtnet/1"], pki, leaf, addr, server_name).await
+    connect_as(&["virtnet/2", "virtnet/1"], pki, leaf, addr, server_name).await
 }
 
 /// The same with these ALPN protocols, in order of preference.
@@ -186,7 +186,7 @@ pub fn hello(network: &str, src: (&str, u16), dst: (&str, u16)) -> Vec<u8> {
     name(network, None);
     name(src.0, Some(src.1));
     name(dst.0, Some(dst.1));
-    let mut frame = vec![1];
+    let mut frame = vec![2];
     frame.extend((body.len() as u16).to_be_bytes());
     frame.extend(body);
     frame
@@ -199,7 +199,7 @@ pub async fn first_datagrams(pki: &Pki, count: usize) -> HashMap<Vec<u8>, Vec<u8
         .unwrap();
     let place = sink.local_addr().unwrap();
     let endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-    let config = client_config(pki, None, &["virtnet/1"]);
+    let config = client_config(pki, None, &["virtnet/2", "virtnet/1"]);
     let mut connecting = Vec::new();
     let mut datagrams = HashMap::new();
     let mut buffer = [0; 2048];

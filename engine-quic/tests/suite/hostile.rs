@@ -4,6 +4,7 @@
 //! Owns what a member with its own certificate may try. Peers without a certificate
 //! fail earlier.
 
+use std::error::Error;
 use std::io::ErrorKind;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use crate::common::{HANG, Net, connect, eventually};
 use quinn::{Connection, ConnectionError, Endpoint, ReadError, VarInt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
-use virtnet_core::{Conn, Host, Listener, SubNetwork};
+use virtnet_core::{Cause, Conn, Host, Listener, OpError, SubNetwork};
 use virtnet_engine_quic::{Counters, QuicConfig, Stats, dns_name};
 
 /// α and β of one network are connected; γ has a certificate, and no engine.
@@ -119,7 +120,6 @@ async fn its_own_name_is_accepted() {
         let mut reply = [0; 3];
         recv.read_exact(&mut reply).await.unwrap();
         assert_eq!(reply, [1, 0, 3], "α:3 accepts");
-        send.write_all(&[1]).await.unwrap();
     });
     let (mut conn, peer) = accepted.unwrap();
     assert_eq!(peer, "γ:9");
@@ -160,8 +160,8 @@ async fn garbage() {
     };
     let malformed = [7u8].as_slice();
     for (sent, refusal) in [
-        (b"GET / HTTP/1.1\r\n\r\n".to_vec(), &[6, 1][..]),
-        (with(0, 2), &[6, 1]),
+        (b"GET / HTTP/1.1\r\n\r\n".to_vec(), &[6, 2][..]),
+        (with(0, 1), &[6, 2]),
         (with(1, 0xff), malformed),
         (with(2, 0), malformed),
         (with(4, 0xff), malformed),
@@ -186,7 +186,7 @@ async fn garbage() {
 }
 
 #[tokio::test]
-async fn silence_and_frames_out_of_turn() {
+async fn silence() {
     let scene = Scene::new().await;
     let (_endpoint, conn) = scene.connect(Some(&scene.gamma)).await;
     let good = hello("net", ("γ", 9), ("α", 1));
@@ -210,33 +210,64 @@ async fn silence_and_frames_out_of_turn() {
     }
     drop(silent);
     end(&good[..good.len() - 1], 2).await;
-    // More than the first frame before the reply.
-    end(&[&good[..], &[1]].concat(), 3).await;
-    let expected = counted(|stats| {
-        stats.no_first_frame = 33;
-        stats.out_of_turn = 1;
-    });
-    scene.end(expected).await;
+    scene.end(counted(|stats| stats.no_first_frame = 33)).await;
 }
 
+/// Reads, and asserts that the connection was cut because its dial was given up.
+async fn assert_given_up(conn: &mut Conn) {
+    let read = timeout(HANG, conn.read(&mut [0])).await.unwrap();
+    let err = read.unwrap_err();
+    let why = OpError::of(&err).unwrap();
+    assert_eq!(why.cause(), Cause::ConnectionCut);
+    let source = why.source().unwrap().to_string();
+    assert_eq!(source, "the dialer gave up its dial");
+}
+
+/// A dialer that stops at any point after its Hello holds up no accept. What it leaves is
+/// cut, once it is known to have given up.
 #[tokio::test]
-async fn an_accepted_dial_that_is_not_confirmed() {
+async fn a_dialer_that_says_nothing_more() {
     let scene = Scene::new().await;
     let (_endpoint, conn) = scene.connect(Some(&scene.gamma)).await;
+    let code = VarInt::from_u32(7);
+    for reads in [true, false] {
+        let (mut send, mut recv) = conn.open_bi().await.unwrap();
+        send.write_all(&hello("net", ("γ", 9), ("α", 1)))
+            .await
+            .unwrap();
+        let (mut left, _) = timeout(HANG, scene.listener.accept())
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(left.local_addr(), "α:3");
+        // Others are accepted meanwhile.
+        let both = connect(&scene.beta, &scene.listener);
+        drop(timeout(HANG, both).await.unwrap());
+        if reads {
+            let mut reply = [0; 3];
+            recv.read_exact(&mut reply).await.unwrap();
+            assert_eq!(reply, [1, 0, 3]);
+        }
+        send.reset(code).unwrap();
+        recv.stop(code).unwrap();
+        assert_given_up(&mut left).await;
+        // Writes fail, too, from now on.
+        let wrote = left.write_all(b"x").await;
+        let why = wrote.unwrap_err();
+        let why = OpError::of(&why).unwrap();
+        assert_eq!(why.cause(), Cause::ConnectionCut);
+        // The port is free like any other's.
+        drop(left);
+        eventually("α:3 is free", || scene.alpha.sockets().len() == 2).await;
+    }
+    // A dial that is given up before it is taken is never seen.
     let (mut send, mut recv) = conn.open_bi().await.unwrap();
     send.write_all(&hello("net", ("γ", 9), ("α", 1)))
         .await
         .unwrap();
-    let dialer = async {
-        recv.read_exact(&mut [0; 3]).await.unwrap();
-        let reset = recv.received_reset().await;
-        assert_eq!(reset, Ok(Some(VarInt::from_u32(2))));
-        // The accept continues to wait, and accepts the next dial on the same port.
-        scene.beta.dial("α:1").await.unwrap()
-    };
-    let both = async { tokio::join!(scene.listener.accept(), dialer) };
-    let (accepted, dialed) = timeout(HANG, both).await.unwrap();
-    assert_eq!(accepted.unwrap().0.local_addr(), "α:3");
-    drop(dialed);
-    scene.end(counted(|stats| stats.not_confirmed = 1)).await;
+    eventually("the dial waits", || scene.listener.pending() == 1).await;
+    send.reset(code).unwrap();
+    recv.stop(code).unwrap();
+    eventually("it is gone", || scene.listener.pending() == 0).await;
+    scene.end(Stats::default()).await;
 }

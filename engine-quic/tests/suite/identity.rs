@@ -164,7 +164,7 @@ async fn what_is_not_virtnet() {
     });
     let place = other.local_addr().unwrap();
     registry.announce("α", &place.to_string()).await.unwrap();
-    let text = format!("expected host \"α\" at {place}, got a peer that does not speak virtnet/1");
+    let text = format!("expected host \"α\" at {place}, got a peer that does not speak virtnet/2");
     let err = beta.dial("α:1").await.unwrap_err();
     assert_dial(err, "net", "α:1", Cause::Protocol, &text);
     other.close(0u32.into(), b"");
@@ -209,7 +209,7 @@ async fn a_peers_words_are_shown_without_what_a_terminal_obeys() {
     let identity = pki.identity(&pki.leaf("net", &["β"]));
     let (there, _) = net.join_with(QuicConfig::new(identity).bind((Ipv4Addr::LOCALHOST, 0).into()));
     let beta = there.new_host("β").await.unwrap();
-    let server = server(&pki.leaf("net", &["α"]), &["virtnet/1"]);
+    let server = server(&pki.leaf("net", &["α"]), &["virtnet/2"]);
     let registry = net.hub.registry();
     let place = server.local_addr().unwrap().to_string();
     registry.announce("α", &place).await.unwrap();

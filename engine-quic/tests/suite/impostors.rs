@@ -234,7 +234,7 @@ async fn who_answers_for_another_is_told_nothing() {
     ];
     let count = cases.len();
     for (what, leaf, said) in cases {
-        let server = raw::server(&leaf, &["virtnet/1"]);
+        let server = raw::server(&leaf, &["virtnet/2"]);
         let place = server.local_addr().unwrap().to_string();
         let registry = net.hub.registry();
         registry.announce("α", &place).await.unwrap();

@@ -10,7 +10,7 @@ use crate::common::{HANG, Net, connect, eventually};
 use quinn::{Connection, ConnectionError, Endpoint};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
-use virtnet_core::{Cause, Host, Listener, SubNetwork};
+use virtnet_core::{Cause, Host, Listener, MAX_FIRST_BYTES, SubNetwork};
 use virtnet_engine_quic::{Counters, Limits, QuicConfig, Tuning, dns_name};
 
 const WINDOW: u32 = 64 << 10;
@@ -22,6 +22,7 @@ struct Arena {
     leaf: Leaf,
     here: SubNetwork,
     there: SubNetwork,
+    alpha: Host,
     listener: Listener,
     beta: Host,
     counters: Counters,
@@ -48,6 +49,7 @@ impl Arena {
             leaf: pki.leaf("net", &["μ"]),
             beta: there.new_host("β").await.unwrap(),
             listener: alpha.listen(":1").unwrap(),
+            alpha,
             net,
             pki,
             here,
@@ -87,7 +89,7 @@ async fn a_peer_has_so_many_connections_and_no_more() {
         let (mut writer, mut reader) = conn.open_bi().await.unwrap();
         writer.write_all(&[9]).await.unwrap();
         let answer = timeout(HANG, reader.read_to_end(3)).await.unwrap();
-        assert_eq!(answer, Ok(vec![2, 6, 1]));
+        assert_eq!(answer, Ok(vec![2, 6, 2]));
     }
     let (_endpoint, third) = arena.attack().await;
     let closed = timeout(HANG, third.closed()).await.unwrap();
@@ -106,7 +108,7 @@ async fn a_peer_has_so_many_connections_and_no_more() {
         let (mut writer, mut reader) = next.open_bi().await.unwrap();
         let _ = writer.write_all(&[9]).await;
         // Refused because of its version, or because the connection is still one too many.
-        if reader.read_to_end(3).await == Ok(vec![2, 6, 1]) {
+        if reader.read_to_end(3).await == Ok(vec![2, 6, 2]) {
             break;
         }
     }
@@ -126,7 +128,7 @@ async fn a_host_that_has_all_its_connections_says_so() {
     let (mut writer, mut reader) = held.open_bi().await.unwrap();
     writer.write_all(&[9]).await.unwrap();
     let answer = timeout(HANG, reader.read_to_end(3)).await.unwrap();
-    assert_eq!(answer, Ok(vec![2, 6, 1]), "by then it has");
+    assert_eq!(answer, Ok(vec![2, 6, 2]), "by then it has");
     let err = timeout(HANG, arena.beta.dial("α:2"))
         .await
         .unwrap()
@@ -175,7 +177,7 @@ async fn streams_without_a_first_frame_wait_for_each_other_and_no_one_else() {
     let mut silent = Vec::new();
     for conn in [&first, &second].into_iter().cycle().take(MOST + 1) {
         let (mut writer, reader) = conn.open_bi().await.unwrap();
-        writer.write_all(&[1]).await.unwrap();
+        writer.write_all(&[2]).await.unwrap();
         silent.push((writer, reader));
     }
     let held_back = || arena.counters.stats().unopened_held_back;
@@ -207,7 +209,7 @@ async fn what_is_sent_too_early_is_not_kept_without_end() {
     let mut streams = Vec::new();
     for _ in 0..100 {
         let (mut writer, reader) = conn.open_bi().await.unwrap();
-        writer.write_all(&[1]).await.unwrap();
+        writer.write_all(&[2]).await.unwrap();
         streams.push((writer, reader));
     }
     let full = vec![1; WINDOW as usize];
@@ -227,6 +229,52 @@ async fn what_is_sent_too_early_is_not_kept_without_end() {
     println!("of {} bytes {kept} were taken", 100 * WINDOW);
     assert!(kept <= 8 * WINDOW as usize, "{kept}");
     exchange(&arena.beta, &arena.listener).await;
+    arena.close().await;
+}
+
+/// The first bytes of dials that wait for an accept are kept, and not much more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_for_an_accept_is_bounded() {
+    const DIALS: u16 = 100;
+    let arena = Arena::new(|_| {}).await;
+    let listener = arena.alpha.listen(":7").unwrap();
+    let (_endpoint, conn) = arena.attack().await;
+    let mut streams = Vec::new();
+    for port in 1..=DIALS {
+        let (mut writer, reader) = conn.open_bi().await.unwrap();
+        let dial = hello("net", ("μ", port), ("α", 7));
+        writer.write_all(&dial).await.unwrap();
+        // What each may send is never held up by what others have sent.
+        let first = writer.write_all(&[7; MAX_FIRST_BYTES]);
+        timeout(HANG, first).await.unwrap().unwrap();
+        streams.push((writer, reader));
+    }
+    let waiting = || listener.pending() == usize::from(DIALS);
+    eventually("all wait", waiting).await;
+    // A dialer that sends more is stopped by its own flow control.
+    let full = vec![1; WINDOW as usize];
+    let blocked = || conn.stats().frame_tx.data_blocked > 0;
+    let mut kept = streams.len() * MAX_FIRST_BYTES;
+    'all: for (writer, _) in &mut streams {
+        let mut written = MAX_FIRST_BYTES + 100;
+        while written < full.len() {
+            tokio::select! {
+                biased;
+                more = writer.write(&full[written..]) => {
+                    let more = more.unwrap();
+                    (written, kept) = (written + more, kept + more);
+                }
+                () = eventually("it is held up", blocked) => break 'all,
+            }
+        }
+    }
+    println!("{kept} bytes were taken");
+    // Half of the limit is spare, and it doubles.
+    let most = 4 * usize::from(DIALS) * MAX_FIRST_BYTES;
+    assert!(kept <= most.max(16 * WINDOW as usize), "{kept}");
+    exchange(&arena.beta, &arena.listener).await;
+    drop(streams);
+    eventually("all are given up", || listener.pending() == 0).await;
     arena.close().await;
 }
 

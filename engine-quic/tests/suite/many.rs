@@ -3,12 +3,15 @@
 //!
 //! Owns the pooling of connections and the growth of their limits.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use crate::common::raw::{self, Pki};
 use crate::common::{HANG, Net, connect, eventually, figure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use virtnet_core::{Cause, Conn, OpError};
+use virtnet_engine_quic::{QuicConfig, Tuning, dns_name};
 
 const MEGABYTE: usize = 1 << 20;
 
@@ -161,4 +164,64 @@ async fn an_unused_connection_is_let_go_and_made_again() {
     connect(&beta, &listener).await;
     here.close().await.unwrap();
     there.close().await.unwrap();
+}
+
+/// A peer that was stopped in the midst of a transfer, so that nothing is acknowledged and the
+/// send window is full, does not hold up the accept of its next dial.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stopped_reader_does_not_hold_up_its_next_accept() {
+    let (net, pki) = (Net::new("net"), Pki::new());
+    let mut tuning = Tuning::default();
+    tuning.send_window = 64 << 10;
+    let config = QuicConfig::new(pki.identity(&pki.leaf("net", &["α"])));
+    let config = config
+        .bind((Ipv4Addr::LOCALHOST, 0).into())
+        .tuning(tuning)
+        .handshake_timeout(2 * HANG)
+        .drain_timeout(Duration::from_millis(100));
+    let (subnet, _) = net.join_with(config);
+    let alpha = subnet.new_host("α").await.unwrap();
+    let listener = alpha.listen(":1").unwrap();
+    let (leaf, place, name) = (
+        pki.leaf("net", &["γ"]),
+        net.real_addr("α"),
+        dns_name("net", "α"),
+    );
+    // The peer lives while its runtime runs: for as long as it is asked for something.
+    let peer = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let dials = runtime.block_on(async {
+            let (endpoint, conn) = raw::connect(&pki, Some(&leaf), place, &name).await;
+            let mut streams = Vec::new();
+            for port in [1, 2] {
+                let mut stream = conn.open_bi().await.unwrap();
+                let frame = raw::hello("net", ("γ", port), ("α", 1));
+                stream.0.write_all(&frame).await.unwrap();
+                streams.push(stream);
+            }
+            // Both have arrived when an answer to the first has.
+            streams[0].1.read_exact(&mut [0; 3]).await.unwrap();
+            eventually("all is sent", || conn.stats().frame_tx.stream >= 2).await;
+            (endpoint, conn, streams)
+        });
+        (runtime, dials)
+    });
+    let (mut first, _) = listener.accept().await.unwrap();
+    eventually("the other dial waits", || listener.pending() == 1).await;
+    let stopped = tokio::task::block_in_place(|| peer.join().unwrap());
+    let bytes = vec![0; MEGABYTE];
+    let full = first.write_all(&bytes);
+    tokio::pin!(full);
+    let blocked = timeout(Duration::from_millis(200), &mut full).await;
+    assert!(blocked.is_err(), "the send window is full");
+    let (second, from) = timeout(HANG, listener.accept()).await.unwrap().unwrap();
+    assert_eq!(from, "γ:2");
+    drop(second);
+    // Outside of a runtime's task, where a runtime may end.
+    tokio::task::block_in_place(|| drop(stopped));
+    let err = subnet.close().await.unwrap_err();
+    assert_eq!(err.cause(), Cause::ConnectionCut);
 }

@@ -33,13 +33,12 @@ async fn the_pages_peer_dials() {
     let conn = timeout(HANG, connecting).await.unwrap().unwrap();
 
     let (mut send, mut recv) = conn.open_bi().await.unwrap();
-    send.write_all(&vector("hello")).await.unwrap();
+    send.write_all(&vector("first-hello")).await.unwrap();
     let handshake = async {
         let mut reply = [0; 3];
         recv.read_exact(&mut reply).await.unwrap();
         assert_eq!(reply[0], vector("accepted")[0]);
         assert_eq!(reply[1..], [0, 2], "the lowest free port");
-        send.write_all(&vector("confirm")).await.unwrap();
     };
     let both = async { tokio::join!(listener.accept(), handshake) };
     let (accepted, ()) = timeout(HANG, both).await.unwrap();
@@ -50,7 +49,7 @@ async fn the_pages_peer_dials() {
     send.finish().unwrap();
     let mut received = String::new();
     accepted.read_to_string(&mut received).await.unwrap();
-    assert_eq!(received, "to α");
+    assert_eq!(received, text("first-bytes") + "to α");
     accepted.write_all(b"to the peer").await.unwrap();
     drop(accepted);
     let received = timeout(HANG, recv.read_to_end(16)).await.unwrap();
@@ -84,11 +83,14 @@ async fn the_pages_peer_is_dialed() {
         assert_eq!(hello, vector("hello"));
         send.write_all(&vector("waiting")).await.unwrap();
         send.write_all(&vector("accepted")).await.unwrap();
-        let mut confirm = [0];
-        recv.read_exact(&mut confirm).await.unwrap();
-        assert_eq!(confirm[..], vector("confirm"));
-        // The next is refused.
-        let (mut refuse, _hello) = conn.accept_bi().await.unwrap();
+        // The next is given up, and the one after it is refused.
+        let (_send, mut gone) = conn.accept_bi().await.unwrap();
+        let reset = gone.received_reset().await.unwrap();
+        assert_eq!(reset, Some(code("stream-given-up")));
+        let (mut refuse, mut hello) = conn.accept_bi().await.unwrap();
+        let mut frame = vec![0; vector("first-hello").len()];
+        hello.read_exact(&mut frame).await.unwrap();
+        assert!(frame.ends_with(&vector("first-bytes")));
         refuse
             .write_all(&vector("refused-no-such-host"))
             .await
@@ -98,7 +100,10 @@ async fn the_pages_peer_is_dialed() {
     };
     let dial = async {
         let dialed = host.dial("α:1").await.unwrap();
-        let refused = host.dial("α:1").await.unwrap_err();
+        let given_up = timeout(Duration::from_millis(200), host.dial("α:1")).await;
+        assert!(given_up.is_err());
+        let first = vector("first-bytes");
+        let refused = host.dial_with("α:1", &first).await.unwrap_err();
         assert_eq!(refused.cause(), Cause::NoSuchHost);
         dialed
     };
@@ -145,7 +150,7 @@ async fn a_stateless_reset_has_the_pages_token() {
     subnet.close().await.unwrap();
 }
 
-/// Nothing listens: the answers to a Hello, and to a Hello with a byte after it.
+/// Nothing listens: the answers to a Hello, and to a Hello with first bytes after it.
 #[tokio::test]
 async fn a_refusal_stops_the_other_direction_with_code_0() {
     let net = net();
@@ -153,23 +158,14 @@ async fn a_refusal_stops_the_other_direction_with_code_0() {
     let _host = subnet.new_host(&text("acceptor")).await.unwrap();
     let peer = client();
     let conn = reach(&net, &peer).await;
-    let (mut send, mut recv) = conn.open_bi().await.unwrap();
-    send.write_all(&vector("hello")).await.unwrap();
-    let received = timeout(HANG, recv.read_to_end(9)).await.unwrap().unwrap();
-    assert_eq!(received, vector("refused-connection"));
-    let stopped = timeout(HANG, send.stopped()).await.unwrap();
-    assert_eq!(stopped, Ok(Some(VarInt::from_u32(0))));
-
-    let (mut send, mut recv) = conn.open_bi().await.unwrap();
-    let more = [vector("hello"), vec![0]].concat();
-    send.write_all(&more).await.unwrap();
-    let reset = timeout(HANG, recv.read_to_end(9)).await.unwrap();
-    let violation = code("stream-violation");
-    assert_eq!(
-        reset,
-        Err(ReadToEndError::Read(ReadError::Reset(violation)))
-    );
-    assert_eq!(send.stopped().await, Ok(Some(violation)));
+    for hello in ["hello", "first-hello"] {
+        let (mut send, mut recv) = conn.open_bi().await.unwrap();
+        send.write_all(&vector(hello)).await.unwrap();
+        let received = timeout(HANG, recv.read_to_end(9)).await.unwrap().unwrap();
+        assert_eq!(received, vector("refused-connection"));
+        let stopped = timeout(HANG, send.stopped()).await.unwrap();
+        assert_eq!(stopped, Ok(Some(VarInt::from_u32(0))));
+    }
     subnet.close().await.unwrap();
 }
 
@@ -182,7 +178,7 @@ async fn what_is_no_reply() {
     let registry = net.hub.registry();
     registry.announce(&text("acceptor"), &place).await.unwrap();
     let host = subnet.new_host(&text("dialer")).await.unwrap();
-    let (mut conn, abandoned) = (None, code("stream-abandoned"));
+    let (mut conn, given_up) = (None, code("stream-given-up"));
     for (reply, cause) in [
         (vector("reply-unknown"), Cause::Protocol),
         (vector("reply-port-0"), Cause::Protocol),
@@ -203,10 +199,10 @@ async fn what_is_no_reply() {
                 send.finish().unwrap();
             }
             let received = recv.read_to_end(99).await;
-            let reset = ReadToEndError::Read(ReadError::Reset(abandoned));
+            let reset = ReadToEndError::Read(ReadError::Reset(given_up));
             assert_eq!(received, Err(reset), "{reply:?}");
             if cause == Cause::Protocol {
-                assert_eq!(send.stopped().await, Ok(Some(abandoned)), "{reply:?}");
+                assert_eq!(send.stopped().await, Ok(Some(given_up)), "{reply:?}");
             }
         };
         let both = async { tokio::join!(host.dial("α:1"), answer) };

@@ -15,12 +15,20 @@ use tokio::time::timeout;
 use virtnet_core::{Cause, Registry};
 use virtnet_engine_quic::{QuicConfig, Stats, dns_name};
 
-const THIS: u8 = 1;
+const THIS: u8 = 2;
 /// Other versions, including the smallest and the largest byte.
-const OTHERS: [u8; 4] = [0, 2, 3, 255];
+const OTHERS: [u8; 5] = [0, 1, 3, 4, 255];
 
-/// The ALPN protocols of a later version: its own, and the common one.
-const OFFERED: [&str; 2] = ["virtnet/2", "virtnet/1"];
+/// The ALPN protocols that a peer of a version offers, and the one that is chosen.
+fn offers(version: u8) -> (Vec<&'static str>, &'static [u8]) {
+    match version {
+        // The first, and those that need nothing else.
+        0 | 1 => (vec!["virtnet/1"], b"virtnet/1"),
+        // One that has a protocol of its own, and the common one.
+        3 => (vec!["virtnet/3", "virtnet/1"], b"virtnet/1"),
+        _ => (vec!["virtnet/2", "virtnet/1"], b"virtnet/2"),
+    }
+}
 
 fn protocol(conn: &Connection) -> Vec<u8> {
     let data = conn.handshake_data().unwrap().downcast::<HandshakeData>();
@@ -28,9 +36,9 @@ fn protocol(conn: &Connection) -> Vec<u8> {
 }
 
 /// A host that speaks only another version.
-async fn later_host(server: Endpoint, version: u8) -> Connection {
+async fn other_host(server: Endpoint, version: u8) -> Connection {
     let conn = server.accept().await.unwrap().await.unwrap();
-    assert_eq!(protocol(&conn), b"virtnet/1");
+    assert_eq!(protocol(&conn), offers(version).1);
     let (mut send, mut recv) = conn.accept_bi().await.unwrap();
     let mut first = [0];
     recv.read_exact(&mut first).await.unwrap();
@@ -42,7 +50,7 @@ async fn later_host(server: Endpoint, version: u8) -> Connection {
 }
 
 #[tokio::test]
-async fn a_dialer_names_the_version_of_a_later_host_and_its_own() {
+async fn a_dialer_names_the_version_of_another_host_and_its_own() {
     let (net, pki) = (Net::new("net"), Pki::new());
     let identity = pki.identity(&pki.leaf("net", &["β"]));
     let config = QuicConfig::new(identity).bind((Ipv4Addr::LOCALHOST, 0).into());
@@ -50,12 +58,12 @@ async fn a_dialer_names_the_version_of_a_later_host_and_its_own() {
     let beta = subnet.new_host("β").await.unwrap();
     let mut slowest = Duration::ZERO;
     for version in OTHERS {
-        let server = raw::server(&pki.leaf("net", &["α"]), &OFFERED);
+        let server = raw::server(&pki.leaf("net", &["α"]), &offers(version).0);
         let place = server.local_addr().unwrap();
         let registry = net.hub.registry();
         registry.announce("α", &place.to_string()).await.unwrap();
         let start = Instant::now();
-        let both = async { tokio::join!(beta.dial("α:1"), later_host(server.clone(), version)) };
+        let both = async { tokio::join!(beta.dial("α:1"), other_host(server.clone(), version)) };
         let (dialed, _conn) = timeout(HANG, both).await.unwrap();
         slowest = slowest.max(start.elapsed());
         let err = dialed.unwrap_err();
@@ -78,7 +86,7 @@ async fn a_dialer_names_the_version_of_a_later_host_and_its_own() {
 }
 
 #[tokio::test]
-async fn a_later_dialer_is_told_the_hosts_version() {
+async fn a_dialer_of_another_version_is_told_the_hosts_version() {
     let (net, pki) = (Net::new("net"), Pki::new());
     let identity = pki.identity(&pki.leaf("net", &["α", "β"]));
     let config = QuicConfig::new(identity).bind((Ipv4Addr::LOCALHOST, 0).into());
@@ -87,9 +95,10 @@ async fn a_later_dialer_is_told_the_hosts_version() {
     let listener = alpha.listen(":1").unwrap();
     let gamma = pki.leaf("net", &["γ"]);
     let (place, name) = (net.real_addr("α"), dns_name("net", "α"));
-    let (_endpoint, conn) = raw::connect_as(&OFFERED, &pki, Some(&gamma), place, &name).await;
-    assert_eq!(protocol(&conn), b"virtnet/1");
     for version in OTHERS {
+        let (offered, chosen) = offers(version);
+        let (_endpoint, conn) = raw::connect_as(&offered, &pki, Some(&gamma), place, &name).await;
+        assert_eq!(protocol(&conn), chosen);
         let (mut send, mut recv) = conn.open_bi().await.unwrap();
         // The bytes after the version are not specified.
         let frame = [&[version], &[0xa5; 4000][..]].concat();

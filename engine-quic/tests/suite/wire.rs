@@ -91,9 +91,9 @@ fn assert_hidden(seen: &[Seen], secret: &Secret) {
     }
     // Proves that the tap works, so that finding nothing means something.
     assert!(shows(&clear, dns_name(NETWORK, ALPHA).as_bytes()));
-    assert!(shows(&clear, b"virtnet/1"));
+    assert!(shows(&clear, b"virtnet/2"));
     assert!(
-        !shows(seen, b"virtnet/1"),
+        !shows(seen, b"virtnet/2"),
         "not even that, without a look into packets"
     );
 }

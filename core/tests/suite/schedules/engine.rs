@@ -126,7 +126,35 @@ impl SimEngine {
             drop(accept);
             return Err(world.fail(id, Cause::ConnectionCut));
         }
-        Ok((self.connect(call, to, accept), addr))
+        let [there, back] = self.pipes(call);
+        let live = |member: usize| Arc::clone(&world.state().members[member].live);
+        let ours = end(&back, &there, &live(self.me));
+        let theirs = || end(&there, &back, &live(to));
+        match call.fate.way {
+            Way::Late => {
+                let flight = Flight {
+                    to,
+                    accept,
+                    from_dialer: there,
+                    to_dialer: back,
+                };
+                world.state().flights.insert(id, flight);
+                world.log(Event::Flying(id));
+            }
+            Way::Ahead => {
+                world.log(Event::AckedAhead(id));
+                accept.ack(theirs());
+                // The reply is on its way to the dialer. If the dial is dropped here, this
+                // end is, which cuts the other.
+                world.gate(id, 3).await;
+                world.log(Event::Replied(id));
+            }
+            _ => {
+                world.log(Event::Acked(id));
+                accept.ack(theirs());
+            }
+        }
+        Ok((ours, addr))
     }
 
     /// Waits until the accept can be acknowledged; false if it was cancelled.
@@ -142,29 +170,11 @@ impl SimEngine {
         .await
     }
 
-    /// Makes the streams and acknowledges, or leaves that for later; returns the dialer's.
-    fn connect(&self, call: &Call, to: usize, accept: Accept) -> ByteStream {
-        let (there, back) = (Pipe::new(call.fate.capacity), Pipe::new(call.fate.capacity));
-        let lives = {
-            let mut state = self.world.state();
-            let pipes = [there.clone(), back.clone()];
-            state.pipes.insert(call.id, pipes);
-            [self.me, to].map(|member| Arc::clone(&state.members[member].live))
-        };
-        let ours = end(&back, &there, &lives[0]);
-        if call.fate.way == Way::Late {
-            let flight = Flight {
-                to,
-                accept,
-                from_dialer: there,
-                to_dialer: back,
-            };
-            self.world.state().flights.insert(call.id, flight);
-            self.world.log(Event::Flying(call.id));
-        } else {
-            self.world.log(Event::Acked(call.id));
-            accept.ack(end(&there, &back, &lives[1]));
-        }
-        ours
+    /// The two directions of the dial's connection.
+    fn pipes(&self, call: &Call) -> [Pipe; 2] {
+        let pipes = [(); 2].map(|()| Pipe::new(call.fate.capacity));
+        let made = pipes.clone();
+        self.world.state().pipes.insert(call.id, made);
+        pipes
     }
 }

@@ -168,7 +168,11 @@ fn check_occurred(counts: &Counts) {
             counts.of(what, None)
         );
     }
-    for what in ["given-up accept seen", "acknowledgement lost by a close"] {
+    for what in [
+        "given-up accept seen",
+        "acknowledgement lost by a close",
+        "given up after it was acknowledged",
+    ] {
         assert!(counts.of(what, None) >= 300, "{what}");
     }
 }

@@ -200,11 +200,25 @@ impl Model {
         }
     }
 
-    /// The streams are there, and the dial is about to succeed.
-    pub(crate) fn connect(&mut self, id: Id, capacity: usize) {
+    /// The streams are there.
+    pub(crate) fn make_streams(&mut self, id: Id, capacity: usize) {
         let dirs = [self.new_dir(capacity), self.new_dir(capacity)];
         self.made.insert(id, dirs);
+    }
+
+    /// The dial is about to succeed.
+    pub(crate) fn succeed(&mut self, id: Id) {
         self.dials.get_mut(&id).unwrap().verdict = Some(Ok(()));
+    }
+
+    /// The dial is dropped. Returns whether it was acknowledged already: that end is cut.
+    pub(crate) fn give_up(&mut self, id: Id) -> bool {
+        self.withdraw(id);
+        let made = self.made.get(&id).copied();
+        if let Some([there, back]) = made {
+            self.cut_stream(there, back);
+        }
+        made.is_some()
     }
 
     /// The acknowledgement arrives at the acceptor: the end that it creates, if an accept

@@ -70,9 +70,17 @@ impl Sim {
     fn fate(&mut self, faults: &[Fault]) -> Fate {
         let rng = &mut self.rng;
         Fate {
-            slow: (rng.below(8) & rng.below(8)) as u8,
+            slow: (rng.below(16) & rng.below(16)) as u8,
             fault: rng.chance(12).then(|| rng.pick(faults)),
-            way: rng.pick(&[Way::Pipe, Way::Gated, Way::Gated, Way::Watchful, Way::Late]),
+            way: rng.pick(&[
+                Way::Pipe,
+                Way::Gated,
+                Way::Gated,
+                Way::Watchful,
+                Way::Late,
+                Way::Ahead,
+                Way::Ahead,
+            ]),
             capacity: rng.pick(&[1, 5, 16, 64]),
         }
     }

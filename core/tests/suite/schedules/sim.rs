@@ -169,6 +169,11 @@ impl Sim {
                 self.connect(id);
                 self.ack(id);
             }
+            Event::AckedAhead(id) => {
+                self.make_streams(id);
+                self.ack(id);
+            }
+            Event::Replied(id) => self.model.succeed(id),
             Event::Flying(id) => self.connect(id),
             Event::Fell(id) => {
                 self.count("acknowledgement lost by a close");
@@ -176,7 +181,9 @@ impl Sim {
             }
             Event::Gone(id) => {
                 self.count("call dropped");
-                self.model.withdraw(id);
+                if self.model.give_up(id) {
+                    self.count("given up after it was acknowledged");
+                }
             }
             Event::Lost(subnet, name) => self.model.lose(subnet, name),
             Event::EngineClosed(subnet) => assert!(self.model.subnets[subnet].down),
@@ -202,12 +209,17 @@ impl Sim {
     }
 
     fn connect(&mut self, id: Id) {
+        self.make_streams(id);
+        self.model.succeed(id);
+    }
+
+    fn make_streams(&mut self, id: Id) {
         let fate = self.world.state().fates[&id];
         let capacity = match fate.way {
             Way::Pipe => virtnet_core::pipe::PIPE_CAPACITY,
             _ => fate.capacity,
         };
-        self.model.connect(id, capacity);
+        self.model.make_streams(id, capacity);
     }
 
     pub(crate) fn ack(&mut self, id: Id) {

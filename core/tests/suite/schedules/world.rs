@@ -41,6 +41,10 @@ pub(crate) enum Event {
     Failed(Id, Cause),
     /// It was acknowledged.
     Acked(Id),
+    /// It was acknowledged, and the reply to the dialer is on its way.
+    AckedAhead(Id),
+    /// The reply has come.
+    Replied(Id),
     /// The dialer has its end, the acknowledgement is on its way.
     Flying(Id),
     /// It will never come.
@@ -77,6 +81,9 @@ pub(crate) enum Way {
     Watchful,
     /// The dial succeeds, and is acknowledged later or never.
     Late,
+    /// It is acknowledged first, and the dial succeeds after another gate. If it is dropped
+    /// there, the acceptor's end is cut.
+    Ahead,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq)]

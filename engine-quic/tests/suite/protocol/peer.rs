@@ -105,7 +105,7 @@ pub(crate) fn client_with(Certified { roots, chain, key }: Certified) -> Endpoin
         .with_root_certificates(roots)
         .with_client_auth_cert(chain, key)
         .unwrap();
-    tls.alpn_protocols = vec![vector("alpn")];
+    tls.alpn_protocols = vec![vector("alpn"), vector("alpn-of-all")];
     let tls = QuicClientConfig::try_from(tls).unwrap();
     let mut endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
     endpoint.set_default_client_config(quinn::ClientConfig::new(Arc::new(tls)));
@@ -123,7 +123,7 @@ pub(crate) fn server() -> Endpoint {
         .with_client_cert_verifier(verifier.build().unwrap())
         .with_single_cert(chain, key)
         .unwrap();
-    tls.alpn_protocols = vec![vector("alpn")];
+    tls.alpn_protocols = vec![vector("alpn"), vector("alpn-of-all")];
     let tls = QuicServerConfig::try_from(tls).unwrap();
     let config = quinn::ServerConfig::with_crypto(Arc::new(tls));
     Endpoint::server(config, (Ipv4Addr::LOCALHOST, 0).into()).unwrap()
