@@ -74,6 +74,9 @@ pub use addr::name::{AddrError, MAX_NAME, check_hostname, check_network};
 pub use addr::to_addr::ToAddr;
 pub use context::limits::{BACKLOG, Limits, Refused};
 pub use context::outcomes::Dials;
+pub use contract::documents::{
+    Documents, MAX_DOCUMENT, MAX_DOCUMENT_KEY, MAX_DOCUMENTS, check_document, document_topic,
+};
 pub use contract::engine::{Abort, ByteStream, Engine};
 pub use contract::registry::{Lost, Registry};
 pub use error::cause::{Cause, Failure};
