@@ -34,6 +34,7 @@ mod bed;
 pub mod cancelling;
 pub mod closing;
 pub mod dialing;
+pub mod document_changes;
 pub mod documents;
 pub mod hosts;
 mod matrix;
@@ -80,8 +81,9 @@ macro_rules! registry_conformance {
                 close_frees_exactly_the_own_names, closed_means_down, contenders,
                 announce_dropped_at_every_poll;
             documents: put_get_list_remove, the_largest_documents, replace, replace_contenders,
-                expiry, changes_wake, changes_miss_nothing, calls_dropped_at_every_poll,
-                what_is_not_allowed, documents_after_close, documents_of_two_networks;
+                expiry, what_is_not_allowed, documents_of_two_networks;
+            document_changes: changes_wake, changes_miss_nothing, calls_dropped_at_every_poll,
+                documents_after_close;
         }
     };
 }
