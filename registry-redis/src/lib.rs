@@ -194,6 +194,7 @@
 
 mod cache;
 mod connection;
+mod documents;
 mod hostdata;
 mod lease;
 mod options;
