@@ -10,11 +10,12 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use support::*;
 use tempfile::TempDir;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use virtnet_core::{Cause, Documents, MIN_DOCUMENT_LIFETIME, Registry};
 use virtnet_registry_local::LocalRegistry;
 
@@ -25,8 +26,17 @@ const WRITE: &str = "VIRTNET_TEST_WRITE";
 const COUNTED: &str = "t/count";
 const ROUNDS: u32 = 100;
 
+/// How long a wait may take before the test fails.
+const BOUND: Duration = Duration::from_secs(20);
+
 fn documents(registry: &LocalRegistry) -> &dyn Documents {
     registry.documents().unwrap()
+}
+
+/// Waits for a change, within a bound.
+async fn changed(registry: &LocalRegistry, topic: &str, seen: u64) -> u64 {
+    let changed = timeout(BOUND, documents(registry).changed(topic, seen)).await;
+    changed.expect("there is a change").unwrap()
 }
 
 /// Adds one to a document, whoever else does.
@@ -110,7 +120,7 @@ async fn processes_count_together_and_see_each_change() {
     }
     let (mut seen, mut last) = (0, 0);
     while last < 3 * ROUNDS {
-        seen = documents(&registry).changed("t", seen).await.unwrap();
+        seen = changed(&registry, "t", seen).await;
         let text = documents(&registry).get(COUNTED).await.unwrap();
         let count = text.unwrap().parse().unwrap();
         assert!(last <= count && count <= 3 * ROUNDS, "{count} after {last}");
@@ -125,21 +135,60 @@ async fn processes_count_together_and_see_each_change() {
     assert_eq!(files(registry.folder()), [""; 0]);
 }
 
+/// The number's file, which is also the lock, comes and goes with the only document.
+#[test]
+fn of_many_that_add_a_document_that_comes_and_goes_one_succeeds() {
+    let dir = temp();
+    let (holders, held) = (AtomicU32::new(0), AtomicU32::new(0));
+    let begin = Instant::now();
+    let hold = || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let registry = open(dir.path());
+        runtime.block_on(async {
+            // If a thread fails, the document stays.
+            while held.load(Ordering::SeqCst) < 300 && begin.elapsed() < BOUND {
+                if !documents(&registry)
+                    .replace("t", None, "", None)
+                    .await
+                    .unwrap()
+                {
+                    continue;
+                }
+                assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0);
+                std::thread::yield_now();
+                holders.fetch_sub(1, Ordering::SeqCst);
+                documents(&registry).remove("t").await.unwrap();
+                held.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(hold);
+        }
+    });
+    assert!(held.into_inner() >= 300, "not within {BOUND:?}");
+    assert_eq!(files(open(dir.path()).folder()), [""; 0]);
+}
+
 #[tokio::test]
 async fn a_writer_killed_at_any_point_leaves_whole_documents() {
     let dir = temp();
     let registry = open(dir.path());
     for _ in 0..5 {
         let writer = Writer::start(&dir);
-        let mut seen = documents(&registry).changed("t", u64::MAX).await.unwrap();
+        let mut seen = changed(&registry, "t", u64::MAX).await;
         // It writes as fast as it can.
         while documents(&registry).get("t/fast").await.unwrap().is_none() {
-            seen = documents(&registry).changed("t", seen).await.unwrap();
+            seen = changed(&registry, "t", seen).await;
         }
         drop(writer);
         // Nobody waits for it, and what it wrote is whole.
         count(documents(&registry)).await;
-        documents(&registry).changed("t", seen).await.unwrap();
+        changed(&registry, "t", seen).await;
         let text = documents(&registry).get("t/fast").await.unwrap();
         assert_eq!(text, Some("x".repeat(10_000)));
         documents(&registry).remove("t/fast").await.unwrap();
@@ -237,21 +286,22 @@ async fn who_joins_removes_what_has_expired() {
             .unwrap();
     }
     documents.put("u/b", "x", None).await.unwrap();
+    let first = changed(&registry, "t", 0).await;
     while !documents.list("t").await.unwrap().is_empty()
         || documents.list("u").await.unwrap().len() > 1
     {
         sleep(Duration::from_millis(5)).await;
     }
-    let seen = documents.changed("u", 0).await.unwrap();
+    let seen = changed(&registry, "u", 0).await;
     assert_eq!(files(registry.folder()).len(), 6);
     drop(open(dir.path()));
     assert_eq!(files(registry.folder()), ["changes-u", "document-u.b"]);
-    assert_eq!(documents.changed("u", 0).await.unwrap(), seen);
+    assert_eq!(changed(&registry, "u", 0).await, seen);
     // A number that the topic has not had before.
-    let before = documents.changed("t", u64::MAX).await.unwrap();
+    let before = changed(&registry, "t", u64::MAX).await;
     assert_eq!(before, 0);
     documents.put("t/a", "x", None).await.unwrap();
-    assert!(documents.changed("t", 0).await.unwrap() > 0);
+    assert!(changed(&registry, "t", 0).await > first);
 }
 
 #[tokio::test]
@@ -281,7 +331,7 @@ async fn what_no_registry_wrote_is_named() {
     // A number that is none counts as 0, and writing replaces both.
     fs::write(registry.folder().join("changes-t"), "x").unwrap();
     documents.put("t/a", "x", None).await.unwrap();
-    assert!(documents.changed("t", 0).await.unwrap() > 0);
+    assert!(changed(&registry, "t", 0).await > 0);
     assert_eq!(documents.get("t/a").await.unwrap().as_deref(), Some("x"));
     // Without its folder, a registry is down.
     fs::remove_dir_all(registry.folder()).unwrap();

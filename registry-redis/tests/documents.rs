@@ -205,7 +205,8 @@ async fn after_a_restart_of_the_server_a_change_is_seen() {
         .unwrap();
     let until = tokio::time::Instant::now() + BOUND;
     let now = loop {
-        match documents.changed("t", seen).await {
+        let changed = timeout(BOUND, documents.changed("t", seen)).await;
+        match changed.expect("the change is seen") {
             Ok(number) => break number,
             Err(err) => assert!(tokio::time::Instant::now() < until, "{}", chain(&err)),
         }
@@ -220,7 +221,8 @@ async fn after_a_restart_of_the_server_a_change_is_seen() {
 
 #[tokio::test]
 async fn after_a_failover_a_change_is_seen() {
-    let (mut primary, replica) = (RedisServer::start(), RedisServer::start());
+    let at_once = ["--repl-diskless-sync-delay", "0"];
+    let (mut primary, replica) = (RedisServer::start_with(&at_once), RedisServer::start());
     replica.command(&["REPLICAOF", "127.0.0.1", &primary.port().to_string()]);
     let proxy = Proxy::start(primary.port()).await;
     let registry = Arc::new(join_url(&proxy.url(), "n").await);
