@@ -1,6 +1,8 @@
 //! The traits that engines and registries implement.
 //!
-//! Owns [`Engine`](engine::Engine) and [`Registry`](registry::Registry). Never implements them.
+//! Owns [`Engine`](engine::Engine), [`Registry`](registry::Registry) and
+//! [`Documents`](documents::Documents). Never implements them.
 
+pub(crate) mod documents;
 pub(crate) mod engine;
 pub(crate) mod registry;

@@ -5,7 +5,7 @@
 
 use async_trait::async_trait;
 
-use crate::{Failure, RegistryError};
+use crate::{Documents, Failure, RegistryError};
 
 /// Maps host names to hostdata for all subnetworks of one network.
 ///
@@ -81,6 +81,15 @@ pub trait Registry: Send + Sync + 'static {
     /// Dropping the future loses no name: the next call reports it.
     async fn lost(&self) -> Lost {
         std::future::pending().await
+    }
+
+    /// The documents that the network's subnetworks share, if this registry has them. The plan of
+    /// faults is one: without documents, setting a plan reports that the registry cannot share it.
+    /// A registry that wraps another one returns that one's.
+    ///
+    /// The default returns `None`.
+    fn documents(&self) -> Option<&dyn Documents> {
+        None
     }
 
     /// Frees the names that were announced here and releases everything.
