@@ -65,6 +65,7 @@ pub mod conformance;
 mod context;
 mod contract;
 mod error;
+pub mod faults;
 mod host;
 mod in_memory;
 mod subnet;
@@ -77,7 +78,7 @@ pub use context::outcomes::Dials;
 pub use contract::documents::{
     Documents, MAX_DOCUMENT, MAX_DOCUMENT_KEY, MAX_DOCUMENTS, check_document, document_topic,
 };
-pub use contract::engine::{Abort, ByteStream, Engine};
+pub use contract::engine::{Abort, ByteStream, Enforced, Engine};
 pub use contract::registry::{Lost, Registry};
 pub use error::cause::{Cause, Failure};
 pub use error::report::report;
