@@ -64,11 +64,22 @@ mod addr;
 pub mod conformance;
 mod context;
 mod contract;
+mod control;
 mod error;
-pub mod faults;
 mod host;
 mod in_memory;
+#[path = "faults/mod.rs"]
+mod rules;
 mod subnet;
+
+/// Faults between named hosts: what may be done to their traffic, the plan that says where, and
+/// [`Faults`](faults::Faults), which sets it on a network.
+pub mod faults {
+    pub use crate::control::{
+        FaultError, FaultGuard, Faults, Healed, MemberStatus, Refusal, RuleStatus, Status,
+    };
+    pub use crate::rules::*;
+}
 
 pub use addr::Addr;
 pub use addr::name::{AddrError, MAX_NAME, check_hostname, check_network};

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::faults::chance::Stream;
 use crate::faults::link::{Link, PairState};
+use crate::faults::pairs::Pair;
 use crate::faults::plan::SharedPlan;
 use crate::faults::rule::Rule;
 
@@ -64,6 +65,20 @@ impl Counts {
 }
 
 impl Active {
+    /// Of which part of the plan it is, and its place there.
+    pub(crate) fn place(&self) -> (&str, usize) {
+        (&self.part, self.place)
+    }
+
+    /// The ordered pairs of hosts that had traffic under it, here.
+    pub(crate) fn pairs_seen(&self) -> Vec<Pair> {
+        let pairs = self.pairs.lock();
+        let pairs = pairs.keys();
+        pairs
+            .map(|(from, to)| (from.to_string(), to.to_string()))
+            .collect()
+    }
+
     /// It is not over.
     pub(crate) fn is_in_force(&self, now: Instant) -> bool {
         let lasting = self.rule.lasting;

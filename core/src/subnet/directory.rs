@@ -12,6 +12,8 @@ use parking_lot::Mutex;
 
 use crate::context::Context;
 use crate::context::limits::Refusal;
+use crate::control::enforcing::Refused;
+use crate::faults::FaultTable;
 use crate::host::accept_queue::AcceptQueue;
 use crate::host::inner::{HostInner, HostOwner};
 use crate::{Addr, Cause, Failure, Lost, RegistryError};
@@ -76,6 +78,12 @@ impl Directory {
             true => Ok(()),
             false => Err(self.context.refusals.refuse(Refusal::NameInDoubt)),
         }
+    }
+
+    /// Enforces the rules of `table` from now on, or says which it cannot enforce: then nothing has changed.
+    pub(crate) fn enforce(&self, table: &Arc<FaultTable>) -> Result<(), Vec<Refused>> {
+        self.context.engine().vnet_enforce(table);
+        Ok(())
     }
 
     /// Takes down the host whose name another subnetwork holds now.
