@@ -87,7 +87,9 @@ pub use addr::to_addr::ToAddr;
 pub use context::limits::{BACKLOG, Limits, Refused};
 pub use context::outcomes::Dials;
 pub use contract::documents::{
-    Documents, MAX_DOCUMENT, MAX_DOCUMENT_KEY, MAX_DOCUMENTS, check_document, document_topic,
+    Documents, MAX_DOCUMENT, MAX_DOCUMENT_KEY, MAX_DOCUMENTS, MAX_DOCUMENTS_SIZE,
+    MIN_DOCUMENT_LIFETIME, check_document, check_document_key, check_document_list,
+    check_document_topic, document_topic,
 };
 pub use contract::engine::{Abort, ByteStream, Enforced, Engine};
 pub use contract::registry::{Lost, Registry};

@@ -24,6 +24,10 @@ impl RegistryBed for Memory {
     async fn registry(&self) -> Arc<dyn Registry> {
         Arc::new(self.0.registry())
     }
+
+    async fn registry_of_another_network(&self) -> Option<Arc<dyn Registry>> {
+        Some(Arc::new(MemoryHub::new().registry()))
+    }
 }
 
 mod pipe {
@@ -34,6 +38,11 @@ mod pipe {
 mod memory {
     use super::*;
     virtnet_core::registry_conformance!(async { Memory(MemoryHub::new()) });
+
+    #[test]
+    fn it_has_documents() {
+        assert!(MemoryHub::new().registry().documents().is_some());
+    }
 }
 
 mod runtime {

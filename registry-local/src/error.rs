@@ -59,6 +59,12 @@ pub(crate) fn damaged(path: &Path) -> Failure {
     Failure::wrap(Cause::Protocol, what)
 }
 
+/// A document's file that no registry wrote.
+pub(crate) fn damaged_document(path: &Path) -> Failure {
+    let what = format!("{path:?} is no document: no registry wrote it");
+    Failure::wrap(Cause::Protocol, what)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

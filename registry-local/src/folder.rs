@@ -1,4 +1,4 @@
-//! Paths: the default folder, a network's folder, a host's file.
+//! Paths: the default folder, a network's folder, the files of hosts and documents.
 //!
 //! Owns the names of folders and files. Never opens a file.
 
@@ -6,12 +6,19 @@ use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
 use ring::digest::{SHA256, digest};
-use virtnet_core::Failure;
+use virtnet_core::{Failure, check_document_key, check_document_topic, document_topic};
 
 use crate::os;
 
 /// The prefix of files that are not a host's yet.
 pub(crate) const DRAFT: &str = "draft-";
+
+/// The prefix of documents. A key's slashes are dots in the file's name.
+const DOCUMENT: &str = "document-";
+const SLASH: &str = ".";
+
+/// The prefix of a topic's change number.
+const CHANGES: &str = "changes-";
 
 /// The folder that processes of one user use unless told otherwise:
 /// `$XDG_RUNTIME_DIR/virtnet`, or `virtnet-<uid>` in the folder for temporary
@@ -64,6 +71,33 @@ pub(crate) fn is_host(name: &str) -> bool {
     name.len() == 64 && name.bytes().all(digit)
 }
 
+/// The file of a document. Keys are in lower case and contain no dots, so each has a file of its
+/// own, also on file systems that ignore case.
+pub(crate) fn document(folder: &Path, key: &str) -> PathBuf {
+    folder.join(format!("{DOCUMENT}{}", key.replace('/', SLASH)))
+}
+
+/// The file of a topic's change number.
+pub(crate) fn changes(folder: &Path, topic: &str) -> PathBuf {
+    folder.join(format!("{CHANGES}{topic}"))
+}
+
+/// The key of the document in the file of this name, if the name is a document's.
+pub(crate) fn document_key(name: &str) -> Option<String> {
+    let key = name.strip_prefix(DOCUMENT)?.replace(SLASH, "/");
+    check_document_key(&key).is_ok().then_some(key)
+}
+
+/// The topic of the document or the change number in the file of this name.
+pub(crate) fn topic(name: &str) -> Option<String> {
+    if let Some(topic) = name.strip_prefix(CHANGES) {
+        return check_document_topic(topic)
+            .is_ok()
+            .then(|| topic.to_owned());
+    }
+    document_key(name).map(|key| document_topic(&key).to_owned())
+}
+
 /// In lower case, so that file systems that ignore case do not matter.
 fn hash(name: &str) -> String {
     HEXLOWER.encode(digest(&SHA256, name.as_bytes()).as_ref())
@@ -94,9 +128,44 @@ mod tests {
             assert!(is_host(path.file_name().unwrap().to_str().unwrap()));
             assert!(!paths[..i].contains(path), "{path:?}");
         }
-        assert!(!is_host("secret") && !is_host("draft-1-1") && !is_host(&"A".repeat(64)));
+        assert!(!is_host("secret") && !is_host("document-a") && !is_host("changes-a"));
+        assert!(!is_host("draft-1-1") && !is_host(&"A".repeat(64)));
         let one = network(Path::new("/f/./g/"), "n");
         assert_eq!(one, network(Path::new("/f/g"), "n"));
         assert_ne!(one, network(Path::new("/f/g"), "N"));
+    }
+
+    #[test]
+    fn every_document_is_a_file_of_its_own_in_the_folder() {
+        let longest = "x".repeat(virtnet_core::MAX_DOCUMENT_KEY);
+        let keys = ["a", "a/", "a/b", "a//b", "a-b", "-", &longest];
+        for (i, key) in keys.iter().enumerate() {
+            let path = document(Path::new("/f"), key);
+            assert_eq!(path.parent(), Some(Path::new("/f")));
+            assert!(
+                !keys[..i]
+                    .iter()
+                    .any(|other| document(Path::new("/f"), other) == path)
+            );
+            let name = path.file_name().unwrap().to_str().unwrap();
+            assert_eq!(document_key(name).as_deref(), Some(*key));
+            assert_eq!(topic(name).as_deref(), Some(document_topic(key)));
+        }
+        let number = changes(Path::new("/f"), "a");
+        let name = number.file_name().unwrap().to_str().unwrap();
+        assert_eq!(
+            (document_key(name), topic(name).as_deref()),
+            (None, Some("a"))
+        );
+        for name in [
+            "secret",
+            "document-",
+            "document-A",
+            "document-.a",
+            "changes-",
+            "changes-a.b",
+        ] {
+            assert_eq!((document_key(name), topic(name)), (None, None), "{name}");
+        }
     }
 }

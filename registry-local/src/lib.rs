@@ -72,15 +72,40 @@
 //! the names are held, but if a machine goes away, the server may keep its names for any
 //! time. Hosts are reached over loopback in any case.
 //!
+//! # Documents
+//!
+//! The [`Documents`](virtnet_core::Documents) of a network are files in its folder. Each is named
+//! `document-` and its key, with dots in place of slashes, and has this content:
+//!
+//! ```text
+//! $ cat /run/user/1000/virtnet/9f86d081…/document-faults.plan
+//! virtnet document 1
+//! 81234567890123 30000000000
+//! faults/plan
+//! …
+//! ```
+//!
+//! After the format's name come the time at which it expires and its lifetime, in nanoseconds, or
+//! `forever`; then the key, and the text. The time is that of the system's boot clock on Linux, and
+//! the time of day on other systems. A file appears complete, by a rename, and is read without a
+//! lock.
+//!
+//! A topic with documents has a file `changes-` and the topic, with its change number. A lock on it
+//! is the right to change the topic's documents. Who waits for a change reads it every 20 ms. A
+//! document that has expired is removed by the next process that joins the network, and the number
+//! with the topic's last document.
+//!
 //! # Guarantees
 //!
 //! - Of any number of processes that announce a name, exactly one gets it.
 //! - A name is free as soon as its holder has closed the registry, or has ended.
-//! - Every call ends within two seconds, even if other processes are stopped in the middle of
+//! - Every call, except a wait for a change of documents, ends within two seconds, even if other processes are stopped in the middle of
 //!   theirs; after that, it fails with *registry is down*. Only the file system can take longer.
 //!
 //! It works on Unix. On other systems, opening a registry fails.
 
+mod document;
+mod documents;
 mod entry;
 mod error;
 mod folder;
@@ -88,6 +113,7 @@ mod listing;
 mod name_lock;
 mod os;
 mod registry;
+mod topic;
 
 pub use folder::{default_dir, user};
 pub use listing::{Holder, Listing};

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::entry::{Entry, MAX_FILE};
 use crate::folder::{DRAFT, is_host};
-use crate::os;
+use crate::os::{self, is_same_file};
 
 /// A name that this process holds. Dropping it frees the name.
 #[derive(Debug)]
@@ -164,20 +164,12 @@ impl CleanupLock {
     }
 }
 
-/// Whether the path leads to this file.
-fn is_same_file(path: &Path, file: &File) -> bool {
-    match (fs::symlink_metadata(path), file.metadata()) {
-        (Ok(there), Ok(here)) => os::file_id(&there) == os::file_id(&here),
-        _ => false,
-    }
-}
-
-/// A file that is not a host's yet. Dropping it removes its draft name.
-struct Draft(PathBuf);
+/// A file that is not a host's or a document yet. Dropping it removes its draft name.
+pub(crate) struct Draft(PathBuf);
 
 impl Draft {
     /// A complete and locked file; `None` if another process was in the way.
-    fn make(folder: &Path, text: &str) -> io::Result<Option<(Draft, File)>> {
+    pub(crate) fn make(folder: &Path, text: &str) -> io::Result<Option<(Draft, File)>> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let next = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = folder.join(format!("{DRAFT}{}-{next}", std::process::id()));
@@ -197,11 +189,21 @@ impl Draft {
         file.write_all(text.as_bytes())?;
         Ok(Some((draft, file)))
     }
+
+    /// Gives the file another name, in place of a file that has it.
+    pub(crate) fn rename(mut self, to: &Path) -> io::Result<()> {
+        fs::rename(&self.0, to)?;
+        // Another process may use the draft's name from now on.
+        self.0.clear();
+        Ok(())
+    }
 }
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
+        if !self.0.as_os_str().is_empty() {
+            let _ = fs::remove_file(&self.0);
+        }
     }
 }
 

@@ -1,15 +1,41 @@
-//! Operating systems: the user of this process, the owner of a folder, and the identity of a
-//! file.
+//! Operating systems: the user of this process, the owner of a folder, the identity of a
+//! file, and a clock that all processes share.
 //!
 //! Owns the differences between systems, and the check that a folder is private. Never
 //! decides where folders are.
 
+use std::fs;
+use std::fs::File;
 use std::path::Path;
 
 use virtnet_core::Failure;
 
+/// Whether the path leads to this file.
+pub(crate) fn is_same_file(path: &Path, file: &File) -> bool {
+    match (fs::symlink_metadata(path), file.metadata()) {
+        (Ok(there), Ok(here)) => file_id(&there) == file_id(&here),
+        _ => false,
+    }
+}
+
+/// The nanoseconds since the machine was started: nobody can set this clock, and it also runs
+/// while the machine is suspended.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn nanos() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let [seconds, nanos] = [time.tv_sec, time.tv_nsec].map(|part| part.try_into().unwrap_or(0u64));
+    seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
+}
+
+/// The nanoseconds since 1970: the standard library has no other clock that processes share.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn nanos() -> u64 {
+    let time = std::time::SystemTime::UNIX_EPOCH.elapsed();
+    time.map_or(0, |time| time.as_nanos().try_into().unwrap_or(u64::MAX))
+}
+
 #[cfg(unix)]
-pub(crate) use unix::{check_private, draft, file_id, is_own, private_dir, user};
+pub(crate) use unix::{check_private, draft, file_id, is_own, private_dir, shared, user};
 
 #[cfg(unix)]
 mod unix {
@@ -44,6 +70,13 @@ mod unix {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true).mode(0o600);
         options.open(path)
+    }
+
+    /// Opens a file that only its user may read, and makes it if it does not exist.
+    pub(crate) fn shared(path: &Path) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        options.mode(0o600).open(path)
     }
 
     /// Creates the folder if it does not exist, and checks that no other user can change its
@@ -104,7 +137,7 @@ mod unix {
 }
 
 #[cfg(not(unix))]
-pub(crate) use other::{check_private, draft, file_id, is_own, private_dir, user};
+pub(crate) use other::{check_private, draft, file_id, is_own, private_dir, shared, user};
 
 /// Nothing here is reached: [`private_dir`](other::private_dir) fails first.
 #[cfg(not(unix))]
@@ -127,6 +160,10 @@ mod other {
     }
 
     pub(crate) fn draft(_: &Path) -> io::Result<File> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(crate) fn shared(_: &Path) -> io::Result<File> {
         Err(io::ErrorKind::Unsupported.into())
     }
 

@@ -17,17 +17,20 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep};
-use virtnet_core::{Cause, Failure, Registry, RegistryError, check_hostname, check_network};
+use virtnet_core::{
+    Cause, Documents, Failure, Registry, RegistryError, check_hostname, check_network,
+};
 
 use crate::entry::{Entry, check_hostdata};
 use crate::error::{busy, closed, damaged, down, taken};
 use crate::folder;
 use crate::listing::{self, Listing};
 use crate::name_lock::{self, Attempt, Found, NameLock};
+use crate::topic;
 
 /// How long other processes may delay a call, and the pause between two attempts.
-const BOUND: Duration = Duration::from_secs(2);
-const PAUSE: Duration = Duration::from_millis(1);
+pub(crate) const BOUND: Duration = Duration::from_secs(2);
+pub(crate) const PAUSE: Duration = Duration::from_millis(1);
 
 /// A network's registry in a folder, for one subnetwork.
 ///
@@ -58,7 +61,8 @@ impl LocalRegistry {
         let prepared = (|| {
             check_network(network)?;
             folder::prepare(&folder)?;
-            name_lock::tidy(&folder).map_err(|err| down("clean up", &folder, &err))?;
+            let tidied = name_lock::tidy(&folder).and_then(|()| topic::tidy(&folder));
+            tidied.map_err(|err| down("clean up", &folder, &err))?;
             random().map_err(|err| Failure::other(format!("cannot get random bits: {err}")))
         })();
         match prepared {
@@ -74,8 +78,8 @@ impl LocalRegistry {
     }
 
     /// The network's folder, which only this user can access. Members may share other files
-    /// in it. File names of 64 hexadecimal digits, and those that begin with `draft-`, are
-    /// reserved for hosts.
+    /// in it. File names of 64 hexadecimal digits, and those that begin with `draft-`,
+    /// `document-` or `changes-`, are reserved for hosts and documents.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -90,6 +94,14 @@ impl LocalRegistry {
     pub fn list(dir: &Path, network: &str) -> Result<Listing, RegistryError> {
         let listing = listing::list(&folder::network(dir, network));
         listing.map_err(|failure| RegistryError::new(shown(dir), "list", &[network], failure))
+    }
+
+    /// An error if it was closed.
+    pub(crate) fn check_open(&self) -> Result<(), Failure> {
+        match *self.locks() {
+            Some(_) => Ok(()),
+            None => Err(closed()),
+        }
     }
 
     fn locks(&self) -> MutexGuard<'_, Option<Vec<NameLock>>> {
@@ -139,9 +151,7 @@ impl LocalRegistry {
 
     fn find(&self, hostname: &str) -> Result<String, Failure> {
         let path = self.path(hostname)?;
-        if self.locks().is_none() {
-            return Err(closed());
-        }
+        self.check_open()?;
         match name_lock::look(&path).map_err(|err| down("read", &path, &err))? {
             Found::Held(bytes) => match Entry::parse(&bytes) {
                 Some(entry) if entry.host == hostname => Ok(entry.hostdata),
@@ -156,7 +166,7 @@ impl LocalRegistry {
         }
     }
 
-    fn error(&self, op: &'static str, args: &[&str], failure: Failure) -> RegistryError {
+    pub(crate) fn error(&self, op: &'static str, args: &[&str], failure: Failure) -> RegistryError {
         RegistryError::new(&*self.shown, op, args, failure)
     }
 }
@@ -212,6 +222,10 @@ impl Registry for LocalRegistry {
         let locks = self.locks();
         let mut locks = locks.iter().flatten();
         locks.any(|lock| lock.holds(&path))
+    }
+
+    fn documents(&self) -> Option<&dyn Documents> {
+        Some(self)
     }
 
     /// Frees the names that were announced here, at once. It never fails, even if their files

@@ -20,9 +20,15 @@ impl RegistryBed for Local {
     async fn registry(&self) -> Arc<dyn Registry> {
         Arc::new(LocalRegistry::open(self.0.path(), "pipet").unwrap())
     }
+
+    async fn registry_of_another_network(&self) -> Option<Arc<dyn Registry>> {
+        Some(Arc::new(
+            LocalRegistry::open(self.0.path(), "other").unwrap(),
+        ))
+    }
 }
 
-/// After a check no name is left in the folder, nor the draft of one.
+/// After a check no name and no document is left in the folder, nor the draft of one.
 impl Drop for Local {
     fn drop(&mut self) {
         for network in std::fs::read_dir(self.0.path()).unwrap() {
@@ -35,3 +41,8 @@ impl Drop for Local {
 }
 
 virtnet_core::registry_conformance!(async { Local(temp()) });
+
+#[tokio::test]
+async fn it_has_documents() {
+    assert!(Local(temp()).registry().await.documents().is_some());
+}

@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 
 use async_trait::async_trait;
 use virtnet_core::memory::{MemoryHub, MemoryRegistry};
-use virtnet_core::{Registry, RegistryError};
+use virtnet_core::{Documents, Registry, RegistryError};
 
 use super::{HostEntry, Opened, Shared};
 use crate::quic::Secret;
@@ -104,6 +104,10 @@ impl Registry for Member {
 
     async fn query(&self, hostname: &str) -> Result<String, RegistryError> {
         self.registry.query(hostname).await
+    }
+
+    fn documents(&self) -> Option<&dyn Documents> {
+        self.registry.documents()
     }
 
     async fn close(&self) -> Result<(), RegistryError> {

@@ -34,6 +34,8 @@ mod bed;
 pub mod cancelling;
 pub mod closing;
 pub mod dialing;
+pub mod document_changes;
+pub mod documents;
 pub mod hosts;
 mod matrix;
 pub mod registry;
@@ -78,6 +80,10 @@ macro_rules! registry_conformance {
             registry: announce_and_query, no_such_host, taken_names, names_are_bytes,
                 close_frees_exactly_the_own_names, closed_means_down, contenders,
                 announce_dropped_at_every_poll;
+            documents: put_get_list_remove, the_largest_documents, replace, replace_contenders,
+                expiry, what_is_not_allowed, documents_of_two_networks;
+            document_changes: changes_wake, changes_miss_nothing, calls_dropped_at_every_poll,
+                documents_after_close;
         }
     };
 }

@@ -14,6 +14,13 @@ pub trait RegistryBed: Send + Sync {
     /// Creates another registry value of this bed's network, independent of the others
     /// as in another process.
     async fn registry(&self) -> Arc<dyn Registry>;
+
+    /// Creates a registry value of another network on the same server or folder.
+    ///
+    /// The default returns `None`: this bed has one network only.
+    async fn registry_of_another_network(&self) -> Option<Arc<dyn Registry>> {
+        None
+    }
 }
 
 /// Asserts that `err` shows its registry, operation, arguments and cause.

@@ -2,5 +2,6 @@
 //!
 //! Owns both. Never opens a file or socket.
 
+mod documents;
 pub mod engine;
 pub mod registry;

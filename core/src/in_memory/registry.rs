@@ -1,23 +1,29 @@
 //! A registry within one process.
 //!
-//! Owns [`MemoryHub`], a network's names in memory, and [`MemoryRegistry`], one
-//! subnetwork's view of it. Never does I/O and never waits.
+//! Owns [`MemoryHub`], a network's names and documents in memory, and [`MemoryRegistry`], one
+//! subnetwork's view of it. Never does I/O, and waits only for a change of documents.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
-use crate::{Cause, Failure, Registry, RegistryError};
+use crate::contract::documents::{check_document, check_document_key, check_document_topic};
+use crate::in_memory::documents::DocumentTable;
+use crate::{Cause, Documents, Failure, Registry, RegistryError};
 
-/// The names of one network, shared by all its subnetworks in this process.
+/// The names and documents of one network, shared by all its subnetworks in this process.
 #[derive(Debug, Clone, Default)]
-pub struct MemoryHub(Arc<Mutex<HubState>>);
+pub struct MemoryHub {
+    names: Arc<Mutex<Names>>,
+    documents: Arc<DocumentTable>,
+}
 
 #[derive(Debug, Default)]
-struct HubState {
+struct Names {
     registries: u64,
     by_name: HashMap<String, Announcement>,
 }
@@ -29,14 +35,14 @@ struct Announcement {
 }
 
 impl MemoryHub {
-    /// Creates the names of a network, with no hosts yet.
+    /// Creates the names and documents of a network, with none yet.
     pub fn new() -> MemoryHub {
         MemoryHub::default()
     }
 
     /// Creates a registry for another subnetwork of this network.
     pub fn registry(&self) -> MemoryRegistry {
-        let mut names = self.0.lock();
+        let mut names = self.names.lock();
         names.registries += 1;
         MemoryRegistry {
             hub: self.clone(),
@@ -47,7 +53,7 @@ impl MemoryHub {
 
     /// The announced hosts with their hostdata, sorted by name.
     pub fn hosts(&self) -> Vec<(String, String)> {
-        let names = self.0.lock();
+        let names = self.names.lock();
         let hosts = names.by_name.iter();
         let mut hosts: Vec<_> = hosts
             .map(|(host, name)| (host.clone(), name.hostdata.clone()))
@@ -75,12 +81,31 @@ impl MemoryRegistry {
         args: &[&str],
         op: impl FnOnce(&mut HashMap<String, Announcement>) -> Result<T, Failure>,
     ) -> Result<T, RegistryError> {
-        let fail = |why: Failure| RegistryError::new("memory:", name, args, why);
+        self.unless_closed(name, args, || op(&mut self.hub.names.lock().by_name))
+    }
+
+    /// Runs `op` on the documents, unless this registry was closed.
+    fn with_documents<T>(
+        &self,
+        name: &'static str,
+        arg: &str,
+        op: impl FnOnce(&DocumentTable) -> Result<T, Failure>,
+    ) -> Result<T, RegistryError> {
+        self.unless_closed(name, &[arg], || op(&self.hub.documents))
+    }
+
+    fn unless_closed<T>(
+        &self,
+        name: &'static str,
+        args: &[&str],
+        op: impl FnOnce() -> Result<T, Failure>,
+    ) -> Result<T, RegistryError> {
         let closed = self.closed.lock();
-        if *closed {
-            return Err(fail(Failure::explain(Cause::RegistryDown, "it was closed")));
-        }
-        op(&mut self.hub.0.lock().by_name).map_err(fail)
+        let result = match *closed {
+            true => Err(Failure::explain(Cause::RegistryDown, "it was closed")),
+            false => op(),
+        };
+        result.map_err(|why| RegistryError::new("memory:", name, args, why))
     }
 
     /// Why a name is refused, and what to do: usually two tests share a network by mistake.
@@ -99,8 +124,10 @@ impl MemoryRegistry {
     fn free(&self) {
         let mut closed = self.closed.lock();
         *closed = true;
-        let mut names = self.hub.0.lock();
+        let mut names = self.hub.names.lock();
         names.by_name.retain(|_, name| name.owner != self.id);
+        drop((names, closed));
+        self.hub.documents.wake();
     }
 }
 
@@ -128,9 +155,80 @@ impl Registry for MemoryRegistry {
         })
     }
 
+    fn documents(&self) -> Option<&dyn Documents> {
+        Some(self)
+    }
+
     async fn close(&self) -> Result<(), RegistryError> {
         self.free();
         Ok(())
+    }
+}
+
+#[async_trait]
+impl Documents for MemoryRegistry {
+    async fn get(&self, key: &str) -> Result<Option<String>, RegistryError> {
+        self.with_documents("get document", key, |documents| {
+            check_document_key(key)?;
+            Ok(documents.get(key))
+        })
+    }
+
+    async fn list(&self, topic: &str) -> Result<Vec<(String, String)>, RegistryError> {
+        self.with_documents("list documents", topic, |documents| {
+            check_document_topic(topic)?;
+            documents.list(topic)
+        })
+    }
+
+    async fn put(
+        &self,
+        key: &str,
+        text: &str,
+        lifetime: Option<Duration>,
+    ) -> Result<(), RegistryError> {
+        self.with_documents("put document", key, |documents| {
+            check_document(key, text, lifetime)?;
+            documents.write(key, text, lifetime, |_| true);
+            Ok(())
+        })
+    }
+
+    async fn replace(
+        &self,
+        key: &str,
+        old: Option<&str>,
+        text: &str,
+        lifetime: Option<Duration>,
+    ) -> Result<bool, RegistryError> {
+        self.with_documents("replace document", key, |documents| {
+            check_document(key, text, lifetime)?;
+            Ok(documents.write(key, text, lifetime, |present| present == old))
+        })
+    }
+
+    async fn remove(&self, key: &str) -> Result<(), RegistryError> {
+        self.with_documents("remove document", key, |documents| {
+            check_document_key(key)?;
+            documents.remove(key);
+            Ok(())
+        })
+    }
+
+    async fn changed(&self, topic: &str, seen: u64) -> Result<u64, RegistryError> {
+        // From before the first look, so that a change after it is noticed.
+        let mut changes = self.hub.documents.changes();
+        loop {
+            let number = self.with_documents("watch documents", topic, |documents| {
+                check_document_topic(topic)?;
+                Ok(documents.number(topic))
+            })?;
+            if number != seen {
+                return Ok(number);
+            }
+            // It fails without a sender only, and the hub has one.
+            let _ = changes.changed().await;
+        }
     }
 }
 
