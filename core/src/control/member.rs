@@ -54,8 +54,8 @@ struct Member<'a> {
     background: Background<Done>,
     /// The parts that are healed in the background.
     healing: HashSet<String>,
-    /// The text of the first document, as it was written last.
-    written: Option<String>,
+    /// The texts of its documents, as they were written last.
+    written: Vec<Option<String>>,
     /// All documents are written again.
     all: bool,
     renewal: Instant,
@@ -85,7 +85,7 @@ impl Control {
             recovery: Recovery::default(),
             background: Background::new(),
             healing: HashSet::new(),
-            written: None,
+            written: Vec::new(),
             all: false,
             renewal: Instant::now(),
             read: false,
@@ -159,7 +159,7 @@ async fn changed(watch: &mut Watch<'_>) -> Result<u64, RegistryError> {
     }
 }
 
-impl<'a> Member<'a> {
+impl Member<'_> {
     /// Does all that there is to do now.
     async fn turn(&mut self) -> FaultsResult<()> {
         let now = Instant::now();
@@ -293,19 +293,16 @@ impl<'a> Member<'a> {
         let all = self.all;
         let unwritten = self.control.take_unwritten(all);
         let generation = unwritten.generation;
-        let written = async {
-            if unwritten.first_dirty || self.written.is_none() {
-                let text = self.document(unwritten.first).text();
-                self.put(0, &text).await?;
-                self.written = Some(text);
-            }
-            for (chunk, hosts) in &unwritten.others {
-                let text = hosts_text(hosts.iter().map(String::as_str));
-                self.put(*chunk, &text).await?;
-            }
-            Ok::<_, RegistryError>(())
-        };
-        if let Err(why) = written.await {
+        let mut texts = Vec::new();
+        if unwritten.first_dirty || self.written.is_empty() {
+            texts.push((0, self.document(unwritten.first).text()));
+        }
+        let others = unwritten.others.iter();
+        texts.extend(others.map(|(chunk, hosts)| {
+            let hosts = hosts.iter().map(String::as_str);
+            (*chunk, hosts_text(hosts))
+        }));
+        if let Err(why) = self.write(texts).await {
             let failed = (generation, why.clone());
             self.control
                 .progress
@@ -322,25 +319,36 @@ impl<'a> Member<'a> {
         Ok(generation)
     }
 
-    /// The call that writes a document.
-    fn put<'t>(
-        &self,
-        chunk: usize,
-        text: &'t str,
-    ) -> impl Future<Output = Result<(), RegistryError>> + Send + use<'a, 't> {
-        let (docs, key) = (self.docs, key(&self.control.id, chunk));
-        async move { docs.put(&key, text, Some(LIFETIME)).await }
+    async fn write(&mut self, texts: Vec<(usize, String)>) -> Result<(), RegistryError> {
+        for (chunk, text) in texts {
+            if self.written.len() <= chunk {
+                self.written.resize(chunk + 1, None);
+            }
+            let written = &mut self.written[chunk];
+            let key = key(&self.control.id, chunk);
+            // Replaced, and not put: a call that failed before may still happen later, and must
+            // not undo this one.
+            let mut old = written.take();
+            while !self
+                .docs
+                .replace(&key, old.as_deref(), &text, Some(LIFETIME))
+                .await?
+            {
+                old = self.docs.get(&key).await?;
+            }
+            *written = Some(text);
+        }
+        Ok(())
     }
 
     /// Writes the first document, if the member's state is another than was written.
     async fn write_state(&mut self) -> FaultsResult<()> {
         let hosts = self.control.first_hosts();
         let text = self.document(hosts).text();
-        if self.written.as_ref() != Some(&text) {
-            self.put(0, &text).await?;
-            self.written = Some(text);
+        match self.written.first() {
+            Some(Some(written)) if *written == text => Ok(()),
+            _ => Ok(self.write(vec![(0, text)]).await?),
         }
-        Ok(())
     }
 
     /// The first document, as it is now.

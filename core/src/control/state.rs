@@ -136,7 +136,6 @@ impl Control {
         !self.state.lock().chunks.is_empty()
     }
 
-
     /// Whether a host of this name is here.
     pub(crate) fn has_host(&self, host: &str) -> bool {
         let state = self.state.lock();

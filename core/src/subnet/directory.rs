@@ -13,10 +13,10 @@ use parking_lot::Mutex;
 use crate::context::Context;
 use crate::context::limits::Refusal;
 use crate::control::enforcing::Refused;
-use crate::faults::FaultTable;
+use crate::faults::{Fault, FaultTable};
 use crate::host::accept_queue::AcceptQueue;
 use crate::host::inner::{HostInner, HostOwner};
-use crate::{Addr, Cause, Failure, Lost, RegistryError};
+use crate::{Addr, Cause, Enforced, Failure, Lost, RegistryError};
 
 /// The hosts of one subnetwork, and what they share.
 pub(crate) struct Directory {
@@ -82,8 +82,24 @@ impl Directory {
 
     /// Enforces the rules of `table` from now on, or says which it cannot enforce: then nothing has changed.
     pub(crate) fn enforce(&self, table: &Arc<FaultTable>) -> Result<(), Vec<Refused>> {
-        self.context.engine().vnet_enforce(table);
-        Ok(())
+        let enforced = self.context.engine().vnet_enforce(table);
+        let rules = table.rules().iter().map(|active| &active.rule);
+        let refused = rules.filter(|rule| {
+            let of_datagrams = matches!(
+                rule.fault(),
+                Fault::Lose(_) | Fault::Duplicate(_) | Fault::Reorder(..)
+            );
+            of_datagrams && enforced != Enforced::Datagrams
+        });
+        let refused = refused.map(|rule| Refused {
+            rule: rule.to_string(),
+            why: "this engine has no datagrams".to_owned(),
+        });
+        let refused: Vec<_> = refused.collect();
+        match refused.is_empty() {
+            true => Ok(()),
+            false => Err(refused),
+        }
     }
 
     /// Takes down the host whose name another subnetwork holds now.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 use tracing::Instrument;
 
 use crate::subnet::directory::Directory;
+use crate::subnet::faults::ASKING;
 use crate::{Accept, Addr, Cause, Failure};
 
 /// Reports an engine's events to its subnetwork.
@@ -37,6 +38,10 @@ impl Notifier {
     }
 
     async fn offer(&self, src: &Addr, dst: &Addr) -> Result<Accept, Failure> {
+        if (src.port(), dst.port()) == (ASKING, 0) {
+            // Only a sign of life is asked for.
+            return Err(Cause::ConnectionRefused.into());
+        }
         tracing::debug!("arrived");
         // The subnetwork is not held while the dial waits, so that it can be dropped.
         let queue = self.directory()?.listener(dst)?;
