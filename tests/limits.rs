@@ -4,7 +4,9 @@
 
 use virtnet::quic::Tuning;
 use virtnet::redis::RedisOptions;
-use virtnet::{Limits, MAX_NAME, quic};
+use virtnet::{
+    Limits, MAX_DOCUMENT, MAX_DOCUMENT_KEY, MAX_DOCUMENTS, MAX_DOCUMENTS_SIZE, MAX_NAME, quic,
+};
 
 const PAGE: &str = include_str!("../docs/limits.md");
 
@@ -64,6 +66,10 @@ fn the_numbers_of_the_page_are_the_defaults() {
         );
     }
     assert_eq!(row("a name of a host", 1)[2], format!("{MAX_NAME} bytes"));
+    let bytes = [MAX_DOCUMENT, MAX_DOCUMENT_KEY].map(|bytes| thousands(bytes) + " bytes");
+    assert_eq!(row("a document", 1)[2], bytes.join("; "));
+    let topic = [thousands(MAX_DOCUMENTS), mib(MAX_DOCUMENTS_SIZE)];
+    assert_eq!(row("documents of one topic", 1)[2], topic.join("; "));
 }
 
 #[test]

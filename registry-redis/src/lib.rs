@@ -94,6 +94,33 @@
 //! depend on the index: if it is missing, or its key holds something else, only that case
 //! is not noticed. A network whose members all freed their names leaves nothing.
 //!
+//! # Documents
+//!
+//! The [`Documents`](virtnet_core::Documents) of a network are strings, under
+//! `virtnet:{<network>}::document:<key>`, which Redis deletes when they expire. Each topic with
+//! documents has an index, a sorted set of their keys, under `virtnet:{<network>}::documents:<topic>`,
+//! and a change number under `virtnet:{<network>}::changes:<topic>`. Both expire with the topic's last
+//! document, and are deleted with it.
+//!
+//! ```text
+//! $ redis-cli --raw keys 'virtnet:{pipet}::*'
+//! virtnet:{pipet}::document:faults/plan
+//! virtnet:{pipet}::documents:faults
+//! virtnet:{pipet}::changes:faults
+//! virtnet:{pipet}::hosts
+//! ```
+//!
+//! One script writes and removes documents. Each change of a topic sets its number to the
+//! server's time in microseconds, or to a higher number; so a flush, a failover or a restart
+//! changes the number, too. Redis reports a change of the number to those who wait for one,
+//! as it reports changes of names. A waiting call also reads the number after five seconds without a
+//! report; without client tracking, every 100 ms.
+//!
+//! Replicas lag behind, so a failover can lose a confirmed document: its writer writes it
+//! again before its lifetime is over. If the connection is lost while a document is being replaced,
+//! and the repeated command finds another text, *registry is down* is reported: it is unknown
+//! whether the first command had replaced it.
+//!
 //! # Leases
 //!
 //! A name is held for [`RedisOptions::lease`] (15 s), and renewed every
@@ -143,8 +170,9 @@
 //! # Guarantees
 //!
 //! - Of any number of processes that announce a name, exactly one gets it.
-//! - Every call ends within [`RedisOptions::deadline`], whatever the server and the network
-//!   do; after that, it fails with *registry is down*.
+//! - Every call, except a wait for a change of documents, ends within
+//!   [`RedisOptions::deadline`], whatever the server and the network do; after that, it fails with
+//!   *registry is down*.
 //! - After an outage, the next call works again: the first call that needs a connection
 //!   replaces a lost one.
 //! - Passwords appear in no error and in no `Debug` output.
@@ -178,9 +206,9 @@
 //!
 //! | to | rights |
 //! |---|---|
-//! | announce, renew, free | `EVAL`, `GET`, `SET`, `DEL`, `PEXPIRE`, `PTTL`, `TIME`, `ZADD`, `ZREM`, `ZREMRANGEBYSCORE` |
-//! | query | `GET`, and `CLIENT` unless [`RedisOptions::remember`] is zero |
-//! | list | `ZSCAN`, `MGET`, `PTTL` |
+//! | announce, renew, free; write documents | `EVAL`, `GET`, `SET`, `DEL`, `PEXPIRE`, `PTTL`, `TIME`, `ZADD`, `ZREM`, `ZREMRANGEBYSCORE` |
+//! | query; read a document, wait for a change | `GET`, and `CLIENT` unless [`RedisOptions::remember`] is zero |
+//! | list; list documents | `ZSCAN`, `MGET`, `PTTL` |
 //! | be warned of eviction | `INFO` |
 //! | look up, in a cluster, while the slot is moved | `ASKING` |
 //!
@@ -194,6 +222,7 @@
 
 mod cache;
 mod connection;
+mod documents;
 mod hostdata;
 mod lease;
 mod options;

@@ -18,6 +18,16 @@ impl RegistryBed for Redis {
     async fn registry(&self) -> Arc<dyn Registry> {
         Arc::new(calls::join(&self.0, "pipet").await)
     }
+
+    async fn registry_of_another_network(&self) -> Option<Arc<dyn Registry>> {
+        Some(Arc::new(calls::join(&self.0, "other").await))
+    }
 }
 
 virtnet_core::registry_conformance!(async { Redis(RedisServer::start()) });
+
+#[tokio::test]
+async fn it_has_documents() {
+    let registry = Redis(RedisServer::start()).registry().await;
+    assert!(registry.documents().is_some());
+}

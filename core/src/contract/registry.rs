@@ -83,9 +83,9 @@ pub trait Registry: Send + Sync + 'static {
         std::future::pending().await
     }
 
-    /// The documents that the network's subnetworks share, if this registry has them: they carry
-    /// the plan of faults. Without them, setting a plan reports
-    /// that the registry cannot share a plan.
+    /// The documents that the network's subnetworks share, if this registry has them. The plan of
+    /// faults is one: without documents, setting a plan reports that the registry cannot share it.
+    /// A registry that wraps another one returns that one's.
     ///
     /// The default returns `None`.
     fn documents(&self) -> Option<&dyn Documents> {

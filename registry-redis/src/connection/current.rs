@@ -9,11 +9,12 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 use redis::aio::MultiplexedConnection;
 use redis::{PushInfo, PushKind, Value};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::cache::Cache;
 use crate::connection::url::Node;
+use crate::schema::keys;
 
 /// A connection and its number. By the number, a call that found it broken discards exactly
 /// this one, not its successor.
@@ -37,6 +38,8 @@ pub(crate) struct PushListener {
     pub(crate) cache: Cache,
     /// Notified when the server may have lost names of ours.
     possible_data_loss: Notify,
+    /// Notified when a change number of documents may have changed.
+    pub(crate) changes: watch::Sender<()>,
 }
 
 impl PushListener {
@@ -52,7 +55,20 @@ impl PushListener {
         if may_be_data_loss {
             self.possible_data_loss.notify_one();
         }
+        if may_be_data_loss || is_about_changes(push) {
+            self.changes.send_replace(());
+        }
     }
+}
+
+/// Whether a push is about a key of a change number.
+fn is_about_changes(push: &PushInfo) -> bool {
+    let keys = match &push.data[..] {
+        [Value::Array(keys)] if push.kind == PushKind::Invalidate => keys,
+        _ => return false,
+    };
+    let mut keys = keys.iter();
+    keys.any(|key| matches!(key, Value::BulkString(key) if keys::is_changes(key)))
 }
 
 #[derive(Default)]
@@ -71,6 +87,7 @@ impl Current {
             push_listener: Arc::new(PushListener {
                 cache,
                 possible_data_loss: Notify::new(),
+                changes: watch::Sender::new(()),
             }),
             state: Mutex::default(),
         }
@@ -104,6 +121,8 @@ impl Current {
         if std::mem::replace(&mut state.had_one, true) {
             self.push_listener.possible_data_loss.notify_one();
         }
+        drop(state);
+        self.push_listener.changes.send_replace(());
     }
 
     /// Waits until the connection was lost or replaced, or all data was flushed; or until that
@@ -127,6 +146,9 @@ impl Current {
         state
             .current
             .take_if(|(current, _)| current.number == number);
+        drop(state);
+        // Who waits for a change reads over a new connection.
+        self.push_listener.changes.send_replace(());
     }
 
     fn state(&self) -> MutexGuard<'_, CurrentState> {

@@ -26,12 +26,40 @@ impl Connection {
     /// The same, without the cache.
     pub(crate) async fn read_anew(&self, until: Instant, key: &str) -> Result<Value, NoReply> {
         tracing::debug!("asking Redis");
+        let lookup = self.locator.tracking.is_on();
+        let lookup = lookup.then(|| self.cache().begin_lookup(key));
+        let (value, tracking) = self.read_tracked(until, key).await?;
+        if let Value::BulkString(value) = &value
+            && let (Some(lookup), Some(connection)) = (lookup, tracking)
+        {
+            lookup.store(connection, value);
+        }
+        Ok(value)
+    }
+
+    /// The value of a key from the server, and whether the server pushes its next change to the
+    /// receivers of [`pushed_changes`](Connection::pushed_changes). The key is a change number's.
+    pub(crate) async fn read_watched(
+        &self,
+        until: Instant,
+        key: &str,
+    ) -> Result<(Value, bool), NoReply> {
+        let (value, tracking) = self.read_tracked(until, key).await?;
+        Ok((value, tracking.is_some()))
+    }
+
+    /// The value of a key from the server, and the connection on which the server pushes its next
+    /// change, if it does.
+    async fn read_tracked(
+        &self,
+        until: Instant,
+        key: &str,
+    ) -> Result<(Value, Option<u64>), NoReply> {
         let mut get = redis::cmd("GET");
         get.arg(key);
         if !self.locator.tracking.is_on() {
-            return self.ask(until, get).await;
+            return Ok((self.ask(until, get).await?, None));
         }
-        let lookup = self.cache().begin_lookup(key);
         // The server then pushes the next change of this key. In the mode that tracks all
         // reads it would also push each renewal of each own name.
         let mut caching = redis::cmd("CLIENT");
@@ -48,12 +76,7 @@ impl Connection {
         } = answered;
         let value = self.answer(answers.pop())?;
         self.answer(answers.pop())?;
-        if let Value::BulkString(value) = &value
-            && !is_from_other_node
-        {
-            lookup.store(connection, value);
-        }
-        Ok(value)
+        Ok((value, (!is_from_other_node).then_some(connection)))
     }
 
     /// Waits until the server has sent its pushes about keys that were changed over this

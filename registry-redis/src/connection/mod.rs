@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{Cmd, Pipeline, Value};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, timeout_at};
 use virtnet_core::Failure;
 
@@ -137,18 +137,37 @@ impl Connection {
         self.current.possible_data_loss().await;
     }
 
+    /// Receives a notification whenever a change number may have changed: the server pushed that,
+    /// all data was flushed, or the connection was lost or replaced.
+    pub(crate) fn pushed_changes(&self) -> watch::Receiver<()> {
+        self.current.push_listener.changes.subscribe()
+    }
+
     /// Runs one command. An error reply is an error.
     pub(crate) async fn ask(&self, until: Instant, cmd: Cmd) -> Result<Value, NoReply> {
+        Ok(self.ask_and_tell(until, cmd).await?.0)
+    }
+
+    /// The same; tells whether the command may have been run twice, of which this is the second
+    /// reply.
+    pub(crate) async fn ask_and_tell(
+        &self,
+        until: Instant,
+        cmd: Cmd,
+    ) -> Result<(Value, bool), NoReply> {
         let mut batch = Pipeline::new();
         batch.add_command(cmd.clone());
         let mut answered = self.run_over(until, &batch).await?;
         self.follow_ask(until, &mut answered, &cmd).await?;
-        self.answer(answered.answers.pop())
-            .map_err(|no_reply| NoReply {
-                // An error reply now does not undo what an earlier run did.
-                maybe_applied: answered.maybe_applied,
+        let maybe_applied = answered.maybe_applied;
+        match self.answer(answered.answers.pop()) {
+            Ok(answer) => Ok((answer, maybe_applied)),
+            // An error reply now does not undo what an earlier run did.
+            Err(no_reply) => Err(NoReply {
+                maybe_applied,
                 ..no_reply
-            })
+            }),
+        }
     }
 
     /// One of a batch's replies, unless it is an error reply.

@@ -112,7 +112,7 @@ impl RegistryInner {
         Ok(())
     }
 
-    fn typed<T: FromRedisValue>(&self, answer: Value) -> Result<T, Failure> {
+    pub(crate) fn typed<T: FromRedisValue>(&self, answer: Value) -> Result<T, Failure> {
         redis::from_redis_value(answer).map_err(|err| self.connection.errors().failure(&err.into()))
     }
 }

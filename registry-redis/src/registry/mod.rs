@@ -19,7 +19,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
-use virtnet_core::{Failure, Lost, Registry, RegistryError};
+use virtnet_core::{Documents, Failure, Lost, Registry, RegistryError};
 
 use crate::connection::error;
 use crate::lease::clock::Moment;
@@ -94,7 +94,7 @@ impl RedisRegistry {
     }
 
     /// Runs a call until it ends or the registry is closed.
-    async fn call<T>(
+    pub(crate) async fn call<T>(
         &self,
         op: &'static str,
         args: &[&str],
@@ -189,6 +189,10 @@ impl Registry for RedisRegistry {
     /// Dropping the future loses no name: the next call reports it.
     async fn lost(&self) -> Lost {
         self.inner.leases.lost().await
+    }
+
+    fn documents(&self) -> Option<&dyn Documents> {
+        Some(self)
     }
 
     /// Ends all running calls, frees the names that were announced here, and ends the

@@ -1,10 +1,13 @@
-//! Keys: how the names of a network and of a host become a Redis key, and back.
+//! Keys: how the names of a network and of a host become a Redis key, and back; and the keys of
+//! documents.
 //!
-//! Owns the key schema: `virtnet:{<network>}:<hostname>`, one key per host, and
-//! `virtnet:{<network>}::hosts`, the network's index. Never talks to Redis, and
-//! does not know the values.
+//! Owns the key schema: `virtnet:{<network>}:<hostname>`, one key per host;
+//! `virtnet:{<network>}::hosts`, the network's index; `virtnet:{<network>}::document:<key>`, one
+//! key per document, and for each topic its index, `virtnet:{<network>}::documents:<topic>`, and
+//! its change number, `virtnet:{<network>}::changes:<topic>`. Never talks to Redis, and does not
+//! know the values.
 //!
-//! In both names these characters are percent-encoded:
+//! In the names of networks and hosts these characters are percent-encoded:
 //!
 //! - `{`, `}`, `:` and `%`, which would change how the key is parsed. The part in
 //!   the first pair of braces decides the slot of a Redis Cluster; a name must
@@ -16,6 +19,10 @@
 //! All other characters stay as they are, so that `redis-cli --raw` shows `α`.
 
 use percent_encoding::{percent_decode, percent_encode_byte};
+
+/// What is between the network and the topic in the key of a change number. No host's key has it:
+/// encoded names contain no colon.
+const CHANGES: &str = "}::changes:";
 
 /// The keys of one network.
 #[derive(Debug)]
@@ -51,6 +58,21 @@ impl Keys {
         format!("{}:hosts", self.prefix)
     }
 
+    /// The key of a document. Neither its own key nor its topic has a character that is encoded.
+    pub(crate) fn document(&self, key: &str) -> String {
+        format!("{}:document:{key}", self.prefix)
+    }
+
+    /// The key of a topic's index.
+    pub(crate) fn documents(&self, topic: &str) -> String {
+        format!("{}:documents:{topic}", self.prefix)
+    }
+
+    /// The key of a topic's change number.
+    pub(crate) fn changes(&self, topic: &str) -> String {
+        format!("{}:changes:{topic}", self.prefix)
+    }
+
     /// The member of the index for a host.
     pub(crate) fn member(&self, hostname: &str) -> String {
         encode(hostname)
@@ -63,6 +85,12 @@ impl Keys {
         let is_ours = !hostname.is_empty() && encode(&hostname).as_bytes() == member;
         is_ours.then_some(hostname)
     }
+}
+
+/// Whether a key is that of a change number, of whichever network.
+pub(crate) fn is_changes(key: &[u8]) -> bool {
+    let mut parts = key.windows(CHANGES.len());
+    parts.any(|part| part == CHANGES.as_bytes())
 }
 
 fn is_special(c: char) -> bool {
@@ -95,6 +123,9 @@ mod tests {
         assert_eq!(keys.probe(), "virtnet:{quicα}:");
         assert_eq!(keys.index(), "virtnet:{quicα}::hosts");
         assert_eq!(keys.network(), "quicα");
+        assert_eq!(keys.document("t/a"), "virtnet:{quicα}::document:t/a");
+        assert_eq!(keys.documents("t"), "virtnet:{quicα}::documents:t");
+        assert_eq!(keys.changes("t"), "virtnet:{quicα}::changes:t");
     }
 
     #[test]
@@ -184,5 +215,37 @@ mod tests {
         let keys = Keys::new("n");
         assert!(names().iter().all(|name| keys.host(name) != keys.index()));
         assert_ne!(keys.host(":hosts"), keys.index());
+    }
+
+    #[test]
+    fn documents_are_no_hosts() {
+        let keys = Keys::new("n");
+        let ours = ["hosts", "hosts/hosts", "document", "t/-"].map(|key| {
+            let topic = virtnet_core::document_topic(key);
+            [
+                keys.document(key),
+                keys.documents(topic),
+                keys.changes(topic),
+            ]
+        });
+        let ours = ours.as_flattened();
+        for key in ours {
+            assert_ne!(*key, keys.index());
+            assert!(
+                key.starts_with(keys.probe()) && slot_part(key) == "n",
+                "{key}"
+            );
+            assert_eq!(is_changes(key.as_bytes()), key.contains("changes"), "{key}");
+            let name = key.strip_prefix(keys.probe()).unwrap();
+            assert_eq!(keys.hostname(name.as_bytes()), None, "{key}");
+            assert_ne!(keys.host(name), *key);
+        }
+        for network in ["}::changes:", "n"] {
+            let keys = Keys::new(network);
+            for host in ["}::changes:t", ":changes:t", "x"] {
+                assert!(!is_changes(keys.host(host).as_bytes()), "{network} {host}");
+            }
+            assert!(is_changes(keys.changes("t").as_bytes()));
+        }
     }
 }

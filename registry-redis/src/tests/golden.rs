@@ -30,7 +30,10 @@ fn keys_are_the_pages() {
     assert_eq!(keys.host("α"), page["redis-key"]);
     assert_eq!(keys.index(), page["redis-index"]);
     assert_eq!(Keys::new("a}b c").host("x:y"), page["redis-key-encoded"]);
-    assert_eq!(page.len(), 4, "the fourth is the value");
+    assert_eq!(keys.document("faults/plan"), page["redis-document"]);
+    assert_eq!(keys.documents("faults"), page["redis-documents"]);
+    assert_eq!(keys.changes("faults"), page["redis-changes"]);
+    assert_eq!(page.len(), 7, "the seventh is the value");
 }
 
 #[test]

@@ -1,0 +1,256 @@
+//! Documents: the texts that a network's processes share, and how changes are noticed.
+//!
+//! Owns the calls. Never keeps a document: each call asks the server.
+
+mod script;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redis::{Cmd, Value};
+use tokio::time::{Instant, timeout};
+use virtnet_core::{
+    Cause, Documents, Failure, MAX_DOCUMENT, RegistryError, check_document, check_document_key,
+    check_document_list, check_document_topic, document_topic,
+};
+
+use crate::documents::script::Present;
+use crate::registry::RedisRegistry;
+use crate::registry::inner::RegistryInner;
+
+/// How many keys are read at once.
+const PAGE: usize = 1_000;
+/// How many documents are read at once. Bounds the memory of one reply, to 16 MiB.
+const PER_READ: usize = 64;
+
+/// How often a change number is read whose change the server pushes: the push can be lost with a
+/// connection that is dead without anybody noticing.
+const PUSHED: Duration = Duration::from_secs(5);
+/// How often it is read if the server pushes nothing.
+const NOT_PUSHED: Duration = Duration::from_millis(100);
+
+impl RegistryInner {
+    async fn document(&self, until: Instant, key: &str) -> Result<Option<String>, Failure> {
+        check_document_key(key)?;
+        let mut get = redis::cmd("GET");
+        get.arg(self.keys.document(key));
+        let answer = self.connection.ask(until, get).await;
+        self.text(key, answer.map_err(|no_reply| no_reply.failure)?)
+    }
+
+    async fn documents(
+        &self,
+        until: Instant,
+        topic: &str,
+    ) -> Result<Vec<(String, String)>, Failure> {
+        check_document_topic(topic)?;
+        let keys: Vec<_> = self
+            .document_keys(until, topic)
+            .await?
+            .into_iter()
+            .collect();
+        let mut documents = Vec::new();
+        let mut size = 0;
+        for keys in keys.chunks(PER_READ) {
+            let mut read = redis::cmd("MGET");
+            read.arg(
+                keys.iter()
+                    .map(|key| self.keys.document(key))
+                    .collect::<Vec<_>>(),
+            );
+            let answer = self.connection.ask(until, read).await;
+            let answer = answer.map_err(|no_reply| no_reply.failure)?;
+            let texts = match answer {
+                Value::Array(texts) if texts.len() == keys.len() => texts,
+                other => return Err(self.connection.errors().strange(&other)),
+            };
+            for (key, text) in keys.iter().zip(texts) {
+                // The index may still have a document that has expired.
+                if let Some(text) = self.text(key, text)? {
+                    size += text.len();
+                    check_document_list(topic, documents.len() + 1, size)?;
+                    documents.push((key.clone(), text));
+                }
+            }
+        }
+        Ok(documents)
+    }
+
+    /// The keys of a topic's documents, and of some that have expired.
+    async fn document_keys(
+        &self,
+        until: Instant,
+        topic: &str,
+    ) -> Result<BTreeSet<String>, Failure> {
+        let mut keys = BTreeSet::new();
+        let mut cursor = "0".to_owned();
+        loop {
+            let mut scan = redis::cmd("ZSCAN");
+            scan.arg(self.keys.documents(topic)).arg(&cursor);
+            scan.arg("COUNT").arg(PAGE);
+            let answer = self.connection.ask(until, scan).await;
+            let answer = answer.map_err(|no_reply| no_reply.failure)?;
+            let pairs: Vec<Vec<u8>>;
+            (cursor, pairs) = self.typed(answer)?;
+            // Each member is followed by its score. Others than these no registry wrote.
+            let members = pairs.into_iter().step_by(2);
+            let members = members.filter_map(|member| String::from_utf8(member).ok());
+            keys.extend(
+                members
+                    .filter(|key| check_document_key(key).is_ok() && document_topic(key) == topic),
+            );
+            // With this cursor, the server has sent everything.
+            if cursor == "0" {
+                return Ok(keys);
+            }
+            // Not counting those that have expired, as this is about memory only.
+            check_document_list(topic, keys.len() / 2, 0)?;
+        }
+    }
+
+    /// The text in a reply.
+    fn text(&self, key: &str, answer: Value) -> Result<Option<String>, Failure> {
+        let text = match answer {
+            Value::Nil => return Ok(None),
+            Value::BulkString(bytes) => String::from_utf8(bytes).ok(),
+            // Substitutes for Redis may reply in this form.
+            Value::SimpleString(text) => Some(text),
+            other => return Err(self.connection.errors().strange(&other)),
+        };
+        match text.filter(|text| text.len() <= MAX_DOCUMENT) {
+            Some(text) => Ok(Some(text)),
+            None => {
+                let key = self.keys.document(key);
+                let what = format!("the key {key:?} has a value that no registry wrote");
+                Err(Failure::wrap(Cause::Protocol, what))
+            }
+        }
+    }
+
+    /// Runs a script. Returns whether it changed something.
+    async fn change_document(&self, until: Instant, cmd: Cmd) -> Result<bool, Failure> {
+        let answered = self.connection.ask_and_tell(until, cmd).await;
+        match answered.map_err(|no_reply| no_reply.failure)? {
+            (Value::Int(1), _) => Ok(true),
+            (Value::Int(0), false) => Ok(false),
+            (Value::Int(0), true) => Err(Failure::explain(
+                Cause::RegistryDown,
+                "the connection was lost during the change, so it is unknown whether it happened",
+            )),
+            (other, _) => Err(self.connection.errors().strange(&other)),
+        }
+    }
+
+    async fn write_document(
+        &self,
+        until: Instant,
+        key: &str,
+        text: &str,
+        lifetime: Option<Duration>,
+        present: Present<'_>,
+    ) -> Result<bool, Failure> {
+        check_document(key, text, lifetime)?;
+        let write = script::write(&self.keys, key, text, lifetime, present);
+        self.change_document(until, write).await
+    }
+
+    async fn remove_document(&self, until: Instant, key: &str) -> Result<(), Failure> {
+        check_document_key(key)?;
+        let remove = script::remove(&self.keys, key);
+        let removed = self.connection.ask(until, remove).await;
+        removed.map(drop).map_err(|no_reply| no_reply.failure)
+    }
+
+    async fn document_change(&self, topic: &str, seen: u64) -> Result<u64, Failure> {
+        check_document_topic(topic)?;
+        let key = self.keys.changes(topic);
+        // From before the first read, so that a push after it is noticed.
+        let mut pushes = self.connection.pushed_changes();
+        loop {
+            pushes.mark_unchanged();
+            let read = self.connection.read_watched(self.connection.until(), &key);
+            let (answer, is_pushed) = read.await.map_err(|no_reply| no_reply.failure)?;
+            let number = self.typed::<Option<u64>>(answer)?.unwrap_or(0);
+            if number != seen {
+                return Ok(number);
+            }
+            let interval = if is_pushed { PUSHED } else { NOT_PUSHED };
+            // Either way, the number is read again.
+            let _ = timeout(interval, pushes.changed()).await;
+        }
+    }
+}
+
+#[async_trait]
+impl Documents for RedisRegistry {
+    /// Reads a document.
+    ///
+    /// # Errors
+    ///
+    /// Those of the trait; [`Cause::Protocol`] if no registry wrote the value.
+    async fn get(&self, key: &str) -> Result<Option<String>, RegistryError> {
+        let document = self.inner.document(self.inner.connection.until(), key);
+        self.call("get document", &[key], document).await
+    }
+
+    /// Reads the documents of a topic.
+    ///
+    /// # Errors
+    ///
+    /// Those of the trait; [`Cause::Protocol`] if no registry wrote one of the values.
+    async fn list(&self, topic: &str) -> Result<Vec<(String, String)>, RegistryError> {
+        let documents = self.inner.documents(self.inner.connection.until(), topic);
+        self.call("list documents", &[topic], documents).await
+    }
+
+    async fn put(
+        &self,
+        key: &str,
+        text: &str,
+        lifetime: Option<Duration>,
+    ) -> Result<(), RegistryError> {
+        let until = self.inner.connection.until();
+        let write = self
+            .inner
+            .write_document(until, key, text, lifetime, Present::Any);
+        self.call("put document", &[key], write).await.map(drop)
+    }
+
+    async fn replace(
+        &self,
+        key: &str,
+        old: Option<&str>,
+        text: &str,
+        lifetime: Option<Duration>,
+    ) -> Result<bool, RegistryError> {
+        let until = self.inner.connection.until();
+        let present = old.map_or(Present::Nothing, Present::Text);
+        let write = self
+            .inner
+            .write_document(until, key, text, lifetime, present);
+        self.call("replace document", &[key], write).await
+    }
+
+    async fn remove(&self, key: &str) -> Result<(), RegistryError> {
+        let remove = self
+            .inner
+            .remove_document(self.inner.connection.until(), key);
+        self.call("remove document", &[key], remove).await
+    }
+
+    /// Reads the change number, and again when Redis pushes that it has changed; every 100 ms if
+    /// the server pushes nothing. Fails while Redis cannot be reached.
+    ///
+    /// # Errors
+    ///
+    /// Those of the trait.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses no change: the next call with the same `seen` returns it.
+    async fn changed(&self, topic: &str, seen: u64) -> Result<u64, RegistryError> {
+        let change = self.inner.document_change(topic, seen);
+        self.call("watch documents", &[topic], change).await
+    }
+}
