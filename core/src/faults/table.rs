@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use crate::Addr;
 use crate::faults::chance::Stream;
 use crate::faults::link::{Link, PairState};
 use crate::faults::plan::SharedPlan;
@@ -26,6 +27,8 @@ pub struct FaultTable {
     /// Some rule is on datagrams.
     datagrams: bool,
     links: Mutex<Links>,
+    /// The rules of each ordered pair that was asked for.
+    by_pair: Mutex<HashMap<(Box<str>, Box<str>), Arc<[Arc<Active>]>>>,
 }
 
 type Links = HashMap<(Box<str>, Box<str>), Option<Arc<Link>>>;
@@ -85,6 +88,17 @@ impl Active {
         Arc::clone(pair)
     }
 
+    /// Its random stream for one connection, in one direction: of the addresses, so that it is the
+    /// same on every run.
+    pub(crate) fn stream(&self, from: &Addr, to: &Addr) -> Stream {
+        Stream::new(self.seed, &self.text, &from.to_string(), &to.to_string())
+    }
+
+    /// Its text, as in the plan.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     pub(crate) fn matches(&self, from: &str, to: &str) -> bool {
         self.rule.from.matches(from) && self.rule.to.matches(to)
     }
@@ -122,6 +136,7 @@ impl FaultTable {
             datagrams: rules.iter().any(|active| active.rule.is_on_datagrams()),
             rules,
             links: Mutex::default(),
+            by_pair: Mutex::default(),
         }
     }
 
@@ -137,6 +152,22 @@ impl FaultTable {
 
     pub(crate) fn rules(&self) -> &[Arc<Active>] {
         &self.rules
+    }
+
+    /// All rules for what `from` sends to `to`, in the plan's order.
+    pub(crate) fn rules_of(&self, from: &str, to: &str) -> Arc<[Arc<Active>]> {
+        if self.rules.is_empty() {
+            return Arc::default();
+        }
+        let mut by_pair = self.by_pair.lock();
+        let rules = by_pair.entry((from.into(), to.into())).or_insert_with(|| {
+            let rules = self.rules.iter();
+            rules
+                .filter(|active| active.matches(from, to))
+                .cloned()
+                .collect()
+        });
+        Arc::clone(rules)
     }
 
     /// The rules for datagrams that `from` sends to `to`; `None` if there is none.
