@@ -72,10 +72,11 @@ impl Rules {
         table: &Arc<FaultTable>,
     ) -> Result<(), Vec<Unenforced>> {
         let mut in_force = self.in_force.lock();
-        // Asked with the table that it has: if a rule is refused, nothing has changed.
-        let before = in_force.as_ref();
-        let before = before.map_or_else(Arc::default, |before| Arc::clone(&before.table));
-        let enforced = engine.vnet_enforce(&before);
+        let enforced = match &*in_force {
+            Some(before) => before.engine,
+            // Without rules, only to learn what it enforces: if a rule is refused, nothing has changed.
+            None => engine.vnet_enforce(&Arc::default()),
+        };
         let rules = table.rules().iter();
         let refused: Vec<_> = rules
             .filter_map(|active| refused(active, enforced))

@@ -26,12 +26,13 @@ pub struct FaultTable {
     rules: Vec<Arc<Active>>,
     /// Some rule is on datagrams.
     datagrams: bool,
-    links: Mutex<Links>,
+    links: Mutex<ByPair<Option<Arc<Link>>>>,
     /// The rules of each ordered pair that was asked for.
-    by_pair: Mutex<HashMap<(Box<str>, Box<str>), Arc<[Arc<Active>]>>>,
+    by_pair: Mutex<ByPair<Arc<[Arc<Active>]>>>,
 }
 
-type Links = HashMap<(Box<str>, Box<str>), Option<Arc<Link>>>;
+/// Something for each ordered pair of hosts that was asked for.
+type ByPair<T> = HashMap<(Box<str>, Box<str>), T>;
 
 /// A rule that is in force.
 #[derive(Debug)]
@@ -44,7 +45,7 @@ pub(crate) struct Active {
     seed: u64,
     since: Instant,
     pub(crate) counts: Counts,
-    pairs: Mutex<HashMap<(Box<str>, Box<str>), Arc<PairState>>>,
+    pairs: Mutex<ByPair<Arc<PairState>>>,
 }
 
 /// What a rule has done so far, in this subnetwork.

@@ -178,7 +178,8 @@ async fn writes_stop_when_the_buffers_are_full() {
         dialed.write_all(&data[written..]),
         accepted.read_exact(&mut read)
     );
-    (wrote.unwrap(), got.unwrap());
+    wrote.unwrap();
+    got.unwrap();
     assert!(read == data, "byte by byte");
 }
 

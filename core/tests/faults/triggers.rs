@@ -78,6 +78,31 @@ async fn a_cut_after_some_bytes_lets_exactly_these_through() {
     assert_eq!([cause(one), cause(other)], [Cause::TimedOut; 2]);
 }
 
+/// A silence is over when its cut is, even if another cut has not begun.
+#[tokio::test(start_paused = true)]
+async fn a_cut_that_has_not_begun_makes_no_silence() {
+    let net = Net::new().await;
+    let (mut dialed, mut accepted) = net.connect().await;
+    net.set("cut α -> β for 2s\ncut β -> α after 1MB");
+    writes(&mut dialed, "x").await;
+    takes(2 * SECOND, reads(&mut accepted, "x")).await;
+    hangs(2 * IDLE, accepted.read_u8()).await;
+    works((dialed, accepted)).await;
+}
+
+/// The end that has written all of it ends first; the other end may not learn that from it.
+#[tokio::test(start_paused = true)]
+async fn an_end_that_reads_slowly_sees_silence_and_no_cut() {
+    let net = Net::new().await;
+    net.set("cut α -> β after 6B");
+    let (mut dialed, mut accepted) = net.connect().await;
+    writes(&mut dialed, "abcdefghi").await;
+    assert_eq!(cause(takes(IDLE, dialed.read_u8()).await), Cause::TimedOut);
+    drop(dialed);
+    let read = takes(IDLE, accepted.read_u8()).await;
+    assert_eq!(cause(read), Cause::TimedOut);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_hold_after_some_bytes_holds_the_rest() {
     let net = Net::new().await;

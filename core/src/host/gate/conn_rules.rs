@@ -27,8 +27,16 @@ pub(crate) struct ConnRules {
     /// On what this end reads, and on what it writes.
     incoming: Vec<ConnRule>,
     outgoing: Vec<ConnRule>,
-    /// Since when nothing of the peer, or nothing of this end, arrives.
-    silent: Option<Instant>,
+    /// Nothing of the peer, or nothing of this end, arrives.
+    silent: Option<Silence>,
+}
+
+/// A silence that a cut makes.
+#[derive(Clone, Copy)]
+struct Silence {
+    since: Instant,
+    /// The peer has ended it, and this end may not know yet: the cut has not begun by its bytes.
+    by_news: bool,
 }
 
 /// A rule, and what it needs for this connection.
@@ -120,7 +128,7 @@ impl ConnRules {
             return Some(why);
         }
         if self.is_cut(carried, now) {
-            self.fall_silent(now, counts);
+            self.fall_silent(false, now, counts);
         }
         self.resets(carried, now, counts)
     }
@@ -128,10 +136,12 @@ impl ConnRules {
     /// Ends the silence if its cuts are over. Returns why the connection ends, if it was silent
     /// for too long.
     pub(crate) fn outlast(&mut self, carried: &Counted, now: Instant) -> Option<Failure> {
-        let since = self.silent?;
-        let ends = self.cuts(carried).map(|(cut, _)| cut.active.until());
+        let Silence { since, by_news } = self.silent?;
+        let cuts = self.cuts(carried);
+        let mut cuts = cuts.filter(|(cut, carried)| by_news || cut.left(*carried) == 0);
         // Without an end, if one of the cuts has none.
-        let ends = ends.fold(Some(since), |last, end| Some(last?.max(end?)));
+        let ends = cuts.try_fold(since, |last, (cut, _)| Some(last.max(cut.active.until()?)));
+        drop(cuts);
         let over = ends.map_or(now, |ends| ends.min(now));
         if over.saturating_duration_since(since) >= self.idle {
             return Some(self.timed_out(carried));
@@ -187,7 +197,7 @@ impl ConnRules {
     }
 
     /// Silence begins, if it has not and some cut is in force.
-    pub(crate) fn fall_silent(&mut self, now: Instant, counts: &FaultCounts) {
+    pub(crate) fn fall_silent(&mut self, by_news: bool, now: Instant, counts: &FaultCounts) {
         if self.silent.is_some() {
             return;
         }
@@ -197,7 +207,8 @@ impl ConnRules {
             cut.hits();
             counts.add(Did::CutConn, 1);
             tracing::debug!(rule = cut.active.text(), "silent");
-            self.silent = Some(now);
+            let since = now;
+            self.silent = Some(Silence { since, by_news });
         }
     }
 
@@ -209,7 +220,8 @@ impl ConnRules {
         now: Instant,
         counts: &FaultCounts,
     ) -> Ruled {
-        let mut again = self.silent.and_then(|since| since.checked_add(self.idle));
+        let silent = self.silent.map(|silence| silence.since);
+        let mut again = silent.and_then(|since| since.checked_add(self.idle));
         let mut sooner = |at: Option<Instant>| {
             again = match (again, at) {
                 (Some(again), Some(at)) => Some(again.min(at)),

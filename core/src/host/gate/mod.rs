@@ -172,7 +172,7 @@ impl Gate {
     /// The peer cut the connection while some cut is in force: silence begins, if it has not.
     pub(crate) fn news_came(&self, now: Instant) {
         if let Some(ruled) = &mut *self.ruled.lock() {
-            ruled.fall_silent(now, &self.rules.counts);
+            ruled.fall_silent(true, now, &self.rules.counts);
         }
     }
 
