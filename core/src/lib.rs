@@ -84,6 +84,7 @@ pub mod faults {
 pub use addr::Addr;
 pub use addr::name::{AddrError, MAX_NAME, check_hostname, check_network};
 pub use addr::to_addr::ToAddr;
+pub use context::fault_counts::FaultStats;
 pub use context::limits::{BACKLOG, Limits, Refused};
 pub use context::outcomes::Dials;
 pub use contract::documents::{

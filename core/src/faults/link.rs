@@ -9,7 +9,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::faults::chance::{Stream, part};
+use crate::faults::chance::Stream;
+use crate::faults::delay::how_late;
 use crate::faults::rule::Fault;
 use crate::faults::table::Active;
 
@@ -34,7 +35,7 @@ pub(crate) struct PairState {
     /// How many decisions were made.
     pub(crate) nth: AtomicU64,
     /// When the line is free again, for a rate.
-    free: Mutex<Option<Instant>>,
+    pub(super) free: Mutex<Option<Instant>>,
 }
 
 impl PairState {
@@ -64,9 +65,6 @@ impl Fate {
 /// The decisions that a rule makes for one datagram.
 const LOSE: u64 = 0;
 const DUPLICATE: u64 = 1;
-const JITTER: u64 = 2;
-const TAIL: u64 = 3;
-const TAIL_SIZE: u64 = 4;
 const REORDER: u64 = 5;
 
 impl Link {
@@ -119,13 +117,7 @@ impl Link {
                     jitter,
                     tail,
                 } => {
-                    at += floor + jitter.mul_f64(part(number(JITTER)));
-                    if let Some((chance, mean)) = tail
-                        && chance.hits(number(TAIL))
-                    {
-                        // Inverse of the exponential distribution; the argument is above 0.
-                        at += mean.mul_f64(-(1.0 - part(number(TAIL_SIZE))).ln());
-                    }
+                    at += how_late(floor, jitter, tail, number);
                     true
                 }
                 Fault::Reorder(part, by) if part.hits(number(REORDER)) => {

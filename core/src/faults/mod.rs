@@ -4,6 +4,8 @@
 //! engines and connections ask. Never touches a connection or a datagram.
 
 pub(crate) mod chance;
+pub(crate) mod delay;
+pub(crate) mod line;
 pub(crate) mod link;
 pub mod pairs;
 pub(crate) mod plan;
@@ -11,6 +13,7 @@ pub(crate) mod rule;
 pub(crate) mod rule_text;
 pub(crate) mod table;
 
+pub use delay::{BLOCK, Delays};
 pub use link::{Fate, Link};
 pub use plan::{MAX_RULES, Plan, PlanError};
 pub use rule::{Chance, Fault, Rule};

@@ -276,14 +276,13 @@ impl Rule {
 
     /// Whether an engine enforces it on datagrams, and not the core on connections.
     pub(crate) fn is_on_datagrams(&self) -> bool {
-        let shape = match self.fault {
+        match self.fault {
             Fault::Cut | Fault::Rate(_) => {
                 self.scope == Scope::All && self.after == 0 && self.dials.is_none()
             }
             Fault::Delay { .. } | Fault::Lose(_) | Fault::Duplicate(_) | Fault::Reorder(..) => true,
             Fault::Hold | Fault::Refuse | Fault::Reset | Fault::Corrupt(_) => false,
-        };
-        shape
+        }
     }
 
     /// Whether its parts go together.

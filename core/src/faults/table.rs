@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use crate::Addr;
 use crate::faults::chance::Stream;
 use crate::faults::link::{Link, PairState};
 use crate::faults::pairs::Pair;
@@ -26,10 +27,13 @@ pub struct FaultTable {
     rules: Vec<Arc<Active>>,
     /// Some rule is on datagrams.
     datagrams: bool,
-    links: Mutex<Links>,
+    links: Mutex<ByPair<Option<Arc<Link>>>>,
+    /// The rules of each ordered pair that was asked for.
+    by_pair: Mutex<ByPair<Arc<[Arc<Active>]>>>,
 }
 
-type Links = HashMap<(Box<str>, Box<str>), Option<Arc<Link>>>;
+/// Something for each ordered pair of hosts that was asked for.
+type ByPair<T> = HashMap<(Box<str>, Box<str>), T>;
 
 /// A rule that is in force.
 #[derive(Debug)]
@@ -42,7 +46,7 @@ pub(crate) struct Active {
     seed: u64,
     since: Instant,
     pub(crate) counts: Counts,
-    pairs: Mutex<HashMap<(Box<str>, Box<str>), Arc<PairState>>>,
+    pairs: Mutex<ByPair<Arc<PairState>>>,
 }
 
 /// What a rule has done so far, in this subnetwork.
@@ -100,6 +104,17 @@ impl Active {
         Arc::clone(pair)
     }
 
+    /// Its random stream for one connection, in one direction: of the addresses, so that it is the
+    /// same on every run.
+    pub(crate) fn stream(&self, from: &Addr, to: &Addr) -> Stream {
+        Stream::new(self.seed, &self.text, &from.to_string(), &to.to_string())
+    }
+
+    /// Its text, as in the plan.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     pub(crate) fn matches(&self, from: &str, to: &str) -> bool {
         self.rule.from.matches(from) && self.rule.to.matches(to)
     }
@@ -137,6 +152,7 @@ impl FaultTable {
             datagrams: rules.iter().any(|active| active.rule.is_on_datagrams()),
             rules,
             links: Mutex::default(),
+            by_pair: Mutex::default(),
         }
     }
 
@@ -152,6 +168,22 @@ impl FaultTable {
 
     pub(crate) fn rules(&self) -> &[Arc<Active>] {
         &self.rules
+    }
+
+    /// All rules for what `from` sends to `to`, in the plan's order.
+    pub(crate) fn rules_of(&self, from: &str, to: &str) -> Arc<[Arc<Active>]> {
+        if self.rules.is_empty() {
+            return Arc::default();
+        }
+        let mut by_pair = self.by_pair.lock();
+        let rules = by_pair.entry((from.into(), to.into())).or_insert_with(|| {
+            let rules = self.rules.iter();
+            rules
+                .filter(|active| active.matches(from, to))
+                .cloned()
+                .collect()
+        });
+        Arc::clone(rules)
     }
 
     /// The rules for datagrams that `from` sends to `to`; `None` if there is none.

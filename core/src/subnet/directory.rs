@@ -12,11 +12,11 @@ use parking_lot::Mutex;
 
 use crate::context::Context;
 use crate::context::limits::Refusal;
-use crate::control::enforcing::Refused;
-use crate::faults::{Fault, FaultTable};
+use crate::context::rules::Unenforced;
+use crate::faults::FaultTable;
 use crate::host::accept_queue::AcceptQueue;
 use crate::host::inner::{HostInner, HostOwner};
-use crate::{Addr, Cause, Enforced, Failure, Lost, RegistryError};
+use crate::{Addr, Cause, Failure, Lost, RegistryError};
 
 /// The hosts of one subnetwork, and what they share.
 pub(crate) struct Directory {
@@ -80,26 +80,15 @@ impl Directory {
         }
     }
 
-    /// Enforces the rules of `table` from now on, or says which it cannot enforce: then nothing has changed.
-    pub(crate) fn enforce(&self, table: &Arc<FaultTable>) -> Result<(), Vec<Refused>> {
-        let enforced = self.context.engine().vnet_enforce(table);
-        let rules = table.rules().iter().map(|active| &active.rule);
-        let refused = rules.filter(|rule| {
-            let of_datagrams = matches!(
-                rule.fault(),
-                Fault::Lose(_) | Fault::Duplicate(_) | Fault::Reorder(..)
-            );
-            of_datagrams && enforced != Enforced::Datagrams
-        });
-        let refused = refused.map(|rule| Refused {
-            rule: rule.to_string(),
-            why: "this engine has no datagrams".to_owned(),
-        });
-        let refused: Vec<_> = refused.collect();
-        match refused.is_empty() {
-            true => Ok(()),
-            false => Err(refused),
-        }
+    /// Enforces the rules of `table` from now on, on datagrams, dials and connections: when it
+    /// returns, nothing of a cut pair is handed to anybody. Waiting tasks look again. If this
+    /// subnetwork cannot enforce a rule, nothing has changed.
+    pub(crate) fn enforce(&self, table: &Arc<FaultTable>) -> Result<(), Vec<Unenforced>> {
+        let context = &self.context;
+        context.rules.swap(&**context.engine(), table)?;
+        let (_, hosts) = self.hosts();
+        hosts.iter().for_each(|host| host.meet_rules());
+        Ok(())
     }
 
     /// Takes down the host whose name another subnetwork holds now.

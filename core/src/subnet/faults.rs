@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::context::Context;
+use crate::context::rules::Unenforced;
 use crate::control::BoxFuture;
 use crate::control::enforcing::{Enforcer, Refused};
 use crate::faults::{FaultTable, Faults};
@@ -40,7 +41,15 @@ impl Enforcer for Hosts {
         let Some(directory) = self.0.upgrade() else {
             return Ok(());
         };
-        directory.enforce(table)
+        let enforced = directory.enforce(table);
+        enforced.map_err(|refused| {
+            let refused = refused.into_iter();
+            let refused = refused.map(|Unenforced { rule, why }| Refused {
+                rule,
+                why: why.to_owned(),
+            });
+            refused.collect()
+        })
     }
 
     fn ping(&self, from: &str, to: &str) -> BoxFuture<bool> {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 
 use tracing::Instrument;
 
+use crate::host::gate::dial::arrives;
 use crate::subnet::directory::Directory;
 use crate::subnet::faults::ASKING;
 use crate::{Accept, Addr, Cause, Failure};
@@ -44,7 +45,19 @@ impl Notifier {
         }
         tracing::debug!("arrived");
         // The subnetwork is not held while the dial waits, so that it can be dropped.
-        let queue = self.directory()?.listener(dst)?;
+        let (queue, rules) = {
+            let directory = self.directory()?;
+            (
+                directory.listener(dst)?,
+                Arc::clone(&directory.context.rules),
+            )
+        };
+        tokio::select! {
+            biased;
+            arrived = arrives(&rules, src, dst) => arrived?,
+            // The queue says so.
+            _ = queue.down.wait() => {}
+        }
         let accept = queue.offer(src).await?;
         // The name may have been lost while the dial waited.
         self.directory()?.check_held(dst)?;
