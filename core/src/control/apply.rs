@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::Documents;
 use crate::control::board::{
-    self, FaultsResult, concerns, documents, members_number, read_members,
+    self, FaultsResult, concerns, documents, members_number, read_late, read_members,
 };
 use crate::control::error::{FaultError, Refusal};
 use crate::control::member_doc::{self, MemberDoc};
@@ -49,25 +49,31 @@ impl Limit {
         called.unwrap_or_else(|_| Err(FaultError::slow(what, self.within)))
     }
 
-    /// Shows the members' documents to `look` until it has seen enough; `None` if that does not happen in time.
-    /// They have changed after `number`.
+    /// Shows what the members say to `look` until it has seen enough; `None` if that does not happen in
+    /// time. As long as it has not, it returns the ids of those that it has to see again.
+    ///
+    /// The documents have changed after `number`. Members that come later are not shown: they
+    /// have read the plan after they were listed, and so after whoever waits here has written it.
     pub(crate) async fn watch<T>(
         self,
         docs: &dyn Documents,
         mut number: u64,
-        mut look: impl FnMut(&[MemberDoc]) -> ControlFlow<T>,
+        mut look: impl FnMut(&[MemberDoc]) -> ControlFlow<T, Vec<String>>,
     ) -> FaultsResult<Option<T>> {
+        let list = self.call("list the members", read_members(docs));
+        let mut members = list.await?;
         loop {
+            let late = match look(&members) {
+                ControlFlow::Break(seen) => return Ok(Some(seen)),
+                ControlFlow::Continue(late) => late,
+            };
             let step = async {
-                if let ControlFlow::Break(seen) = look(&read_members(docs).await?) {
-                    return Ok::<_, FaultError>(ControlFlow::Break(seen));
-                }
                 let change = timeout_at(self.next_look(), docs.changed(member_doc::TOPIC, number));
-                Ok(ControlFlow::Continue(change.await.unwrap_or(Ok(number))?))
+                number = change.await.unwrap_or(Ok(number))?;
+                read_late(docs, &mut members, &late).await
             };
             match self.call("list the members", step).await {
-                Ok(ControlFlow::Break(seen)) => return Ok(Some(seen)),
-                Ok(ControlFlow::Continue(changed)) => number = changed,
+                Ok(()) => {}
                 Err(why) if Instant::now() >= self.by => return Err(why),
                 Err(_) => sleep(PAUSE).await,
             }
@@ -115,10 +121,11 @@ pub(crate) async fn apply(
         let behind = concerned
             .into_iter()
             .filter(|(member, _)| member.version < shared.version);
-        late = behind.flat_map(|(_, hosts)| hosts).collect();
-        match late.is_empty() {
+        let (behind, hosts): (Vec<_>, Vec<_>) = behind.unzip();
+        late = hosts.into_iter().flatten().collect();
+        match behind.is_empty() {
             true => ControlFlow::Break(Ok(())),
-            false => ControlFlow::Continue(()),
+            false => ControlFlow::Continue(behind.iter().map(|member| member.id.clone()).collect()),
         }
     });
     match acknowledged.await? {

@@ -7,6 +7,7 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
 
+use crate::control::background::all;
 use crate::control::error::FaultError;
 use crate::control::member_doc::{self, MemberDoc, members};
 use crate::faults::plan::{MAX_RULES, Part, SharedPlan};
@@ -47,6 +48,32 @@ pub(crate) async fn read_members(docs: &dyn Documents) -> Result<Vec<MemberDoc>,
     Ok(members(docs.list(member_doc::TOPIC).await?))
 }
 
+/// Reads again what those of `members` say whose ids are in `late`. Those that have expired meanwhile are
+/// left out.
+pub(crate) async fn read_late(
+    docs: &dyn Documents,
+    members: &mut Vec<MemberDoc>,
+    late: &[String],
+) -> FaultsResult<()> {
+    let mut reads = Vec::new();
+    for id in late {
+        reads.push(async move { docs.get(&member_doc::key(id, 0)).await });
+    }
+    for (id, text) in late.iter().zip(all(reads).await) {
+        let at = members.iter().position(|member| member.id == *id);
+        let Some(at) = at else { continue };
+        match text? {
+            Some(text) => {
+                let mut now = member_doc::state(id, &text);
+                now.hosts = std::mem::take(&mut members[at].hosts);
+                members[at] = now;
+            }
+            None => drop(members.swap_remove(at)),
+        }
+    }
+    Ok(())
+}
+
 /// The change number of the members' documents.
 pub(crate) async fn members_number(docs: &dyn Documents) -> Result<u64, FaultError> {
     Ok(docs.changed(member_doc::TOPIC, NO_NUMBER).await?)
@@ -60,27 +87,45 @@ pub(crate) fn lifetime(shared: &SharedPlan) -> Option<Duration> {
     Some(longest.unwrap_or_default() + REMEMBERED)
 }
 
+/// The plan as a member knows it.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    pub(crate) plan: SharedPlan,
+    /// Its document, if it was read.
+    pub(crate) text: Option<String>,
+}
+
 /// Replaces the plan by what `change` makes of it, and returns it with the result of `change`. It is not
-/// written if nothing changed. If it vanished, `change` gets `known`.
+/// written if nothing changed. The first try takes it as `known`, which saves a read; also
+/// if it vanished, `change` gets what is known.
 pub(crate) async fn update<T>(
     docs: &dyn Documents,
-    known: &SharedPlan,
+    known: &Known,
     mut change: impl FnMut(&mut SharedPlan) -> T,
-) -> Result<(SharedPlan, T), FaultError> {
-    for _ in 0..TRIES {
-        let text = docs.get(PLAN).await?;
+) -> FaultsResult<(SharedPlan, T)> {
+    for tried in 0..TRIES {
+        let guess = known.text.clone().filter(|_| tried == 0);
+        let is_read = guess.is_none();
+        let text = match guess {
+            Some(guess) => Some(guess),
+            None => docs.get(PLAN).await?,
+        };
         let mut shared = match &text {
             Some(text) => text.parse::<SharedPlan>()?,
-            None => after_loss(docs, known).await?,
+            None => after_loss(docs, &known.plan).await?,
         };
         let before = shared.clone();
         let result = change(&mut shared);
-        if shared == before {
-            return Ok((shared, result));
-        }
-        let new = check(&shared)?;
-        let lifetime = lifetime(&shared);
-        if docs.replace(PLAN, text.as_deref(), &new, lifetime).await? {
+        if shared != before {
+            let (new, lifetime) = match check(&shared) {
+                Ok(new) => (new, lifetime(&shared)),
+                Err(_) if !is_read => continue,
+                Err(why) => return Err(why.into()),
+            };
+            if docs.replace(PLAN, text.as_deref(), &new, lifetime).await? {
+                return Ok((shared, result));
+            }
+        } else if is_read {
             return Ok((shared, result));
         }
     }

@@ -80,35 +80,40 @@ impl Wait {
         self.removed.is_empty() || removed.any(|part| concerns(&part.plan, host))
     }
 
-    fn look(&mut self, members: &[MemberDoc]) -> ControlFlow<()> {
+    /// Whether the wait is for this pair of a member. Only if the member's list may be cut off, a pair
+    /// counts that is of no concern.
+    fn counts(&self, member: &MemberDoc, (from, to): &Pair) -> bool {
+        member.silent.len() >= SHOWN || self.concerned(from) && self.concerned(to)
+    }
+
+    fn look(&mut self, members: &[MemberDoc]) -> ControlFlow<(), Vec<String>> {
         let concerned = |member: &&MemberDoc| member.hosts.iter().any(|host| self.concerned(host));
         let concerned: Vec<_> = members.iter().filter(concerned).collect();
-        let late = concerned
-            .iter()
-            .filter(|member| member.version < self.version);
-        let late = late.flat_map(|member| &member.hosts);
-        let mut late: Vec<_> = late.filter(|host| self.concerned(host)).cloned().collect();
+        let mut again = Vec::new();
+        let (mut late, mut silent) = (Vec::new(), Vec::new());
+        for member in concerned {
+            let before = late.len() + silent.len();
+            if member.version < self.version {
+                let hosts = member.hosts.iter().filter(|host| self.concerned(host));
+                late.extend(hosts.cloned());
+            }
+            if member.recovered < self.version {
+                let pairs = member.silent.iter();
+                silent.extend(pairs.filter(|pair| self.counts(member, pair)).cloned());
+            }
+            if late.len() + silent.len() > before {
+                again.push(member.id.clone());
+            }
+        }
         late.sort_unstable();
-        let silent = concerned
-            .iter()
-            .filter(|member| member.recovered < self.version);
-        // Only if the member's list may be cut off, a pair may count that is of no concern.
-        let counts = |member: &&&MemberDoc, (from, to): &Pair| {
-            member.silent.len() >= SHOWN || self.concerned(from) && self.concerned(to)
-        };
-        let silent = silent.flat_map(|member| {
-            let pairs = member.silent.iter();
-            pairs.filter(move |pair| counts(&member, pair))
-        });
-        let silent = silent.cloned().collect();
         for (part, places) in members.iter().flat_map(|member| &member.gone) {
             let matched = places.iter().map(|place| (part.clone(), *place));
             self.matched.extend(matched);
         }
         (self.late, self.silent) = (late, silent);
-        match self.late.is_empty() && self.silent.is_empty() {
+        match again.is_empty() {
             true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
+            false => ControlFlow::Continue(again),
         }
     }
 

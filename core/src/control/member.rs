@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::control::BoxFuture;
 use crate::control::background::Background;
-use crate::control::board::{self, ASK, FaultsResult, NO_NUMBER, PLAN};
+use crate::control::board::{self, ASK, FaultsResult, Known, NO_NUMBER, PLAN};
 use crate::control::enforcing::{Enforcer, Enforcing};
 use crate::control::error::FaultError;
 use crate::control::heal::heal_in_background;
@@ -173,7 +173,6 @@ impl Member<'_> {
         }
         let generation = self.write_hosts().await?;
         if self.read || self.control.progress.borrow().ready < generation {
-            self.read = true;
             if let Err(why) = self.read_plan().await {
                 self.control
                     .progress
@@ -371,15 +370,16 @@ impl Member<'_> {
 
     /// Reads the plan, and whether counts are asked for.
     async fn read_plan(&mut self) -> FaultsResult<()> {
-        let (mut plan, mut asked) = (None, None);
-        for (key, text) in self.docs.list(PLAN).await? {
-            match &*key {
-                PLAN => plan = Some(text),
-                ASK => asked = Some(text),
-                _ => {}
+        let plan = self.docs.get(PLAN);
+        let plan = match self.read {
+            // A host that joins only needs the plan.
+            false => plan.await?,
+            true => {
+                let (plan, asked) = tokio::try_join!(plan, self.docs.get(ASK))?;
+                self.asked = asked.unwrap_or_default();
+                plan
             }
-        }
-        self.asked = asked.unwrap_or_default();
+        };
         let text = match plan {
             Some(text) => text,
             None => match self.write_lost_plan().await? {
@@ -388,7 +388,11 @@ impl Member<'_> {
             },
         };
         if self.enforcing.adopt(&text, Instant::now())? {
-            self.control.set_known(self.enforcing.known().clone());
+            let known = Known {
+                plan: self.enforcing.known().clone(),
+                text: Some(text),
+            };
+            self.control.set_known(known);
         }
         Ok(())
     }

@@ -144,6 +144,12 @@ fn count(text: &str) -> Option<Count> {
     })
 }
 
+/// A member's state from its first document; its hosts are those of that document only.
+pub(crate) fn state(id: &str, text: &str) -> MemberDoc {
+    let mut members = members(vec![(key(id, 0), text.to_owned())]);
+    members.pop().unwrap_or_default()
+}
+
 /// The members that have written `documents`, all documents of [`TOPIC`].
 ///
 /// A document that cannot be read belongs to a member whose version is 0: it has acknowledged nothing.

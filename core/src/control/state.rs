@@ -10,9 +10,9 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use crate::control::board::random_id;
+use crate::control::board::{Known, random_id};
 use crate::control::member_doc::HOSTS;
-use crate::faults::plan::{Part, SharedPlan};
+use crate::faults::plan::Part;
 use crate::{Registry, RegistryError};
 
 /// The control of one subnetwork, or of somebody who only sets plans.
@@ -37,7 +37,7 @@ struct State {
     /// Parts to heal, in the background.
     released: Vec<String>,
     /// The plan that was seen last.
-    known: SharedPlan,
+    known: Arc<Known>,
     finished: bool,
 }
 
@@ -268,12 +268,12 @@ impl Control {
         held.chain(&state.released).cloned().collect()
     }
 
-    pub(crate) fn known(&self) -> SharedPlan {
-        self.state.lock().known.clone()
+    pub(crate) fn known(&self) -> Arc<Known> {
+        Arc::clone(&self.state.lock().known)
     }
 
-    pub(crate) fn set_known(&self, known: SharedPlan) {
-        self.state.lock().known = known;
+    pub(crate) fn set_known(&self, known: Known) {
+        self.state.lock().known = Arc::new(known);
     }
 
     /// Nobody uses it any more: its task ends when all is healed that was released.

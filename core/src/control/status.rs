@@ -85,9 +85,11 @@ pub(crate) async fn status(control: &Control, limit: Limit) -> FaultsResult<Stat
         limit
             .watch(docs, number, |seen| {
                 members = seen.to_vec();
-                match seen.iter().all(|member| member.asked >= asked) {
+                let late = seen.iter().filter(|member| member.asked < asked);
+                let late: Vec<_> = late.map(|member| member.id.clone()).collect();
+                match late.is_empty() {
                     true => ControlFlow::Break(()),
-                    false => ControlFlow::Continue(()),
+                    false => ControlFlow::Continue(late),
                 }
             })
             .await?;
