@@ -221,7 +221,7 @@ pub use virtnet_core::{
     document_topic, report,
 };
 #[doc(inline)]
-pub use virtnet_core::{adapt, memory, pipe};
+pub use virtnet_core::{adapt, faults, memory, pipe};
 
 #[doc(inline)]
 pub use virtnet_engine_quic as quic;

@@ -64,14 +64,27 @@ mod addr;
 pub mod conformance;
 mod context;
 mod contract;
+mod control;
 mod error;
 mod host;
 mod in_memory;
+#[path = "faults/mod.rs"]
+mod rules;
 mod subnet;
+
+/// Faults between named hosts: what may be done to their traffic, the plan that says where, and
+/// [`Faults`](faults::Faults), which sets it on a network.
+pub mod faults {
+    pub use crate::control::{
+        FaultError, FaultGuard, Faults, Healed, MemberStatus, Refusal, RuleStatus, Status,
+    };
+    pub use crate::rules::*;
+}
 
 pub use addr::Addr;
 pub use addr::name::{AddrError, MAX_NAME, check_hostname, check_network};
 pub use addr::to_addr::ToAddr;
+pub use context::fault_counts::FaultStats;
 pub use context::limits::{BACKLOG, Limits, Refused};
 pub use context::outcomes::Dials;
 pub use contract::documents::{
@@ -79,7 +92,7 @@ pub use contract::documents::{
     MIN_DOCUMENT_LIFETIME, check_document, check_document_key, check_document_list,
     check_document_topic, document_topic,
 };
-pub use contract::engine::{Abort, ByteStream, Engine, MAX_FIRST_BYTES};
+pub use contract::engine::{Abort, ByteStream, Enforced, Engine, MAX_FIRST_BYTES};
 pub use contract::registry::{Lost, Registry};
 pub use error::cause::{Cause, Failure};
 pub use error::report::report;

@@ -39,10 +39,13 @@ pub mod documents;
 pub mod hosts;
 mod matrix;
 pub mod registry;
+mod rules;
 pub mod streams;
 
 pub use bed::{Bed, run};
 pub use registry::RegistryBed;
+#[doc(hidden)]
+pub use rules::enforce;
 
 /// Defines one `#[test]` per check of an engine. The argument is a future that returns
 /// a [`Bed`]; each test awaits its own.

@@ -1,12 +1,14 @@
 //! The state that all hosts of one subnetwork share: engine, registry, running calls, limits,
-//! counters, and the reason for being down.
+//! counters, fault rules, and the reason for being down.
 //!
 //! Owns [`Context`]. Never knows a host: the subnetwork's directory does.
 
 pub(crate) mod calls;
 pub(crate) mod down;
+pub(crate) mod fault_counts;
 pub(crate) mod limits;
 pub(crate) mod outcomes;
+pub(crate) mod rules;
 
 use std::sync::{Arc, OnceLock};
 
@@ -17,6 +19,7 @@ use crate::context::calls::Calls;
 use crate::context::down::Down;
 use crate::context::limits::Refusals;
 use crate::context::outcomes::Outcomes;
+use crate::context::rules::Rules;
 use crate::{Cause, Engine, Failure, Limits, Registry};
 
 /// Keeps engine and registry from closing. The subnetwork holds one until all of it is down,
@@ -33,6 +36,8 @@ pub(crate) struct Context {
     pub(crate) limits: Limits,
     pub(crate) refusals: Arc<Refusals>,
     pub(crate) outcomes: Outcomes,
+    /// Connections and dials under way keep it, and nothing else of the context.
+    pub(crate) rules: Arc<Rules>,
     pub(crate) down: Down,
     /// Dropped once all hosts are down.
     keep_open: Mutex<Option<KeepOpen>>,
@@ -53,6 +58,7 @@ impl Context {
             limits,
             refusals: Arc::default(),
             outcomes: Outcomes::default(),
+            rules: Arc::default(),
             down: Down::default(),
             keep_open: Mutex::new(Some(keep_open)),
             calls: Arc::default(),

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 
+use crate::faults::FaultTable;
 use crate::{Addr, Failure, Registry};
 
 /// How many first bytes a dial can take along ([`Host::dial_with`](crate::Host::dial_with)):
@@ -127,6 +128,26 @@ pub trait Engine: Send + Sync + 'static {
         Ok((stream, addr))
     }
 
+    /// Enforces the rules of `table` from now on, in place of those of the table before, and says
+    /// which kinds it enforces. The core enforces all others on the connections itself, or refuses
+    /// the plan.
+    ///
+    /// When it returns, each datagram that is sent, and each that arrives, meets the new rules.
+    /// It must not block.
+    ///
+    /// The default enforces nothing.
+    fn vnet_enforce(&self, table: &Arc<FaultTable>) -> Enforced {
+        let _ = table;
+        Enforced::Nothing
+    }
+
+    /// After this time without a sign of the peer, an open connection ends: with
+    /// [`TimedOut`](std::io::ErrorKind::TimedOut). The core uses it where it cuts a connection on
+    /// its own. The default is 10 s.
+    fn idle_bound(&self) -> Duration {
+        Duration::from_secs(10)
+    }
+
     /// Releases everything: hosts, transport connections, tasks.
     ///
     /// The subnetwork has cancelled its calls to the engine before. Streams that were
@@ -139,6 +160,19 @@ pub trait Engine: Send + Sync + 'static {
     ///
     /// If data could not be delivered or a resource could not be released.
     async fn close(&self) -> Result<(), Failure>;
+}
+
+/// Which rules an engine enforces ([`Engine::vnet_enforce`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Enforced {
+    /// None: its connections are cut and limited in rate by the core, but cannot be delayed, and they
+    /// have no datagrams to lose.
+    Nothing,
+    /// Delays: it has no datagrams, but the bytes of its connections can arrive later.
+    Delays,
+    /// All rules on datagrams: it asks [`FaultTable::link`] for each.
+    Datagrams,
 }
 
 /// Cuts a connection, which would end cleanly if its halves were only dropped.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 
 use tokio::sync::oneshot;
 
+use crate::host::gate::Service;
 use crate::host::port::Port;
 use crate::{Addr, ByteStream, Conn};
 
@@ -17,6 +18,7 @@ use crate::{Addr, ByteStream, Conn};
 pub struct Accept {
     addr: Addr,
     src: Addr,
+    service: Service,
     /// The accept that waits holds the port; this only frees it early.
     port: Weak<Port>,
     /// Taken by the acknowledgement.
@@ -24,11 +26,21 @@ pub struct Accept {
 }
 
 impl Accept {
-    /// The dial from `src` is taken at `port`; the connection is to be sent to `conn`.
-    pub(crate) fn new(port: &Arc<Port>, src: Addr, conn: oneshot::Sender<Conn>) -> Accept {
+    /// The dial from `src` to the port `dialed` is taken at `port`; the connection is to be sent
+    /// to `conn`.
+    pub(crate) fn new(
+        port: &Arc<Port>,
+        src: Addr,
+        dialed: u16,
+        conn: oneshot::Sender<Conn>,
+    ) -> Accept {
         Accept {
             addr: port.addr().clone(),
             src,
+            service: Service {
+                port: dialed,
+                dialed: false,
+            },
             port: Arc::downgrade(port),
             conn: Some(conn),
         }
@@ -55,7 +67,7 @@ impl Accept {
         // A connection from here on, even if the accept is polled later: a close in
         // between finds it among the host's sockets.
         if let (Some(accepting), Some(port)) = (self.conn.take(), self.port.upgrade())
-            && let Ok(conn) = Conn::open(port, self.src.clone(), stream)
+            && let Ok(conn) = Conn::open(port, self.src.clone(), stream, self.service)
         {
             tracing::debug!(?conn, "acknowledged");
             drop(accepting.send(conn));

@@ -79,8 +79,8 @@ enum AcceptSlot {
 }
 
 impl PendingAccept {
-    /// Takes the dial from `src`, unless the accept was dropped or the host has no port.
-    fn take(self, src: &Addr) -> Result<Accept, TakeError> {
+    /// Takes the dial from `src` to the port `dialed`, unless the accept was dropped or the host has no port.
+    fn take(self, src: &Addr, dialed: u16) -> Result<Accept, TakeError> {
         let reserved = self.host.reserve(Socket::Accepting(src.clone()));
         let mut slot = self.slot.lock();
         if matches!(*slot, AcceptSlot::Dropped) {
@@ -89,7 +89,7 @@ impl PendingAccept {
         match reserved {
             Ok(port) => {
                 let port = Arc::new(port);
-                let accept = Accept::new(&port, src.clone(), self.conn);
+                let accept = Accept::new(&port, src.clone(), dialed, self.conn);
                 *slot = AcceptSlot::Port(port);
                 Ok(accept)
             }
@@ -177,7 +177,7 @@ impl AcceptQueue {
                     break (ticket, taken);
                 }
             };
-            match accept.take(src) {
+            match accept.take(src, self.addr.port()) {
                 Ok(accept) => return Ok(accept),
                 Err(TakeError::Failed(why)) => return Err(refuse(why)),
                 Err(TakeError::Dropped) => {}
@@ -236,7 +236,7 @@ impl AcceptQueue {
             return ticket;
         };
         drop(waiting);
-        if let Ok(accept) = accept.take(&src) {
+        if let Ok(accept) = accept.take(&src, self.addr.port()) {
             // If the dialer is gone by now, the accept is dropped, which cancels it.
             drop(taken.send(accept));
         }

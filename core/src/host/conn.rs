@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::host::conn_inner::ConnInner;
+use crate::host::gate::Service;
 use crate::host::port::Port;
 use crate::host::split::{self, OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use crate::{Addr, ByteStream, Cause, Failure};
@@ -48,8 +49,13 @@ pub struct Conn {
 impl Conn {
     /// Makes `port` one end of a connection, unless its host is down. Until a caller gets it
     /// ([`handed`](Conn::handed)), going down cuts it.
-    pub(crate) fn open(port: Arc<Port>, peer: Addr, stream: ByteStream) -> Result<Conn, Failure> {
-        let shared = ConnInner::open(port, peer, stream)?;
+    pub(crate) fn open(
+        port: Arc<Port>,
+        peer: Addr,
+        stream: ByteStream,
+        service: Service,
+    ) -> Result<Conn, Failure> {
+        let shared = ConnInner::open(port, peer, stream, service)?;
         Ok(Conn { shared })
     }
 

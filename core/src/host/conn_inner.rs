@@ -12,13 +12,14 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::error::Op;
+use crate::host::gate::{Gate, Service};
 use crate::host::half::{Half, TakenStream};
 use crate::host::port::Port;
 use crate::host::socket::Socket;
 use crate::{Abort, Addr, ByteStream, Cause, Failure, OpError};
 
-type Reader = dyn AsyncRead + Send + Unpin;
-type Writer = dyn AsyncWrite + Send + Unpin;
+pub(crate) type Reader = dyn AsyncRead + Send + Unpin;
+pub(crate) type Writer = dyn AsyncWrite + Send + Unpin;
 
 /// The state that the handles of one connection share, and that its host can close.
 pub(crate) struct ConnInner {
@@ -26,8 +27,13 @@ pub(crate) struct ConnInner {
     peer: Addr,
     /// Why it is down, set once, before the streams are taken away.
     why: OnceLock<Failure>,
-    reader: Half<Reader>,
-    writer: Half<Writer>,
+    /// Why a fault rule ended it, set once, before the streams are taken away. It keeps its port.
+    fault: OnceLock<Failure>,
+    pub(crate) gate: Gate,
+    pub(crate) reader: Half<Reader>,
+    pub(crate) writer: Half<Writer>,
+    /// The peer will see, or has seen, the end of what this end writes.
+    ended: AtomicBool,
     abort: Option<Arc<dyn Abort>>,
     /// A caller has the connection.
     handed: AtomicBool,
@@ -40,21 +46,28 @@ impl ConnInner {
         port: Arc<Port>,
         peer: Addr,
         stream: ByteStream,
+        service: Service,
     ) -> Result<Arc<ConnInner>, Failure> {
-        let keep_open = port.host().context().keep_open()?;
+        let context = port.host().context();
+        let keep_open = context.keep_open()?;
         let stream = stream.into_parts();
         let shared = Arc::new(ConnInner {
             local: port.addr().clone(),
             peer: peer.clone(),
             why: OnceLock::new(),
+            fault: OnceLock::new(),
+            gate: Gate::new(&context.rules, service),
             reader: Half::new(stream.reader, keep_open.clone()),
             writer: Half::new(stream.writer, keep_open),
+            ended: AtomicBool::new(false),
             abort: stream.abort,
             handed: AtomicBool::new(false),
             port,
         });
         let socket = Socket::Connected(peer, Arc::downgrade(&shared));
         shared.port.become_socket(socket)?;
+        // From here on, whoever swaps rules finds it.
+        shared.meet_rules();
         Ok(shared)
     }
 
@@ -106,6 +119,15 @@ impl ConnInner {
         }
     }
 
+    /// A fault rule ends it: the peer sees a cut, and so does its owner.
+    pub(crate) fn end_by_fault(&self, why: Failure) {
+        if self.fault.set(why).is_ok() {
+            tracing::debug!(conn = ?self, why = self.fault.get().map(display), "ended by a fault");
+            self.cut();
+            drop((self.reader.take_away(), self.writer.take_away()));
+        }
+    }
+
     /// From here on, dropping the streams cuts them.
     fn cut(&self) {
         if let Some(abort) = &self.abort {
@@ -124,7 +146,16 @@ impl ConnInner {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let mut half = self.reader.lock();
-        let read = half.poll(cx, |stream, cx| Pin::new(stream).poll_read(cx, buf));
+        // Under the lock: if rules are swapped later, this task is found waiting, and woken.
+        let read = if self.gate.is_quiet() {
+            let before = buf.filled().len();
+            let read = half.poll(cx, |stream, cx| Pin::new(stream).poll_read(cx, buf));
+            self.gate.read.add(buf.filled().len() - before);
+            read
+        } else {
+            drop(half);
+            self.read_under_rules(cx, buf)
+        };
         self.report(Op::Read, ready!(read))
     }
 
@@ -150,29 +181,53 @@ impl ConnInner {
     fn write(
         &self,
         cx: &mut Context<'_>,
-        write: impl FnOnce(&mut Writer, &mut Context<'_>) -> Poll<io::Result<usize>>,
+        mut write: impl FnMut(&mut Writer, &mut Context<'_>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        let mut half = self.writer.lock();
-        if half.ended && half.is_there() {
+        if self.has_ended() {
             return Poll::Ready(Err(self.error(Op::Write, Cause::BrokenPipe.into())));
         }
-        let written = half.poll(cx, write);
+        let written = self.drive(cx, |stream, cx| {
+            let written = write(stream, cx);
+            if let Poll::Ready(Ok(count)) = written {
+                self.gate.written.add(count);
+            }
+            written
+        });
         self.report(Op::Write, ready!(written))
     }
 
-    pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Polls the writing direction, as far as fault rules allow.
+    fn drive<T>(
+        &self,
+        cx: &mut Context<'_>,
+        poll: impl FnMut(&mut Writer, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<Option<io::Result<T>>> {
         let mut half = self.writer.lock();
-        let flushed = half.poll(cx, |stream, cx| Pin::new(stream).poll_flush(cx));
+        if self.gate.is_quiet() {
+            return half.poll(cx, poll);
+        }
+        drop(half);
+        self.write_under_rules(cx, poll)
+    }
+
+    /// The writing direction was shut down, and not taken away since.
+    fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed) && self.writer.lock().is_there()
+    }
+
+    pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = self.drive(cx, |stream, cx| Pin::new(stream).poll_flush(cx));
         self.report(Op::Write, ready!(flushed))
     }
 
     pub(crate) fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut half = self.writer.lock();
-        if half.ended && half.is_there() {
+        if self.has_ended() {
             return Poll::Ready(Ok(()));
         }
-        let shut = ready!(half.poll(cx, |stream, cx| Pin::new(stream).poll_shutdown(cx)));
-        half.ended = matches!(shut, Some(Ok(())));
+        let shut = ready!(self.drive(cx, |stream, cx| Pin::new(stream).poll_shutdown(cx)));
+        if let Some(Ok(())) = shut {
+            self.ended.store(true, Ordering::Relaxed);
+        }
         self.report(Op::Write, shut)
     }
 
@@ -183,12 +238,12 @@ impl ConnInner {
             Some(Ok(value)) => Ok(value),
             Some(Err(err)) => {
                 // After a close, the engine's error is a consequence and not the cause.
-                let why = self.why.get().cloned();
+                let why = self.why.get().or(self.fault.get()).cloned();
                 Err(self.error(op, why.unwrap_or_else(|| failure(err))))
             }
             None => {
                 // Without a reason only this direction was ended, by dropping its handle.
-                let why = self.why.get().cloned();
+                let why = self.why.get().or(self.fault.get()).cloned();
                 Err(self.error(op, why.unwrap_or(Cause::SocketDown.into())))
             }
         })

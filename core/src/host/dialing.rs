@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::context::Context;
+use crate::host::gate::dial::DialGate;
 use crate::{Addr, ByteStream, Cause, Engine, Failure, Registry, RegistryError};
 
 /// If a dial has no result after this part of its time limit (a third), the registry is asked
@@ -49,32 +50,46 @@ pub(crate) struct Dialing {
     /// What the other side reads first.
     first: Vec<u8>,
     limit: Option<TimeLimit>,
+    gate: DialGate,
+}
+
+impl TimeLimit {
+    /// Without a limit, if it is too late for the clock to tell.
+    fn new(engine: &dyn Engine) -> Option<TimeLimit> {
+        let within = engine.dial_bound()?;
+        let start = Instant::now();
+        let (by, look) = (start.checked_add(within)?, start + within / LOOK_AGAIN);
+        Some(TimeLimit { within, look, by })
+    }
 }
 
 impl Dialing {
     pub(crate) fn new(context: &Context, src: Addr, dst: Addr, first: &[u8]) -> Dialing {
         let engine = Arc::clone(context.engine());
-        // Without a limit, if it is too late for the clock to tell.
-        let limit = engine.dial_bound().and_then(|within| {
-            let start = Instant::now();
-            let (by, look) = (start.checked_add(within)?, start + within / LOOK_AGAIN);
-            Some(TimeLimit { within, look, by })
-        });
         Dialing {
+            limit: TimeLimit::new(&*engine),
+            gate: DialGate::new(&context.rules, &src, &dst),
             engine,
             registry: Arc::clone(&context.registry),
             src,
             dst,
             first: first.to_vec(),
-            limit,
         }
     }
 
     /// Looks `dst` up in the registry and has the engine connect to it; once more, if the
     /// answer was out of date.
-    pub(crate) async fn look_up_and_connect(self) -> Dialed {
+    pub(crate) async fn look_up_and_connect(mut self) -> Dialed {
         let hostdata = self.look_up().await?;
         tracing::debug!(hostdata, "host found");
+        let (within, by) = (
+            self.limit.map(|limit| limit.within),
+            self.limit.map(|limit| limit.by),
+        );
+        if self.gate.leave(within, by).await? {
+            // A dial that was held has all its time.
+            self.limit = TimeLimit::new(&*self.engine);
+        }
         let (failure, looked) = match self.first_try(&hostdata).await {
             FirstTry::Dialed(dialed) => return Ok(dialed),
             FirstTry::Elsewhere(hostdata) => return self.call_engine(&hostdata).await,
@@ -134,11 +149,14 @@ impl Dialing {
 
     async fn call_engine(&self, hostdata: &str) -> Dialed {
         let (engine, src, dst) = (&self.engine, &self.src, &self.dst);
-        match (self.limit.map(|limit| limit.by), &self.first[..]) {
-            (Some(by), []) => engine.vnet_dial_by(src, dst, hostdata, by).await,
-            (None, []) => engine.vnet_dial(src, dst, hostdata).await,
-            (by, first) => engine.vnet_dial_with(src, dst, hostdata, by, first).await,
-        }
+        let call = async {
+            match (self.limit.map(|limit| limit.by), &self.first[..]) {
+                (Some(by), []) => engine.vnet_dial_by(src, dst, hostdata, by).await,
+                (None, []) => engine.vnet_dial(src, dst, hostdata).await,
+                (by, first) => engine.vnet_dial_with(src, dst, hostdata, by, first).await,
+            }
+        };
+        self.gate.under_way(call).await
     }
 
     /// The second look at the registry while the first try still runs, when it is time for it.

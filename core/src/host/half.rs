@@ -3,9 +3,12 @@
 //! Owns an engine's stream until then, and the waker of the task that waits for it. Never
 //! knows why it was taken away: the connection does.
 
-use std::task::{Context, Poll, Waker};
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
 
 use parking_lot::{Mutex, MutexGuard};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::context::KeepOpen;
 
@@ -16,10 +19,10 @@ use crate::context::KeepOpen;
 pub(crate) struct Half<S: ?Sized>(Mutex<HalfState<S>>);
 
 pub(crate) struct HalfState<S: ?Sized> {
-    /// Woken when the stream is taken away.
+    /// Woken when the stream is taken away, and when fault rules change.
     waiting: Option<Waker>,
-    /// The peer will see, or has seen, the end of this direction.
-    pub(crate) ended: bool,
+    /// Only while a fault rule needs it.
+    timer: Option<Pin<Box<Sleep>>>,
     stream: Option<HeldStream<S>>,
 }
 
@@ -33,7 +36,7 @@ impl<S: ?Sized> Half<S> {
     pub(crate) fn new(stream: Box<S>, keep_open: KeepOpen) -> Half<S> {
         Half(Mutex::new(HalfState {
             waiting: None,
-            ended: false,
+            timer: None,
             stream: Some(HeldStream {
                 stream,
                 _keep_open: keep_open,
@@ -44,6 +47,14 @@ impl<S: ?Sized> Half<S> {
     /// The state, for one poll.
     pub(crate) fn lock(&self) -> MutexGuard<'_, HalfState<S>> {
         self.0.lock()
+    }
+
+    /// Has the task that waits look again.
+    pub(crate) fn wake(&self) {
+        let waiting = self.0.lock().waiting.take();
+        if let Some(waker) = waiting {
+            waker.wake();
+        }
     }
 
     /// Takes the stream, to be dropped by the caller, outside of any lock.
@@ -95,12 +106,40 @@ impl<S: ?Sized> HalfState<S> {
             return Poll::Ready(None);
         };
         let polled = poll(&mut stream.stream, cx);
-        match (&polled, &mut self.waiting) {
+        match &polled {
             // No task waits any more: dropping the connection must wake none.
-            (Poll::Ready(_), waiting) => *waiting = None,
-            (Poll::Pending, Some(waiting)) => waiting.clone_from(cx.waker()),
-            (Poll::Pending, waiting) => *waiting = Some(cx.waker().clone()),
+            Poll::Ready(_) => self.waiting = None,
+            Poll::Pending => self.wait(cx),
         }
         polled.map(Some)
+    }
+
+    /// The task of `cx` waits for this direction.
+    fn wait(&mut self, cx: &Context<'_>) {
+        match &mut self.waiting {
+            Some(waiting) => waiting.clone_from(cx.waker()),
+            waiting => *waiting = Some(cx.waker().clone()),
+        }
+    }
+
+    /// The task of `cx` waits until it is woken, or until `at`: then ready.
+    pub(crate) fn wait_until(&mut self, at: Option<Instant>, cx: &mut Context<'_>) -> Poll<()> {
+        self.wait(cx);
+        let Some(at) = at else {
+            self.timer = None;
+            return Poll::Pending;
+        };
+        let timer = match &mut self.timer {
+            Some(timer) => {
+                if timer.deadline() != at {
+                    timer.as_mut().reset(at);
+                }
+                timer
+            }
+            timer => timer.insert(Box::pin(sleep_until(at))),
+        };
+        ready!(timer.as_mut().poll(cx));
+        self.timer = None;
+        Poll::Ready(())
     }
 }

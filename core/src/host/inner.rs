@@ -13,6 +13,7 @@ use crate::context::outcomes::Outcomes;
 use crate::host::accept_queue::AcceptQueue;
 use crate::host::conn_inner::ConnInner;
 use crate::host::dialing::Dialing;
+use crate::host::gate::Service;
 use crate::host::idle::Table;
 use crate::host::port::Port;
 use crate::host::socket::{Socket, SocketInfo};
@@ -132,6 +133,10 @@ impl HostInner {
             );
             return Err(Failure::other(problem));
         }
+        let service = Service {
+            port: dst.port(),
+            dialed: true,
+        };
         let dialing = Dialing::new(&self.context, port.addr().clone(), dst, first);
         let dialed = tokio::select! {
             biased;
@@ -140,7 +145,7 @@ impl HostInner {
         };
         // The caller of dial gets it in this very poll.
         let conn = dialed
-            .and_then(|(stream, peer)| Conn::open(Arc::new(port), peer, stream))
+            .and_then(|(stream, peer)| Conn::open(Arc::new(port), peer, stream, service))
             .map(Conn::handed);
         match &conn {
             Ok(conn) => tracing::debug!(peer = %conn.peer_addr(), "dialed"),
@@ -186,6 +191,19 @@ impl HostInner {
         conns.retain(|conn| conn.mark(why.clone()));
         self.owner.host_down(self);
         conns
+    }
+
+    /// Has all its connections meet the fault rules that are in force now.
+    pub(crate) fn meet_rules(&self) {
+        let conns: Vec<_> = {
+            let table = self.table.lock();
+            let conns = table.ports().iter().filter_map(|(_, socket)| match socket {
+                Socket::Connected(_, conn) => conn.upgrade(),
+                _ => None,
+            });
+            conns.collect()
+        };
+        conns.iter().for_each(|conn| conn.meet_rules());
     }
 
     /// All open sockets, by port.

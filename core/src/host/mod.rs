@@ -8,6 +8,7 @@ pub(crate) mod accept_queue;
 pub(crate) mod conn;
 pub(crate) mod conn_inner;
 pub(crate) mod dialing;
+pub(crate) mod gate;
 pub(crate) mod half;
 pub(crate) mod idle;
 pub(crate) mod incoming;

@@ -4,24 +4,29 @@
 //! registry. Never starts a task, and never does I/O.
 
 use std::collections::HashMap;
-use std::io::{self, IoSlice};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::addr::name::{Noun, check_name};
+use crate::faults::FaultTable;
 use crate::in_memory::registry::MemoryHub;
+use crate::in_memory::stream::{self, End, SentLater, pipes};
 use crate::{
-    Abort, Addr, AddrError, ByteStream, Cause, Engine, Failure, Notifier, Registry, SubNetwork,
+    Addr, AddrError, ByteStream, Cause, Enforced, Engine, Failure, Notifier, Registry, SubNetwork,
 };
 
 /// The buffer size of one direction of a pipe, in bytes. A writer waits when it is full.
-pub const PIPE_CAPACITY: usize = 64 * 1024;
+pub const PIPE_CAPACITY: usize = stream::CAPACITY;
+
+/// The time limit of a dial by default ([`PipeEngine::with_bounds`]).
+const DIAL_BOUND: Duration = Duration::from_secs(3);
+
+/// How long a connection may be silent by default.
+const IDLE_BOUND: Duration = Duration::from_secs(10);
 
 /// The prefix of this engine's hostdata, before the engine's number.
 const SCHEME: &str = "pipe:";
@@ -55,6 +60,7 @@ pub struct PipeNetwork {
     network: String,
     hub: MemoryHub,
     switchboard: Switchboard,
+    bounds: Option<(Duration, Duration)>,
 }
 
 impl PipeNetwork {
@@ -69,7 +75,23 @@ impl PipeNetwork {
             network: network.to_owned(),
             hub: MemoryHub::new(),
             switchboard: Switchboard::new(),
+            bounds: None,
         })
+    }
+
+    /// Sets the bounds of its later subnetworks' engines ([`PipeEngine::with_bounds`]), so that a
+    /// test of a cut takes less time.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use virtnet_core::pipe::PipeNetwork;
+    /// let (dial, idle) = (Duration::from_millis(300), Duration::from_secs(1));
+    /// let network = PipeNetwork::new("pipet")?.with_bounds(dial, idle);
+    /// # Ok::<(), virtnet_core::AddrError>(())
+    /// ```
+    pub fn with_bounds(mut self, dial: Duration, idle: Duration) -> PipeNetwork {
+        self.bounds = Some((dial, idle));
+        self
     }
 
     /// Creates another subnetwork, independent of the others as in another process.
@@ -79,7 +101,13 @@ impl PipeNetwork {
     /// If called outside a tokio runtime.
     pub fn subnetwork(&self) -> SubNetwork {
         let registry = Arc::new(self.hub.registry());
-        let engine = |notifier| PipeEngine::new(&self.switchboard, notifier);
+        let engine = |notifier| {
+            let engine = PipeEngine::new(&self.switchboard, notifier);
+            match self.bounds {
+                Some((dial, idle)) => engine.with_bounds(dial, idle),
+                None => engine,
+            }
+        };
         SubNetwork::new(&self.network, registry, engine).expect("the name was checked in new")
     }
 
@@ -96,7 +124,14 @@ pub struct Switchboard(Arc<Mutex<Engines>>);
 #[derive(Debug, Default)]
 struct Engines {
     last: u64,
-    notifiers: HashMap<u64, Notifier>,
+    by_id: HashMap<u64, Peer>,
+}
+
+/// An engine, as the others see it.
+#[derive(Debug, Clone)]
+struct Peer {
+    notifier: Notifier,
+    later: Arc<SentLater>,
 }
 
 impl Switchboard {
@@ -105,16 +140,24 @@ impl Switchboard {
         Switchboard::default()
     }
 
-    fn notifier(&self, id: u64) -> Option<Notifier> {
-        self.0.lock().notifiers.get(&id).cloned()
+    fn peer(&self, id: u64) -> Option<Peer> {
+        self.0.lock().by_id.get(&id).cloned()
     }
 }
 
 /// An engine whose connections are in-memory pipes.
+///
+/// Of the rules of faults it enforces delays: bytes, the end of a direction, and both ways of a
+/// dial arrive later, but what is on its way still fits in [`PIPE_CAPACITY`]. A cut connection
+/// ([`Conn::abort`](crate::Conn::abort)) is known at once. It has no datagrams, so plans that lose,
+/// duplicate or reorder them are refused.
 #[derive(Debug)]
 pub struct PipeEngine {
     switchboard: Switchboard,
     id: u64,
+    later: Arc<SentLater>,
+    dial_bound: Duration,
+    idle_bound: Duration,
 }
 
 impl PipeEngine {
@@ -123,15 +166,30 @@ impl PipeEngine {
         let mut engines = switchboard.0.lock();
         engines.last += 1;
         let id = engines.last;
-        engines.notifiers.insert(id, notifier);
+        let later = Arc::new(SentLater::default());
+        let peer = Peer {
+            notifier,
+            later: Arc::clone(&later),
+        };
+        engines.by_id.insert(id, peer);
         PipeEngine {
             switchboard: switchboard.clone(),
             id,
+            later,
+            dial_bound: DIAL_BOUND,
+            idle_bound: IDLE_BOUND,
         }
     }
 
+    /// Sets how long a dial takes at most until the other side responds (default 3 s), and how long
+    /// a connection may be silent (default 10 s). Only a rule of faults can make either happen.
+    pub fn with_bounds(mut self, dial: Duration, idle: Duration) -> PipeEngine {
+        (self.dial_bound, self.idle_bound) = (dial, idle);
+        self
+    }
+
     fn unregister(&self) {
-        self.switchboard.0.lock().notifiers.remove(&self.id);
+        self.switchboard.0.lock().by_id.remove(&self.id);
     }
 }
 
@@ -148,23 +206,30 @@ impl Engine for PipeEngine {
         dst: &Addr,
         dst_hostdata: &str,
     ) -> Result<(ByteStream, Addr), Failure> {
-        let id = dst_hostdata.strip_prefix(SCHEME);
-        let Some(id) = id.and_then(|id| id.parse().ok()) else {
-            let what = format!(
-                "host {:?}: expected hostdata such as \"{SCHEME}1\", got {dst_hostdata:?}",
-                dst.host()
-            );
-            return Err(Failure::wrap(Cause::Protocol, what));
-        };
-        let peer = self
-            .switchboard
-            .notifier(id)
-            .ok_or(Cause::ConnectionRefused)?;
-        let accept = peer.vnet_accept(src, dst).await?;
-        let addr = accept.addr().clone();
-        let (ours, theirs) = pipes();
-        accept.ack(theirs);
-        Ok((ours, addr))
+        self.dial(src, dst, dst_hostdata, None).await
+    }
+
+    fn dial_bound(&self) -> Option<Duration> {
+        Some(self.dial_bound)
+    }
+
+    async fn vnet_dial_by(
+        &self,
+        src: &Addr,
+        dst: &Addr,
+        dst_hostdata: &str,
+        by: Instant,
+    ) -> Result<(ByteStream, Addr), Failure> {
+        self.dial(src, dst, dst_hostdata, Some(by)).await
+    }
+
+    fn vnet_enforce(&self, table: &Arc<FaultTable>) -> Enforced {
+        self.later.enforce(table);
+        Enforced::Delays
+    }
+
+    fn idle_bound(&self) -> Duration {
+        self.idle_bound
     }
 
     async fn close(&self) -> Result<(), Failure> {
@@ -173,115 +238,62 @@ impl Engine for PipeEngine {
     }
 }
 
+impl PipeEngine {
+    /// Dials. The response, of which `by` is the limit, takes the delays of both ways.
+    async fn dial(
+        &self,
+        src: &Addr,
+        dst: &Addr,
+        hostdata: &str,
+        by: Option<Instant>,
+    ) -> Result<(ByteStream, Addr), Failure> {
+        let id = hostdata.strip_prefix(SCHEME);
+        let Some(id) = id.and_then(|id| id.parse().ok()) else {
+            let what = format!(
+                "host {:?}: expected hostdata such as \"{SCHEME}1\", got {hostdata:?}",
+                dst.host()
+            );
+            return Err(Failure::wrap(Cause::Protocol, what));
+        };
+        let peer = self.switchboard.peer(id).ok_or(Cause::ConnectionRefused)?;
+        let (there, back) = (self.later.first(src, dst), peer.later.first(dst, src));
+        if let Some(by) = by
+            && Instant::now() + there + back > by
+        {
+            sleep_until(by).await;
+            let what = format!("no answer from host {:?} in time", dst.host());
+            return Err(Failure::wrap(Cause::TimedOut, what));
+        }
+        wait(there).await;
+        let accept = peer.notifier.vnet_accept(src, dst).await;
+        let dialed = accept.map(|accept| {
+            let addr = accept.addr().clone();
+            let one = End {
+                addr: src,
+                later: &self.later,
+            };
+            let other = End {
+                addr: &addr,
+                later: &peer.later,
+            };
+            let (ours, theirs) = pipes(&one, &other);
+            accept.ack(theirs);
+            (ours, addr)
+        });
+        wait(back).await;
+        dialed
+    }
+}
+
+/// Waits for what is delayed.
+async fn wait(delay: Duration) {
+    if !delay.is_zero() {
+        sleep(delay).await;
+    }
+}
+
 impl Drop for PipeEngine {
     fn drop(&mut self) {
         self.unregister();
-    }
-}
-
-/// Two streams, each of which reads what the other writes.
-///
-/// Each direction has its own duplex pipe, used one way only, so that dropping one
-/// end of a direction is visible at its other end.
-fn pipes() -> (ByteStream, ByteStream) {
-    let (writer_a, reader_b) = duplex(PIPE_CAPACITY);
-    let (writer_b, reader_a) = duplex(PIPE_CAPACITY);
-    let cut = Arc::new(Cut::default());
-    let end = |reader, writer| {
-        let [reader, writer] = [reader, writer].map(|pipe| Direction {
-            pipe,
-            cut: Arc::clone(&cut),
-        });
-        ByteStream::with_abort(reader, writer, Arc::clone(&cut) as Arc<dyn Abort>)
-    };
-    (end(reader_a, writer_a), end(reader_b, writer_b))
-}
-
-/// Whether a connection was cut, by either end. The end that cut it then drops its
-/// halves, which wakes the other end.
-#[derive(Default)]
-struct Cut(AtomicBool);
-
-impl Abort for Cut {
-    fn abort(&self) {
-        self.0.store(true, Ordering::Release);
-    }
-}
-
-/// One end of one direction.
-struct Direction {
-    pipe: DuplexStream,
-    cut: Arc<Cut>,
-}
-
-impl Direction {
-    /// The pipe, unless it was cut.
-    fn pipe(&mut self) -> io::Result<Pin<&mut DuplexStream>> {
-        self.check()?;
-        Ok(Pin::new(&mut self.pipe))
-    }
-
-    fn check(&self) -> io::Result<()> {
-        match self.cut.0.load(Ordering::Acquire) {
-            true => Err(io::ErrorKind::ConnectionReset.into()),
-            false => Ok(()),
-        }
-    }
-
-    /// The result of a write. An error is a cut if the other end was cut and dropped
-    /// after the check.
-    fn wrote<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        match written {
-            Poll::Ready(Err(err)) => Poll::Ready(Err(self.check().err().unwrap_or(err))),
-            written => written,
-        }
-    }
-}
-
-impl AsyncRead for Direction {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        ready!(self.pipe()?.poll_read(cx, buf))?;
-        if buf.filled().len() == before {
-            // The other end may have been cut and dropped after the first check.
-            self.check()?;
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Direction {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let written = self.pipe()?.poll_write(cx, buf);
-        self.wrote(written)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = self.pipe()?.poll_write_vectored(cx, bufs);
-        self.wrote(written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.pipe.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.pipe()?.poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.pipe()?.poll_shutdown(cx)
     }
 }

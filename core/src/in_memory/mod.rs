@@ -5,3 +5,4 @@
 mod documents;
 pub mod engine;
 pub mod registry;
+mod stream;

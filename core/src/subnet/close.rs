@@ -11,6 +11,7 @@ use std::sync::{Arc, Weak};
 use tokio::sync::{mpsc, watch};
 
 use crate::context::calls::Calls;
+use crate::control::state::Control;
 use crate::error::Op;
 use crate::subnet::directory::Directory;
 use crate::{Cause, Engine, Failure, OpError, Registry, SubNetwork};
@@ -87,12 +88,13 @@ pub(crate) async fn close(
     calls: &Calls,
     engine: Arc<dyn Engine>,
     registry: Arc<dyn Registry>,
+    control: &Control,
 ) -> Closed {
     calls.close();
     let engine = tokio::spawn(async move { engine.close().await });
-    let engine = engine
-        .await
-        .unwrap_or_else(|died| Err(Failure::other(died)));
+    // Plans of faults that are held here are healed meanwhile.
+    let (engine, ()) = tokio::join!(engine, control.farewell());
+    let engine = engine.unwrap_or_else(|died| Err(Failure::other(died)));
     let registry = tokio::spawn(async move { registry.close().await.map_err(Failure::from) });
     let registry = registry
         .await

@@ -12,6 +12,8 @@ use parking_lot::Mutex;
 
 use crate::context::Context;
 use crate::context::limits::Refusal;
+use crate::context::rules::Unenforced;
+use crate::faults::FaultTable;
 use crate::host::accept_queue::AcceptQueue;
 use crate::host::inner::{HostInner, HostOwner};
 use crate::{Addr, Cause, Failure, Lost, RegistryError};
@@ -76,6 +78,17 @@ impl Directory {
             true => Ok(()),
             false => Err(self.context.refusals.refuse(Refusal::NameInDoubt)),
         }
+    }
+
+    /// Enforces the rules of `table` from now on, on datagrams, dials and connections: when it
+    /// returns, nothing of a cut pair is handed to anybody. Waiting tasks look again. If this
+    /// subnetwork cannot enforce a rule, nothing has changed.
+    pub(crate) fn enforce(&self, table: &Arc<FaultTable>) -> Result<(), Vec<Unenforced>> {
+        let context = &self.context;
+        context.rules.swap(&**context.engine(), table)?;
+        let (_, hosts) = self.hosts();
+        hosts.iter().for_each(|host| host.meet_rules());
+        Ok(())
     }
 
     /// Takes down the host whose name another subnetwork holds now.

@@ -5,11 +5,14 @@
 
 pub(crate) mod close;
 pub(crate) mod directory;
+pub(crate) mod faults;
 pub(crate) mod notifier;
 pub(crate) mod stats;
 mod wait_for_hosts;
 
-use std::sync::Arc;
+use std::convert::Infallible;
+use std::future::pending;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -17,11 +20,14 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::addr::name::{Noun, check_name, clipped};
 use crate::context::Context;
+use crate::control::joining::{Joining, JoiningRegistry};
+use crate::control::state::Control;
 use crate::error::Op;
 use crate::host::Host;
 use crate::host::inner::{HostInner, HostOwner};
 use crate::subnet::close::{Closed, End, close, watch_names};
 use crate::subnet::directory::{Directory, Reservation};
+use crate::subnet::faults::Hosts;
 use crate::{Addr, AddrError, Cause, Engine, Failure, Limits, Notifier, OpError, Registry};
 
 /// How often a taken name is tried again.
@@ -54,6 +60,7 @@ const TRY: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub struct SubNetwork {
     pub(crate) directory: Arc<Directory>,
+    pub(crate) control: Arc<Control>,
     /// The outcome of the close, once it is over.
     pub(crate) closed: watch::Receiver<Option<Closed>>,
 }
@@ -111,12 +118,23 @@ impl SubNetwork {
             calls,
             closed: done,
         };
+        let control = Arc::new(Control::new(Arc::clone(&registry)));
+        let task = Arc::clone(&control);
         tokio::spawn(async move {
-            let reason = watch_names(&*registry, &end.directory, &mut kept_open).await;
-            let closed = close(reason, &end.calls, engine, registry).await;
+            let hosts = Hosts(Weak::clone(&end.directory));
+            let reason = tokio::select! {
+                biased;
+                reason = watch_names(&*registry, &end.directory, &mut kept_open) => reason,
+                never = follow(&task, &hosts) => match never {},
+            };
+            let closed = close(reason, &end.calls, engine, registry, &task).await;
             end.tell(closed);
         });
-        Ok(SubNetwork { directory, closed })
+        Ok(SubNetwork {
+            directory,
+            control,
+            closed,
+        })
     }
 
     /// The full name of the network.
@@ -219,12 +237,27 @@ impl SubNetwork {
         let reservation = Reservation::new(&self.directory, &host)?;
         let (engine, registry) = (Arc::clone(context.engine()), Arc::clone(&context.registry));
         let hostname = home.clone();
+        let joining = Joining::new(&self.control, home.host()).map(Arc::new);
         context
-            .run(async move { engine.vnet_new_host(hostname.host(), &*registry).await })
+            .run(async move {
+                let Some(joining) = joining else {
+                    return engine.vnet_new_host(hostname.host(), &*registry).await;
+                };
+                let registry = JoiningRegistry::new(registry, &joining);
+                engine.vnet_new_host(hostname.host(), &registry).await?;
+                joining.ready().await;
+                Ok(())
+            })
             .await?;
         reservation.complete()?;
         Ok(Host::new(host))
     }
+}
+
+/// Follows the plan of faults, without end.
+async fn follow(control: &Arc<Control>, hosts: &Hosts) -> Infallible {
+    control.run(Some(hosts)).await;
+    pending().await
 }
 
 impl std::fmt::Debug for SubNetwork {

@@ -7,7 +7,9 @@ use std::sync::{Arc, Weak};
 
 use tracing::Instrument;
 
+use crate::host::gate::dial::arrives;
 use crate::subnet::directory::Directory;
+use crate::subnet::faults::ASKING;
 use crate::{Accept, Addr, Cause, Failure};
 
 /// Reports an engine's events to its subnetwork.
@@ -37,9 +39,25 @@ impl Notifier {
     }
 
     async fn offer(&self, src: &Addr, dst: &Addr) -> Result<Accept, Failure> {
+        if (src.port(), dst.port()) == (ASKING, 0) {
+            // Only a sign of life is asked for.
+            return Err(Cause::ConnectionRefused.into());
+        }
         tracing::debug!("arrived");
         // The subnetwork is not held while the dial waits, so that it can be dropped.
-        let queue = self.directory()?.listener(dst)?;
+        let (queue, rules) = {
+            let directory = self.directory()?;
+            (
+                directory.listener(dst)?,
+                Arc::clone(&directory.context.rules),
+            )
+        };
+        tokio::select! {
+            biased;
+            arrived = arrives(&rules, src, dst) => arrived?,
+            // The queue says so.
+            _ = queue.down.wait() => {}
+        }
         let accept = queue.offer(src).await?;
         // The name may have been lost while the dial waited.
         self.directory()?.check_held(dst)?;

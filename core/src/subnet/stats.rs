@@ -3,7 +3,7 @@
 //! Owns [`Stats`] and the count of open sockets. Never lists the sockets:
 //! [`Host::sockets`](crate::Host::sockets) does.
 
-use crate::{Dials, Refused, SocketState, SubNetwork};
+use crate::{Dials, FaultStats, Refused, SocketState, SubNetwork};
 
 /// Numbers of a subnetwork, at one moment ([`SubNetwork::stats`]).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub struct Stats {
     pub dials: Dials,
     /// The incoming dials that were refused since it was made.
     pub refused: Refused,
+    /// What rules of faults did to its hosts' dials and connections since it was made.
+    pub faults: FaultStats,
 }
 
 /// How many hosts and sockets of a subnetwork are open now ([`Stats::open`]).
@@ -59,6 +61,7 @@ impl SubNetwork {
             open: self.open(),
             dials: self.directory.context.outcomes.snapshot(),
             refused: self.directory.context.refusals.snapshot(),
+            faults: self.directory.context.rules.counts.snapshot(),
         }
     }
 

@@ -1,0 +1,425 @@
+//! The task of a member: it writes the member's documents, watches the plan and enforces it, and
+//! renews and heals what is held here.
+//!
+//! Owns that loop, and how it goes on after an outage of the registry. Never decides about traffic.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use crate::control::BoxFuture;
+use crate::control::background::Background;
+use crate::control::board::{self, ASK, FaultsResult, Known, NO_NUMBER, PLAN};
+use crate::control::enforcing::{Enforcer, Enforcing};
+use crate::control::error::FaultError;
+use crate::control::heal::heal_in_background;
+use crate::control::member_doc::{MemberDoc, hosts_text, key};
+use crate::control::recovery::Recovery;
+use crate::control::state::Control;
+use crate::faults::pairs::Pair;
+use crate::{Documents, RegistryError};
+
+/// How long a member's documents live, and how often it writes them.
+const LIFETIME: Duration = Duration::from_secs(12);
+const RENEWAL: Duration = Duration::from_secs(4);
+
+/// The pause after the first failure; the next ones are longer, up to the longest.
+const PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// The pause before a host is asked again that did not answer.
+const PING_PAUSE: Duration = Duration::from_millis(20);
+
+/// So long after the end of a lease, others than its holder remove its part from the plan.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// How long a member that closes takes at most to heal what it holds, and to remove its documents.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// What ran in the background.
+enum Done {
+    Healed(Vec<String>),
+    Asked(Pair, bool),
+}
+
+/// The state of the task.
+struct Member<'a> {
+    control: &'a Arc<Control>,
+    docs: &'a dyn Documents,
+    enforcer: Option<&'a dyn Enforcer>,
+    enforcing: Enforcing,
+    recovery: Recovery,
+    background: Background<Done>,
+    /// The parts that are healed in the background.
+    healing: HashSet<String>,
+    /// The texts of its documents, as they were written last.
+    written: Vec<Option<String>>,
+    /// All documents are written again.
+    all: bool,
+    renewal: Instant,
+    /// The plan is read again.
+    read: bool,
+    asked: String,
+    failures: u32,
+    retry: Option<Instant>,
+}
+
+/// The wait for a change of the plan.
+type Watch<'a> =
+    Option<std::pin::Pin<Box<dyn Future<Output = Result<u64, RegistryError>> + Send + 'a>>>;
+
+impl Control {
+    /// The work of the task. It ends when the control is [finished](Control::finish), if it has no
+    /// subnetwork; else it is dropped.
+    pub(crate) async fn run(self: &Arc<Self>, enforcer: Option<&dyn Enforcer>) {
+        let Some(docs) = self.registry.documents() else {
+            return;
+        };
+        let mut member = Member {
+            control: self,
+            docs,
+            enforcer,
+            enforcing: Enforcing::default(),
+            recovery: Recovery::default(),
+            background: Background::new(),
+            healing: HashSet::new(),
+            written: Vec::new(),
+            all: false,
+            renewal: Instant::now(),
+            read: false,
+            asked: String::new(),
+            failures: 0,
+            retry: None,
+        };
+        let (mut watch, mut seen): (Watch<'_>, u64) = (None, NO_NUMBER);
+        while !(self.is_finished() && member.background.len() == 0) {
+            let turn = member.turn().await;
+            member.note(&turn);
+            if self.is_member() && watch.is_none() && member.retry.is_none() {
+                watch = Some(Box::pin(docs.changed(PLAN, seen)));
+            }
+            let next = member.next();
+            tokio::select! {
+                () = self.wake.notified() => {}
+                done = member.background.next() => member.done(done),
+                () = at(next) => {}
+                change = changed(&mut watch) => {
+                    watch = None;
+                    match change {
+                        Ok(number) => (seen, member.read) = (number, true),
+                        Err(err) => {
+                            seen = NO_NUMBER;
+                            member.note(&Err(err.into()));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Heals what a guard holds here, and removes the member's documents, before the registry is
+    /// closed. Bounded.
+    pub(crate) async fn farewell(&self) {
+        let Some(docs) = self.registry.documents() else {
+            return;
+        };
+        let farewell = async {
+            let held = self.held();
+            if !held.is_empty() {
+                let known = self.known();
+                let heal = |shared: &mut _| board::remove(shared, &|part| held.contains(&part.id));
+                board::update(docs, &known, heal).await?;
+            }
+            for chunk in 0..self.chunks() {
+                docs.remove(&key(&self.id, chunk)).await?;
+            }
+            Ok::<_, FaultError>(())
+        };
+        match timeout(FAREWELL, farewell).await {
+            Ok(Ok(())) => {}
+            Ok(Err(why)) => tracing::debug!(%why, "a member's documents were left behind"),
+            Err(_) => tracing::debug!("a member's documents were left behind: no time"),
+        }
+    }
+}
+
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn changed(watch: &mut Watch<'_>) -> Result<u64, RegistryError> {
+    match watch {
+        Some(watch) => watch.await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Member<'_> {
+    /// Does all that there is to do now.
+    async fn turn(&mut self) -> FaultsResult<()> {
+        let now = Instant::now();
+        self.start_background(now);
+        self.renew_parts(now).await?;
+        if !self.control.is_member() {
+            return Ok(());
+        }
+        if now >= self.renewal {
+            (self.all, self.read) = (true, true);
+        }
+        let generation = self.write_hosts().await?;
+        if self.read || self.control.progress.borrow().ready < generation {
+            if let Err(why) = self.read_plan().await {
+                self.control
+                    .progress
+                    .send_modify(|progress| progress.unread = generation);
+                return Err(why);
+            }
+            self.read = false;
+        }
+        self.enforce();
+        self.write_state().await?;
+        self.control
+            .progress
+            .send_modify(|progress| progress.ready = progress.ready.max(generation));
+        Ok(())
+    }
+
+    /// Remembers whether the registry worked, and when to try again.
+    fn note(&mut self, turn: &FaultsResult<()>) {
+        let Err(why) = turn else {
+            (self.failures, self.retry) = (0, None);
+            return;
+        };
+        if self.failures == 0 {
+            tracing::warn!(%why, "the plan of faults cannot be followed");
+        }
+        // A lease ends without the registry, too.
+        self.enforce();
+        // What was written may be lost.
+        (self.all, self.read) = (true, true);
+        let pause = PAUSE * 2_u32.pow(self.failures.min(6));
+        self.failures += 1;
+        self.retry = Some(Instant::now() + pause.min(LONGEST_PAUSE));
+    }
+
+    /// When there is something to do next, unless something happens before.
+    fn next(&self) -> Option<Instant> {
+        let over = self.enforcing.next_over(Instant::now(), GRACE);
+        let due = match self.retry {
+            Some(retry) => Some(retry),
+            None => {
+                let renewal = self.control.is_member().then_some(self.renewal);
+                [renewal, self.control.next_due()]
+                    .into_iter()
+                    .flatten()
+                    .min()
+            }
+        };
+        [due, over].into_iter().flatten().min()
+    }
+
+    fn done(&mut self, done: Done) {
+        match done {
+            Done::Healed(parts) => self.healing.retain(|part| !parts.contains(part)),
+            Done::Asked(pair, answered) => {
+                self.recovery.asked(pair, answered, self.enforcing.table());
+            }
+        }
+    }
+
+    /// Starts to heal what was released or is over, and to ask healed pairs.
+    fn start_background(&mut self, now: Instant) {
+        let mut released = self.control.take_released(now);
+        released.extend(self.enforcing.overdue(now, GRACE));
+        released.retain(|part| self.healing.insert(part.clone()));
+        if !released.is_empty() {
+            let control = Arc::clone(self.control);
+            self.background.push(async move {
+                heal_in_background(control, &released).await;
+                Done::Healed(released)
+            });
+        }
+        self.ask();
+    }
+
+    fn ask(&mut self) {
+        let Some(enforcer) = self.enforcer else {
+            return;
+        };
+        while let Some(pair) = self.recovery.next(self.background.len()) {
+            let answer: BoxFuture<bool> = enforcer.ping(&pair.0, &pair.1);
+            self.background.push(async move {
+                let answered = answer.await;
+                if !answered {
+                    sleep(PING_PAUSE).await;
+                }
+                Done::Asked(pair, answered)
+            });
+        }
+    }
+
+    /// Gives the parts that are held here a new beat, if it is time.
+    async fn renew_parts(&mut self, now: Instant) -> FaultsResult<()> {
+        let due = self.control.due(now);
+        if due.is_empty() {
+            return Ok(());
+        }
+        let known = self.control.known();
+        let (_, renewed) = board::update(self.docs, &known, |shared| {
+            let parts = shared.parts.iter_mut();
+            let parts = parts.filter(|part| due.contains(&part.id));
+            let renewed = parts.map(|part| {
+                part.beat += 1;
+                part.id.clone()
+            });
+            renewed.collect::<Vec<_>>()
+        })
+        .await?;
+        for part in &due {
+            self.control.renewed(part, renewed.contains(part));
+        }
+        Ok(())
+    }
+
+    /// Writes the documents in which hosts are missing; all, if it is time. Returns the generation of hosts that
+    /// they have.
+    async fn write_hosts(&mut self) -> FaultsResult<u64> {
+        let all = self.all;
+        let unwritten = self.control.take_unwritten(all);
+        let generation = unwritten.generation;
+        let mut texts = Vec::new();
+        if unwritten.first_dirty || self.written.is_empty() {
+            texts.push((0, self.document(unwritten.first).text()));
+        }
+        let others = unwritten.others.iter();
+        texts.extend(others.map(|(chunk, hosts)| {
+            let hosts = hosts.iter().map(String::as_str);
+            (*chunk, hosts_text(hosts))
+        }));
+        if let Err(why) = self.write(texts).await {
+            let failed = (generation, why.clone());
+            self.control
+                .progress
+                .send_modify(|progress| progress.unlisted = Some(failed));
+            return Err(why.into());
+        }
+        if all {
+            self.all = false;
+            self.renewal = Instant::now() + RENEWAL;
+        }
+        self.control
+            .progress
+            .send_modify(|progress| progress.listed = generation);
+        Ok(generation)
+    }
+
+    async fn write(&mut self, texts: Vec<(usize, String)>) -> Result<(), RegistryError> {
+        for (chunk, text) in texts {
+            if self.written.len() <= chunk {
+                self.written.resize(chunk + 1, None);
+            }
+            let written = &mut self.written[chunk];
+            let key = key(&self.control.id, chunk);
+            // Replaced, and not put: a call that failed before may still happen later, and must
+            // not undo this one.
+            let mut old = written.take();
+            while !self
+                .docs
+                .replace(&key, old.as_deref(), &text, Some(LIFETIME))
+                .await?
+            {
+                old = self.docs.get(&key).await?;
+            }
+            *written = Some(text);
+        }
+        Ok(())
+    }
+
+    /// Writes the first document, if the member's state is another than was written.
+    async fn write_state(&mut self) -> FaultsResult<()> {
+        let hosts = self.control.first_hosts();
+        let text = self.document(hosts).text();
+        match self.written.first() {
+            Some(Some(written)) if *written == text => Ok(()),
+            _ => Ok(self.write(vec![(0, text)]).await?),
+        }
+    }
+
+    /// The first document, as it is now.
+    fn document(&self, hosts: Vec<String>) -> MemberDoc {
+        MemberDoc {
+            id: self.control.id.clone(),
+            hosts,
+            version: self.enforcing.table().version(),
+            recovered: self.recovery.version(),
+            silent: self.recovery.silent(),
+            refused: self.enforcing.refused().to_vec(),
+            asked: self.asked.clone(),
+            counts: match self.asked.is_empty() {
+                true => Vec::new(),
+                false => self.enforcing.counts(),
+            },
+            gone: self.enforcing.gone(),
+        }
+    }
+
+    /// Reads the plan, and whether counts are asked for.
+    async fn read_plan(&mut self) -> FaultsResult<()> {
+        let plan = self.docs.get(PLAN);
+        let plan = match self.read {
+            // A host that joins only needs the plan.
+            false => plan.await?,
+            true => {
+                let (plan, asked) = tokio::try_join!(plan, self.docs.get(ASK))?;
+                self.asked = asked.unwrap_or_default();
+                plan
+            }
+        };
+        let text = match plan {
+            Some(text) => text,
+            None => match self.write_lost_plan().await? {
+                Some(text) => text,
+                None => return Ok(()),
+            },
+        };
+        if self.enforcing.adopt(&text, Instant::now())? {
+            let known = Known {
+                plan: self.enforcing.known().clone(),
+                text: Some(text),
+            };
+            self.control.set_known(known);
+        }
+        Ok(())
+    }
+
+    /// All documents vanished, such as by a flush of the server: that changes nothing. Each member
+    /// writes the plan again as it knows it, and itself; the first succeeds.
+    async fn write_lost_plan(&mut self) -> FaultsResult<Option<String>> {
+        let known = self.enforcing.known();
+        if known.parts.is_empty() {
+            return Ok(None);
+        }
+        self.all = true;
+        let (text, lifetime) = (known.to_string(), board::lifetime(known));
+        self.docs.replace(PLAN, None, &text, lifetime).await?;
+        self.write_hosts().await?;
+        Ok(self.docs.get(PLAN).await?)
+    }
+
+    /// Enforces the plan as it is known.
+    fn enforce(&mut self) {
+        let Some(enforcer) = self.enforcer else {
+            return;
+        };
+        let left = self.enforcing.enforce(enforcer, Instant::now());
+        let (control, table) = (self.control, self.enforcing.table());
+        self.recovery
+            .healed(&left, table, |host| control.has_host(host));
+        self.ask();
+    }
+}

@@ -1,0 +1,206 @@
+//! The rules that are in force, as engines and connections ask for them.
+//!
+//! Owns [`FaultTable`], and what each rule has done. Never changes: a new plan makes a new table, which takes
+//! over the counts of the rules that stay.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::Addr;
+use crate::faults::chance::Stream;
+use crate::faults::link::{Link, PairState};
+use crate::faults::pairs::Pair;
+use crate::faults::plan::SharedPlan;
+use crate::faults::rule::Rule;
+
+/// The rules of a network's plan that one subnetwork enforces.
+///
+/// An engine that carries datagrams gets it by [`Engine::vnet_enforce`](crate::Engine::vnet_enforce)
+/// and asks it for the [`Link`] of each ordered pair of hosts.
+#[derive(Debug, Default)]
+pub struct FaultTable {
+    version: u64,
+    rules: Vec<Arc<Active>>,
+    /// Some rule is on datagrams.
+    datagrams: bool,
+    links: Mutex<ByPair<Option<Arc<Link>>>>,
+    /// The rules of each ordered pair that was asked for.
+    by_pair: Mutex<ByPair<Arc<[Arc<Active>]>>>,
+}
+
+/// Something for each ordered pair of hosts that was asked for.
+type ByPair<T> = HashMap<(Box<str>, Box<str>), T>;
+
+/// A rule that is in force.
+#[derive(Debug)]
+pub(crate) struct Active {
+    /// Of which part of the plan, and its place there.
+    part: String,
+    place: usize,
+    pub(crate) rule: Rule,
+    text: String,
+    seed: u64,
+    since: Instant,
+    pub(crate) counts: Counts,
+    pairs: Mutex<ByPair<Arc<PairState>>>,
+}
+
+/// What a rule has done so far, in this subnetwork.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    /// Datagrams, dials, connections or bytes that it was asked about.
+    pub(crate) matched: AtomicU64,
+    /// Those that it did something to.
+    pub(crate) hit: AtomicU64,
+}
+
+impl Counts {
+    pub(crate) fn matched(&self) {
+        self.matched.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn hit(&self) {
+        self.hit.fetch_add(1, Relaxed);
+    }
+}
+
+impl Active {
+    /// Of which part of the plan it is, and its place there.
+    pub(crate) fn place(&self) -> (&str, usize) {
+        (&self.part, self.place)
+    }
+
+    /// The ordered pairs of hosts that had traffic under it, here.
+    pub(crate) fn pairs_seen(&self) -> Vec<Pair> {
+        let pairs = self.pairs.lock();
+        let pairs = pairs.keys();
+        pairs
+            .map(|(from, to)| (from.to_string(), to.to_string()))
+            .collect()
+    }
+
+    /// It is not over.
+    pub(crate) fn is_in_force(&self, now: Instant) -> bool {
+        let lasting = self.rule.lasting;
+        lasting.is_none_or(|lasting| now.saturating_duration_since(self.since) < lasting)
+    }
+
+    /// When it is over, if it lasts for a time only.
+    pub(crate) fn until(&self) -> Option<Instant> {
+        self.since.checked_add(self.rule.lasting?)
+    }
+
+    /// Its counters and random stream for an ordered pair of hosts.
+    pub(crate) fn pair(&self, from: &str, to: &str) -> Arc<PairState> {
+        let mut pairs = self.pairs.lock();
+        let pair = pairs.entry((from.into(), to.into())).or_insert_with(|| {
+            let stream = Stream::new(self.seed, &self.text, from, to);
+            Arc::new(PairState::new(stream))
+        });
+        Arc::clone(pair)
+    }
+
+    /// Its random stream for one connection, in one direction: of the addresses, so that it is the
+    /// same on every run.
+    pub(crate) fn stream(&self, from: &Addr, to: &Addr) -> Stream {
+        Stream::new(self.seed, &self.text, &from.to_string(), &to.to_string())
+    }
+
+    /// Its text, as in the plan.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(crate) fn matches(&self, from: &str, to: &str) -> bool {
+        self.rule.from.matches(from) && self.rule.to.matches(to)
+    }
+}
+
+impl FaultTable {
+    /// The table of `shared`. Rules that were in `before` keep their counts and their time.
+    pub(crate) fn new(shared: &SharedPlan, before: &FaultTable, now: Instant) -> FaultTable {
+        let mut rules = Vec::with_capacity(shared.rules());
+        for part in &shared.parts {
+            for (place, rule) in part.plan.rules().iter().enumerate() {
+                let seed = part.plan.seeded();
+                let kept = before.rules.iter().find(|active| {
+                    active.place == place
+                        && active.part == part.id
+                        && active.seed == seed
+                        && active.rule == *rule
+                });
+                rules.push(kept.cloned().unwrap_or_else(|| {
+                    Arc::new(Active {
+                        part: part.id.clone(),
+                        place,
+                        text: rule.to_string(),
+                        rule: rule.clone(),
+                        seed,
+                        since: now,
+                        counts: Counts::default(),
+                        pairs: Mutex::default(),
+                    })
+                }));
+            }
+        }
+        FaultTable {
+            version: shared.version,
+            datagrams: rules.iter().any(|active| active.rule.is_on_datagrams()),
+            rules,
+            links: Mutex::default(),
+            by_pair: Mutex::default(),
+        }
+    }
+
+    /// The version of the plan that it was made of.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Whether no rule is on datagrams: then no link has one.
+    pub fn has_datagram_rules(&self) -> bool {
+        self.datagrams
+    }
+
+    pub(crate) fn rules(&self) -> &[Arc<Active>] {
+        &self.rules
+    }
+
+    /// All rules for what `from` sends to `to`, in the plan's order.
+    pub(crate) fn rules_of(&self, from: &str, to: &str) -> Arc<[Arc<Active>]> {
+        if self.rules.is_empty() {
+            return Arc::default();
+        }
+        let mut by_pair = self.by_pair.lock();
+        let rules = by_pair.entry((from.into(), to.into())).or_insert_with(|| {
+            let rules = self.rules.iter();
+            rules
+                .filter(|active| active.matches(from, to))
+                .cloned()
+                .collect()
+        });
+        Arc::clone(rules)
+    }
+
+    /// The rules for datagrams that `from` sends to `to`; `None` if there is none.
+    pub fn link(&self, from: &str, to: &str) -> Option<Arc<Link>> {
+        if !self.datagrams {
+            return None;
+        }
+        let mut links = self.links.lock();
+        let link = links.entry((from.into(), to.into())).or_insert_with(|| {
+            let rules = self.rules.iter();
+            let rules =
+                rules.filter(|active| active.rule.is_on_datagrams() && active.matches(from, to));
+            let rules: Vec<_> = rules
+                .map(|active| (Arc::clone(active), active.pair(from, to)))
+                .collect();
+            (!rules.is_empty()).then(|| Arc::new(Link::new(rules)))
+        });
+        link.clone()
+    }
+}

@@ -1,0 +1,403 @@
+//! The connections of the in-memory engine: two pipes, whose bytes may arrive later.
+//!
+//! Owns both directions, and when their bytes arrive while a fault rule delays them. Never decides
+//! about a delay: the sender's table does.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::faults::{BLOCK, Delays, FaultTable};
+use crate::{Abort, Addr, ByteStream};
+
+/// The buffer size of one direction of a pipe, in bytes. A writer waits when it is full.
+pub(crate) const CAPACITY: usize = 64 * 1024;
+
+/// The delays of what one engine's hosts send.
+#[derive(Debug, Default)]
+pub(crate) struct SentLater {
+    /// There are delays.
+    any: AtomicBool,
+    /// Larger with each table.
+    generation: AtomicU64,
+    table: Mutex<Arc<FaultTable>>,
+}
+
+impl SentLater {
+    pub(crate) fn enforce(&self, table: &Arc<FaultTable>) {
+        let mut held = self.table.lock();
+        *held = Arc::clone(table);
+        self.generation.fetch_add(1, Ordering::Relaxed);
+        self.any.store(table.has_delays(), Ordering::Relaxed);
+    }
+
+    fn any(&self) -> bool {
+        self.any.load(Ordering::Relaxed)
+    }
+
+    fn delays(&self, from: &Addr, to: &Addr) -> Option<Delays> {
+        self.table.lock().delays(from, to)
+    }
+
+    /// How late the first bytes from one address to another are.
+    pub(crate) fn first(&self, from: &Addr, to: &Addr) -> Duration {
+        if !self.any() {
+            return Duration::ZERO;
+        }
+        let delays = self.delays(from, to);
+        delays.map_or(Duration::ZERO, |delays| delays.of(0, Instant::now()))
+    }
+}
+
+/// One end of a connection: its address, and the delays of what it sends.
+pub(crate) struct End<'a> {
+    pub(crate) addr: &'a Addr,
+    pub(crate) later: &'a Arc<SentLater>,
+}
+
+/// Two streams, each of which reads what the other writes: the first is `one`'s.
+///
+/// Each direction has its own duplex pipe, used one way only, so that dropping one
+/// end of a direction is visible at its other end.
+pub(crate) fn pipes(one: &End<'_>, other: &End<'_>) -> (ByteStream, ByteStream) {
+    let cut = Arc::new(Cut::default());
+    let (writer_a, reader_b) = direction(one, other, &cut);
+    let (writer_b, reader_a) = direction(other, one, &cut);
+    let end =
+        |reader, writer| ByteStream::with_abort(reader, writer, Arc::clone(&cut) as Arc<dyn Abort>);
+    (end(reader_a, writer_a), end(reader_b, writer_b))
+}
+
+/// The writer at `from`, and the reader at `to`.
+fn direction(from: &End<'_>, to: &End<'_>, cut: &Arc<Cut>) -> (Writer, Reader) {
+    let (near, far) = duplex(CAPACITY);
+    let transit = Arc::new(Transit {
+        later: Arc::clone(from.later),
+        from: from.addr.clone(),
+        to: to.addr.clone(),
+        late: AtomicBool::new(false),
+        queue: Mutex::default(),
+    });
+    let [near, far] = [near, far].map(|pipe| Side {
+        pipe,
+        cut: Arc::clone(cut),
+        transit: Arc::clone(&transit),
+        carried: 0,
+    });
+    let writer = Writer {
+        side: near,
+        delays: (0, None),
+    };
+    (
+        writer,
+        Reader {
+            side: far,
+            timer: None,
+        },
+    )
+}
+
+/// Whether a connection was cut, by either end. The end that cut it then drops its
+/// halves, which wakes the other end.
+#[derive(Default)]
+struct Cut(AtomicBool);
+
+impl Abort for Cut {
+    fn abort(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// What is on its way from one address to another.
+struct Transit {
+    later: Arc<SentLater>,
+    from: Addr,
+    to: Addr,
+    /// Something in the queue may be on its way.
+    late: AtomicBool,
+    /// Held while one side reads or writes, as long as something is late.
+    queue: Mutex<Queue>,
+}
+
+/// When bytes arrive: in order, each not before those in front of it. At most one entry for each
+/// byte in the pipe.
+#[derive(Default)]
+struct Queue {
+    late: VecDeque<Late>,
+    /// When the end of the direction arrives.
+    end: Option<Instant>,
+}
+
+/// Bytes that arrive together: those from one offset of the direction to another.
+struct Late {
+    from: u64,
+    to: u64,
+    at: Instant,
+}
+
+impl Queue {
+    /// Not before what is in front of it.
+    fn in_order(&self, at: Instant) -> Instant {
+        self.late.back().map_or(at, |last| last.at.max(at))
+    }
+
+    fn push(&mut self, from: u64, to: u64, at: Instant) {
+        let at = self.in_order(at);
+        match self.late.back_mut() {
+            Some(last) if last.at == at && last.to == from => last.to = to,
+            _ => self.late.push_back(Late { from, to, at }),
+        }
+    }
+
+    /// How many bytes have arrived beyond those before `read`, or when more do.
+    fn arrived(&mut self, read: u64, now: Instant) -> Result<u64, Instant> {
+        while self.late.front().is_some_and(|late| late.to <= read) {
+            self.late.pop_front();
+        }
+        let mut arrived = read;
+        for late in &self.late {
+            if late.from > arrived {
+                // In between are bytes that were not delayed.
+                arrived = late.from;
+            }
+            if late.at > now {
+                return match arrived == read {
+                    true => Err(late.at),
+                    false => Ok(arrived - read),
+                };
+            }
+            arrived = late.to;
+        }
+        match (arrived == read, self.end) {
+            (false, _) => Ok(arrived - read),
+            (true, Some(end)) if end > now => Err(end),
+            (true, _) => Ok(u64::MAX),
+        }
+    }
+}
+
+/// One side of one direction.
+struct Side {
+    pipe: DuplexStream,
+    cut: Arc<Cut>,
+    transit: Arc<Transit>,
+    /// How many bytes this side has written or read.
+    carried: u64,
+}
+
+impl Side {
+    fn check(&self) -> io::Result<()> {
+        match self.cut.0.load(Ordering::Acquire) {
+            true => Err(io::ErrorKind::ConnectionReset.into()),
+            false => Ok(()),
+        }
+    }
+
+    /// Some bytes are late, or may be soon.
+    fn is_late(&self) -> bool {
+        self.transit.later.any() || self.transit.late.load(Ordering::Relaxed)
+    }
+}
+
+/// The writing side of a direction.
+struct Writer {
+    side: Side,
+    /// The delays of a generation of the sender's table.
+    delays: (u64, Option<Delays>),
+}
+
+/// The reading side of a direction.
+struct Reader {
+    side: Side,
+    /// Only while it waits for bytes that are on their way.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Writer {
+    /// Writes, and notes when the bytes arrive. An error is a cut if the other end was cut and
+    /// dropped after the check.
+    fn write(
+        &mut self,
+        write: impl FnOnce(Pin<&mut DuplexStream>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        self.side.check()?;
+        let transit = Arc::clone(&self.side.transit);
+        // So that nobody reads the bytes before it is known when they arrive.
+        let mut queue = self.side.is_late().then(|| transit.queue.lock());
+        let written = ready!(write(Pin::new(&mut self.side.pipe)));
+        let count = match written {
+            Ok(count) => count as u64,
+            Err(err) => return Poll::Ready(Err(self.side.check().err().unwrap_or(err))),
+        };
+        if let Some(queue) = &mut queue {
+            self.send(queue, count);
+        }
+        self.side.carried += count;
+        Poll::Ready(written)
+    }
+
+    /// `count` bytes are on their way: each block of them has a delay of its own.
+    fn send(&mut self, queue: &mut Queue, count: u64) {
+        let (now, end) = (Instant::now(), self.side.carried + count);
+        let mut from = self.side.carried;
+        if self.delays().is_none() && queue.late.is_empty() {
+            return;
+        }
+        self.side.transit.late.store(true, Ordering::Relaxed);
+        while from < end {
+            let to = end.min((from / BLOCK + 1) * BLOCK);
+            queue.push(from, to, self.arrives(from, now));
+            from = to;
+        }
+    }
+
+    /// When a byte that is sent now arrives.
+    fn arrives(&self, offset: u64, now: Instant) -> Instant {
+        let (_, delays) = &self.delays;
+        let late = delays.as_ref();
+        late.map_or(now, |delays| now + delays.of(offset / BLOCK, now))
+    }
+
+    /// The delays in force.
+    fn delays(&mut self) -> Option<&Delays> {
+        let transit = &self.side.transit;
+        let generation = transit.later.generation.load(Ordering::Relaxed);
+        if self.delays.0 != generation {
+            let delays = transit.later.delays(&transit.from, &transit.to);
+            self.delays = (generation, delays);
+        }
+        self.delays.1.as_ref()
+    }
+
+    /// The end is on its way, behind all bytes.
+    fn end(&mut self) {
+        if !self.side.is_late() {
+            return;
+        }
+        let transit = Arc::clone(&self.side.transit);
+        let mut queue = transit.queue.lock();
+        if queue.end.is_none() && (self.delays().is_some() || !queue.late.is_empty()) {
+            let at = self.arrives(self.side.carried, Instant::now());
+            queue.end = Some(queue.in_order(at));
+            transit.late.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Reader {
+    /// Reads what has arrived. Pending with a timer, if something is on its way.
+    fn read_arrived(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let transit = Arc::clone(&self.side.transit);
+        loop {
+            let at = {
+                let mut queue = transit.queue.lock();
+                match queue.arrived(self.side.carried, Instant::now()) {
+                    Ok(most) => {
+                        self.timer = None;
+                        let most = usize::try_from(most).unwrap_or(usize::MAX);
+                        let read = self.read_at_most(most, cx, buf);
+                        if queue.late.is_empty() && queue.end.is_none() {
+                            transit.late.store(false, Ordering::Relaxed);
+                        }
+                        return read;
+                    }
+                    Err(at) => at,
+                }
+            };
+            let timer = match &mut self.timer {
+                Some(timer) if timer.deadline() == at => timer,
+                timer => timer.insert(Box::pin(sleep_until(at))),
+            };
+            ready!(timer.as_mut().poll(cx));
+            self.timer = None;
+        }
+    }
+
+    fn read_at_most(
+        &mut self,
+        most: usize,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let most = most.min(buf.remaining());
+        let mut part = ReadBuf::new(buf.initialize_unfilled_to(most));
+        ready!(Pin::new(&mut self.side.pipe).poll_read(cx, &mut part))?;
+        let count = part.filled().len();
+        buf.advance(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for Reader {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.side.check()?;
+        let before = buf.filled().len();
+        ready!(match self.side.is_late() {
+            true => self.read_arrived(cx, buf),
+            false => Pin::new(&mut self.side.pipe).poll_read(cx, buf),
+        })?;
+        let count = buf.filled().len() - before;
+        self.side.carried += count as u64;
+        if count == 0 {
+            // The other end may have been cut and dropped after the first check.
+            self.side.check()?;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Writer {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.write(|pipe| pipe.poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.write(|pipe| pipe.poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.side.pipe.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.side.check()?;
+        Pin::new(&mut self.side.pipe).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.side.check()?;
+        self.end();
+        Pin::new(&mut self.side.pipe).poll_shutdown(cx)
+    }
+}
