@@ -25,6 +25,8 @@ pub(crate) const CAPACITY: usize = 64 * 1024;
 /// The delays of what one engine's hosts send.
 #[derive(Debug, Default)]
 pub(crate) struct SentLater {
+    /// There are rules.
+    rules: AtomicBool,
     /// There are delays.
     any: AtomicBool,
     /// Larger with each table.
@@ -37,7 +39,12 @@ impl SentLater {
         let mut held = self.table.lock();
         *held = Arc::clone(table);
         self.generation.fetch_add(1, Ordering::Relaxed);
+        self.rules.store(!table.is_empty(), Ordering::Relaxed);
         self.any.store(table.has_delays(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_rules(&self) -> bool {
+        self.rules.load(Ordering::Relaxed)
     }
 
     fn any(&self) -> bool {
