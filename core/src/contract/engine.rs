@@ -133,7 +133,8 @@ pub trait Engine: Send + Sync + 'static {
     /// the plan.
     ///
     /// When it returns, each datagram that is sent, and each that arrives, meets the new rules.
-    /// It must not block.
+    /// It must not block. The first call may have an empty table, only to learn what the engine
+    /// enforces: the answer never changes.
     ///
     /// The default enforces nothing.
     fn vnet_enforce(&self, table: &Arc<FaultTable>) -> Enforced {
@@ -169,7 +170,8 @@ pub enum Enforced {
     /// None: its connections are cut and limited in rate by the core, but cannot be delayed, and they
     /// have no datagrams to lose.
     Nothing,
-    /// Delays: it has no datagrams, but the bytes of its connections can arrive later.
+    /// Delays: it has no datagrams, but the bytes of its connections can arrive later
+    /// ([`FaultTable::delays`]).
     Delays,
     /// All rules on datagrams: it asks [`FaultTable::link`] for each.
     Datagrams,

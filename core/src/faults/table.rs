@@ -166,6 +166,11 @@ impl FaultTable {
         self.datagrams
     }
 
+    /// Whether it has no rules.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
     pub(crate) fn rules(&self) -> &[Arc<Active>] {
         &self.rules
     }

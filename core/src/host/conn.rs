@@ -36,6 +36,19 @@ use crate::{Addr, ByteStream, Cause, Failure};
 ///   connection is cut. It is also cut when the peer aborts it ([`abort`](Conn::abort)), and
 ///   when the peer's listener took it but no caller of accept ever got it.
 ///
+/// # Faults
+///
+/// Rules of [`faults`](crate::faults) act on an open connection, at both ends:
+///
+/// - a *cut* withholds what has not been read yet, ends and aborts of the peer included. If it
+///   lasts for the engine's idle bound (10 s by default), both ends report [`Cause::TimedOut`];
+///   healed before that, the connection goes on, and no byte is lost. Writes succeed until the
+///   buffers are full;
+/// - a *hold* withholds the same, and ends nothing;
+/// - a *reset* ends both ends with [`Cause::ConnectionCut`]. The source of the error names the rule.
+///
+/// A connection that a rule ended keeps its port until it is closed or dropped, like any other.
+///
 /// # Cancel safety
 ///
 /// Reading and writing are as cancel safe as the method of

@@ -82,13 +82,13 @@ impl Dialing {
     pub(crate) async fn look_up_and_connect(mut self) -> Dialed {
         let hostdata = self.look_up().await?;
         tracing::debug!(hostdata, "host found");
-        let (within, by) = (
-            self.limit.map(|limit| limit.within),
-            self.limit.map(|limit| limit.by),
-        );
-        if self.gate.leave(within, by).await? {
-            // A dial that was held has all its time.
-            self.limit = TimeLimit::new(&*self.engine);
+        if self.gate.has_rules() {
+            let limit = self.limit.or_else(|| TimeLimit::new(&*self.engine));
+            let limit = limit.map(|limit| (limit.within, limit.by));
+            if Box::pin(self.gate.leave(limit)).await? {
+                // A dial that was held has all its time.
+                self.limit = TimeLimit::new(&*self.engine);
+            }
         }
         let (failure, looked) = match self.first_try(&hostdata).await {
             FirstTry::Dialed(dialed) => return Ok(dialed),

@@ -114,6 +114,11 @@ impl Host {
     /// (3 s over QUIC by default). Within that limit it asks the registry once more, and tries
     /// again if the host is elsewhere now.
     ///
+    /// Rules of [`faults`](crate::faults) may refuse the dial, hold it (its time limit begins when
+    /// it is released), or cut it: it then reports [`Cause::TimedOut`] after its time limit, or, if the
+    /// other side had responded before, after the engine's idle bound. The registry is asked
+    /// all the same: it is under no fault.
+    ///
     /// # Errors
     ///
     /// An [`OpError`] that names both ends and whose cause is

@@ -209,8 +209,9 @@ impl Engine for PipeEngine {
         self.dial(src, dst, dst_hostdata, None).await
     }
 
+    /// None without rules: then nothing can be late, and a dial needs no timer.
     fn dial_bound(&self) -> Option<Duration> {
-        Some(self.dial_bound)
+        self.later.has_rules().then_some(self.dial_bound)
     }
 
     async fn vnet_dial_by(

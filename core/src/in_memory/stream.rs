@@ -25,6 +25,8 @@ pub(crate) const CAPACITY: usize = 64 * 1024;
 /// The delays of what one engine's hosts send.
 #[derive(Debug, Default)]
 pub(crate) struct SentLater {
+    /// There are rules.
+    rules: AtomicBool,
     /// There are delays.
     any: AtomicBool,
     /// Larger with each table.
@@ -37,7 +39,12 @@ impl SentLater {
         let mut held = self.table.lock();
         *held = Arc::clone(table);
         self.generation.fetch_add(1, Ordering::Relaxed);
+        self.rules.store(!table.is_empty(), Ordering::Relaxed);
         self.any.store(table.has_delays(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_rules(&self) -> bool {
+        self.rules.load(Ordering::Relaxed)
     }
 
     fn any(&self) -> bool {
@@ -69,51 +76,46 @@ pub(crate) struct End<'a> {
 /// Each direction has its own duplex pipe, used one way only, so that dropping one
 /// end of a direction is visible at its other end.
 pub(crate) fn pipes(one: &End<'_>, other: &End<'_>) -> (ByteStream, ByteStream) {
-    let cut = Arc::new(Cut::default());
-    let (writer_a, reader_b) = direction(one, other, &cut);
-    let (writer_b, reader_a) = direction(other, one, &cut);
-    let end =
-        |reader, writer| ByteStream::with_abort(reader, writer, Arc::clone(&cut) as Arc<dyn Abort>);
+    let shared = Arc::new(Shared {
+        cut: AtomicBool::new(false),
+        ways: [Transit::new(one, other), Transit::new(other, one)],
+    });
+    let (writer_a, reader_b) = direction(&shared, 0);
+    let (writer_b, reader_a) = direction(&shared, 1);
+    let end = |reader, writer| {
+        ByteStream::with_abort(reader, writer, Arc::clone(&shared) as Arc<dyn Abort>)
+    };
     (end(reader_a, writer_a), end(reader_b, writer_b))
 }
 
-/// The writer at `from`, and the reader at `to`.
-fn direction(from: &End<'_>, to: &End<'_>, cut: &Arc<Cut>) -> (Writer, Reader) {
+/// Both sides of a direction.
+fn direction(shared: &Arc<Shared>, way: usize) -> (Writer, Reader) {
     let (near, far) = duplex(CAPACITY);
-    let transit = Arc::new(Transit {
-        later: Arc::clone(from.later),
-        from: from.addr.clone(),
-        to: to.addr.clone(),
-        late: AtomicBool::new(false),
-        queue: Mutex::default(),
-    });
-    let [near, far] = [near, far].map(|pipe| Side {
+    let [side, far] = [near, far].map(|pipe| Side {
         pipe,
-        cut: Arc::clone(cut),
-        transit: Arc::clone(&transit),
+        shared: Arc::clone(shared),
+        way,
         carried: 0,
     });
-    let writer = Writer {
-        side: near,
-        delays: (0, None),
+    let delays = (0, None);
+    let reader = Reader {
+        side: far,
+        timer: None,
     };
-    (
-        writer,
-        Reader {
-            side: far,
-            timer: None,
-        },
-    )
+    (Writer { side, delays }, reader)
 }
 
-/// Whether a connection was cut, by either end. The end that cut it then drops its
-/// halves, which wakes the other end.
-#[derive(Default)]
-struct Cut(AtomicBool);
+/// What the ends of a connection share.
+struct Shared {
+    /// It was cut, by either end. The end that cut it then drops its halves, which wakes the
+    /// other end.
+    cut: AtomicBool,
+    ways: [Transit; 2],
+}
 
-impl Abort for Cut {
+impl Abort for Shared {
     fn abort(&self) {
-        self.0.store(true, Ordering::Release);
+        self.cut.store(true, Ordering::Release);
     }
 }
 
@@ -126,6 +128,18 @@ struct Transit {
     late: AtomicBool,
     /// Held while one side reads or writes, as long as something is late.
     queue: Mutex<Queue>,
+}
+
+impl Transit {
+    fn new(from: &End<'_>, to: &End<'_>) -> Transit {
+        Transit {
+            later: Arc::clone(from.later),
+            from: from.addr.clone(),
+            to: to.addr.clone(),
+            late: AtomicBool::new(false),
+            queue: Mutex::default(),
+        }
+    }
 }
 
 /// When bytes arrive: in order, each not before those in front of it. At most one entry for each
@@ -188,15 +202,16 @@ impl Queue {
 /// One side of one direction.
 struct Side {
     pipe: DuplexStream,
-    cut: Arc<Cut>,
-    transit: Arc<Transit>,
+    shared: Arc<Shared>,
+    /// Which way of the connection.
+    way: usize,
     /// How many bytes this side has written or read.
     carried: u64,
 }
 
 impl Side {
     fn check(&self) -> io::Result<()> {
-        match self.cut.0.load(Ordering::Acquire) {
+        match self.shared.cut.load(Ordering::Acquire) {
             true => Err(io::ErrorKind::ConnectionReset.into()),
             false => Ok(()),
         }
@@ -204,7 +219,12 @@ impl Side {
 
     /// Some bytes are late, or may be soon.
     fn is_late(&self) -> bool {
-        self.transit.later.any() || self.transit.late.load(Ordering::Relaxed)
+        let transit = self.transit();
+        transit.later.any() || transit.late.load(Ordering::Relaxed)
+    }
+
+    fn transit(&self) -> &Transit {
+        &self.shared.ways[self.way]
     }
 }
 
@@ -230,9 +250,10 @@ impl Writer {
         write: impl FnOnce(Pin<&mut DuplexStream>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         self.side.check()?;
-        let transit = Arc::clone(&self.side.transit);
         // So that nobody reads the bytes before it is known when they arrive.
-        let mut queue = self.side.is_late().then(|| transit.queue.lock());
+        let late = self.side.is_late().then(|| Arc::clone(&self.side.shared));
+        let late = late.as_ref().map(|shared| &shared.ways[self.side.way]);
+        let mut queue = late.map(|transit| transit.queue.lock());
         let written = ready!(write(Pin::new(&mut self.side.pipe)));
         let count = match written {
             Ok(count) => count as u64,
@@ -252,7 +273,7 @@ impl Writer {
         if self.delays().is_none() && queue.late.is_empty() {
             return;
         }
-        self.side.transit.late.store(true, Ordering::Relaxed);
+        self.side.transit().late.store(true, Ordering::Relaxed);
         while from < end {
             let to = end.min((from / BLOCK + 1) * BLOCK);
             queue.push(from, to, self.arrives(from, now));
@@ -269,7 +290,7 @@ impl Writer {
 
     /// The delays in force.
     fn delays(&mut self) -> Option<&Delays> {
-        let transit = &self.side.transit;
+        let transit = self.side.transit();
         let generation = transit.later.generation.load(Ordering::Relaxed);
         if self.delays.0 != generation {
             let delays = transit.later.delays(&transit.from, &transit.to);
@@ -283,7 +304,8 @@ impl Writer {
         if !self.side.is_late() {
             return;
         }
-        let transit = Arc::clone(&self.side.transit);
+        let (shared, way) = (Arc::clone(&self.side.shared), self.side.way);
+        let transit = &shared.ways[way];
         let mut queue = transit.queue.lock();
         if queue.end.is_none() && (self.delays().is_some() || !queue.late.is_empty()) {
             let at = self.arrives(self.side.carried, Instant::now());
@@ -306,7 +328,8 @@ impl Reader {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let transit = Arc::clone(&self.side.transit);
+        let (shared, way) = (Arc::clone(&self.side.shared), self.side.way);
+        let transit = &shared.ways[way];
         loop {
             let at = {
                 let mut queue = transit.queue.lock();

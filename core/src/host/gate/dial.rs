@@ -56,16 +56,20 @@ impl DialGate {
         }
     }
 
-    /// Waits until the dial may leave, which has `by` until then, or `within` from when it is no
-    /// longer held. Returns whether it was held.
+    /// There are rules, or there were.
+    pub(crate) fn has_rules(&self) -> bool {
+        self.rules.generation() > 0
+    }
+
+    /// Waits until the dial may leave. `limit` is all the time that it has, and until when; a dial
+    /// that is held has it from when it is released. Returns whether it was held.
     pub(crate) async fn leave(
         &mut self,
-        within: Option<Duration>,
-        by: Option<Instant>,
+        limit: Option<(Duration, Instant)>,
     ) -> Result<bool, Failure> {
-        let (mut held, within) = (false, within.unwrap_or(CUT_DIAL));
+        let within = limit.map_or(CUT_DIAL, |(within, _)| within);
         let deadline = || Instant::now().checked_add(within);
-        let mut by = by.or_else(deadline);
+        let (mut held, mut by) = (false, limit.map(|(_, by)| by).or_else(deadline));
         while let Some(in_force) = self.rules.in_force() {
             self.count(&in_force);
             match self.verdict(&in_force, Stage::Leaves) {
@@ -100,7 +104,10 @@ impl DialGate {
             dialed = call => dialed,
             why = self.silence(&mut silent) => return Err(why),
         };
-        self.returns(&mut silent).await?;
+        if self.has_rules() {
+            // Boxed, as the next one: a dial without rules must not be larger for it.
+            Box::pin(self.returns(&mut silent)).await?;
+        }
         dialed
     }
 
@@ -113,7 +120,8 @@ impl DialGate {
             };
             match self.verdict(&in_force, Stage::UnderWay) {
                 Verdict::Cut(rule) => {
-                    if let Err(why) = self.is_silent(&in_force, &rule, silent).await {
+                    let silence = self.is_silent(&in_force, &rule, silent);
+                    if let Err(why) = Box::pin(silence).await {
                         return why;
                     }
                 }
