@@ -120,6 +120,9 @@ counters! {
     out_of_turn,
     /// Accepted connections that the dialer did not confirm in time.
     not_confirmed,
+    /// Datagrams that were lost because those which fault rules delay use too much memory: over
+    /// 64 MiB of one host.
+    fault_queue_full,
 }
 
 impl CountersInner {
