@@ -14,11 +14,13 @@ use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use virtnet_core::{Addr, ByteStream, Cause, Engine, Failure, Notifier, Registry};
+use virtnet_core::faults::FaultTable;
+use virtnet_core::{Addr, ByteStream, Cause, Enforced, Engine, Failure, Notifier, Registry};
 
 use crate::endpoint::{Endpoint, EndpointContext, EndpointInner};
 use crate::hostdata::Advertised;
 use crate::identity::tls::Trust;
+use crate::udp::faults::EngineFaults;
 use crate::udp::kept::KeptSockets;
 use crate::{Counters, QuicConfig, Stats};
 
@@ -50,6 +52,7 @@ impl QuicConfig {
             trust,
             network,
             counters: self.counters.clone().unwrap_or_default(),
+            faults: EngineFaults::default(),
             config: self,
         }))
     }
@@ -254,6 +257,15 @@ impl Engine for QuicEngine {
         let by = by.unwrap_or_else(|| Instant::now() + self.context.config.dial_timeout);
         let host = self.host(src.host())?;
         host.dial(src, dst, dst_hostdata, by, first).await
+    }
+
+    fn vnet_enforce(&self, table: &Arc<FaultTable>) -> Enforced {
+        self.context.faults.enforce(table);
+        Enforced::Datagrams
+    }
+
+    fn idle_bound(&self) -> Duration {
+        self.context.config.idle_timeout
     }
 
     async fn close(&self) -> Result<(), Failure> {

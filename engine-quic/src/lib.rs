@@ -65,6 +65,23 @@
 //!   [`Tuning`] changes both sizes.
 //!
 //! The reader of a connection that is cut gets an error, never end-of-file.
+//!
+//! # Faults
+//!
+//! The engine enforces the rules of a [`FaultTable`](virtnet_core::faults::FaultTable) that are on datagrams
+//! ([`Engine::vnet_enforce`](virtnet_core::Engine::vnet_enforce)): cut, delay, rate, lose, duplicate and reorder,
+//! for ordered pairs of hosts. Each host's UDP socket asks the table about each datagram that it sends, so a loss
+//! is a real loss, and QUIC sends the data again. A cut is enforced by the receiver, too.
+//!
+//! - After a cut, what it dropped last is sent again, so that data flows at once, and not only when QUIC's
+//!   back-off has ended. That costs the first samples of the round-trip time: for some round trips, QUIC
+//!   waits longer than needed before it regards a datagram as lost.
+//! - At most 64 MiB of a host's datagrams wait for their delay; more are lost, and counted
+//!   ([`Stats::fault_queue_full`](Stats)). Times are kept to about a millisecond, and no datagram is early, except
+//!   for those that still wait when their host is closed: they are sent then.
+//! - The rules know a peer by the address of its QUIC connections. An accepting host learns the dialer's name from
+//!   the first frame: the datagrams that it sends before that, the reply of the QUIC handshake, are only
+//!   subject to cuts, which the dialing host enforces.
 
 mod config;
 #[cfg(test)]

@@ -82,6 +82,15 @@ impl Link {
         cuts.any(|(active, _)| active.is_in_force(now))
     }
 
+    /// When the cuts that are in force at `now` end by themselves; `None` if one lasts until the table is
+    /// replaced. Not later than `now` if none is in force.
+    pub fn cut_until(&self, now: Instant) -> Option<Instant> {
+        let cuts = self.rules.iter();
+        let mut cuts =
+            cuts.filter(|(active, _)| active.rule.fault == Fault::Cut && active.is_in_force(now));
+        cuts.try_fold(now, |last, (active, _)| Some(last.max(active.until()?)))
+    }
+
     /// Decides about a datagram of `bytes` bytes that is sent at `now`. The sender asks once for each
     /// datagram, in order: one segment is one datagram.
     ///
@@ -275,9 +284,11 @@ mod tests {
         let hits = next.rules()[0].counts.hit.load(Relaxed);
         assert_eq!(hits, 1);
         let over = now + Duration::from_secs(1);
-        assert!(
-            next.link("α", "β")
-                .is_some_and(|link| link.is_cut(later) && !link.is_cut(over))
-        );
+        let link = next.link("α", "β").unwrap();
+        assert!(link.is_cut(later) && !link.is_cut(over));
+        assert_eq!(link.cut_until(later), Some(over));
+        assert_eq!(link.cut_until(over), Some(over));
+        let back = next.link("β", "α").unwrap();
+        assert_eq!(back.cut_until(later), None);
     }
 }

@@ -18,4 +18,4 @@ pub use link::{Fate, Link};
 pub use plan::{MAX_RULES, Plan, PlanError};
 pub use rule::{Chance, Fault, Rule};
 pub use rule_text::RuleError;
-pub use table::FaultTable;
+pub use table::{FaultTable, RuleCounts};

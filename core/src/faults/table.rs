@@ -14,7 +14,7 @@ use crate::Addr;
 use crate::faults::chance::Stream;
 use crate::faults::link::{Link, PairState};
 use crate::faults::pairs::Pair;
-use crate::faults::plan::SharedPlan;
+use crate::faults::plan::{Part, Plan, PlanError, SharedPlan};
 use crate::faults::rule::Rule;
 
 /// The rules of a network's plan that one subnetwork enforces.
@@ -49,7 +49,17 @@ pub(crate) struct Active {
     pairs: Mutex<ByPair<Arc<PairState>>>,
 }
 
-/// What a rule has done so far, in this subnetwork.
+/// What a rule has done so far, in one subnetwork.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RuleCounts {
+    /// Datagrams, dials, connections or bytes that it was asked about.
+    pub matched: u64,
+    /// Those that it did something to.
+    pub hit: u64,
+}
+
+/// The counters behind [`RuleCounts`].
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     /// Datagrams, dials, connections or bytes that it was asked about.
@@ -121,6 +131,61 @@ impl Active {
 }
 
 impl FaultTable {
+    /// The table of one plan, in force from now on. Subnetworks make their tables themselves; this is for
+    /// the tests of an engine:
+    ///
+    /// ```
+    /// use tokio::time::Instant;
+    /// use virtnet_core::faults::{FaultTable, Plan, Rule};
+    ///
+    /// let table = FaultTable::of(&Plan::from(Rule::lose("α", "β", 1.0)))?;
+    /// let link = table.link("α", "β").expect("it has a rule");
+    /// assert_eq!(link.send(1_200, Instant::now()).sent_at().count(), 0);
+    /// let (rule, counts) = table.counts().next().expect("it has a rule");
+    /// assert_eq!((rule.to_string(), counts.hit), ("lose α -> β 100%".to_owned(), 1));
+    /// # Ok::<(), virtnet_core::faults::PlanError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the parts of a rule do not go together.
+    pub fn of(plan: &Plan) -> Result<FaultTable, PlanError> {
+        FaultTable::default().followed_by(plan)
+    }
+
+    /// The table of `plan`, in place of this one. A rule with the same place in both plans, under the same seed, keeps
+    /// its counts and its time.
+    ///
+    /// # Errors
+    ///
+    /// If the parts of a rule do not go together.
+    pub fn followed_by(&self, plan: &Plan) -> Result<FaultTable, PlanError> {
+        plan.check()?;
+        let part = Part {
+            id: String::new(),
+            lease: None,
+            beat: 0,
+            plan: plan.clone(),
+        };
+        let shared = SharedPlan {
+            version: self.version + 1,
+            parts: vec![part],
+        };
+        Ok(FaultTable::new(&shared, self, Instant::now()))
+    }
+
+    /// What each rule has done so far, in the plan's order.
+    pub fn counts(&self) -> impl Iterator<Item = (&Rule, RuleCounts)> {
+        self.rules.iter().map(|active| {
+            let Counts { matched, hit } = &active.counts;
+            let counts = RuleCounts {
+                matched: matched.load(Relaxed),
+                hit: hit.load(Relaxed),
+            };
+            (&active.rule, counts)
+        })
+    }
+
     /// The table of `shared`. Rules that were in `before` keep their counts and their time.
     pub(crate) fn new(shared: &SharedPlan, before: &FaultTable, now: Instant) -> FaultTable {
         let mut rules = Vec::with_capacity(shared.rules());
@@ -161,7 +226,7 @@ impl FaultTable {
         self.version
     }
 
-    /// Whether no rule is on datagrams: then no link has one.
+    /// Whether some rule is on datagrams. If none is, there is no link.
     pub fn has_datagram_rules(&self) -> bool {
         self.datagrams
     }

@@ -11,6 +11,7 @@ use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{ClientConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt};
 
 use crate::QuicConfig;
+use crate::udp::faults::recovery::{Recovery, UNI_STREAMS};
 use crate::udp::mtu::{self, Route};
 
 /// How many streams a peer may have open at first. Each allowed stream costs
@@ -30,7 +31,12 @@ const MAX_INCOMING: usize = 256;
 const INCOMING_BUFFER: u64 = 16 << 10;
 const INCOMING_BUFFERS: u64 = 1 << 20;
 
-fn transport(config: &QuicConfig, peer: SocketAddr, route: Option<Route>) -> TransportConfig {
+fn transport(
+    config: &QuicConfig,
+    peer: SocketAddr,
+    route: Option<Route>,
+    recovery: &Recovery,
+) -> TransportConfig {
     let tuning = &config.tuning;
     // QUIC restarts its idle timer also when it sends the first ack-eliciting packet after
     // the last one received (RFC 9000, section 10.1), and a keep-alive is one.
@@ -41,7 +47,7 @@ fn transport(config: &QuicConfig, peer: SocketAddr, route: Option<Route>) -> Tra
     transport
         .max_concurrent_bidi_streams(VarInt::from_u32(0))
         // The empty stream before a close; nobody reads it ([`crate::endpoint::flush`]).
-        .max_concurrent_uni_streams(VarInt::from_u32(1))
+        .max_concurrent_uni_streams(VarInt::from_u32(UNI_STREAMS))
         .datagram_receive_buffer_size(None)
         // Limited per stream only: this side opened each of them.
         .receive_window(VarInt::MAX)
@@ -49,7 +55,8 @@ fn transport(config: &QuicConfig, peer: SocketAddr, route: Option<Route>) -> Tra
         .send_window(tuning.send_window)
         .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(idle))))
         .keep_alive_interval(Some(config.keep_alive))
-        .mtu_discovery_config(Some(search));
+        .mtu_discovery_config(Some(search))
+        .congestion_controller_factory(Arc::new(recovery.clone()));
     transport
 }
 
@@ -60,8 +67,9 @@ pub(crate) fn client(
     config: &QuicConfig,
     host: &str,
     (peer, route): (SocketAddr, Option<Route>),
+    recovery: &Recovery,
 ) -> ClientConfig {
-    let mut transport = transport(config, peer, route);
+    let mut transport = transport(config, peer, route, recovery);
     config.qlog.record(&mut transport, (host, "dials", peer));
     let mut client = ClientConfig::new(tls);
     client.transport_config(Arc::new(transport));
@@ -84,11 +92,11 @@ pub(crate) fn server_to(
     server: &ServerConfig,
     config: &QuicConfig,
     host: &str,
-    peer: SocketAddr,
+    (peer, recovery): (SocketAddr, &Recovery),
 ) -> ServerConfig {
     // If there is no route back to the peer, QUIC's timeout ends the handshake.
     let route = mtu::route(config.bind.first.ip(), peer).ok().flatten();
-    let mut transport = transport(config, peer, route);
+    let mut transport = transport(config, peer, route, recovery);
     transport
         .max_concurrent_bidi_streams(VarInt::from_u32(FIRST_STREAMS))
         .receive_window(receive_window(FIRST_WINDOWS, config.tuning.stream_window));

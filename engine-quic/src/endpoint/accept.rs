@@ -21,6 +21,8 @@ use crate::endpoint::stream::{HandshakeStream, StreamGuard};
 use crate::endpoint::stream_limits::{StreamLimits, StreamPermit};
 use crate::identity::tls::{dns_name_of, proves};
 use crate::observe::stats::{CountersInner, count};
+use crate::udp::faults::name::PeerName;
+use crate::udp::faults::recovery::Recovery;
 use crate::wire::frame::{Hello, Refusal};
 use crate::wire::handshake::{self, AcceptOutcome};
 
@@ -84,7 +86,9 @@ async fn serve(
     handshake: HandshakePermit,
 ) {
     let from = incoming.remote_address();
-    let config = transport::server_to(&host.server, &host.config, &host.hostname, from);
+    let recovery = Recovery::default();
+    let path = (from, &recovery);
+    let config = transport::server_to(&host.server, &host.config, &host.hostname, path);
     let connected = async { incoming.accept_with(Arc::new(config))?.await };
     let conn = match timeout(host.config.handshake_timeout, connected).await {
         Ok(Ok(conn)) => conn,
@@ -112,6 +116,7 @@ async fn serve(
         certificates,
         stream_limits: StreamLimits::new(conn.clone(), host.config.tuning.stream_window),
         proved: OnceLock::new(),
+        recovery,
         conn,
         host: Arc::clone(&host),
     });
@@ -156,7 +161,8 @@ struct PeerConnection {
     certificates: Vec<CertificateDer<'static>>,
     stream_limits: Arc<StreamLimits>,
     /// The first name that its certificate was found to prove.
-    proved: OnceLock<Arc<str>>,
+    proved: OnceLock<(Arc<str>, PeerName)>,
+    recovery: Recovery,
 }
 
 impl PeerConnection {
@@ -169,14 +175,23 @@ impl PeerConnection {
             return Err(Refusal::WrongHost);
         }
         let src = hello.src.host();
-        if self.proved.get().is_some_and(|proved| **proved == *src) {
+        if self
+            .proved
+            .get()
+            .is_some_and(|(proved, _)| **proved == *src)
+        {
             return Ok(());
         }
         if !proves(&self.certificates, &dns_name_of(&hello.src)) {
             return Err(Refusal::SourceNotProved);
         }
         // A certificate made elsewhere may prove several names: the first is kept.
-        let _ = self.proved.set(src.into());
+        self.proved.get_or_init(|| {
+            let from = self.conn.remote_address();
+            let peer = self.host.faults.name(from, src, &self.recovery);
+            peer.prove(&self.conn);
+            (src.into(), peer)
+        });
         Ok(())
     }
 }

@@ -17,6 +17,8 @@ use crate::endpoint::pool::{PoolKey, PoolUse};
 use crate::endpoint::stream::{HandshakeStream, StreamGuard};
 use crate::hostdata::RealAddr;
 use crate::identity::tls::dns_name_of;
+use crate::udp::faults::name::PeerName;
+use crate::udp::faults::recovery::Recovery;
 use crate::udp::mtu;
 use crate::wire::frame::Hello;
 use crate::wire::handshake::{self, HandshakeError};
@@ -141,7 +143,7 @@ impl EndpointInner {
         &self,
         target: DialTarget<'_>,
         deadline: Instant,
-    ) -> Result<Connection, Failure> {
+    ) -> Result<(Connection, PeerName), Failure> {
         let addrs = target
             .place
             .resolve(target.dst.host(), self.families)
@@ -171,12 +173,14 @@ impl EndpointInner {
         name: &str,
         target: DialTarget<'_>,
         until: Instant,
-    ) -> Result<Connection, Failure> {
+    ) -> Result<(Connection, PeerName), Failure> {
         tracing::debug!(%addr, "connecting");
+        let recovery = Recovery::default();
+        let peer = self.faults.name(addr, target.dst.host(), &recovery);
         let local = self.config.bind.first.ip();
         let route = mtu::route(local, addr).map_err(|err| target.unreachable(local, &err))?;
         let (tls, path) = (self.client.clone(), (addr, route));
-        let config = transport::client(tls, &self.config, &self.hostname, path);
+        let config = transport::client(tls, &self.config, &self.hostname, path, &recovery);
         // The connection outlives the dial, so its span has no parent.
         let span = tracing::debug_span!(parent: None, "quic", host = &*self.hostname, to = %addr);
         let connecting = span
@@ -187,7 +191,10 @@ impl EndpointInner {
             failure = self.unreachable(target, addr) => return Err(failure),
         };
         match connected {
-            Ok(Ok(conn)) => Ok(conn),
+            Ok(Ok(conn)) => {
+                peer.prove(&conn);
+                Ok((conn, peer))
+            }
             Ok(Err(reason)) => Err(target.lost(&reason)),
             Err(_) => Err(target.no_answer(self.config.dial_timeout)),
         }

@@ -33,6 +33,8 @@ use crate::endpoint::tasks::{Tasks, TrackedRuntime};
 use crate::hostdata::Advertised;
 use crate::identity::reset;
 use crate::identity::tls::Trust;
+use crate::udp::faults::EngineFaults;
+use crate::udp::faults::host::HostFaults;
 use crate::udp::kept::KeptSockets;
 use crate::udp::send_errors::SendErrors;
 use crate::udp::socket::AddressFamilies;
@@ -45,6 +47,7 @@ pub(crate) struct EndpointContext {
     pub(crate) advertised: Advertised,
     pub(crate) trust: Trust,
     pub(crate) counters: Counters,
+    pub(crate) faults: EngineFaults,
 }
 
 /// A host's endpoint. Dropping it without [`close`](Endpoint::close) closes it, too, but
@@ -65,6 +68,8 @@ pub(crate) struct EndpointInner {
     pub(crate) families: AddressFamilies,
     /// Errors of sending on its socket.
     pub(crate) send_errors: Arc<SendErrors>,
+    /// The faults of its socket.
+    pub(crate) faults: Arc<HostFaults>,
     pub(crate) pool: Arc<Pool>,
     pub(crate) unflushed: Unflushed,
     pub(crate) lingerers: Arc<Lingerers>,
@@ -96,17 +101,19 @@ impl Endpoint {
         }
         let (tasks, unflushed) = (Tasks::new(), Unflushed::default());
         let send_errors = Arc::new(SendErrors::default());
+        let hostname: Arc<str> = hostname.into();
+        let faults = context.faults.host(&hostname, &context.counters);
         let server = transport::server(tls.server);
         let quinn = quinn::Endpoint::new(
             reset::endpoint_config(tls.reset_key, tls.random),
             Some(server.clone()),
             socket,
-            TrackedRuntime::shared(&tasks, &send_errors),
+            TrackedRuntime::shared(&tasks, &send_errors, &faults),
         )
         .map_err(failed)?;
         let inner = Arc::new(EndpointInner {
             network: context.network.clone(),
-            hostname: hostname.into(),
+            hostname,
             config: config.clone(),
             notifier: notifier.clone(),
             counters: context.counters.clone(),
@@ -116,6 +123,7 @@ impl Endpoint {
             quinn,
             families,
             send_errors,
+            faults,
             lingerers: Lingerers::new(tasks.clone(), unflushed.clone()),
             unflushed,
             tasks,

@@ -17,6 +17,7 @@ use virtnet_core::Failure;
 use crate::config::transport::CloseCode;
 use crate::endpoint::flush::Unflushed;
 use crate::endpoint::tasks::Tasks;
+use crate::udp::faults::name::PeerName;
 
 /// The key of a pooled connection: the name that its peer proved, and the hostdata at
 /// which it was reached.
@@ -45,6 +46,8 @@ struct PoolEntry {
 pub(crate) struct PooledConnection {
     conn: Connection,
     uses: Mutex<UseCount>,
+    /// Whose address the connection leads to, for fault rules.
+    _name: PeerName,
 }
 
 struct UseCount {
@@ -96,7 +99,7 @@ impl Pool {
         connect: impl Fn() -> F,
     ) -> Result<PoolUse, Failure>
     where
-        F: Future<Output = Result<Connection, Failure>>,
+        F: Future<Output = Result<(Connection, PeerName), Failure>>,
     {
         loop {
             let waiting = WaitingDial {
@@ -153,9 +156,14 @@ impl Pool {
     }
 
     /// Starts the task that closes a connection after it was unused for too long.
-    fn spawn_idle_task(self: &Arc<Pool>, key: &PoolKey, conn: Connection) -> Arc<PooledConnection> {
+    fn spawn_idle_task(
+        self: &Arc<Pool>,
+        key: &PoolKey,
+        (conn, name): (Connection, PeerName),
+    ) -> Arc<PooledConnection> {
         let pooled = Arc::new(PooledConnection {
             conn,
+            _name: name,
             uses: Mutex::new(UseCount {
                 // The use of the dial that made it, so that it is not closed before.
                 count: 1,
@@ -253,7 +261,7 @@ mod tests {
             host: "α".into(),
             hostdata: "127.0.0.1:1".into(),
         };
-        let connect = std::future::pending::<Result<Connection, Failure>>;
+        let connect = std::future::pending::<Result<(Connection, PeerName), Failure>>;
         for dials in 1..=3 {
             let acquiring = (0..dials).map(|_| Box::pin(pool.acquire(&key, connect)));
             let mut acquiring: Vec<_> = acquiring.collect();

@@ -3,6 +3,7 @@
 //! Owns the spawning of tasks, quinn's own included, and the signals that end them.
 //! Never knows what the tasks do.
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -18,6 +19,8 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::udp::batch::BatchSocket;
+use crate::udp::faults::host::HostFaults;
+use crate::udp::faults::socket::FaultySocket;
 use crate::udp::quic_socket::QuicSocket;
 use crate::udp::send_errors::SendErrors;
 
@@ -128,19 +131,31 @@ impl Tasks {
 }
 
 /// quinn's runtime: tokio, with quinn's tasks tracked together with the endpoint's.
-#[derive(Debug)]
+#[derive(Clone)]
 pub(crate) struct TrackedRuntime {
     tasks: Tasks,
     /// The errors of the endpoint's socket.
     send_errors: Arc<SendErrors>,
+    faults: Arc<HostFaults>,
 }
 
 impl TrackedRuntime {
-    pub(crate) fn shared(tasks: &Tasks, send_errors: &Arc<SendErrors>) -> Arc<dyn Runtime> {
+    pub(crate) fn shared(
+        tasks: &Tasks,
+        send_errors: &Arc<SendErrors>,
+        faults: &Arc<HostFaults>,
+    ) -> Arc<dyn Runtime> {
         Arc::new(TrackedRuntime {
             tasks: tasks.clone(),
             send_errors: Arc::clone(send_errors),
+            faults: Arc::clone(faults),
         })
+    }
+}
+
+impl fmt::Debug for TrackedRuntime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TrackedRuntime").finish_non_exhaustive()
     }
 }
 
@@ -162,7 +177,9 @@ impl Runtime for TrackedRuntime {
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         let udp = QuicSocket::new(socket, Arc::clone(&self.send_errors))?;
-        Ok(Arc::new(BatchSocket::new(Arc::new(udp))))
+        let batches = Arc::new(BatchSocket::new(Arc::new(udp)));
+        let (faults, runtime) = (Arc::clone(&self.faults), Arc::new(self.clone()));
+        Ok(Arc::new(FaultySocket::new(batches, faults, runtime)))
     }
 
     fn now(&self) -> Instant {

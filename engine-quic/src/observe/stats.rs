@@ -115,6 +115,9 @@ counters! {
     /// Connections closed because the peer claimed a name that its certificate
     /// does not prove.
     source_not_proved,
+    /// Datagrams that were lost because those which fault rules delay use too much memory: over
+    /// 64 MiB of one host.
+    fault_queue_full,
 }
 
 impl CountersInner {

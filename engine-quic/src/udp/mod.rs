@@ -1,8 +1,9 @@
 //! A host's UDP socket.
 //!
-//! Owns binding, batches and datagram sizes. Never uses connections.
+//! Owns binding, batches, datagram sizes, and faults of the network's plan. Never uses connections.
 
 pub(crate) mod batch;
+pub(crate) mod faults;
 pub(crate) mod kept;
 pub(crate) mod mtu;
 pub(crate) mod quic_socket;
