@@ -68,7 +68,6 @@ mod control;
 mod error;
 mod host;
 mod in_memory;
-#[path = "faults/mod.rs"]
 mod rules;
 mod subnet;
 

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use crate::SubNetwork;
 use crate::faults::Plan;
-use crate::faults::plan::{Part, SharedPlan};
-use crate::faults::table::FaultTable;
+use crate::rules::plan::{Part, SharedPlan};
+use crate::rules::table::FaultTable;
 
 /// Has one subnetwork enforce `plan`, and no other rules, from now on. For tests of engines and
 /// of the core.

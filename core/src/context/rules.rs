@@ -13,8 +13,8 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use crate::context::fault_counts::FaultCounts;
-use crate::faults::rule::{Fault, Rule};
-use crate::faults::table::{Active, FaultTable};
+use crate::rules::rule::{Fault, Rule};
+use crate::rules::table::{Active, FaultTable};
 use crate::{Addr, Enforced, Engine};
 
 /// The rules in force, and who waits for others.

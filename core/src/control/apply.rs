@@ -14,7 +14,7 @@ use crate::control::board::{
 use crate::control::error::{FaultError, Refusal};
 use crate::control::member_doc::{self, MemberDoc};
 use crate::control::state::Control;
-use crate::faults::plan::Part;
+use crate::rules::plan::Part;
 
 /// A member that is gone is noticed when its document has expired, which is no change.
 const LOOK: Duration = Duration::from_millis(500);

@@ -10,8 +10,8 @@ use std::time::Duration;
 use crate::control::background::all;
 use crate::control::error::FaultError;
 use crate::control::member_doc::{self, MemberDoc, members};
-use crate::faults::plan::{MAX_RULES, Part, SharedPlan};
 use crate::faults::{Plan, PlanError};
+use crate::rules::plan::{MAX_RULES, Part, SharedPlan};
 use crate::{Cause, Documents, Failure, MAX_DOCUMENT, Registry};
 
 /// The key of the plan, and the topic of all that members watch.

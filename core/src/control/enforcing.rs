@@ -14,8 +14,8 @@ use tokio::time::Instant;
 use crate::control::BoxFuture;
 use crate::control::member_doc::Count;
 use crate::faults::PlanError;
-use crate::faults::plan::{Part, SharedPlan};
-use crate::faults::table::{Active, FaultTable};
+use crate::rules::plan::{Part, SharedPlan};
+use crate::rules::table::{Active, FaultTable};
 
 /// How many healed parts a member remembers, to say which of their rules matched something.
 const REMEMBERED: usize = 32;

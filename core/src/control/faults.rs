@@ -17,7 +17,7 @@ use crate::control::heal::heal;
 use crate::control::state::Control;
 use crate::control::status::{Status, status};
 use crate::faults::Plan;
-use crate::faults::plan::Part;
+use crate::rules::plan::Part;
 
 /// The default time limit of each operation.
 const WITHIN: Duration = Duration::from_secs(5);

@@ -18,7 +18,7 @@ use crate::control::member_doc::MemberDoc;
 use crate::control::recovery::SHOWN;
 use crate::control::state::Control;
 use crate::faults::pairs::Pair;
-use crate::faults::plan::Part;
+use crate::rules::plan::Part;
 
 /// The time limit of healing in the background.
 const WITHIN: Duration = Duration::from_secs(5);

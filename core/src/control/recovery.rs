@@ -6,8 +6,8 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use crate::faults::pairs::Pair;
-use crate::faults::rule::{Fault, Rule, Scope};
-use crate::faults::table::{Active, FaultTable};
+use crate::rules::rule::{Fault, Rule, Scope};
+use crate::rules::table::{Active, FaultTable};
 
 /// The most pairs that one member asks at a time, and in all: then it asks about the first ones.
 const AT_ONCE: usize = 32;

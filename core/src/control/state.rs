@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::control::board::{Known, random_id};
 use crate::control::member_doc::HOSTS;
-use crate::faults::plan::Part;
+use crate::rules::plan::Part;
 use crate::{Registry, RegistryError};
 
 /// The control of one subnetwork, or of somebody who only sets plans.

@@ -11,7 +11,7 @@ use crate::control::board::{ASK, FaultsResult, PLAN, documents, members_number, 
 use crate::control::member_doc::MemberDoc;
 use crate::control::state::Control;
 use crate::faults::Rule;
-use crate::faults::plan::SharedPlan;
+use crate::rules::plan::SharedPlan;
 
 /// How long a request for counts stays.
 const ASKED: Duration = Duration::from_secs(10);

@@ -9,11 +9,11 @@ use tokio::time::Instant;
 
 use crate::context::fault_counts::{Did, FaultCounts};
 use crate::context::rules::InForce;
-use crate::faults::chance::Stream;
-use crate::faults::link::PairState;
-use crate::faults::rule::{Fault, Scope};
-use crate::faults::table::Active;
 use crate::host::gate::{Ruled, Service, Way, reset};
+use crate::rules::chance::Stream;
+use crate::rules::link::PairState;
+use crate::rules::rule::{Fault, Scope};
+use crate::rules::table::Active;
 use crate::{Addr, Cause, Failure};
 
 /// Decisions about a byte: whether it is corrupted, and which bit.

@@ -11,8 +11,8 @@ use tokio::time::Instant;
 
 use crate::context::fault_counts::Did;
 use crate::context::rules::{InForce, Rules};
-use crate::faults::rule::{Fault, Scope};
-use crate::faults::table::Active;
+use crate::rules::rule::{Fault, Scope};
+use crate::rules::table::Active;
 use crate::{Addr, Cause, Failure};
 
 /// How long a dial over a cut takes if the engine has no limit for dials.

@@ -2,7 +2,7 @@
 //!
 //! Owns the functions that make pairs of names. Never knows a rule: the pairs are data, to make rules of.
 
-use crate::faults::chance::Stream;
+use crate::rules::chance::Stream;
 
 /// An ordered pair of hosts: who sends, and who receives.
 pub type Pair = (String, String);

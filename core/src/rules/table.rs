@@ -11,11 +11,11 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::Addr;
-use crate::faults::chance::Stream;
-use crate::faults::link::{Link, PairState};
 use crate::faults::pairs::Pair;
-use crate::faults::plan::{Part, Plan, PlanError, SharedPlan};
-use crate::faults::rule::Rule;
+use crate::rules::chance::Stream;
+use crate::rules::link::{Link, PairState};
+use crate::rules::plan::{Part, Plan, PlanError, SharedPlan};
+use crate::rules::rule::Rule;
 
 /// The rules of a network's plan that one subnetwork enforces.
 ///

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::faults::link::PairState;
+use crate::rules::link::PairState;
 
 /// Bytes arrive in portions of so much time.
 const PORTION: Duration = Duration::from_millis(5);

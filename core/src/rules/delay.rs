@@ -9,9 +9,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::Addr;
-use crate::faults::chance::{Stream, part};
-use crate::faults::rule::{Chance, Fault};
-use crate::faults::table::{Active, FaultTable};
+use crate::rules::chance::{Stream, part};
+use crate::rules::rule::{Chance, Fault};
+use crate::rules::table::{Active, FaultTable};
 
 /// So many bytes of a connection have one delay, as those of a datagram would have: what a
 /// datagram of 1,200 bytes holds, the smallest that QUIC uses (RFC 9000, section 14).

@@ -8,8 +8,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::faults::pairs::Pair;
-use crate::faults::rule::Rule;
-use crate::faults::rule_text::RuleError;
+use crate::rules::rule::Rule;
+use crate::rules::rule_text::RuleError;
 
 /// The most rules that a network's plans have together.
 pub const MAX_RULES: usize = 2_048;

@@ -5,7 +5,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::faults::rule_text::RuleError;
+use crate::rules::rule_text::RuleError;
 
 /// The largest delay, jitter or time of a rule.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);

@@ -9,10 +9,10 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::faults::chance::Stream;
 use crate::faults::delay::how_late;
-use crate::faults::rule::Fault;
-use crate::faults::table::Active;
+use crate::rules::chance::Stream;
+use crate::rules::rule::Fault;
+use crate::rules::table::Active;
 
 /// How long a datagram may wait for a rate; more is lost, as in a router whose queue is full.
 const LONGEST_QUEUE: Duration = Duration::from_millis(200);
@@ -184,8 +184,8 @@ impl PairState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::faults::plan::{Part, Plan, SharedPlan};
-    use crate::faults::table::FaultTable;
+    use crate::rules::plan::{Part, Plan, SharedPlan};
+    use crate::rules::table::FaultTable;
 
     fn table(text: &str, before: &FaultTable, now: Instant) -> FaultTable {
         let plan: Plan = text.parse().unwrap();

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::addr::name::clipped;
-use crate::faults::rule::{Chance, Fault, Pattern, Rule, Scope};
+use crate::rules::rule::{Chance, Fault, Pattern, Rule, Scope};
 
 /// A rule that is not one. Its text shows the rule and what was expected.
 ///

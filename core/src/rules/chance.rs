@@ -46,7 +46,7 @@ pub(crate) fn part(number: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::faults::rule::Chance;
+    use crate::rules::rule::Chance;
 
     #[test]
     fn a_chance_of_a_tenth_hits_a_tenth() {
