@@ -226,7 +226,8 @@ async fn accept_stream(
                 .map_err(|failure| Refusal::from_failure(&failure))
         };
         let bound = host.config.handshake_timeout;
-        let src = peer.proved.get().unwrap_or(&host.network);
+        let proved = peer.proved.get();
+        let src = proved.map_or(&host.network, |(src, _)| src);
         let known = [&host.network, &host.hostname, src].map(Arc::clone);
         let handshake = handshake::accept(reader, &mut writer, bound, &known, check, decide);
         handshake
