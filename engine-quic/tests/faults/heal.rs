@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
 use virtnet_core::Conn;
 
+use crate::SLACK;
 use crate::common::relay::bytes;
 use crate::common::{HANG, eventually, figure};
 use crate::world::World;
@@ -71,7 +72,7 @@ async fn time_to_flow(plan: &str, lasts: Duration, bulk: bool) -> Duration {
     ends.iter().map(|(took, _)| *took).max().unwrap()
 }
 
-/// Without help, QUIC would be silent for seconds after five seconds.
+/// Without help, QUIC would be silent for up to four seconds after five seconds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_cut_bytes_flow_at_once() {
     let lasts = Duration::from_secs(5);
@@ -89,10 +90,7 @@ async fn after_a_cut_bytes_flow_at_once() {
             "end of a cut",
             format!("{plan:?}, bulk {bulk}: bytes after {took:.1?}"),
         );
-        assert!(
-            took < Duration::from_secs(1),
-            "{plan:?}, bulk {bulk}: {took:?}"
-        );
+        assert!(took < SLACK, "{plan:?}, bulk {bulk}: {took:?}");
     }
 }
 

@@ -96,8 +96,8 @@ async fn a_delay_does_not_limit_the_rate() {
             100.0 * rate / most
         ),
     );
-    assert!(half < 3 * DELAY, "{trips:?}");
-    assert!(rate > 0.5 * most, "{rate} of {most}");
+    assert!(half < 6 * DELAY, "{trips:?}");
+    assert!(rate > 0.2 * most, "{rate} of {most}");
     world.enforce("");
     drop((dialed, accepted));
     world.close().await;
@@ -113,7 +113,7 @@ async fn a_rate_is_kept() {
     let took = pass(&mut dialed, &mut accepted, start + rest, start).await;
     let rate = rest as f64 / took.as_secs_f64();
     figure("rate 10 MB/s", format!("bulk is {:.2} MB/s", rate / 1e6));
-    assert!(0.7 * RATE < rate && rate < 1.1 * RATE, "{rate}");
+    assert!(0.4 * RATE < rate && rate < 1.1 * RATE, "{rate}");
     // The other direction has none.
     pass(&mut accepted, &mut dialed, 1 << 20, 0).await;
     world.enforce("");
