@@ -9,6 +9,8 @@ mod adapt;
 mod addr_props;
 mod closing;
 mod conformance;
+mod faults;
+mod faults_plan;
 mod halves;
 mod incoming;
 mod leases;

@@ -2,11 +2,9 @@
 //!
 //! Owns holds, refusals, resets, and rules for one port. Never tests rules on datagrams.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{Net, connect, eventually};
+use crate::common::{Net, connect, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 use virtnet_core::conformance::enforce;

@@ -7,8 +7,10 @@
 mod common;
 
 mod conformance;
+mod conn_rules;
 mod delivery;
 mod failures;
+mod faults;
 mod flood;
 mod frames;
 mod hostile;

@@ -1,15 +1,11 @@
 //! The files of documents: who may read them, what they contain, and what removes them.
 
-#![cfg(unix)]
-
-mod support;
-
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use support::*;
+use crate::support::*;
 use tokio::time::{sleep, timeout};
 use virtnet_core::{Cause, Documents, MIN_DOCUMENT_LIFETIME, Registry};
 use virtnet_registry_local::LocalRegistry;

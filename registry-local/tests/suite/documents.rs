@@ -1,15 +1,11 @@
 //! Documents in a folder: other processes that write them, are stopped, or are killed.
 
-#![cfg(unix)]
-
-mod support;
-
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use support::*;
+use crate::support::*;
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 use virtnet_core::{Cause, Documents, Registry};
@@ -77,7 +73,7 @@ struct Writer(Child);
 impl Writer {
     fn start(dir: &TempDir) -> Writer {
         let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "writer", "--nocapture"])
+            .args(["--exact", "documents::writer", "--nocapture"])
             .env(WRITE, dir.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())

@@ -7,5 +7,7 @@
 mod conformance;
 mod contenders;
 mod contract;
+mod document_files;
+mod documents;
 mod processes;
 mod support;

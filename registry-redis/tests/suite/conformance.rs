@@ -18,7 +18,7 @@ impl RegistryBed for Redis {
     }
 
     async fn registry_of_another_network(&self) -> Option<Arc<dyn Registry>> {
-        Some(Arc::new(calls::join(&self.0, "other").await))
+        Some(Arc::new(join(&self.0, "other").await))
     }
 }
 

@@ -1,26 +1,17 @@
 //! Documents in Redis: the keys they are in, how their changes are pushed, and what servers do to
 //! them.
 
-#[path = "support/calls.rs"]
-mod calls;
-#[path = "support/fleet.rs"]
-mod fleet;
-#[path = "support/proxy.rs"]
-mod proxy;
-mod support;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use calls::*;
-use fleet::Cluster;
-use proxy::Proxy;
-use support::RedisServer;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use virtnet_core::{Cause, Documents, MIN_DOCUMENT_LIFETIME, Registry, RegistryError};
 use virtnet_registry_redis::{RedisOptions, RedisRegistry};
+use virtnet_testkit::redis::{Cluster, Proxy, RedisServer};
+
+use crate::calls::*;
 
 const LONG: Option<Duration> = Some(Duration::from_secs(600));
 const DOCUMENT: &str = "virtnet:{n}::document:t/a";
@@ -372,7 +363,7 @@ async fn a_full_server_takes_documents() {
 #[tokio::test]
 async fn no_more_rights_are_needed_than_for_names() {
     let server = RedisServer::start();
-    let page = include_str!("../src/lib.rs").replace("\n//!", " ");
+    let page = include_str!("../../src/lib.rs").replace("\n//!", " ");
     let words: Vec<_> = page.split_whitespace().collect();
     let at = words
         .windows(2)

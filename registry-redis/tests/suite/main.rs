@@ -11,6 +11,7 @@ mod cluster;
 mod conformance;
 mod contenders;
 mod contract;
+mod documents;
 mod failover;
 mod free_on_drop;
 mod leases;

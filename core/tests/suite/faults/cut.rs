@@ -9,7 +9,9 @@ use tokio::time::sleep;
 use virtnet_core::Cause;
 use virtnet_core::pipe::{PIPE_CAPACITY, PipeNetwork};
 
-use crate::net::{DIAL, IDLE, Net, SECOND, both_see, cause, hangs, reads, takes, works, writes};
+use crate::faults::net::{
+    DIAL, IDLE, Net, SECOND, both_see, cause, hangs, reads, takes, works, writes,
+};
 
 const BOTH: &str = "cut α -> β\ncut β -> α";
 const EITHER: [&str; 3] = ["cut α -> β", "cut β -> α", BOTH];

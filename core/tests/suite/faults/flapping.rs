@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::sleep;
 
-use crate::net::Net;
+use crate::faults::net::Net;
 
 const ROUNDS: usize = 200;
 

@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 use virtnet_core::Cause;
 use virtnet_core::pipe::PIPE_CAPACITY;
 
-use crate::net::{DIAL, Net, SECOND, cause, hangs, reads, takes, works, writes};
+use crate::faults::net::{DIAL, Net, SECOND, cause, hangs, reads, takes, works, writes};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 

@@ -8,10 +8,8 @@ use virtnet_core::conformance::enforce;
 use virtnet_core::memory::MemoryHub;
 use virtnet_core::{Cause, SubNetwork};
 
-use crate::net::{Net, works};
-
-#[path = "../support/mod.rs"]
-mod support;
+use crate::faults::net::{Net, works};
+use crate::support;
 
 #[tokio::test(start_paused = true)]
 async fn what_has_no_datagrams_refuses_to_lose_them_and_keeps_its_rules() {

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use virtnet_core::conformance::enforce;
 use virtnet_core::{Cause, OpError};
 
-use crate::net::{Net, both_see, cause, reads, takes, works, writes};
+use crate::faults::net::{Net, both_see, cause, reads, takes, works, writes};
 
 #[tokio::test(start_paused = true)]
 async fn dials_are_refused_and_what_is_open_goes_on() {

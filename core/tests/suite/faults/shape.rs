@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use virtnet_core::pipe::PIPE_CAPACITY;
 use virtnet_core::{Cause, Conn};
 
-use crate::net::{DIAL, Net, SECOND, cause, hangs, reads, takes, works, writes};
+use crate::faults::net::{DIAL, Net, SECOND, cause, hangs, reads, takes, works, writes};
 
 const MS: Duration = Duration::from_millis(1);
 

@@ -6,7 +6,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::sleep;
 use virtnet_core::Cause;
 
-use crate::net::{DIAL, IDLE, Net, SECOND, both_see, cause, hangs, reads, takes, works, writes};
+use crate::faults::net::{
+    DIAL, IDLE, Net, SECOND, both_see, cause, hangs, reads, takes, works, writes,
+};
 
 #[tokio::test(start_paused = true)]
 async fn the_first_two_dials_fail_and_the_third_succeeds() {

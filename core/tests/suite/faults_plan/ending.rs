@@ -13,8 +13,8 @@ use tokio::runtime::Builder;
 use virtnet_core::faults::{FaultError, Faults, Rule};
 use virtnet_core::{Cause, Dials, Documents};
 
-use crate::net::Net;
-use crate::{BOUND, SOON, rules, until};
+use super::net::Net;
+use super::{BOUND, SOON, rules, until};
 
 #[tokio::test]
 async fn a_plan_whose_holder_died_ends_by_its_lease() {

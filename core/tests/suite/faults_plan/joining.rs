@@ -7,8 +7,8 @@ use std::sync::Arc;
 use virtnet_core::Cause;
 use virtnet_core::faults::{Faults, Rule};
 
-use crate::net::Net;
-use crate::until;
+use super::net::Net;
+use super::until;
 
 #[tokio::test]
 async fn a_member_that_joins_has_the_plan_before_it_has_the_host() {

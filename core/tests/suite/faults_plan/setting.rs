@@ -11,8 +11,8 @@ use virtnet_core::faults::{FaultError, Faults, Plan, Rule};
 use virtnet_core::pipe::{PipeEngine, Switchboard};
 use virtnet_core::{Cause, Registry, RegistryError, SubNetwork};
 
-use crate::net::Net;
-use crate::{BOUND, SOON, rules};
+use super::net::Net;
+use super::{BOUND, SOON, rules};
 
 #[tokio::test]
 async fn a_plan_is_enforced_by_all_that_it_concerns_when_apply_returns() {

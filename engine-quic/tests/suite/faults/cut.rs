@@ -9,9 +9,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{interval, timeout};
 use virtnet_core::{Cause, Conn, Engine};
 
-use crate::SLACK;
+use super::SLACK;
+use super::world::World;
 use crate::common::HANG;
-use crate::world::World;
 
 const IDLE: Duration = Duration::from_secs(2);
 

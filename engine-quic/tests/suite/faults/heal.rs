@@ -11,10 +11,10 @@ use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
 use virtnet_core::Conn;
 
-use crate::SLACK;
+use super::SLACK;
+use super::world::World;
 use crate::common::relay::bytes;
 use crate::common::{HANG, eventually, figure};
-use crate::world::World;
 
 const CUTS: [&str; 3] = ["cut α -> β\ncut β -> α", "cut α -> β", "cut β -> α"];
 

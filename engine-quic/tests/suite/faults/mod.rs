@@ -3,9 +3,6 @@
 //! Owns what `Engine::vnet_enforce` does to connections and dials. The tables are set on the engines directly:
 //! how a plan reaches them is core's.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod cut;
 mod heal;
 mod shape;

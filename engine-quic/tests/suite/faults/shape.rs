@@ -8,9 +8,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use virtnet_core::Conn;
 
+use super::world::World;
 use crate::common::relay::bytes;
 use crate::common::{HANG, figure};
-use crate::world::World;
 
 /// Moves `count` bytes, byte by byte the same. Returns how long the part from `from` on took.
 async fn pass(writer: &mut Conn, reader: &mut Conn, count: usize, from: usize) -> Duration {
