@@ -10,7 +10,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::common::{HANG, Net, connect, eventually, figure};
+use crate::common::{HANG, Net, eventually, figure};
 use crate::{profiler, turn};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Handle;
@@ -47,6 +47,26 @@ impl Scene {
         }
     }
 
+    /// A dialed and an accepted end. A dial that was dropped before may leave an accepted end,
+    /// too, which is passed over.
+    async fn connect(&self) -> (Conn, Conn) {
+        let accept = async {
+            loop {
+                let (mut accepted, _) = self.listener.accept().await.unwrap();
+                // One whose dial was given up is cut; the other one says something.
+                if accepted.read_u8().await.is_ok() {
+                    return accepted;
+                }
+            }
+        };
+        let dial = async {
+            let mut dialed = self.beta.dial("α:1").await.unwrap();
+            dialed.write_u8(0).await.unwrap();
+            dialed
+        };
+        tokio::join!(dial, accept)
+    }
+
     async fn dial(&self, polls: usize) -> bool {
         let accept = async { while self.listener.accept().await.is_ok() {} };
         run_alongside(accept, poll_then_drop(polls, self.beta.dial("α:1"))).await
@@ -61,7 +81,7 @@ impl Scene {
     }
 
     async fn read(&self, polls: usize) -> bool {
-        let (mut dialed, mut accepted) = connect(&self.beta, &self.listener).await;
+        let (mut dialed, mut accepted) = self.connect().await;
         let write = async {
             drop(dialed.write_all(&[7; LONG]).await);
             std::future::pending().await
@@ -77,7 +97,7 @@ impl Scene {
     }
 
     async fn write(&self, polls: usize) -> bool {
-        let (mut dialed, mut accepted) = connect(&self.beta, &self.listener).await;
+        let (mut dialed, mut accepted) = self.connect().await;
         let read = async {
             let mut received = vec![0; 64 * KIB];
             while accepted.read(&mut received).await.is_ok_and(|got| got > 0) {}
