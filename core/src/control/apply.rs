@@ -103,6 +103,7 @@ pub(crate) async fn apply(
     let add = async { tokio::try_join!(members_number(docs), add) };
     let (number, (shared, ())) = limit.call("take the plan", add).await?;
     set();
+    control.remember(&shared);
     let mut late = Vec::new();
     let acknowledged = limit.watch(docs, number, |members| {
         let concerned: Vec<_> = members

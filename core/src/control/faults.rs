@@ -134,10 +134,10 @@ impl Faults {
     /// # Errors
     ///
     /// [`FaultError::Plan`], [`FaultError::NoDocuments`], [`FaultError::Registry`],
-    /// [`FaultError::Refused`]: then nothing is set, or it is healed in the background.
-    /// [`FaultError::NotAcknowledged`] names the hosts of subnetworks that did not answer. The plan is
-    /// then set on the others, until its lease is over or it is [healed](Faults::heal).
-    /// [`FaultError::Down`].
+    /// [`FaultError::Refused`], [`FaultError::Down`]: then nothing is set, or it is healed in the
+    /// background. [`FaultError::NotAcknowledged`] names the hosts of subnetworks that did not
+    /// answer. The plan is then set on the others, until its lease is over or it is
+    /// [healed](Faults::heal).
     ///
     /// # Cancel safety
     ///
@@ -149,7 +149,7 @@ impl Faults {
         match self.apply_part(part, Control::hold).await {
             Ok(()) => Ok(guard),
             Err(why) => {
-                if !matches!(why, FaultError::Registry(_)) {
+                if !matches!(why, FaultError::Registry(_) | FaultError::Down(_)) {
                     guard.disarm();
                 }
                 Err(why)

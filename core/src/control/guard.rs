@@ -53,7 +53,7 @@ impl FaultGuard {
     pub async fn heal(mut self) -> Result<Healed, FaultError> {
         let part = self.part.clone();
         let healed = self.faults.heal_parts(move |there| there.id == part).await;
-        if !matches!(healed, Err(FaultError::Registry(_))) {
+        if !matches!(healed, Err(FaultError::Registry(_) | FaultError::Down(_))) {
             self.disarm();
         }
         healed

@@ -270,7 +270,7 @@ impl Member<'_> {
             return Ok(());
         }
         let known = self.control.known();
-        let (_, renewed) = board::update(self.docs, &known, |shared| {
+        let (plan, renewed) = board::update(self.docs, &known, |shared| {
             let parts = shared.parts.iter_mut();
             let parts = parts.filter(|part| due.contains(&part.id));
             let renewed = parts.map(|part| {
@@ -280,6 +280,7 @@ impl Member<'_> {
             renewed.collect::<Vec<_>>()
         })
         .await?;
+        self.control.remember(&plan);
         for part in &due {
             self.control.renewed(part, renewed.contains(part));
         }

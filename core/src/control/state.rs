@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::control::board::{Known, random_id};
 use crate::control::member_doc::HOSTS;
-use crate::rules::plan::Part;
+use crate::rules::plan::{Part, SharedPlan};
 use crate::{Registry, RegistryError};
 
 /// The control of one subnetwork, or of somebody who only sets plans.
@@ -274,6 +274,23 @@ impl Control {
 
     pub(crate) fn set_known(&self, known: Known) {
         self.state.lock().known = Arc::new(known);
+    }
+
+    /// Remembers the parts that are held here, in case the document vanishes. A member remembers all of
+    /// the plan.
+    pub(crate) fn remember(&self, plan: &SharedPlan) {
+        let mut state = self.state.lock();
+        if state.chunks.is_empty() {
+            let parts = plan
+                .parts
+                .iter()
+                .filter(|part| state.held.contains_key(&part.id));
+            let plan = SharedPlan {
+                version: plan.version,
+                parts: parts.cloned().collect(),
+            };
+            state.known = Arc::new(Known { plan, text: None });
+        }
     }
 
     /// Nobody uses it any more: its task ends when all is healed that was released.

@@ -138,6 +138,21 @@ async fn documents_that_vanish_change_nothing() {
 }
 
 #[tokio::test]
+async fn a_holder_without_hosts_writes_its_part_again() {
+    let net = Net::default();
+    let faults = Faults::of(Arc::new(net.hub.registry())).lease(SOON);
+    let guard = faults.apply(Rule::cut("α", "β")).await.unwrap();
+    for _ in 0..3 {
+        net.flush().await;
+        until(async || net.hub.registry().get("plan").await.unwrap().is_some()).await;
+        assert_eq!(rules(&faults.status().await.unwrap()), ["cut α -> β"]);
+    }
+    // Nobody acknowledged anything, so versions began anew; healing works all the same.
+    guard.heal().await.unwrap();
+    assert_eq!(faults.status().await.unwrap().rules, []);
+}
+
+#[tokio::test]
 async fn an_apply_that_is_dropped_at_any_poll_leaves_nothing() {
     let net = Net::default();
     let here = net.member(&["α"]).await;
