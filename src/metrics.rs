@@ -13,6 +13,10 @@ pub fn describe() {
     describe_counter!("virtnet_dials_total", "Dials made, by outcome");
     describe_counter!("virtnet_refused_total", "Dials refused, by reason");
     describe_counter!(
+        "virtnet_faults_total",
+        "What rules of faults did to dials and connections, by effect"
+    );
+    describe_counter!(
         "virtnet_quic_refused_total",
         "What the engine refused, by reason"
     );
@@ -55,6 +59,10 @@ pub fn record(subnet: &SubNetwork, counters: Option<&Counters>) {
     }
     for (reason, count) in counted.refused.by_name() {
         counter!("virtnet_refused_total", "network" => network.to_owned(), "reason" => reason)
+            .absolute(count);
+    }
+    for (effect, count) in counted.faults.by_name() {
+        counter!("virtnet_faults_total", "network" => network.to_owned(), "effect" => effect)
             .absolute(count);
     }
     for (reason, count) in counters

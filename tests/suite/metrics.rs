@@ -98,6 +98,7 @@ async fn a_recorder_gets_open_and_refused_counts() {
         ("virtnet_dials_total pipet cancelled", 0.0),
         ("virtnet_refused_total pipet nothing_listened", 1.0),
         ("virtnet_refused_total pipet backlog_full", 0.0),
+        ("virtnet_faults_total pipet dials_refused", 0.0),
         ("virtnet_quic_refused_total pipet handshakes_failed", 0.0),
     ] {
         assert_eq!(values.get(name), Some(&value), "{name} in {values:?}");

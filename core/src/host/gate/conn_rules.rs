@@ -158,13 +158,6 @@ impl ConnRules {
         cuts.any(|(cut, carried)| cut.left(carried) == 0 && cut.active.is_in_force(now))
     }
 
-    /// A silence of the table before goes on only if this table has a cut that has begun.
-    pub(crate) fn take_over(&mut self, carried: &Counted, now: Instant) {
-        if !self.is_cut(carried, now) {
-            self.silent = None;
-        }
-    }
-
     pub(crate) fn is_silent(&self) -> bool {
         self.silent.is_some()
     }

@@ -135,11 +135,8 @@ impl Gate {
                 return Look::Ends(why);
             }
             *slot = ConnRules::new(&in_force, self.service, local, peer, slot.take());
-            let quiet_at = match &mut *slot {
-                Some(ruled) => {
-                    ruled.take_over(&carried, now);
-                    RULED
-                }
+            let quiet_at = match &*slot {
+                Some(_) => RULED,
                 None => in_force.generation,
             };
             self.quiet_at.store(quiet_at, Relaxed);

@@ -56,8 +56,11 @@ async fn a_half_close_is_delayed_and_what_is_on_its_way_stays_so() {
     assert_eq!(text, "late later");
     writes(&mut accepted, "back").await;
     reads(&mut dialed, "back").await;
-    let ends = net.connect().await;
-    works(ends).await;
+    let (mut dialed, mut accepted) = net.connect().await;
+    net.set("delay α -> β 50ms");
+    dialed.shutdown().await.unwrap();
+    let end = takes(50 * MS, accepted.read(&mut [0])).await;
+    assert_eq!(end.unwrap(), 0);
 }
 
 #[tokio::test(start_paused = true)]

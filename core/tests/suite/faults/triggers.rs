@@ -52,6 +52,15 @@ async fn a_held_dial_lets_the_next_one_pass_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_dial_that_asks_again_is_counted_once() {
+    let net = Net::new().await;
+    net.set("hold α -> β for 1s\nrefuse α -> β dials 2");
+    works(takes(SECOND, net.connect()).await).await;
+    net.alpha.dial("β:1").await.unwrap_err();
+    works(net.connect().await).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn dials_of_the_other_host_are_not_counted() {
     let net = Net::new().await;
     let listener = net.alpha.listen("α:9").unwrap();
