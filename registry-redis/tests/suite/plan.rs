@@ -3,19 +3,16 @@
 //!
 //! Owns subnetworks of in-memory pipes over this registry. Never looks at traffic.
 
-#[path = "support/calls.rs"]
-mod calls;
-mod support;
-
 use std::sync::Arc;
 use std::time::Duration;
 
-use calls::*;
-use support::RedisServer;
 use tokio::time::{sleep, timeout};
 use virtnet_core::faults::{Faults, Rule};
 use virtnet_core::pipe::{PipeEngine, Switchboard};
 use virtnet_core::{Cause, Host, SubNetwork};
+use virtnet_testkit::redis::RedisServer;
+
+use crate::calls::*;
 
 async fn member(server: &RedisServer, switchboard: &Switchboard, host: &str) -> (SubNetwork, Host) {
     let registry = Arc::new(join(server, "n").await);
