@@ -13,8 +13,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::addr::name::{Noun, check_name};
 use crate::faults::FaultTable;
+use crate::in_memory::late::SentLater;
 use crate::in_memory::registry::MemoryHub;
-use crate::in_memory::stream::{self, End, SentLater, pipes};
+use crate::in_memory::stream::{self, End, pipes};
 use crate::{
     Addr, AddrError, ByteStream, Cause, Enforced, Engine, Failure, Notifier, Registry, SubNetwork,
 };

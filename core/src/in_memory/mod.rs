@@ -4,5 +4,6 @@
 
 mod documents;
 pub mod engine;
+mod late;
 pub mod registry;
 mod stream;
