@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::OnceCell;
+use virtnet_core::faults::Faults;
 use virtnet_core::{Addr, ByteStream, Cause, Engine, Failure, Registry, RegistryError, SubNetwork};
 
 use crate::registries::{Access, HostEntry, RegistryUrl};
@@ -135,6 +136,28 @@ impl Observer {
         let waited = subnet.wait_for_hosts(hostnames, timeout).await;
         let closed = subnet.close().await;
         waited.and(closed).map_err(OpenError::Wait)
+    }
+
+    /// The network's faults, to set, heal and show them: see [`virtnet_core::faults`]. At the
+    /// registry, this needs a member's rights.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Setting`] for an unusable setting, [`OpenError::Registry`] when the
+    /// registry cannot be reached or refuses.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves nothing behind.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime with time and I/O enabled.
+    pub async fn faults(&self) -> Result<Faults, OpenError> {
+        let config = &self.0;
+        let url = config.registry_url()?;
+        let opened = url.open(config.checked_network()?, &config.access).await?;
+        Ok(Faults::of(opened.registry))
     }
 }
 

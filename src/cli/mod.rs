@@ -9,6 +9,7 @@ mod demo;
 mod echo;
 mod events;
 mod exit;
+mod fault;
 mod hosts;
 mod keygen;
 mod log;
@@ -52,6 +53,7 @@ Examples:
   virtnet ping β:1               Measure the round trip to it, from another terminal
   virtnet dial --from α β:1      Send it lines; end with ^D
   virtnet hosts                  Print the hosts of the network
+  virtnet fault cut α β --for 30 Cut what α sends to β, for 30 s
 
   source <(virtnet completions bash)
   virtnet man | man -l -";
@@ -154,6 +156,23 @@ enum Command {
     /// dial and send the data back, as `virtnet echo` does. The first dial opens a QUIC
     /// connection, which later dials share. Fails if any dial is not answered.
     Ping(ping::Ping),
+    /// Set or heal faults between hosts: cut, hold, refuse, reset, delay, lose and others
+    ///
+    /// Takes effect in all processes of the network that have the hosts; returns when all of them
+    /// have acknowledged it, or fails and names the others. A fault that is set needs an end: --for
+    /// a number of seconds, or --until-healed. Needs no secret, only the registry. See docs/faults.md.
+    #[command(subcommand)]
+    Fault(fault::Fault),
+    /// Print the faults that are set, what each has done so far, and who does not enforce them
+    ///
+    /// Prints aligned columns to a terminal, tab-separated columns otherwise: the rule, how many
+    /// datagrams, dials, connections or bytes it was asked about, to how many it did something, and
+    /// how long it stays. Needs no secret.
+    Faults {
+        /// Print one JSON object per line, with "rule", "matched", "hit", "holder" and "lease_ms"
+        #[arg(long)]
+        json: bool,
+    },
     /// Print a script for shell completion
     Completions {
         /// The shell
@@ -190,7 +209,7 @@ fn unused(subcommand: &str) -> &'static [&'static str] {
     match subcommand {
         "keygen" | "completions" | "man" => &ALL,
         "name" => &ALL[1..],
-        "hosts" | "wait" => &ALL[6..],
+        "hosts" | "wait" | "fault" | "faults" => &ALL[6..],
         _ => &[],
     }
 }
@@ -272,6 +291,8 @@ async fn dispatch(cli: Cli, signals: &mut Signals) -> Result<(), Exit> {
         Command::Hosts { json } => hosts::hosts(options, json, signals).await,
         Command::Wait { hosts, timeout } => wait::wait(options, hosts, timeout, signals).await,
         Command::Ping(ping) => ping::ping(options, ping, signals).await,
+        Command::Fault(fault) => fault::fault(options, fault, signals).await,
+        Command::Faults { json } => fault::faults(options, json, signals).await,
         Command::Completions { shell } => manual::completions(shell),
         Command::Man => manual::man(),
         Command::Name { host } => {

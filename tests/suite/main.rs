@@ -14,6 +14,8 @@ mod cli_bulk;
 #[cfg(feature = "cli")]
 mod cli_echo;
 #[cfg(feature = "cli")]
+mod cli_fault;
+#[cfg(feature = "cli")]
 mod cli_hosts;
 #[cfg(all(feature = "cli", unix))]
 mod cli_local;

@@ -16,7 +16,7 @@ use crate::control::guard::{FaultGuard, Healed};
 use crate::control::heal::heal;
 use crate::control::state::Control;
 use crate::control::status::{Status, status};
-use crate::faults::Plan;
+use crate::faults::{Plan, Rule};
 use crate::rules::plan::Part;
 
 /// The default time limit of each operation.
@@ -203,6 +203,26 @@ impl Faults {
     /// When the future is dropped, the plan may be healed already, or not.
     pub async fn heal(&self) -> Result<Healed, FaultError> {
         self.heal_parts(|_| true).await
+    }
+
+    /// Heals what was set between two hosts, in either direction: the parts of the plan whose rules are all
+    /// between these names. Each `apply` is one part. Like [`heal`](Faults::heal) otherwise.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`heal`](Faults::heal).
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped, the plan may be healed already, or not.
+    pub async fn heal_between(&self, one: &str, other: &str) -> Result<Healed, FaultError> {
+        let (one, other) = (one.to_owned(), other.to_owned());
+        let between = move |rule: &Rule| {
+            let ends = (rule.from(), rule.to());
+            ends == (&*one, &*other) || ends == (&*other, &*one)
+        };
+        self.heal_parts(move |part| part.plan.rules().iter().all(&between))
+            .await
     }
 
     /// Waits until all that was healed before, by whomever, is acknowledged by all subnetworks, and all healed
