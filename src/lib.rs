@@ -237,6 +237,8 @@ pub use virtnet_registry_redis as redis;
 mod pages {
     #[doc = include_str!("../README.md")]
     struct Readme;
+    #[doc = include_str!("../docs/faults.md")]
+    struct Faults;
     #[doc = include_str!("../docs/limits.md")]
     struct Limits;
     #[doc = include_str!("../docs/tcp.md")]

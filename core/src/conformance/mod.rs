@@ -36,6 +36,7 @@ pub mod closing;
 pub mod dialing;
 pub mod document_changes;
 pub mod documents;
+pub mod faults;
 pub mod hosts;
 mod matrix;
 pub mod registry;
@@ -70,6 +71,7 @@ macro_rules! conformance {
                 what_nobody_got_is_cut,
                 new_host_dropped_at_every_poll, close_dropped_at_first_poll,
                 close_with_calls_nobody_polls;
+            faults: refusing, resetting, holding, cutting, joining_later;
         }
     };
 }
