@@ -21,7 +21,7 @@ use crate::control::member_doc::key;
 use crate::control::recovery::Recovery;
 use crate::control::state::Control;
 use crate::faults::pairs::Pair;
-use crate::{Documents, RegistryError};
+use crate::{Cause, Documents, RegistryError};
 
 /// How often a member's documents are written again.
 const RENEWAL: Duration = Duration::from_secs(4);
@@ -196,8 +196,13 @@ impl Member<'_> {
             (self.failures, self.retry) = (0, None);
             return;
         };
-        if self.failures == 0 {
-            tracing::warn!(%why, "the plan of faults cannot be followed");
+        match self.failures {
+            // The registry tells its own outages.
+            0 if why.cause() == Cause::RegistryDown => {
+                tracing::debug!(%why, "the plan of faults cannot be followed");
+            }
+            0 => tracing::warn!(%why, "the plan of faults cannot be followed"),
+            _ => {}
         }
         // A lease ends without the registry, too.
         self.enforce();
