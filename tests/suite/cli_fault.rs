@@ -68,7 +68,8 @@ fn a_fault_between_two_hosts_is_healed_alone() {
     let heal = ["fault", "heal", "β", "α"];
     let healed = run(&mut member(&url, &heal));
     let warnings: Vec<_> = healed.stderr.iter().map(String::as_str).collect();
-    let unmatched = |rule| format!("virtnet: warning: the rule \"{rule}\" never matched anything");
+    let unmatched =
+        |rule| format!("virtnet: warning: this fault rule never matched anything rule={rule}");
     let expected = ["delay α -> β 50ms", "delay β -> α 50ms"].map(unmatched);
     assert_eq!(warnings, expected);
     let shown = run(&mut member(&url, &["faults"])).success();
