@@ -154,6 +154,15 @@ pub async fn joining_later(bed: &dyn Bed) {
         assert!(format!("{err:?}").contains("fault rule"), "{err:?}");
         drop(connect(&pair.beta, &listener).await);
         drop(guard);
+        while !faults(&pair)
+            .status()
+            .await
+            .expect("it is shared")
+            .rules
+            .is_empty()
+        {
+            tokio::task::yield_now().await;
+        }
         let recovered = subnet.faults().recovered(Duration::from_secs(30)).await;
         recovered.expect("all healed");
         drop(connect(&gamma, &listener).await);

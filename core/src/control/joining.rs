@@ -60,7 +60,7 @@ impl Joining {
 
     /// Waits until the plan was read once the host was listed, and is enforced. The member is
     /// listed by then, so whoever sets a plan waits for it, even if this gave up.
-    pub(crate) async fn ready(&self) {
+    async fn ready(&self) {
         let mut progress = self.control.progress.subscribe();
         let generation = self.generation;
         let read = progress.wait_for(|progress| {
@@ -72,6 +72,10 @@ impl Joining {
         if read.await.is_ok_and(|progress| progress.ready < generation) {
             tracing::warn!(host = self.host, "the plan of faults could not be read yet");
         }
+    }
+
+    /// The host exists, and stays on the list.
+    pub(crate) fn complete(&self) {
         self.completed.store(true, Relaxed);
     }
 }
@@ -85,7 +89,7 @@ impl Drop for Joining {
 }
 
 /// The registry of the host's subnetwork, for the call in which an engine makes the host: the
-/// announcement waits until the host is listed. Meanwhile the engine makes its resources.
+/// announcement waits until the host is listed and the plan is enforced. Meanwhile the engine makes its resources.
 pub(crate) struct JoiningRegistry {
     registry: Arc<dyn Registry>,
     joining: Arc<Joining>,
@@ -103,7 +107,9 @@ impl JoiningRegistry {
 #[async_trait]
 impl Registry for JoiningRegistry {
     async fn announce(&self, hostname: &str, hostdata: &str) -> Result<(), RegistryError> {
+        // Before, because a call that is dropped after the announcement would leave the name taken.
         self.joining.listed().await?;
+        self.joining.ready().await;
         self.registry.announce(hostname, hostdata).await
     }
 

@@ -245,7 +245,7 @@ impl SubNetwork {
                 };
                 let registry = JoiningRegistry::new(registry, &joining);
                 engine.vnet_new_host(hostname.host(), &registry).await?;
-                joining.ready().await;
+                joining.complete();
                 Ok(())
             })
             .await?;

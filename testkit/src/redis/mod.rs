@@ -164,6 +164,13 @@ impl RedisServer {
         (value != "(nil)").then_some(value)
     }
 
+    /// The keys of hosts' names, sorted.
+    pub fn names(&self) -> Vec<String> {
+        let mut keys = self.keys();
+        keys.retain(|key| !key.contains("}::"));
+        keys
+    }
+
     /// All keys, sorted, but indexes that name no host but those that are there, and
     /// what is remembered of others.
     pub fn keys(&self) -> Vec<String> {
