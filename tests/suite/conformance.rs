@@ -131,7 +131,10 @@ impl Drop for Local {
         let folder = || std::fs::read_dir(self.0.path()).unwrap().flatten();
         let files = || folder().flat_map(|network| std::fs::read_dir(network.path()).unwrap());
         // Also what was asked about it, for some seconds.
-        let is_plan = |name: &str| name.ends_with("-plan") || name.ends_with("-ask");
+        let is_plan = |name: &str| {
+            let mut kinds = ["document-plan", "changes-plan"].into_iter();
+            kinds.any(|kind| name.starts_with(kind))
+        };
         let left = || {
             let names = files().map(|file| file.unwrap().file_name());
             names.filter(|name| !is_plan(&name.to_string_lossy()))
