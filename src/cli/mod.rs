@@ -225,12 +225,21 @@ pub(crate) fn command() -> clap::Command {
         .map(|sub| sub.get_name().to_owned());
     for name in names.collect::<Vec<_>>() {
         let hidden = unused(&name);
-        command = command.mut_subcommand(name, |sub| {
-            sub.mut_args(|arg| match hidden.contains(&arg.get_id().as_str()) {
-                true => arg.hide(true),
-                false => arg,
-            })
-        });
+        command = command.mut_subcommand(name, |sub| hide(sub, hidden));
+    }
+    command
+}
+
+/// Hides these options in the help of a subcommand, and of its own subcommands.
+fn hide(command: clap::Command, hidden: &[&str]) -> clap::Command {
+    let mut command = command.mut_args(|arg| match hidden.contains(&arg.get_id().as_str()) {
+        true => arg.hide(true),
+        false => arg,
+    });
+    let names = command.get_subcommands();
+    let names: Vec<_> = names.map(|sub| sub.get_name().to_owned()).collect();
+    for name in names {
+        command = command.mut_subcommand(name, |sub| hide(sub, hidden));
     }
     command
 }

@@ -68,8 +68,10 @@ fn a_fault_between_two_hosts_is_healed_alone() {
     let heal = ["fault", "heal", "β", "α"];
     let healed = run(&mut member(&url, &heal));
     let warnings: Vec<_> = healed.stderr.iter().map(String::as_str).collect();
-    let unmatched =
-        |rule| format!("virtnet: warning: this fault rule never matched anything rule={rule}");
+    let unmatched = |rule| {
+        let what = "no running process says that this fault rule matched anything";
+        format!("virtnet: warning: {what} rule={rule}")
+    };
     let expected = ["delay α -> β 50ms", "delay β -> α 50ms"].map(unmatched);
     assert_eq!(warnings, expected);
     let shown = run(&mut member(&url, &["faults"])).success();
@@ -136,6 +138,11 @@ fn wrong_words_are_named_before_anything_is_connected_to() {
         let reason = run(&mut member(nowhere, &args)).usage_error();
         assert!(reason.contains(problem), "{reason}");
     }
+    let help = run(&mut member(nowhere, &["fault", "cut", "--help"])).success();
+    assert!(
+        help.contains("--registry") && !help.contains("--secret"),
+        "{help}"
+    );
     // It has to be said how long a fault stays.
     let ended = run(&mut member(nowhere, &["fault", "cut", "α", "β"]));
     assert_eq!(ended.code, Some(2));

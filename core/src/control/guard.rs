@@ -25,6 +25,7 @@ pub struct FaultGuard {
 #[non_exhaustive]
 pub struct Healed {
     /// The rules that never matched anything: perhaps they name hosts that do not talk, or none.
+    /// What a process counted that has ended meanwhile is not known.
     pub unmatched: Vec<Rule>,
 }
 

@@ -117,13 +117,13 @@ impl Wait {
         }
     }
 
-    /// Tells which rules never matched anything.
+    /// Tells which rules never matched anything. A process that has ended took its counts with it.
     fn healed(self) -> Healed {
         let mut healed = Healed::default();
         for part in self.removed {
             for (place, rule) in part.plan.rules().iter().enumerate() {
                 if !self.matched.contains(&(part.id.clone(), place)) {
-                    tracing::warn!(%rule, "this fault rule never matched anything");
+                    tracing::warn!(%rule, "no running process says that this fault rule matched anything");
                     healed.unmatched.push(rule.clone());
                 }
             }
