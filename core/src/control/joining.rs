@@ -108,7 +108,11 @@ impl JoiningRegistry {
 impl Registry for JoiningRegistry {
     async fn announce(&self, hostname: &str, hostdata: &str) -> Result<(), RegistryError> {
         // Before, because a call that is dropped after the announcement would leave the name taken.
-        self.joining.listed().await?;
+        let listed = self.joining.listed().await;
+        listed.map_err(|why| {
+            let args = [hostname, hostdata];
+            RegistryError::new(why.registry(), "announce", &args, why.failure().clone())
+        })?;
         self.joining.ready().await;
         self.registry.announce(hostname, hostdata).await
     }

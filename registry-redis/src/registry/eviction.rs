@@ -12,7 +12,12 @@ use crate::connection::Connection;
 pub(crate) async fn warning(connection: &Connection, until: Instant) -> Option<String> {
     let mut info = redis::cmd("INFO");
     info.arg("memory");
-    let answer = connection.ask(until, info).await.ok()?;
+    let Ok(answer) = connection.ask(until, info).await else {
+        // fakeredis closes the connection after a command that it does not know. The next call
+        // would notice that, and could not tell whether it was run.
+        connection.disconnect();
+        return None;
+    };
     let mut text = String::new();
     collect(&answer, &mut text);
     about(&text)
