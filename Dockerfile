@@ -8,6 +8,7 @@ COPY core core
 COPY engine-quic engine-quic
 COPY registry-local registry-local
 COPY registry-redis registry-redis
+COPY testkit testkit
 COPY src src
 COPY examples/runner examples/runner
 # With --target, build scripts and macros are not linked statically. Without LTO: a faster
