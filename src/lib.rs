@@ -212,13 +212,13 @@ pub use registries::HostEntry;
 pub use setting::SettingError;
 
 pub use virtnet_core::{
-    Abort, Accept, Addr, AddrError, BACKLOG, ByteStream, Cause, Conn, Dials, Documents, Engine,
-    Failure, Host, Incoming, Limits, Listener, Lost, MAX_DOCUMENT, MAX_DOCUMENT_KEY, MAX_DOCUMENTS,
-    MAX_DOCUMENTS_SIZE, MAX_FIRST_BYTES, MAX_NAME, MIN_DOCUMENT_LIFETIME, Notifier, Op, OpError,
-    Open, OwnedReadHalf, OwnedWriteHalf, ReadHalf, Refused, Registry, RegistryError, ReuniteError,
-    SocketInfo, SocketState, Stats, SubNetwork, ToAddr, WriteHalf, check_document,
-    check_document_key, check_document_list, check_document_topic, check_hostname, check_network,
-    document_topic, report,
+    Abort, Accept, Addr, AddrError, BACKLOG, ByteStream, Cause, Conn, Dials, Documents, Enforced,
+    Engine, Failure, FaultStats, Host, Incoming, Limits, Listener, Lost, MAX_DOCUMENT,
+    MAX_DOCUMENT_KEY, MAX_DOCUMENTS, MAX_DOCUMENTS_SIZE, MAX_FIRST_BYTES, MAX_NAME,
+    MIN_DOCUMENT_LIFETIME, Notifier, Op, OpError, Open, OwnedReadHalf, OwnedWriteHalf, ReadHalf,
+    Refused, Registry, RegistryError, ReuniteError, SocketInfo, SocketState, Stats, SubNetwork,
+    ToAddr, WriteHalf, check_document, check_document_key, check_document_list,
+    check_document_topic, check_hostname, check_network, document_topic, report,
 };
 #[doc(inline)]
 pub use virtnet_core::{adapt, faults, memory, pipe};
