@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 const PAGE: &str = include_str!("../../docs/failures.md");
 
+const FAULTS: &str = include_str!("../../docs/faults.md");
+
 const CONFIGURATION: &str = include_str!("../../docs/configuration.md");
 
 /// The files, and the tests in files, that the text has in code marks.
@@ -154,5 +156,19 @@ fn every_test_that_the_architecture_names_is_there() {
             has_test(file, &source(file), name),
             "{file} has no test {name}"
         );
+    }
+}
+
+#[test]
+fn every_rule_on_the_page_of_faults_is_one() {
+    let block = FAULTS
+        .split("```text\n")
+        .nth(1)
+        .expect("the page has a list of rules");
+    let rules = block.split("```").next().unwrap_or_default();
+    assert!(rules.lines().count() > 10, "{rules}");
+    for rule in rules.lines() {
+        let read = rule.parse::<virtnet::faults::Rule>();
+        assert_eq!(read.map(|read| read.to_string()).as_deref(), Ok(rule));
     }
 }

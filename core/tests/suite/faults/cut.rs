@@ -1,6 +1,7 @@
 //! Cuts: silence, until it is healed or the bounds are over.
 //!
 //! Owns the row *cut* of the matrix. Never cuts what a program itself would have to notice.
+//! The clock is paused: a `sleep` here waits for nobody, it is the silence that is tested.
 
 use std::time::Duration;
 
