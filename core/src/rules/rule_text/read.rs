@@ -46,7 +46,7 @@ impl<'a> Words<'a> {
         (!word.is_empty()).then_some(word)
     }
 
-    fn expect<T>(
+    fn read<T>(
         &mut self,
         what: &str,
         read: impl FnOnce(&'a str) -> Option<T>,
@@ -62,11 +62,11 @@ impl<'a> Words<'a> {
     fn rule(mut self) -> Result<Rule, String> {
         let word = self.next().unwrap_or_default();
         let fault_word = word;
-        let (from, from_port) = self.expect("the host that sends", read_end)?;
-        self.expect("\"->\" after the first host", |word| {
+        let (from, from_port) = self.read("the host that sends", read_end)?;
+        self.read("\"->\" after the first host", |word| {
             (word == "->").then_some(())
         })?;
-        let (to, to_port) = self.expect("the host that receives", read_end)?;
+        let (to, to_port) = self.read("the host that receives", read_end)?;
         let fault = self.fault(fault_word)?;
         let scope = match (from_port, to_port) {
             (None, None) => Scope::All,
@@ -91,7 +91,7 @@ impl<'a> Words<'a> {
                         ..
                     },
                 ) => {
-                    *jitter = self.expect("a time such as 10ms", read_time)?;
+                    *jitter = self.read("a time such as 10ms", read_time)?;
                 }
                 (
                     "tail",
@@ -100,21 +100,21 @@ impl<'a> Words<'a> {
                         ..
                     },
                 ) => {
-                    let part = self.expect("a part such as 1%", read_percent)?;
-                    *tail = Some((part, self.expect("a time such as 200ms", read_time)?));
+                    let part = self.read("a part such as 1%", read_percent)?;
+                    *tail = Some((part, self.read("a time such as 200ms", read_time)?));
                 }
                 ("port", rule) if rule.scope == Scope::All => {
-                    let port = self.expect("a port from 1", |word| word.parse().ok())?;
+                    let port = self.read("a port from 1", |word| word.parse().ok())?;
                     rule.scope = Scope::Port(port);
                 }
                 ("dials", rule) => {
-                    rule.dials = Some(self.expect("numbers of dials such as 2-3", read_range)?);
+                    rule.dials = Some(self.read("numbers of dials such as 2-3", read_range)?);
                 }
                 ("after", rule) => {
-                    rule.after = self.expect("a number of bytes such as 64KiB", read_bytes)?;
+                    rule.after = self.read("a number of bytes such as 64KiB", read_bytes)?;
                 }
                 ("for", rule) => {
-                    rule.lasting = Some(self.expect("a time such as 10s", read_time)?);
+                    rule.lasting = Some(self.read("a time such as 10s", read_time)?);
                 }
                 _ => return Err(format!("unexpected {:?}", clipped(word))),
             }
@@ -130,21 +130,21 @@ impl<'a> Words<'a> {
             "refuse" => Fault::Refuse,
             "reset" => Fault::Reset,
             "delay" => Fault::Delay {
-                floor: self.expect("a time such as 50ms", read_time)?,
+                floor: self.read("a time such as 50ms", read_time)?,
                 jitter: Duration::ZERO,
                 tail: None,
             },
             "rate" => {
                 let read = |word: &str| read_bytes(word.strip_suffix("/s")?);
-                Fault::Rate(self.expect("a rate such as 10MB/s", read)?)
+                Fault::Rate(self.read("a rate such as 10MB/s", read)?)
             }
-            "lose" => Fault::Lose(self.expect(percent, read_percent)?),
-            "duplicate" => Fault::Duplicate(self.expect(percent, read_percent)?),
-            "corrupt" => Fault::Corrupt(self.expect(percent, read_percent)?),
+            "lose" => Fault::Lose(self.read(percent, read_percent)?),
+            "duplicate" => Fault::Duplicate(self.read(percent, read_percent)?),
+            "corrupt" => Fault::Corrupt(self.read(percent, read_percent)?),
             "reorder" => {
-                let part = self.expect(percent, read_percent)?;
-                self.expect("\"by\"", |word| (word == "by").then_some(()))?;
-                Fault::Reorder(part, self.expect("a time such as 20ms", read_time)?)
+                let part = self.read(percent, read_percent)?;
+                self.read("\"by\"", |word| (word == "by").then_some(()))?;
+                Fault::Reorder(part, self.read("a time such as 20ms", read_time)?)
             }
             _ => {
                 return Err(format!(
