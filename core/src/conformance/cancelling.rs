@@ -264,8 +264,10 @@ pub async fn close_with_calls_nobody_polls(bed: &dyn Bed) {
             "nobody accepts yet"
         );
         let made = poll_times(polls, &mut host).await.is_some();
+        let taken = poll_times(1, &mut accept).await.map(Result::unwrap);
+        // Over a network the dial may have arrived by now.
         assert!(
-            poll_times(1, &mut accept).await.is_none(),
+            taken.is_none() || !bed.is_exact(),
             "the dial goes no further"
         );
         pair.subnet_b.close().await.unwrap();
@@ -273,7 +275,9 @@ pub async fn close_with_calls_nobody_polls(bed: &dyn Bed) {
         if !made {
             assert_eq!(host.await.unwrap_err().cause(), Cause::NetworkDown);
         }
-        assert_eq!(accept.await.unwrap_err().cause(), Cause::NetworkDown);
+        if taken.is_none() {
+            assert_eq!(accept.await.unwrap_err().cause(), Cause::NetworkDown);
+        }
         assert_eq!(dial.await.unwrap_err().cause(), Cause::NetworkDown);
     }
 }
