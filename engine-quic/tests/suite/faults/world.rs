@@ -2,6 +2,7 @@
 //!
 //! Owns the engine that a test holds beside the subnetwork.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -135,12 +136,28 @@ impl World {
         connect(&self.beta, &self.listener).await
     }
 
-    /// Tries again until QUIC has noticed that losses are over.
+    /// Tries again until QUIC has noticed that losses are over. Passes over connections of dials
+    /// that were given up: their first frames may have arrived late.
     pub(crate) async fn connect_soon(&self) -> (Conn, Conn) {
+        let dialing = async {
+            loop {
+                if let Ok(dialed) = self.beta.dial("α:1").await {
+                    return dialed;
+                }
+            }
+        };
+        let mut dialing = pin!(dialing);
+        let (mut dialed, mut accepted) = (None::<Conn>, Vec::<Conn>::new());
         loop {
-            let both = async { tokio::try_join!(self.beta.dial("α:1"), self.listener.accept()) };
-            if let Ok((dialed, (accepted, _))) = both.await {
-                return (dialed, accepted);
+            if let Some(dialed) = dialed.take_if(|dialed| {
+                accepted.retain(|other| other.local_addr() == dialed.peer_addr());
+                !accepted.is_empty()
+            }) {
+                return (dialed, accepted.remove(0));
+            }
+            tokio::select! {
+                conn = &mut dialing, if dialed.is_none() => dialed = Some(conn),
+                conn = self.listener.accept() => accepted.push(conn.unwrap().0),
             }
         }
     }
