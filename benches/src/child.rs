@@ -13,6 +13,7 @@ use crate::contender::chunks::Chunks;
 use crate::contender::irohs::Iroh;
 use crate::contender::pipe::Pipe;
 use crate::contender::quic::Quinn;
+use crate::contender::ruled::Ruled;
 use crate::contender::tcp::Tcp;
 use crate::contender::tls::TcpTls;
 use crate::contender::virt::Virtnet;
@@ -72,9 +73,13 @@ async fn by_name(spec: &Spec, part: Part) -> Result<Vec<Metric>> {
     if let Some(measured) = work::mesh::measure(spec).await {
         return measured;
     }
+    if let Some(measured) = work::faults::measure(spec).await {
+        return measured;
+    }
     match spec.contender.as_str() {
         "virtnet" => run::<Virtnet>(spec, part).await,
         "virtnet-16-accepts" => run::<Virtnet<16>>(spec, part).await,
+        "virtnet-1000-rules" => run::<Ruled>(spec, part).await,
         "virtnet-pipe" => run::<Pipe>(spec, part).await,
         "quinn" => run::<Quinn<false>>(spec, part).await,
         "quinn-tuned" => run::<Quinn<true>>(spec, part).await,

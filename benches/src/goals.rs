@@ -81,6 +81,34 @@ const GOALS: &[Goal] = &[
     goal("mesh", AtMost(60_000.0), None),
     goal("mesh-seconds", AtMost(5.0), None),
     goal("mesh-seconds", AtMost(1.2), Some(("mesh-seconds", "quinn"))),
+    goal("faults-apply", AtMost(5.0), Some(("faults-apply", "redis"))),
+    Goal {
+        contender: "virtnet-far",
+        ..goal(
+            "faults-apply",
+            AtMost(5.0),
+            Some(("faults-apply", "redis-far")),
+        )
+    },
+    Goal {
+        contender: "virtnet-1000-rules",
+        ..goal("bulk", AtLeast(0.95), Some(("bulk", "virtnet")))
+    },
+    Goal {
+        contender: "virtnet-1000-rules",
+        ..goal(
+            "pingpong-p50",
+            AtMost(1.05),
+            Some(("pingpong-p50", "virtnet")),
+        )
+    },
+    goal("faults-delay-p50", AtLeast(50.0), None),
+    goal("faults-delay-p50", AtMost(52.0), None),
+    goal("faults-delay-bulk", AtLeast(0.9), None),
+    goal("faults-rate", AtLeast(0.95), None),
+    goal("faults-rate", AtMost(1.05), None),
+    goal("faults-lose", AtLeast(0.9), None),
+    goal("faults-lose", AtMost(1.1), None),
     goal("hosts", AtMost(16_384.0), None),
     goal("hosts-virtual", AtMost(1e8), None),
     // Flat: within what noise does to two points of a line.

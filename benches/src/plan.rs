@@ -40,6 +40,7 @@ pub const WORKS: &[Work] = &[
         name: "bulk",
         contenders: &[
             "virtnet",
+            "virtnet-1000-rules",
             "virtnet-pipe",
             "quinn",
             "quinn-tuned",
@@ -52,7 +53,16 @@ pub const WORKS: &[Work] = &[
     },
     Work {
         name: "pingpong",
-        contenders: NETS,
+        contenders: &[
+            "virtnet",
+            "virtnet-1000-rules",
+            "virtnet-pipe",
+            "quinn",
+            "quinn-tuned",
+            "tcp",
+            "tcp-tls",
+            "iroh",
+        ],
         about: "64 bytes there and back",
     },
     Work {
@@ -109,6 +119,26 @@ pub const WORKS: &[Work] = &[
         name: "mesh",
         contenders: &["virtnet", "quinn"],
         about: "100 hosts in a process, each dials each: 9,900 QUIC connections; memory of both ends",
+    },
+    Work {
+        name: "faults-apply",
+        contenders: &["virtnet", "virtnet-far"],
+        about: "a cut of ten hosts in three subnetworks, until all have acknowledged it; of Redis a GET; far: 1 ms each way",
+    },
+    Work {
+        name: "faults-delay",
+        contenders: &["virtnet", "tcp-relay"],
+        about: "50 ms one way: a ping-pong, and bulk as a part of 2 MiB per round trip",
+    },
+    Work {
+        name: "faults-rate",
+        contenders: &["virtnet"],
+        about: "bulk under a rate of 10 MB/s",
+    },
+    Work {
+        name: "faults-lose",
+        contenders: &["virtnet"],
+        about: "decisions to lose 10 % of 100,000 datagrams, twice the same",
     },
     Work {
         name: "bulk64",

@@ -35,7 +35,7 @@ impl Mode {
     /// What servers do in a work, without the place where it runs.
     pub fn of(work: &str) -> Mode {
         match work {
-            "bulk" | "bulk64" => Mode::Sink,
+            "bulk" | "bulk64" | "faults-rate" => Mode::Sink,
             "pingpong" => Mode::Echo,
             "conns" | "conns-at-once" => Mode::Keep,
             _ => Mode::Reply,

@@ -16,6 +16,8 @@ pub mod chunks;
 pub mod irohs;
 pub mod pipe;
 pub mod quic;
+pub mod relay;
+pub mod ruled;
 pub mod split_socket;
 pub mod tcp;
 pub mod tls;

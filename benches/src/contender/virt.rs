@@ -82,6 +82,10 @@ pub struct VirtClient {
 }
 
 impl VirtClient {
+    pub fn net(&self) -> &SubNetwork {
+        &self.net
+    }
+
     async fn new(net: Arc<SubNetwork>, name: &str) -> Result<VirtClient> {
         let host = net.new_host(name).await?;
         Ok(VirtClient { net, host })

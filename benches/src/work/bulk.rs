@@ -37,11 +37,16 @@ fn speed(bytes: u64, took: Duration) -> f64 {
 }
 
 pub async fn one<C: Contender>(spec: &Spec) -> Result<Vec<Metric>> {
-    let total = spec.size(1 << 30, 256 << 20);
     let client = pair::<C>(spec).await?;
-    let mut conn = announce(&client, total).await?;
+    let speed = speed_of(&client, spec.size(1 << 30, 256 << 20)).await?;
+    Ok(vec![spec.metric("", "MB/s", speed)])
+}
+
+/// The speed of so many bytes over one connection, in MB/s.
+pub async fn speed_of<C: Client>(client: &C, total: u64) -> Result<f64> {
+    let mut conn = announce(client, total).await?;
     let took = timed(&mut conn, total, Instant::now()).await?;
-    Ok(vec![spec.metric("", "MB/s", speed(total, took))])
+    Ok(speed(total, took))
 }
 
 /// All by one clock, so that who has to wait for its turn is slow; the total is

@@ -11,6 +11,7 @@ use crate::spec::{Metric, Spec};
 pub mod bulk;
 pub mod curve;
 pub mod dial;
+pub mod faults;
 pub mod memory;
 pub mod mesh;
 pub mod pingpong;

@@ -13,9 +13,17 @@ use crate::spec::{Metric, Spec};
 use crate::stats::{micros, percentile};
 
 pub async fn measure<C: Contender>(spec: &Spec) -> Result<Vec<Metric>> {
-    let rounds: usize = spec.size(20_000, 5_000);
-    let warm = rounds / 10;
     let client = pair::<C>(spec).await?;
+    let mut took = times(&client, spec.size(20_000, 5_000)).await?;
+    Ok(vec![
+        spec.metric("-p50", "µs", percentile(&mut took, 0.5)),
+        spec.metric("-p99", "µs", percentile(&mut took, 0.99)),
+    ])
+}
+
+/// What each of so many round trips takes, in µs.
+pub async fn times<C: Client>(client: &C, rounds: usize) -> Result<Vec<f64>> {
+    let warm = rounds / 10;
     let mut conn = client.dial().await?;
     let mut took = Vec::with_capacity(rounds);
     for round in 0..warm + rounds {
@@ -31,8 +39,5 @@ pub async fn measure<C: Contender>(spec: &Spec) -> Result<Vec<Metric>> {
             took.push(micros(elapsed));
         }
     }
-    Ok(vec![
-        spec.metric("-p50", "µs", percentile(&mut took, 0.5)),
-        spec.metric("-p99", "µs", percentile(&mut took, 0.99)),
-    ])
+    Ok(took)
 }
