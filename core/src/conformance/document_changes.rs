@@ -55,7 +55,51 @@ pub async fn changes_wake(bed: &dyn RegistryBed) {
     close([one, other]).await;
 }
 
-/// there are.
+/// A change number and documents in one call: the documents are never older than the number.
+pub async fn changes_come_with_documents(bed: &dyn RegistryBed) {
+    const LAST: u32 = 100;
+    let Some([one, other]) = two(bed).await else {
+        return;
+    };
+    let (writer, reader) = (of(&one), of(&other));
+    let keys = ["t/b", "t", "t/a", "u"];
+    // Nothing is there.
+    let (mut seen, texts) = reader.changed_documents("t", 1, &keys).await.unwrap();
+    assert_eq!((seen, texts), (0, vec![None; 4]));
+    writer.put("u", "other", LONG).await.unwrap();
+    let writing = async {
+        for number in 1..=LAST {
+            writer.put("t/a", &number.to_string(), LONG).await.unwrap();
+        }
+    };
+    let reading = async {
+        let (mut last, mut reads) = (0, 0);
+        while last < LAST {
+            let change = reader.changed_documents("t", seen, &keys);
+            let (number, texts) = change.await.unwrap();
+            assert_ne!(number, seen);
+            seen = number;
+            let [b, t, a, u] = texts.try_into().expect("one for each key");
+            assert_eq!((b, t, u.as_deref()), (None, None, Some("other")));
+            // The first change is of t/a.
+            let now = a.expect("it was written").parse().unwrap();
+            assert!(last <= now && reads < LAST, "{last} {now}");
+            (last, reads) = (now, reads + 1);
+        }
+    };
+    tokio::join!(writing, reading);
+    // What it has read is all that there is.
+    let mut waiting = Box::pin(reader.changed_documents("t", seen, &keys));
+    assert!(poll_times(3, &mut waiting).await.is_none());
+    writer.remove("t/a").await.unwrap();
+    assert_eq!(waiting.await.unwrap().1[2], None);
+    let err = reader.changed_documents("t", seen, &["t/A"]).await;
+    assert_eq!(err.unwrap_err().cause(), Cause::Other);
+    writer.remove("u").await.unwrap();
+    close([one, other]).await;
+}
+
+/// Readers that wait for changes see the last text, however many changes there are in between.
 pub async fn changes_miss_nothing(bed: &dyn RegistryBed) {
     const LAST: u32 = 200;
     let Some([one, other]) = two(bed).await else {

@@ -87,7 +87,7 @@ macro_rules! registry_conformance {
                 announce_dropped_at_every_poll;
             documents: put_get_list_remove, the_largest_documents, replace, replace_contenders,
                 expiry, what_is_not_allowed, documents_of_two_networks;
-            document_changes: changes_wake, changes_miss_nothing, calls_dropped_at_every_poll,
+            document_changes: changes_wake, changes_come_with_documents, changes_miss_nothing, calls_dropped_at_every_poll,
                 documents_after_close;
         }
     };

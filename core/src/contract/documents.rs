@@ -143,6 +143,32 @@ pub trait Documents: Send + Sync {
     ///
     /// Dropping the future loses no change: the next call with the same `seen` returns it.
     async fn changed(&self, topic: &str, seen: u64) -> Result<u64, RegistryError>;
+
+    /// Waits as [`changed`](Documents::changed) does, then reads documents. Returns the number, which was
+    /// read before the documents, and their texts in the order of `keys`.
+    ///
+    /// A registry over a network can read number and documents in one round trip.
+    ///
+    /// # Errors
+    ///
+    /// Those of the trait.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`changed`](Documents::changed).
+    async fn changed_documents(
+        &self,
+        topic: &str,
+        seen: u64,
+        keys: &[&str],
+    ) -> Result<(u64, Vec<Option<String>>), RegistryError> {
+        let number = self.changed(topic, seen).await?;
+        let mut texts = Vec::with_capacity(keys.len());
+        for key in keys {
+            texts.push(self.get(key).await?);
+        }
+        Ok((number, texts))
+    }
 }
 
 /// Checks a document before it is written.

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::Documents;
 use crate::control::board::{
-    self, FaultsResult, concerns, documents, members_number, read_late, read_members,
+    self, FaultsResult, concerns, documents, members_number, read_late, read_members, say_again,
 };
 use crate::control::error::{FaultError, Refusal};
 use crate::control::member_doc::{self, MemberDoc};
@@ -68,9 +68,19 @@ impl Limit {
                 ControlFlow::Continue(late) => late,
             };
             let step = async {
-                let change = timeout_at(self.next_look(), docs.changed(member_doc::TOPIC, number));
-                number = change.await.unwrap_or(Ok(number))?;
-                read_late(docs, &mut members, &late).await
+                let keys: Vec<_> = late.iter().map(|id| member_doc::key(id, 0)).collect();
+                let keys: Vec<_> = keys.iter().map(String::as_str).collect();
+                let change = docs.changed_documents(member_doc::TOPIC, number, &keys);
+                match timeout_at(self.next_look(), change).await {
+                    Ok(change) => {
+                        let (now, texts) = change?;
+                        number = now;
+                        say_again(&mut members, late.iter().zip(texts));
+                    }
+                    // A document that expires changes no number.
+                    Err(_) => read_late(docs, &mut members, &late).await?,
+                }
+                Ok(())
             };
             match self.call("list the members", step).await {
                 Ok(()) => {}

@@ -59,10 +59,20 @@ pub(crate) async fn read_late(
     for id in late {
         reads.push(async move { docs.get(&member_doc::key(id, 0)).await });
     }
-    for (id, text) in late.iter().zip(all(reads).await) {
+    let texts: Result<Vec<_>, _> = all(reads).await.into_iter().collect();
+    say_again(members, late.iter().zip(texts?));
+    Ok(())
+}
+
+/// Takes over what some members say now, by their ids. Those that have expired are left out.
+pub(crate) fn say_again<'a>(
+    members: &mut Vec<MemberDoc>,
+    texts: impl Iterator<Item = (&'a String, Option<String>)>,
+) {
+    for (id, text) in texts {
         let at = members.iter().position(|member| member.id == *id);
         let Some(at) = at else { continue };
-        match text? {
+        match text {
             Some(text) => {
                 let mut now = member_doc::state(id, &text);
                 now.hosts = std::mem::take(&mut members[at].hosts);
@@ -71,7 +81,6 @@ pub(crate) async fn read_late(
             None => drop(members.swap_remove(at)),
         }
     }
-    Ok(())
 }
 
 /// The change number of the members' documents.

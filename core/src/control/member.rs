@@ -6,6 +6,7 @@
 mod writing;
 
 use std::collections::HashSet;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,14 +63,20 @@ struct Member<'a> {
     renewal: Instant,
     /// The plan is read again.
     read: bool,
+    /// The plan and the request for counts, as they were read with the last change.
+    fresh: Option<[Option<String>; 2]>,
     asked: String,
     failures: u32,
     retry: Option<Instant>,
 }
 
+/// The change number of the plan's topic, and the documents with the keys [`WATCHED`].
+type Change = Result<(u64, Vec<Option<String>>), RegistryError>;
+
 /// The wait for a change of the plan.
-type Watch<'a> =
-    Option<std::pin::Pin<Box<dyn Future<Output = Result<u64, RegistryError>> + Send + 'a>>>;
+type Watch<'a> = Option<Pin<Box<dyn Future<Output = Change> + Send + 'a>>>;
+
+const WATCHED: &[&str] = &[PLAN, ASK];
 
 impl Control {
     /// The work of the task. It ends when the control is [finished](Control::finish), if it has no
@@ -90,6 +97,7 @@ impl Control {
             all: false,
             renewal: Instant::now(),
             read: false,
+            fresh: None,
             asked: String::new(),
             failures: 0,
             retry: None,
@@ -99,7 +107,7 @@ impl Control {
             let turn = member.turn().await;
             member.note(&turn);
             if self.is_member() && watch.is_none() && member.retry.is_none() {
-                watch = Some(Box::pin(docs.changed(PLAN, seen)));
+                watch = Some(docs.changed_documents(PLAN, seen, WATCHED));
             }
             let next = member.next();
             tokio::select! {
@@ -109,7 +117,10 @@ impl Control {
                 change = changed(&mut watch) => {
                     watch = None;
                     match change {
-                        Ok(number) => (seen, member.read) = (number, true),
+                        Ok((number, texts)) => {
+                            (seen, member.read) = (number, true);
+                            member.fresh = texts.try_into().ok();
+                        }
                         Err(err) => {
                             seen = NO_NUMBER;
                             member.note(&Err(err.into()));
@@ -153,7 +164,7 @@ async fn at(time: Option<Instant>) {
     }
 }
 
-async fn changed(watch: &mut Watch<'_>) -> Result<u64, RegistryError> {
+async fn changed(watch: &mut Watch<'_>) -> Change {
     match watch {
         Some(watch) => watch.await,
         None => std::future::pending().await,
@@ -173,7 +184,12 @@ impl Member<'_> {
             (self.all, self.read) = (true, true);
         }
         let generation = self.write_hosts().await?;
-        if self.read || self.control.progress.borrow().ready < generation {
+        let joins = self.control.progress.borrow().ready < generation;
+        if joins {
+            // It was read before the host was listed.
+            self.fresh = None;
+        }
+        if self.read || joins {
             if let Err(why) = self.read_plan().await {
                 self.control
                     .progress
@@ -295,12 +311,14 @@ impl Member<'_> {
 
     /// Reads the plan, and whether counts are asked for.
     async fn read_plan(&mut self) -> FaultsResult<()> {
-        let plan = self.docs.get(PLAN);
-        let plan = match self.read {
+        let plan = match (self.read, self.fresh.take()) {
             // A host that joins only needs the plan.
-            false => plan.await?,
-            true => {
-                let (plan, asked) = tokio::try_join!(plan, self.docs.get(ASK))?;
+            (false, _) => self.docs.get(PLAN).await?,
+            (true, fresh) => {
+                let (plan, asked) = match fresh {
+                    Some([plan, asked]) => (plan, asked),
+                    None => tokio::try_join!(self.docs.get(PLAN), self.docs.get(ASK))?,
+                };
                 self.asked = asked.unwrap_or_default();
                 plan
             }

@@ -28,7 +28,7 @@ impl Connection {
         tracing::debug!("asking Redis");
         let lookup = self.locator.tracking.is_on();
         let lookup = lookup.then(|| self.cache().begin_lookup(key));
-        let (value, tracking) = self.read_tracked(until, key).await?;
+        let (value, tracking, _) = self.read_tracked(until, key, &[]).await?;
         if let Value::BulkString(value) = &value
             && let (Some(lookup), Some(connection)) = (lookup, tracking)
         {
@@ -39,26 +39,30 @@ impl Connection {
 
     /// The value of a key from the server, and whether the server pushes its next change to the
     /// receivers of [`pushed_changes`](Connection::pushed_changes). The key is a change number's.
+    /// Then the values of other keys in the same round trip, or `None`: if the server pushes
+    /// nothing, or if the keys are on their way to another node.
     pub(crate) async fn read_watched(
         &self,
         until: Instant,
         key: &str,
-    ) -> Result<(Value, bool), NoReply> {
-        let (value, tracking) = self.read_tracked(until, key).await?;
-        Ok((value, tracking.is_some()))
+        others: &[String],
+    ) -> Result<(Value, bool, Option<Vec<Value>>), NoReply> {
+        let (value, tracking, others) = self.read_tracked(until, key, others).await?;
+        Ok((value, tracking.is_some(), others))
     }
 
     /// The value of a key from the server, and the connection on which the server pushes its next
-    /// change, if it does.
+    /// change, if it does. Then the values of `others`, if they were read too.
     async fn read_tracked(
         &self,
         until: Instant,
         key: &str,
-    ) -> Result<(Value, Option<u64>), NoReply> {
+        others: &[String],
+    ) -> Result<(Value, Option<u64>, Option<Vec<Value>>), NoReply> {
         let mut get = redis::cmd("GET");
         get.arg(key);
         if !self.locator.tracking.is_on() {
-            return Ok((self.ask(until, get).await?, None));
+            return Ok((self.ask(until, get).await?, None, None));
         }
         // The server then pushes the next change of this key. In the mode that tracks all
         // reads it would also push each renewal of each own name.
@@ -66,7 +70,20 @@ impl Connection {
         caching.arg("CACHING").arg("YES");
         let mut batch = Pipeline::new();
         batch.add_command(caching).add_command(get.clone());
+        if !others.is_empty() {
+            let mut read = redis::cmd("MGET");
+            read.arg(others);
+            batch.add_command(read);
+        }
         let mut answered = self.run_over(until, &batch).await?;
+        let others = match others {
+            [] => None,
+            _ => answered.answers.pop().and_then(|answer| match answer {
+                Value::Array(values) if values.len() == others.len() => Some(values),
+                // Who needs them reads them again, and gets this error.
+                _ => None,
+            }),
+        };
         // Changes on the other node are not pushed to us.
         let is_from_other_node = self.follow_ask(until, &mut answered, &get).await?;
         let Replies {
@@ -76,7 +93,8 @@ impl Connection {
         } = answered;
         let value = self.answer(answers.pop())?;
         self.answer(answers.pop())?;
-        Ok((value, (!is_from_other_node).then_some(connection)))
+        let others = others.filter(|_| !is_from_other_node);
+        Ok((value, (!is_from_other_node).then_some(connection), others))
     }
 
     /// Waits until the server has sent its pushes about keys that were changed over this

@@ -53,18 +53,7 @@ impl RegistryInner {
         let mut documents = Vec::new();
         let mut size = 0;
         for keys in keys.chunks(PER_READ) {
-            let mut read = redis::cmd("MGET");
-            read.arg(
-                keys.iter()
-                    .map(|key| self.keys.document(key))
-                    .collect::<Vec<_>>(),
-            );
-            let answer = self.connection.ask(until, read).await;
-            let answer = answer.map_err(|no_reply| no_reply.failure)?;
-            let texts = match answer {
-                Value::Array(texts) if texts.len() == keys.len() => texts,
-                other => return Err(self.connection.errors().strange(&other)),
-            };
+            let texts = self.values(until, keys).await?;
             for (key, text) in keys.iter().zip(texts) {
                 // The index may still have a document that has expired.
                 if let Some(text) = self.text(key, text)? {
@@ -106,6 +95,45 @@ impl RegistryInner {
             }
             // Not counting those that have expired, as this is about memory only.
             check_document_list(topic, keys.len() / 2, 0)?;
+        }
+    }
+
+    /// The texts in a reply, or those that are there now.
+    async fn texts(
+        &self,
+        until: Instant,
+        keys: &[&str],
+        answers: Option<Vec<Value>>,
+    ) -> Result<Vec<Option<String>>, Failure> {
+        if let Some(answers) = answers {
+            let texts = keys.iter().zip(answers);
+            return texts.map(|(key, answer)| self.text(key, answer)).collect();
+        }
+        let mut texts = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(PER_READ) {
+            let answers = self.values(until, keys).await?;
+            let answers = keys.iter().zip(answers);
+            for (key, answer) in answers {
+                texts.push(self.text(key, answer)?);
+            }
+        }
+        Ok(texts)
+    }
+
+    /// The values of some documents' keys.
+    async fn values<K: AsRef<str>>(
+        &self,
+        until: Instant,
+        keys: &[K],
+    ) -> Result<Vec<Value>, Failure> {
+        let mut read = redis::cmd("MGET");
+        for key in keys {
+            read.arg(self.keys.document(key.as_ref()));
+        }
+        let answer = self.connection.ask(until, read).await;
+        match answer.map_err(|no_reply| no_reply.failure)? {
+            Value::Array(values) if values.len() == keys.len() => Ok(values),
+            other => Err(self.connection.errors().strange(&other)),
         }
     }
 
@@ -162,18 +190,34 @@ impl RegistryInner {
         removed.map(drop).map_err(|no_reply| no_reply.failure)
     }
 
-    async fn document_change(&self, topic: &str, seen: u64) -> Result<u64, Failure> {
+    /// Waits for a change, and then reads documents. They are read with the number that was pushed, in
+    /// one round trip.
+    async fn document_change(
+        &self,
+        topic: &str,
+        seen: u64,
+        keys: &[&str],
+    ) -> Result<(u64, Vec<Option<String>>), Failure> {
         check_document_topic(topic)?;
+        for key in keys {
+            check_document_key(key)?;
+        }
         let key = self.keys.changes(topic);
+        let others: Vec<_> = keys.iter().map(|key| self.keys.document(key)).collect();
+        let mut with_others = &[][..];
         // From before the first read, so that a push after it is noticed.
         let mut pushes = self.connection.pushed_changes();
         loop {
             pushes.mark_unchanged();
-            let read = self.connection.read_watched(self.connection.until(), &key);
-            let (answer, is_pushed) = read.await.map_err(|no_reply| no_reply.failure)?;
+            let until = self.connection.until();
+            let read = self.connection.read_watched(until, &key, with_others);
+            let (answer, is_pushed, texts) = read.await.map_err(|no_reply| no_reply.failure)?;
             let number = self.typed::<Option<u64>>(answer)?.unwrap_or(0);
             if number != seen {
-                return Ok(number);
+                return Ok((number, self.texts(until, keys, texts).await?));
+            }
+            if others.len() <= PER_READ {
+                with_others = &others;
             }
             let interval = if is_pushed { PUSHED } else { NOT_PUSHED };
             // Either way, the number is read again.
@@ -250,7 +294,28 @@ impl Documents for RedisRegistry {
     ///
     /// Dropping the future loses no change: the next call with the same `seen` returns it.
     async fn changed(&self, topic: &str, seen: u64) -> Result<u64, RegistryError> {
-        let change = self.inner.document_change(topic, seen);
+        let change = self.inner.document_change(topic, seen, &[]);
+        let (number, _) = self.call("watch documents", &[topic], change).await?;
+        Ok(number)
+    }
+
+    /// Waits as [`changed`](Documents::changed) does. After a push, number and documents take one
+    /// round trip.
+    ///
+    /// # Errors
+    ///
+    /// Those of the trait; [`Cause::Protocol`] if no registry wrote one of the values.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses no change: the next call with the same `seen` returns it.
+    async fn changed_documents(
+        &self,
+        topic: &str,
+        seen: u64,
+        keys: &[&str],
+    ) -> Result<(u64, Vec<Option<String>>), RegistryError> {
+        let change = self.inner.document_change(topic, seen, keys);
         self.call("watch documents", &[topic], change).await
     }
 }
