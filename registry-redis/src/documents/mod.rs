@@ -190,8 +190,7 @@ impl RegistryInner {
         removed.map(drop).map_err(|no_reply| no_reply.failure)
     }
 
-    /// Waits for a change, and then reads documents. They are read with the number that was pushed, in
-    /// one round trip.
+    /// Waits for a change, and reads documents, with each number in one round trip.
     async fn document_change(
         &self,
         topic: &str,
@@ -203,21 +202,19 @@ impl RegistryInner {
             check_document_key(key)?;
         }
         let key = self.keys.changes(topic);
-        let others: Vec<_> = keys.iter().map(|key| self.keys.document(key)).collect();
-        let mut with_others = &[][..];
+        // More would make a reply too large: they are read afterwards.
+        let others = keys.iter().filter(|_| keys.len() <= PER_READ);
+        let others: Vec<_> = others.map(|key| self.keys.document(key)).collect();
         // From before the first read, so that a push after it is noticed.
         let mut pushes = self.connection.pushed_changes();
         loop {
             pushes.mark_unchanged();
             let until = self.connection.until();
-            let read = self.connection.read_watched(until, &key, with_others);
+            let read = self.connection.read_watched(until, &key, &others);
             let (answer, is_pushed, texts) = read.await.map_err(|no_reply| no_reply.failure)?;
             let number = self.typed::<Option<u64>>(answer)?.unwrap_or(0);
             if number != seen {
                 return Ok((number, self.texts(until, keys, texts).await?));
-            }
-            if others.len() <= PER_READ {
-                with_others = &others;
             }
             let interval = if is_pushed { PUSHED } else { NOT_PUSHED };
             // Either way, the number is read again.
@@ -299,8 +296,7 @@ impl Documents for RedisRegistry {
         Ok(number)
     }
 
-    /// Waits as [`changed`](Documents::changed) does. After a push, number and documents take one
-    /// round trip.
+    /// Waits as [`changed`](Documents::changed) does; number and documents take one round trip.
     ///
     /// # Errors
     ///
