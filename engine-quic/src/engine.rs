@@ -87,6 +87,7 @@ impl Prepared {
                 hosts: Hosts::new(),
                 kept: Arc::new(KeptSockets::default()),
             })),
+            crashed: Mutex::default(),
             closed: OnceCell::new(),
         }
     }
@@ -123,6 +124,8 @@ pub struct QuicEngine {
     notifier: Notifier,
     /// `None` once it was closed.
     open: Mutex<Option<Open>>,
+    /// Hosts that crashed, as long as they have tasks.
+    crashed: Mutex<JoinSet<()>>,
     /// The result of closing; the first caller that waits for it takes the failure.
     closed: OnceCell<Mutex<Option<Failure>>>,
 }
@@ -171,6 +174,8 @@ impl QuicEngine {
 
     async fn close_hosts(&self) -> Mutex<Option<Failure>> {
         let open = self.open.lock().take();
+        let mut crashed = std::mem::take(&mut *self.crashed.lock());
+        while crashed.join_next().await.is_some() {}
         let mut closing = JoinSet::new();
         for endpoint in open.into_iter().flat_map(|open| open.hosts.into_values()) {
             closing.spawn(endpoint.close());
@@ -266,6 +271,17 @@ impl Engine for QuicEngine {
 
     fn idle_bound(&self) -> Duration {
         self.context.config.idle_timeout
+    }
+
+    fn vnet_crash(&self, hostname: &str) -> Option<Box<dyn FnOnce() + Send + '_>> {
+        let endpoint = self.open.lock().as_mut()?.hosts.remove(hostname)?;
+        endpoint.inner().faults.silence();
+        let runtime = endpoint.inner().tasks.runtime().clone();
+        Some(Box::new(move || {
+            let mut crashed = self.crashed.lock();
+            while crashed.try_join_next().is_some() {}
+            crashed.spawn_on(endpoint.crash(), &runtime);
+        }))
     }
 
     async fn close(&self) -> Result<(), Failure> {

@@ -224,6 +224,15 @@ impl Registry for LocalRegistry {
         locks.any(|lock| lock.holds(&path))
     }
 
+    /// Unlocks the name, as the system does when a process is killed: it is free at once.
+    fn crash(&self, hostname: &str) {
+        let path = folder::host(&self.folder, hostname);
+        let mut locks = self.locks();
+        if let Some(locks) = locks.as_mut() {
+            locks.retain(|lock| !lock.holds(&path));
+        }
+    }
+
     fn documents(&self) -> Option<&dyn Documents> {
         Some(self)
     }

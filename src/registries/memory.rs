@@ -106,6 +106,10 @@ impl Registry for Member {
         self.registry.query(hostname).await
     }
 
+    fn crash(&self, hostname: &str) {
+        self.registry.crash(hostname);
+    }
+
     fn documents(&self) -> Option<&dyn Documents> {
         self.registry.documents()
     }

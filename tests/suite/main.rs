@@ -26,6 +26,7 @@ mod cli_pipe;
 #[cfg(feature = "cli")]
 mod cli_registry;
 mod conformance;
+mod crash;
 mod dropin;
 mod far;
 mod limits;

@@ -33,6 +33,7 @@
 mod bed;
 pub mod cancelling;
 pub mod closing;
+pub mod crashing;
 pub mod dialing;
 pub mod document_changes;
 pub mod documents;
@@ -71,6 +72,7 @@ macro_rules! conformance {
                 what_nobody_got_is_cut,
                 new_host_dropped_at_every_poll, close_dropped_at_first_poll,
                 close_with_calls_nobody_polls;
+            crashing: peers_hear_nothing, restarting, a_crash_is_no_close;
             faults: refusing, resetting, holding, cutting, joining_later;
         }
     };

@@ -149,6 +149,22 @@ pub trait Engine: Send + Sync + 'static {
         Duration::from_secs(10)
     }
 
+    /// Crashes a host: as if its process had been killed. When it returns, nothing that the host
+    /// sends leaves it any more, nothing that is sent to it is answered, and the engine does not
+    /// know its name: it can be made again. What it had sent before may still arrive. Its peers
+    /// find out by their own time limits only.
+    ///
+    /// Returns what is left to do after the core has taken the host's handles down, such as to
+    /// release its resources in the background; [`close`](Engine::close) waits for that. Returns `None`
+    /// if there is no such host, or if the engine cannot crash a host: then nothing has changed. It
+    /// must not block.
+    ///
+    /// The default returns `None`.
+    fn vnet_crash(&self, hostname: &str) -> Option<Box<dyn FnOnce() + Send + '_>> {
+        let _ = hostname;
+        None
+    }
+
     /// Releases everything: hosts, transport connections, tasks.
     ///
     /// The subnetwork has cancelled its calls to the engine before. Streams that were

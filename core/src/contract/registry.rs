@@ -83,6 +83,16 @@ pub trait Registry: Send + Sync + 'static {
         std::future::pending().await
     }
 
+    /// The host was crashed: from now on this value treats the name as if the process that announced it had
+    /// been killed. It neither renews nor frees it, so a leased name stays taken until its lease
+    /// is over. This value can announce the name again at once. Never blocks.
+    ///
+    /// The default does nothing: the name stays announced until the close, and cannot be announced
+    /// again.
+    fn crash(&self, hostname: &str) {
+        let _ = hostname;
+    }
+
     /// The documents that the network's subnetworks share, if this registry has them. The plan of
     /// faults is one: without documents, setting a plan reports that the registry cannot share it.
     /// A registry that wraps another one returns that one's.

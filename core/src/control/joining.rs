@@ -133,6 +133,10 @@ impl Registry for JoiningRegistry {
         self.registry.lost().await
     }
 
+    fn crash(&self, hostname: &str) {
+        self.registry.crash(hostname);
+    }
+
     fn documents(&self) -> Option<&dyn Documents> {
         self.registry.documents()
     }

@@ -3,14 +3,14 @@
 //!
 //! Owns that loop, and how it goes on after an outage of the registry. Never decides about traffic.
 
+mod watching;
 mod writing;
 
 use std::collections::HashSet;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::control::BoxFuture;
 use crate::control::background::Background;
@@ -18,11 +18,12 @@ use crate::control::board::{self, ASK, FaultsResult, Known, NO_NUMBER, PLAN};
 use crate::control::enforcing::{Enforcer, Enforcing};
 use crate::control::error::FaultError;
 use crate::control::heal::heal_in_background;
+use crate::control::member::watching::{WATCHED, Watch, at, changed};
 use crate::control::member_doc::key;
 use crate::control::recovery::Recovery;
 use crate::control::state::Control;
 use crate::faults::pairs::Pair;
-use crate::{Cause, Documents, RegistryError};
+use crate::{Cause, Documents};
 
 /// How often a member's documents are written again.
 const RENEWAL: Duration = Duration::from_secs(4);
@@ -69,14 +70,6 @@ struct Member<'a> {
     failures: u32,
     retry: Option<Instant>,
 }
-
-/// The change number of the plan's topic, and the documents with the keys [`WATCHED`].
-type Change = Result<(u64, Vec<Option<String>>), RegistryError>;
-
-/// The wait for a change of the plan.
-type Watch<'a> = Option<Pin<Box<dyn Future<Output = Change> + Send + 'a>>>;
-
-const WATCHED: &[&str] = &[PLAN, ASK];
 
 impl Control {
     /// The work of the task. It ends when the control is [finished](Control::finish), if it has no
@@ -154,20 +147,6 @@ impl Control {
             Ok(Err(why)) => tracing::debug!(%why, "a member's documents were left behind"),
             Err(_) => tracing::debug!("a member's documents were left behind: no time"),
         }
-    }
-}
-
-async fn at(time: Option<Instant>) {
-    match time {
-        Some(time) => sleep_until(time).await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn changed(watch: &mut Watch<'_>) -> Change {
-    match watch {
-        Some(watch) => watch.await,
-        None => std::future::pending().await,
     }
 }
 

@@ -129,6 +129,8 @@ pub enum Op {
     WaitForHosts,
     /// `Host::idle`.
     Idle,
+    /// `Host::crash`.
+    Crash,
     /// `SubNetwork::auto_close`.
     AutoClose,
     /// `SubNetwork::close`.
@@ -151,6 +153,7 @@ impl fmt::Display for Op {
             Op::NewHost => "new host",
             Op::WaitForHosts => "wait for hosts",
             Op::Idle => "wait until idle",
+            Op::Crash => "crash",
             Op::AutoClose => "auto close",
             Op::Close => "close",
             Op::Listen => "listen",
@@ -221,7 +224,7 @@ impl OpError {
     }
 
     /// The destination address: the dialed or listening address, the peer's address of
-    /// a write, the local address of a read. For `new_host` and `idle`, it is the host's
+    /// a write, the local address of a read. For `new_host`, `idle` and `crash`, it is the host's
     /// name with port 0.
     pub fn addr(&self) -> Option<&Addr> {
         self.0.addr.as_ref()
@@ -273,7 +276,7 @@ impl fmt::Display for OpError {
             failure,
         } = &*self.0;
         match op {
-            Op::NewHost | Op::Idle => {
+            Op::NewHost | Op::Idle | Op::Crash => {
                 let host = addr.as_ref().map_or("", Addr::host);
                 return write!(f, "virtnet {network:?}: {op} {host:?}: {failure}");
             }

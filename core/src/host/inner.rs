@@ -4,6 +4,7 @@
 //! except for a dial.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
@@ -23,6 +24,9 @@ use crate::{Addr, Cause, Conn, Failure, MAX_FIRST_BYTES};
 pub(crate) trait HostOwner: Send + Sync {
     /// `host` is down, with all its sockets. Called once for each host, without a lock held.
     fn host_down(&self, host: &HostInner);
+
+    /// `host` is about to go down by a crash: its name can be made again.
+    fn host_crashed(&self, host: &HostInner);
 }
 
 /// The state that the handles of one host share.
@@ -33,6 +37,7 @@ pub(crate) struct HostInner {
     /// The host's address, with port 0.
     home: Addr,
     pub(crate) down: Down,
+    crashed: AtomicBool,
     /// Held for table operations only.
     pub(crate) table: Mutex<Table>,
 }
@@ -48,6 +53,7 @@ impl HostInner {
             owner,
             home,
             down: Down::default(),
+            crashed: AtomicBool::new(false),
             table: Mutex::default(),
         })
     }
@@ -159,6 +165,31 @@ impl HostInner {
         let conns = self.mark(why);
         let taken: Vec<_> = conns.iter().map(|conn| conn.let_go()).collect();
         drop(taken);
+    }
+
+    /// Crashes the host: silences it, and takes it down. A host that has crashed stays so.
+    pub(crate) fn crash(&self) -> Result<(), Failure> {
+        if self.crashed.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let crashed = self.check().and_then(|()| {
+            let engine = self.context.engine();
+            // First, so that its peers do not learn of anything that follows.
+            let rest = engine.vnet_crash(self.home.host());
+            rest.ok_or_else(|| Failure::other("this engine cannot crash a host"))
+        });
+        let rest = match crashed {
+            Ok(rest) => rest,
+            Err(why) => {
+                self.crashed.store(false, Ordering::Relaxed);
+                return Err(why);
+            }
+        };
+        self.context.registry.crash(self.home.host());
+        self.owner.host_crashed(self);
+        self.go_down(Failure::explain(Cause::HostDown, "it was crashed"));
+        rest();
+        Ok(())
     }
 
     /// Marks the host down, with all that is open on it, and says why. Returns the connections

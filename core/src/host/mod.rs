@@ -268,6 +268,47 @@ impl Host {
         self.shared.go_down(Cause::HostDown.into());
     }
 
+    /// Crashes the host: as if its process had been killed. Its peers are told nothing: their
+    /// connections to it are silent, and end with [`Cause::TimedOut`] after the engine's idle time
+    /// (10 s by default); dials to it time out. Listeners, connections, and every blocked or later
+    /// operation on it report [`Cause::HostDown`]. What it had sent before may still arrive; what was written and
+    /// not sent is lost.
+    ///
+    /// [`SubNetwork::new_host`](crate::SubNetwork::new_host) of the same subnetwork makes it again at once, with
+    /// ports from 1. For others its name is that of a killed process: taken until the lease is over
+    /// (Redis), free at once (`local:`), or taken until the subnetwork closes (in memory). It does not
+    /// make a subnetwork close that closes [by itself](crate::SubNetwork::auto_close).
+    ///
+    /// A second crash has no effect.
+    ///
+    /// # Errors
+    ///
+    /// An [`OpError`] whose cause is [`Cause::HostDown`] or [`Cause::NetworkDown`] if it was closed before, or
+    /// [`Cause::Other`] if the engine cannot crash a host.
+    ///
+    /// ```
+    /// # use virtnet_core::{Cause, pipe::PipeNetwork};
+    /// # use std::time::Duration;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let bound = Duration::from_millis(10);
+    /// # let network = PipeNetwork::new("pipet")?.with_bounds(bound, bound);
+    /// # let (subnet, other) = (network.subnetwork(), network.subnetwork());
+    /// # let (alpha, beta) = (subnet.new_host("α").await?, other.new_host("β").await?);
+    /// let listener = beta.listen("β:1")?;
+    /// beta.crash()?;
+    /// assert_eq!(listener.accept().await.unwrap_err().cause(), Cause::HostDown);
+    /// assert_eq!(alpha.dial("β:1").await.unwrap_err().cause(), Cause::TimedOut);
+    ///
+    /// let beta = other.new_host("β").await?;
+    /// assert_eq!(beta.listen("")?.local_addr(), "β:1");
+    /// # Ok(()) }
+    /// ```
+    pub fn crash(&self) -> Result<(), OpError> {
+        let home = self.shared.home();
+        let crashed = self.shared.crash();
+        crashed.map_err(|why| OpError::new(Op::Crash, home.network(), None, Some(home), why))
+    }
+
     /// The sockets that are open on this host, by port: to print when a
     /// test fails, and to assert that nothing is left.
     ///

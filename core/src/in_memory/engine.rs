@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::addr::name::{Noun, check_name};
 use crate::faults::FaultTable;
 use crate::in_memory::late::SentLater;
+use crate::in_memory::life::Life;
 use crate::in_memory::registry::MemoryHub;
 use crate::in_memory::stream::{self, End, pipes};
 use crate::{
@@ -133,6 +134,46 @@ struct Engines {
 struct Peer {
     notifier: Notifier,
     later: Arc<SentLater>,
+    hosts: Arc<Hosts>,
+}
+
+/// The lives of an engine's hosts, by name. Those of hosts that crashed stay until they are made
+/// again.
+#[derive(Debug, Default)]
+struct Hosts(Mutex<HashMap<String, Arc<Life>>>);
+
+impl Hosts {
+    /// The life of a host. One that was never made lives.
+    fn life(&self, hostname: &str) -> Arc<Life> {
+        self.0.lock().get(hostname).cloned().unwrap_or_default()
+    }
+}
+
+/// A host that is being made; dropping it forgets the host, unless it is kept.
+struct NewHost<'a> {
+    hosts: &'a Hosts,
+    hostname: &'a str,
+    kept: bool,
+}
+
+impl<'a> NewHost<'a> {
+    fn new(hosts: &'a Hosts, hostname: &'a str) -> NewHost<'a> {
+        let life = Arc::default();
+        hosts.0.lock().insert(hostname.to_owned(), life);
+        NewHost {
+            hosts,
+            hostname,
+            kept: false,
+        }
+    }
+}
+
+impl Drop for NewHost<'_> {
+    fn drop(&mut self) {
+        if !self.kept {
+            self.hosts.0.lock().remove(self.hostname);
+        }
+    }
 }
 
 impl Switchboard {
@@ -157,6 +198,7 @@ pub struct PipeEngine {
     switchboard: Switchboard,
     id: u64,
     later: Arc<SentLater>,
+    hosts: Arc<Hosts>,
     dial_bound: Duration,
     idle_bound: Duration,
 }
@@ -168,22 +210,26 @@ impl PipeEngine {
         engines.last += 1;
         let id = engines.last;
         let later = Arc::new(SentLater::default());
+        let hosts = Arc::new(Hosts::default());
         let peer = Peer {
             notifier,
             later: Arc::clone(&later),
+            hosts: Arc::clone(&hosts),
         };
         engines.by_id.insert(id, peer);
         PipeEngine {
             switchboard: switchboard.clone(),
             id,
             later,
+            hosts,
             dial_bound: DIAL_BOUND,
             idle_bound: IDLE_BOUND,
         }
     }
 
     /// Sets how long a dial takes at most until the other side responds (default 3 s), and how long
-    /// a connection may be silent (default 10 s). Only a rule of faults can make either happen.
+    /// a connection may be silent (default 10 s). Only a rule of faults or a host that crashed can make
+    /// either happen.
     pub fn with_bounds(mut self, dial: Duration, idle: Duration) -> PipeEngine {
         (self.dial_bound, self.idle_bound) = (dial, idle);
         self
@@ -198,7 +244,11 @@ impl PipeEngine {
 impl Engine for PipeEngine {
     async fn vnet_new_host(&self, hostname: &str, registry: &dyn Registry) -> Result<(), Failure> {
         let hostdata = format!("{SCHEME}{}", self.id);
-        Ok(registry.announce(hostname, &hostdata).await?)
+        // A dial may come before this returns.
+        let mut new = NewHost::new(&self.hosts, hostname);
+        registry.announce(hostname, &hostdata).await?;
+        new.kept = true;
+        Ok(())
     }
 
     async fn vnet_dial(
@@ -234,6 +284,12 @@ impl Engine for PipeEngine {
         self.idle_bound
     }
 
+    fn vnet_crash(&self, hostname: &str) -> Option<Box<dyn FnOnce() + Send + '_>> {
+        let life = self.hosts.0.lock().get(hostname).cloned()?;
+        life.crash();
+        Some(Box::new(|| ()))
+    }
+
     async fn close(&self) -> Result<(), Failure> {
         self.unregister();
         Ok(())
@@ -258,33 +314,49 @@ impl PipeEngine {
             return Err(Failure::wrap(Cause::Protocol, what));
         };
         let peer = self.switchboard.peer(id).ok_or(Cause::ConnectionRefused)?;
+        let (ours, theirs) = (self.hosts.life(src.host()), peer.hosts.life(dst.host()));
+        if theirs.crashed().is_some() {
+            sleep_until(by.unwrap_or_else(|| Instant::now() + self.dial_bound)).await;
+            return Err(no_answer(dst));
+        }
         let (there, back) = (self.later.first(src, dst), peer.later.first(dst, src));
         if let Some(by) = by
             && Instant::now() + there + back > by
         {
             sleep_until(by).await;
-            let what = format!("no answer from host {:?} in time", dst.host());
-            return Err(Failure::wrap(Cause::TimedOut, what));
+            return Err(no_answer(dst));
         }
         wait(there).await;
         let accept = peer.notifier.vnet_accept(src, dst).await;
+        if let Some(crashed) = theirs.crashed().filter(|_| accept.is_err()) {
+            // It had given a sign of life before.
+            sleep_until(crashed + self.idle_bound).await;
+            return Err(no_answer(dst));
+        }
         let dialed = accept.map(|accept| {
             let addr = accept.addr().clone();
             let one = End {
                 addr: src,
                 later: &self.later,
+                life: &ours,
             };
             let other = End {
                 addr: &addr,
                 later: &peer.later,
+                life: &theirs,
             };
-            let (ours, theirs) = pipes(&one, &other);
-            accept.ack(theirs);
-            (ours, addr)
+            let (near, far) = pipes(&one, &other, self.idle_bound);
+            accept.ack(far);
+            (near, addr)
         });
         wait(back).await;
         dialed
     }
+}
+
+fn no_answer(dst: &Addr) -> Failure {
+    let what = format!("no answer from host {:?} in time", dst.host());
+    Failure::wrap(Cause::TimedOut, what)
 }
 
 /// Waits for what is delayed.

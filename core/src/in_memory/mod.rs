@@ -5,5 +5,6 @@
 mod documents;
 pub mod engine;
 mod late;
+mod life;
 pub mod registry;
 mod stream;

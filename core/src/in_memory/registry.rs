@@ -32,6 +32,8 @@ struct Names {
 struct Announcement {
     owner: u64,
     hostdata: String,
+    /// Its owner can announce it again.
+    crashed: bool,
 }
 
 impl MemoryHub {
@@ -135,16 +137,22 @@ impl MemoryRegistry {
 impl Registry for MemoryRegistry {
     async fn announce(&self, hostname: &str, hostdata: &str) -> Result<(), RegistryError> {
         self.with("announce", &[hostname, hostdata], |names| {
+            let announcement = Announcement {
+                owner: self.id,
+                hostdata: hostdata.to_owned(),
+                crashed: false,
+            };
             match names.entry(hostname.to_owned()) {
-                Entry::Occupied(held) => Err(self.taken(held.get())),
-                Entry::Vacant(vacant) => {
-                    vacant.insert(Announcement {
-                        owner: self.id,
-                        hostdata: hostdata.to_owned(),
-                    });
-                    Ok(())
+                Entry::Occupied(mut held) => {
+                    let is_back = held.get().crashed && held.get().owner == self.id;
+                    if !is_back {
+                        return Err(self.taken(held.get()));
+                    }
+                    held.insert(announcement);
                 }
+                Entry::Vacant(vacant) => drop(vacant.insert(announcement)),
             }
+            Ok(())
         })
     }
 
@@ -153,6 +161,16 @@ impl Registry for MemoryRegistry {
             let name = names.get(hostname).ok_or(Cause::NoSuchHost)?;
             Ok(name.hostdata.clone())
         })
+    }
+
+    /// The name stays taken for others until the close, as there are no leases.
+    fn crash(&self, hostname: &str) {
+        let mut names = self.hub.names.lock();
+        if let Some(name) = names.by_name.get_mut(hostname)
+            && name.owner == self.id
+        {
+            name.crashed = true;
+        }
     }
 
     fn documents(&self) -> Option<&dyn Documents> {

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
@@ -15,32 +16,49 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::faults::{BLOCK, Delays};
 use crate::in_memory::late::{Queue, SentLater};
+use crate::in_memory::life::{Life, Lives, LivingReader, LivingWriter};
 use crate::{Abort, Addr, ByteStream};
 
 /// The buffer size of one direction of a pipe, in bytes. A writer waits when it is full.
 pub(crate) const CAPACITY: usize = 64 * 1024;
 
-/// One end of a connection: its address, and the delays of what it sends.
+/// One end of a connection: its address, the delays of what it sends, and its host's life.
 pub(crate) struct End<'a> {
     pub(crate) addr: &'a Addr,
     pub(crate) later: &'a Arc<SentLater>,
+    pub(crate) life: &'a Arc<Life>,
 }
 
 /// Two streams, each of which reads what the other writes: the first is `one`'s.
 ///
 /// Each direction has its own duplex pipe, used one way only, so that dropping one
-/// end of a direction is visible at its other end.
-pub(crate) fn pipes(one: &End<'_>, other: &End<'_>) -> (ByteStream, ByteStream) {
+/// end of a direction is visible at its other end. If a host crashes, its peer's end times out after
+/// `idle`.
+pub(crate) fn pipes(one: &End<'_>, other: &End<'_>, idle: Duration) -> (ByteStream, ByteStream) {
+    let lives = Lives::new([one.life, other.life].map(Arc::clone), idle);
     let shared = Arc::new(Shared {
         cut: AtomicBool::new(false),
         ways: [Transit::new(one, other), Transit::new(other, one)],
     });
     let (writer_a, reader_b) = direction(&shared, 0);
     let (writer_b, reader_a) = direction(&shared, 1);
-    let end = |reader, writer| {
+    let end = |end, reader, writer| {
+        let reader = LivingReader {
+            reader,
+            lives: Arc::clone(&lives),
+            end,
+            timer: None,
+        };
+        let writer = LivingWriter {
+            writer,
+            lives: Arc::clone(&lives),
+            end,
+            lost: 0,
+            timer: None,
+        };
         ByteStream::with_abort(reader, writer, Arc::clone(&shared) as Arc<dyn Abort>)
     };
-    (end(reader_a, writer_a), end(reader_b, writer_b))
+    (end(0, reader_a, writer_a), end(1, reader_b, writer_b))
 }
 
 /// Both sides of a direction.

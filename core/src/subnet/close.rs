@@ -191,6 +191,33 @@ impl SubNetwork {
         self.close_but(|failure| failure.cause() != expected).await
     }
 
+    /// Crashes all its hosts ([`Host::crash`](crate::Host::crash)), then closes: as if its process had
+    /// been killed. The names of its hosts are not freed: see there.
+    ///
+    /// # Errors
+    ///
+    /// That of the first host that could not be crashed; otherwise those of
+    /// [`close`](SubNetwork::close). It is closed in either case.
+    ///
+    /// # Cancel safety
+    ///
+    /// The hosts crash when the future is polled first. The close goes on in the background when the
+    /// future is dropped.
+    pub async fn crash(&self) -> Result<(), OpError> {
+        let (_, hosts) = self.directory.hosts();
+        let open = hosts.iter().filter(|host| host.check().is_ok());
+        let crashed: Vec<_> = open
+            .map(|host| {
+                let failed =
+                    |why| OpError::new(Op::Crash, self.network(), None, Some(host.home()), why);
+                host.crash().map_err(failed)
+            })
+            .collect();
+        let closed = self.close().await;
+        crashed.into_iter().collect::<Result<(), _>>()?;
+        closed
+    }
+
     /// Closes it, and reports the failures for which `counts` holds.
     async fn close_but(&self, counts: impl Fn(&Failure) -> bool) -> Result<(), OpError> {
         self.directory.go_down(None);

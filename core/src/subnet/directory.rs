@@ -155,6 +155,21 @@ impl HostOwner for Directory {
             self.go_down(None);
         }
     }
+
+    /// One host less is open; as it may come back, it is not the last.
+    fn host_crashed(&self, host: &HostInner) {
+        let (network, hostname) = (&*self.context.network, host.home().host());
+        let mut guard = self.names.lock();
+        let names = &mut *guard;
+        if let Some(name) = names.by_name.get(hostname)
+            && std::ptr::eq(name.host.as_ptr(), host)
+        {
+            names.open -= usize::from(name.open);
+            names.by_name.remove(hostname);
+        }
+        drop(guard);
+        tracing::info!(network, host = hostname, "host crashed");
+    }
 }
 
 /// The name of a host that is being made; dropping it frees the name, unless it is completed.

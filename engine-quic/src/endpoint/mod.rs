@@ -189,6 +189,22 @@ impl Endpoint {
     }
 }
 
+impl Endpoint {
+    /// Ends all tasks at once, and closes the socket, which is silent. Delivers nothing.
+    pub(crate) async fn crash(self) {
+        let EndpointInner {
+            quinn,
+            tasks,
+            lingerers,
+            ..
+        } = &*self.0;
+        tasks.closing().cancel();
+        lingerers.close();
+        quinn.close(CloseCode::Bye.into(), b"");
+        tasks.end().await;
+    }
+}
+
 /// The error of a close. `bound` is how long it waited; `None` where the peers were lost
 /// earlier.
 fn undelivered_error(hostname: &str, count: usize, bound: Option<Duration>) -> Failure {

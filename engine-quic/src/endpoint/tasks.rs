@@ -59,6 +59,11 @@ impl Tasks {
         }
     }
 
+    /// Where they run.
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.handle
+    }
+
     /// Cancelled when the endpoint starts to close: nothing new may begin.
     pub(crate) fn closing(&self) -> &CancellationToken {
         &self.closing

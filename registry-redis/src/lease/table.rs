@@ -182,6 +182,11 @@ impl LeaseTable {
         }
     }
 
+    /// The host was crashed: its lease is neither renewed nor freed any more.
+    pub(crate) fn crash(&self, hostname: &str) {
+        self.table().announced.remove(hostname);
+    }
+
     /// Waits until a name is abandoned, or was since the last wait.
     pub(crate) async fn abandonment(&self) {
         self.abandonment.notified().await;

@@ -191,6 +191,11 @@ impl Registry for RedisRegistry {
         self.inner.leases.lost().await
     }
 
+    /// The lease is neither renewed nor freed any more, so the name is free when it is over.
+    fn crash(&self, hostname: &str) {
+        self.inner.leases.crash(hostname);
+    }
+
     fn documents(&self) -> Option<&dyn Documents> {
         Some(self)
     }

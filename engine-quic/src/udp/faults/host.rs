@@ -24,8 +24,10 @@ use crate::udp::faults::recovery::Recovery;
 pub(crate) struct HostFaults {
     pub(super) own: Arc<str>,
     counters: Counters,
-    /// A rule is on datagrams, or something still waits.
+    /// A rule is on datagrams, or something still waits, or it is silent.
     active: AtomicBool,
+    /// It crashed: nothing is sent or received any more.
+    silent: AtomicBool,
     pub(super) state: Mutex<State>,
     /// Wakes the task that sends.
     wake: Notify,
@@ -63,6 +65,7 @@ impl HostFaults {
             own: Arc::clone(own),
             counters: counters.clone(),
             active: AtomicBool::new(table.has_datagram_rules()),
+            silent: AtomicBool::new(false),
             state: Mutex::new(State {
                 table,
                 ..State::default()
@@ -90,6 +93,19 @@ impl HostFaults {
         self.wake.notify_one();
     }
 
+    /// From now on nothing is sent and nothing is received, for good.
+    pub(crate) fn silence(&self) {
+        let mut state = self.state.lock();
+        self.silent.store(true, Relaxed);
+        state.queue = Queue::default();
+        state.arrived.clear();
+        self.settle(&state);
+    }
+
+    pub(crate) fn is_silent(&self) -> bool {
+        self.silent.load(Relaxed)
+    }
+
     /// Whether datagrams have to be looked at. Costs one load.
     pub(crate) fn is_active(&self) -> bool {
         self.active.load(Relaxed)
@@ -97,7 +113,7 @@ impl HostFaults {
 
     pub(super) fn settle(&self, state: &State) {
         let waits = !state.queue.is_empty() || !state.arrived.is_empty();
-        let active = waits || state.table.has_datagram_rules();
+        let active = waits || state.table.has_datagram_rules() || self.is_silent();
         self.active.store(active, Relaxed);
     }
 
@@ -149,6 +165,9 @@ impl HostFaults {
     }
 
     pub(super) fn queue(&self, state: &mut State, at: Instant, datagram: Datagram) {
+        if self.is_silent() {
+            return;
+        }
         if !state.queue.push(at, datagram) {
             count(&self.counters.0.fault_queue_full);
         }

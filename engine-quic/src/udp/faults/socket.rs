@@ -71,6 +71,9 @@ impl AsyncUdpSocket for FaultySocket {
         if !self.faults.is_active() {
             return self.socket.try_send(transmit);
         }
+        if self.faults.is_silent() {
+            return Ok(());
+        }
         let now = Instant::now();
         let Some(at_once) = self.faults.decide(transmit, now) else {
             return self.socket.try_send(transmit);
@@ -103,6 +106,11 @@ impl AsyncUdpSocket for FaultySocket {
     ) -> Poll<io::Result<usize>> {
         if !self.faults.is_active() {
             return self.socket.poll_recv(cx, bufs, meta);
+        }
+        if self.faults.is_silent() {
+            loop {
+                ready!(self.socket.poll_recv(cx, bufs, meta))?;
+            }
         }
         if let (Some(buf), Some(meta)) = (bufs.first_mut(), meta.first_mut())
             && self.faults.read_arrived(cx, buf, meta)
@@ -176,6 +184,9 @@ impl Sender {
     }
 
     async fn send(&self, poller: &mut Pin<Box<dyn UdpPoller>>, datagram: &Datagram) {
+        if self.faults.is_silent() {
+            return;
+        }
         while let Err(err) = self.socket.try_send(&datagram.transmit()) {
             let writable = std::future::poll_fn(|cx| poller.as_mut().poll_writable(cx));
             if err.kind() != io::ErrorKind::WouldBlock || writable.await.is_err() {
