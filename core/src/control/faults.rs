@@ -7,6 +7,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::sleep;
+
 use crate::Registry;
 use crate::context::Context;
 use crate::control::apply::{Limit, apply};
@@ -16,7 +18,7 @@ use crate::control::guard::{FaultGuard, Healed};
 use crate::control::heal::heal;
 use crate::control::state::Control;
 use crate::control::status::{Status, status};
-use crate::faults::{Plan, Rule};
+use crate::faults::{Plan, Rule, Step};
 use crate::rules::plan::Part;
 
 /// The default time limit of each operation.
@@ -186,6 +188,63 @@ impl Faults {
     pub async fn apply_until_healed(&self, plan: impl Into<Plan>) -> Result<(), FaultError> {
         let part = self.part(plan.into(), None);
         self.apply_part(part, |_, _| ()).await
+    }
+
+    /// Sets the steps of a [random plan](crate::faults::random_plan), or of a schedule of your own, one after the
+    /// other. A step only changes what it adds and what it takes away. Returns when the last one is in
+    /// force; what that has set is healed in the background, so end with an empty plan.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`apply`](Faults::apply) and of [`FaultGuard::heal`]; the steps end there, and what
+    /// they have set is healed in the background.
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped, what the steps have set is healed in the background.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use virtnet_core::faults::{Kind, RandomOptions, random_plan};
+    /// use virtnet_core::pipe::PipeNetwork;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let net = PipeNetwork::new("pipet")?.subnetwork();
+    /// let (_alpha, _beta) = (net.new_host("α").await?, net.new_host("β").await?);
+    /// let options = RandomOptions::new().kinds(&Kind::WITHOUT_DATAGRAMS).faults(3);
+    /// let steps = random_plan(7, &["α", "β"], &options.pause(Duration::from_millis(10)));
+    /// net.faults().follow(&steps).await?;
+    /// assert!(net.faults().status().await?.rules.is_empty());
+    /// # Ok(()) }
+    /// ```
+    pub async fn follow(&self, steps: &[Step]) -> Result<(), FaultError> {
+        // What is in force, as guards of the rules that came together.
+        let mut held: Vec<(FaultGuard, usize)> = Vec::new();
+        let mut before: &[Rule] = &[];
+        for step in steps {
+            sleep(step.after).await;
+            tracing::debug!(%step, "a step of faults");
+            let now = step.plan.rules();
+            let same = before
+                .iter()
+                .zip(now)
+                .take_while(|(one, other)| one == other);
+            let same = same.count();
+            let mut kept = before.len();
+            while kept > same
+                && let Some((guard, rules)) = held.pop()
+            {
+                kept -= rules;
+                guard.heal().await?;
+            }
+            if now.len() > kept {
+                let added = now[kept..].iter().cloned();
+                let plan = added.fold(Plan::new().seed(step.plan.seeded()), Plan::with);
+                held.push((self.apply(plan).await?, now.len() - kept));
+            }
+            before = now;
+        }
+        Ok(())
     }
 
     /// Heals everything, whoever set it. Returns when all subnetworks concerned have acknowledged

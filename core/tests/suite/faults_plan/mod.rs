@@ -3,6 +3,7 @@
 //! Owns what they have in common. Never looks at the shape of traffic: other tests do.
 
 mod ending;
+mod following;
 mod joining;
 mod net;
 mod setting;
