@@ -56,6 +56,8 @@ pub(crate) enum Step {
     Send(Datagram),
     /// Until then, or until it is woken.
     Wait(Option<Instant>),
+    /// There are no rules, and nothing waits.
+    Idle,
     End,
 }
 
@@ -201,8 +203,16 @@ impl HostFaults {
             state.keep_unsent(datagram, now);
         }
         self.settle(state);
+        if state.is_idle() {
+            return Step::Idle;
+        }
         state.waits_until = state.next();
         Step::Wait(state.waits_until)
+    }
+
+    /// Whether the task that sends has nothing to do until there are rules.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.state.lock().is_idle()
     }
 
     /// Waits until there is something to do that `next_step` did not know.
@@ -235,6 +245,10 @@ impl HostFaults {
 }
 
 impl State {
+    fn is_idle(&self) -> bool {
+        self.next().is_none() && !self.table.has_datagram_rules()
+    }
+
     /// When there is something to do next.
     fn next(&self) -> Option<Instant> {
         self.queue.due().into_iter().chain(self.look_at).min()

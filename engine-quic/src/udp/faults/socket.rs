@@ -8,7 +8,7 @@ use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::task::{Context, Poll, ready};
 
 use quinn::udp::{RecvMeta, Transmit};
@@ -27,7 +27,7 @@ pub(crate) struct FaultySocket {
     faults: Arc<HostFaults>,
     /// Runs the task that sends.
     runtime: Arc<dyn Runtime>,
-    has_task: AtomicBool,
+    has_task: Arc<AtomicBool>,
 }
 
 impl FaultySocket {
@@ -40,16 +40,17 @@ impl FaultySocket {
             socket,
             faults,
             runtime,
-            has_task: AtomicBool::new(false),
+            has_task: Arc::default(),
         }
     }
 
     /// Starts the task that sends, where there is none: few hosts ever need it.
     fn start_task(&self) {
-        if !self.has_task.swap(true, Relaxed) {
+        if !self.has_task.swap(true, SeqCst) {
             let sender = Sender {
                 socket: Arc::clone(&self.socket),
                 faults: Arc::clone(&self.faults),
+                is_alive: Arc::clone(&self.has_task),
             };
             self.runtime.spawn(Box::pin(sender.run()));
         }
@@ -153,6 +154,7 @@ impl fmt::Debug for FaultySocket {
 struct Sender {
     socket: Arc<dyn AsyncUdpSocket>,
     faults: Arc<HostFaults>,
+    is_alive: Arc<AtomicBool>,
 }
 
 impl Sender {
@@ -172,6 +174,13 @@ impl Sender {
                     sent += 1;
                     if sent % AT_ONCE == 0 {
                         tokio::task::yield_now().await;
+                    }
+                }
+                Step::Idle => {
+                    self.is_alive.store(false, SeqCst);
+                    // Unless there is something to do again, and nobody has started another task.
+                    if self.faults.is_idle() || self.is_alive.swap(true, SeqCst) {
+                        return;
                     }
                 }
                 Step::Wait(None) => self.faults.woken().await,
