@@ -48,6 +48,7 @@ pub struct Config {
     pub(crate) advertise: Option<Setting>,
     pub(crate) key_log: Setting<bool>,
     pub(crate) qlog: Option<Setting<PathBuf>>,
+    pub(crate) silence: Option<Setting<Duration>>,
     pub(crate) tune: Option<Tune>,
     pub(crate) limits: Limits,
 }
@@ -78,6 +79,7 @@ impl Config {
             advertise: None,
             key_log: Setting::new("key_log", false),
             qlog: None,
+            silence: None,
             tune: None,
             limits: Limits::default(),
         }
@@ -250,6 +252,26 @@ impl Config {
     /// without it, [`open`](Config::open) fails.
     pub fn qlog(mut self, dir: impl Into<PathBuf>) -> Config {
         self.qlog = Some(Setting::new("qlog", dir.into()));
+        self
+    }
+
+    /// How long a peer may be silent until it counts as lost: from 500 ms to an hour, by default 10
+    /// seconds. The other time limits follow in proportion: a dial waits 0.3 of it for an answer,
+    /// a close half of it for the delivery of what was written, and the names of a killed process stay taken
+    /// for 1.5 of it, unless [`lease`](Config::lease) is set. What [`tune`](Config::tune) sets
+    /// counts more.
+    ///
+    /// Set it for a whole network, so that a test of a partition takes two seconds and not twenty, or so
+    /// that a slow machine is not taken for a dead one. If two members differ, the shorter time
+    /// counts between them.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let config = virtnet::Config::new("quicα").silence(Duration::from_secs(1));
+    /// ```
+    pub fn silence(mut self, silence: Duration) -> Config {
+        self.silence = Some(Setting::new("silence", silence));
         self
     }
 

@@ -14,7 +14,7 @@ use crate::config::{DEFAULT_NETWORK, Proof};
 use crate::setting::{Setting, SettingError};
 use crate::vars::{
     ADVERTISE, BIND, CA, CERT, KEY, KEYLOG, LEASE, NETWORK, QLOG, REGISTRY, REGISTRY_CA,
-    REGISTRY_CERT, REGISTRY_KEY, SECRET, SECRET_FILE, SECRET_INIT_FILE,
+    REGISTRY_CERT, REGISTRY_KEY, SECRET, SECRET_FILE, SECRET_INIT_FILE, SILENCE,
 };
 use crate::{Config, OpenError};
 
@@ -62,6 +62,7 @@ impl Config {
     /// | `VIRTNET_REGISTRY_CA` | [`registry_ca`](Config::registry_ca) |
     /// | `VIRTNET_REGISTRY_CERT`, `VIRTNET_REGISTRY_KEY` | [`registry_cert`](Config::registry_cert) |
     /// | `VIRTNET_LEASE` | [`lease`](Config::lease), in seconds |
+    /// | `VIRTNET_SILENCE` | [`silence`](Config::silence), in seconds |
     /// | `VIRTNET_SECRET` | [`secret`](Config::secret) |
     /// | `VIRTNET_SECRET_FILE` | [`secret_file`](Config::secret_file) |
     /// | `VIRTNET_SECRET_INIT_FILE` | [`secret_init_file`](Config::secret_init_file) |
@@ -79,7 +80,7 @@ impl Config {
     /// # Errors
     ///
     /// A [`SettingError`] that names the variable: for an unknown variable, text that is not
-    /// UTF-8, an invalid secret, a lease that is not a number, a value other than `yes` or
+    /// UTF-8, an invalid secret, a lease or a silence that is not a number, a value other than `yes` or
     /// `no` where one of these is expected, several proofs, or an incomplete one.
     pub fn from_env() -> Result<Config, SettingError> {
         Config::check_vars(env::vars_os())?;
@@ -113,6 +114,8 @@ impl Config {
         config.access.ca = vars.get(REGISTRY_CA).map(PathBuf::from);
         config.access.identity = vars.registry_identity()?;
         config.access.lease = vars.seconds(LEASE)?;
+        let silence = vars.seconds(SILENCE)?;
+        config.silence = silence.map(|silence| Setting::new(SILENCE, silence));
         config.proof = vars.proof()?;
         config.bind = vars.text(BIND)?;
         config.advertise = vars.text(ADVERTISE)?;

@@ -89,6 +89,7 @@ impl Config {
         // fail must not hide a missing secret.
         let url = self.registry_url()?;
         self.check_logs()?;
+        self.check_silence()?;
         let given = self.identity()?;
         if given.is_none() && !url.has_secret() {
             return Err(self.no_secret().into());
@@ -99,6 +100,8 @@ impl Config {
         let mut access = self.access.clone();
         #[cfg(feature = "redis")]
         {
+            let lease = self.silence.as_ref().map(|silence| silence.value * 3 / 2);
+            access.lease = access.lease.or(lease);
             access.home = Some(home.clone());
         }
         let opened = url.open(network, &access).await?;
@@ -123,6 +126,15 @@ impl Config {
             if let Place::Found(route) = place {
                 home.found(route);
             }
+        }
+        if let Some(silence) = &self.silence {
+            let part = silence.value * 3 / 10;
+            quic = quic
+                .idle_timeout(silence.value)
+                .keep_alive(part)
+                .dial_timeout(part)
+                .handshake_timeout(part)
+                .drain_timeout(silence.value / 2);
         }
         if let Some(tune) = &self.tune {
             quic = tune(quic);
@@ -171,6 +183,18 @@ impl Config {
                 Some(identity.map_err(|err| SettingError::new(*name, None, err))?)
             }
         })
+    }
+
+    fn check_silence(&self) -> Result<(), SettingError> {
+        const SHORTEST: Duration = Duration::from_millis(500);
+        const LONGEST: Duration = Duration::from_secs(60 * 60);
+        match &self.silence {
+            Some(silence) if !(SHORTEST..=LONGEST).contains(&silence.value) => {
+                let what = format!("expected from 500 ms to an hour, got {:?}", silence.value);
+                Err(SettingError::new(silence.name, None, what))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Rejects settings of logs that could not be written.

@@ -22,11 +22,12 @@ pub(crate) const REGISTRY_CA: &str = "VIRTNET_REGISTRY_CA";
 pub(crate) const REGISTRY_CERT: &str = "VIRTNET_REGISTRY_CERT";
 pub(crate) const REGISTRY_KEY: &str = "VIRTNET_REGISTRY_KEY";
 pub(crate) const LEASE: &str = "VIRTNET_LEASE";
+pub(crate) const SILENCE: &str = "VIRTNET_SILENCE";
 pub(crate) const KEYLOG: &str = "VIRTNET_KEYLOG";
 pub(crate) const QLOG: &str = "VIRTNET_QLOG";
 
 /// All names that have a meaning. The last is the command's: the host to dial from.
-const KNOWN: [&str; 17] = [
+const KNOWN: [&str; 18] = [
     NETWORK,
     REGISTRY,
     SECRET,
@@ -41,6 +42,7 @@ const KNOWN: [&str; 17] = [
     REGISTRY_CERT,
     REGISTRY_KEY,
     LEASE,
+    SILENCE,
     KEYLOG,
     QLOG,
     "VIRTNET_HOST",

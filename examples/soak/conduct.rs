@@ -14,9 +14,10 @@ use virtnet::quic::Secret;
 use crate::crew::{Kid, Orders};
 use crate::faults::{World, carry_out};
 use crate::judge::Judge;
-use crate::plan::{Planned, plan};
+use crate::plan::plan;
 use crate::relay::Relays;
 use crate::report::{Compared, Report};
+use crate::rules;
 use crate::wire::{Counts, Figures, PROCESSES};
 use virtnet_testkit::redis::RedisServer;
 
@@ -64,24 +65,22 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, String> {
     println!("soak: seed {seed}, {seconds} s: start");
     let world = Arc::new(start(options).await?);
     let judge = &world.orders.judge;
-    soak(&world, plan(!seed, WARM_UP_SECONDS * 1000), WARM_UP_SECONDS).await?;
+    soak(&world, !seed, WARM_UP_SECONDS).await?;
     judge.warm();
     let baseline = idle(&world).await?;
     for kid in &world.crew {
         kid.lock().await.first = true;
     }
-    let keys = world.redis(|redis| redis.keys().len());
+    let keys = keys(&world).len();
 
     show("baseline", &baseline);
     let (mut planned, mut end) = (0, Vec::new());
     for lap in 0..laps {
-        let faults = plan(seed + lap, seconds * 1000 / laps);
-        planned += faults.len();
-        soak(&world, faults, seconds / laps).await?;
+        planned += soak(&world, seed + lap, seconds / laps).await?;
         end = idle(&world).await?;
         show(&format!("lap {}", lap + 1), &end);
     }
-    let keys_at_end = world.redis(|redis| redis.keys().len());
+    let keys_at_end = self::keys(&world).len();
     if keys != keys_at_end {
         judge.violation(format!("expected {keys} registry keys, got {keys_at_end}"));
     }
@@ -96,6 +95,13 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, String> {
         compared,
     };
     Ok(report.print(&world))
+}
+
+/// The registry's keys. A healed plan of faults stays for a minute.
+fn keys(world: &World) -> Vec<String> {
+    let mut keys = world.redis(|redis| redis.keys());
+    keys.retain(|key| !key.ends_with(":plan"));
+    keys
 }
 
 async fn start(options: Options) -> Result<World, String> {
@@ -133,14 +139,19 @@ fn show(when: &str, figures: &[Figures]) {
     println!("soak: {when}, idle: bytes (blocks) {}", all.join(", "));
 }
 
-/// Runs load with faults for this long, and then load without faults.
-async fn soak(world: &Arc<World>, faults: Vec<Planned>, seconds: u64) -> Result<(), String> {
+/// Runs load with faults for this long, and then load without faults. Returns how many faults
+/// were planned, without rules.
+async fn soak(world: &Arc<World>, seed: u64, seconds: u64) -> Result<usize, String> {
     let began = Instant::now();
+    let faults = plan(seed, seconds * 1000);
+    let planned = faults.len();
     all(world, "go").await?;
-    carry_out(faults, world).await?;
+    let rules = rules::carry_out(seed, seconds * 1000, world);
+    tokio::try_join!(carry_out(faults, world), rules)?;
     sleep(Duration::from_secs(seconds).saturating_sub(began.elapsed())).await;
     sleep(HEALING).await;
-    all(world, "probe").await
+    all(world, "probe").await?;
+    Ok(planned)
 }
 
 /// Sends a command to all children at the same time.
@@ -220,7 +231,7 @@ async fn close(world: &Arc<World>) -> Result<usize, String> {
     while let Some(ended) = ending.join_next().await {
         ended.map_err(|err| err.to_string())??;
     }
-    let keys = world.redis(|redis| redis.keys());
+    let keys = keys(world);
     if !keys.is_empty() {
         let what = format!("expected no keys after all are closed, got {keys:?}");
         world.orders.judge.violation(what);

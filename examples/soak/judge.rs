@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::plan::{Kind, Planned};
 use crate::wire::{Trouble, home, now};
@@ -68,6 +69,11 @@ impl Judge {
 
     pub(crate) fn ends(&self, number: usize) {
         self.lock().faults[number].ended = Some(now());
+    }
+
+    /// It ends, but may have effects for so much longer.
+    pub(crate) fn ends_after(&self, number: usize, after: Duration) {
+        self.lock().faults[number].ended = Some(now() + after.as_millis() as u64);
     }
 
     pub(crate) fn hears(&self, trouble: &Trouble) {
@@ -172,6 +178,11 @@ impl Fault {
         match kind {
             Kind::Loss | Kind::Delay | Kind::Doubling | Kind::Drops => hosts.contains(&host),
             Kind::Listener => trouble.peer == host,
+            Kind::Rules => {
+                let Trouble { host, peer, .. } = *trouble;
+                let either = Planned::pair(host, peer) | Planned::pair(peer, host);
+                self.planned.pairs & either != 0
+            }
             Kind::Blink | Kind::Partition => {
                 homes.contains(&other) && process.is_some_and(|process| homes.contains(&process))
             }
@@ -180,10 +191,15 @@ impl Fault {
         }
     }
 
-    /// For how many milliseconds of an operation its process was stopped.
+    /// For how many milliseconds of an operation its process was stopped, or its pair was under
+    /// rules, which may hold it for as long as they are in force.
     fn stopped(&self, trouble: &Trouble) -> u64 {
-        let stops = matches!(self.planned.kind, Kind::Nap | Kind::Sleep);
-        if !stops || self.planned.process != Some(home(trouble.host)) {
+        let stops = match self.planned.kind {
+            Kind::Nap | Kind::Sleep => self.planned.process == Some(home(trouble.host)),
+            Kind::Rules => self.touches(trouble),
+            _ => false,
+        };
+        if !stops {
             return 0;
         }
         let ended = self.ended.unwrap_or(trouble.ended).min(trouble.ended);
@@ -240,6 +256,7 @@ impl Fault {
                 (causes, 1000)
             }
             Kind::Drops => (&["ConnectionRefused", "ConnectionCut"], 1000),
+            Kind::Rules => (&["TimedOut", "ConnectionCut", "ConnectionRefused"], 4000),
         };
         causes.contains(&&*trouble.cause) && self.overlaps(trouble.began, trouble.ended, after)
     }
@@ -254,7 +271,7 @@ impl Fault {
             ..
         } = *trouble;
         match self.planned.kind {
-            Kind::Partition | Kind::Sleep | Kind::Kill => {
+            Kind::Partition | Kind::Sleep | Kind::Kill | Kind::Rules => {
                 lost && self.overlaps(opened, ended, CUT_MS)
             }
             // An open connection does not notice; a dial in progress may have been given
@@ -295,7 +312,13 @@ impl Fault {
     fn excuses_close(&self, trouble: &Trouble) -> bool {
         let Trouble { began, ended, .. } = *trouble;
         match self.planned.kind {
-            Kind::Loss | Kind::Blink | Kind::Partition | Kind::Nap | Kind::Sleep | Kind::Kill => {
+            Kind::Loss
+            | Kind::Blink
+            | Kind::Partition
+            | Kind::Nap
+            | Kind::Sleep
+            | Kind::Kill
+            | Kind::Rules => {
                 trouble.cause == "ConnectionCut" && self.overlaps(began, ended, CUT_MS)
             }
             Kind::RedisEmptied | Kind::RedisStopped | Kind::RedisRestarted => {

@@ -21,6 +21,7 @@ mod plan;
 mod relay;
 mod report;
 mod rng;
+mod rules;
 mod tally;
 mod wire;
 

@@ -4,7 +4,7 @@
 //! every machine.
 //!
 //! Two sequences of faults run in parallel, on different processes: long ones, which cut
-//! connections, and short ones.
+//! connections, and short ones. A third one are rules of the network's plan: `rules.rs` has it.
 
 use crate::rng::Rng;
 use crate::wire::{HOSTS, PROCESSES, home, hosts_of};
@@ -37,6 +37,8 @@ pub(crate) enum Kind {
     Remake,
     /// Dials, accepts, reads and writes are dropped before they end.
     Drops,
+    /// Rules of the network's plan of faults.
+    Rules,
 }
 
 /// One fault.
@@ -52,9 +54,16 @@ pub(crate) struct Planned {
     pub(crate) process: Option<usize>,
     /// The other side of a cut.
     pub(crate) other: usize,
+    /// The pairs of hosts that rules are for: a bit for each.
+    pub(crate) pairs: u64,
 }
 
 impl Planned {
+    /// The bit of what one host sends to another.
+    pub(crate) fn pair(from: usize, to: usize) -> u64 {
+        1 << (from * HOSTS.len() + to)
+    }
+
     fn is_on(&self, process: usize) -> bool {
         let cut = matches!(self.kind, Kind::Blink | Kind::Partition);
         self.process == Some(process) || (cut && self.other == process)
@@ -99,6 +108,7 @@ fn long_lane(rng: &mut Rng, length: u64, plan: &mut Vec<Planned>) {
             host: hosts_of(process).start,
             process: Some(process),
             other: (process + rng.between(1, 3) as usize) % PROCESSES,
+            pairs: 0,
         };
         if planned.until() > length {
             return;
@@ -161,5 +171,6 @@ fn short(rng: &mut Rng, at: u64, redis: bool) -> Planned {
         },
         process: (!is_redis).then_some(process),
         other: (process + rng.between(1, 3) as usize) % PROCESSES,
+        pairs: 0,
     }
 }

@@ -190,7 +190,7 @@ enum Command {
 /// The shared options that a subcommand does not use.
 fn unused(subcommand: &str) -> &'static [&'static str] {
     // In this order: for every subcommand, to read the registry, to be a member.
-    const ALL: [&str; 14] = [
+    const ALL: [&str; 15] = [
         "network",
         "verbose",
         "registry",
@@ -198,6 +198,7 @@ fn unused(subcommand: &str) -> &'static [&'static str] {
         "registry_cert",
         "registry_key",
         "lease",
+        "silence",
         "secret_file",
         "secret_init_file",
         "bind",

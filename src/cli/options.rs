@@ -42,6 +42,10 @@ pub(crate) struct Options {
     /// VIRTNET_LEASE] [default: 15]
     #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
     lease: Option<Duration>,
+    /// How long a peer may be silent until it counts as lost; other time limits follow in
+    /// proportion [env: VIRTNET_SILENCE] [default: 10]
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
+    silence: Option<Duration>,
     /// The file with the network's secret [env: VIRTNET_SECRET_FILE, or VIRTNET_SECRET
     /// for the secret itself] [default: with local: the secret in that folder]
     #[arg(long, global = true, value_name = "FILE")]
@@ -110,7 +114,8 @@ impl Options {
             let shown = self.registry_cert.is_some() || self.registry_key.is_some();
             let hidden = CREDENTIALS.contains(&name) && self.sets_credentials()
                 || REGISTRY_IDENTITY.contains(&name) && shown
-                || name == "VIRTNET_LEASE" && self.lease.is_some();
+                || name == "VIRTNET_LEASE" && self.lease.is_some()
+                || name == "VIRTNET_SILENCE" && self.silence.is_some();
             if hidden { None } else { std::env::var_os(name) }
         })?;
         if let Some(network) = &self.network {
@@ -120,6 +125,9 @@ impl Options {
             config = config.registry(url);
         }
         config = self.registry_access(config)?;
+        if let Some(silence) = self.silence {
+            config = config.silence(silence);
+        }
         if let Some(addr) = &self.bind {
             config = config.bind(addr);
         }

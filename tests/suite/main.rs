@@ -35,4 +35,5 @@ mod metrics;
 mod pages;
 #[cfg(feature = "cli")]
 mod peers;
+mod silence;
 mod testing;

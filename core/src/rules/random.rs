@@ -184,6 +184,9 @@ pub fn random_plan(seed: u64, hosts: &[&str], options: &RandomOptions) -> Vec<St
     steps
 }
 
+/// Makes the rule for a pair.
+type MakeRule = Box<dyn Fn(&str, &str) -> Rule>;
+
 /// Random numbers, one after the other.
 struct Random {
     stream: Stream,
@@ -231,7 +234,7 @@ impl Random {
     }
 
     /// How to make rules of a kind, with random figures.
-    fn fault(&mut self, kind: Kind) -> Box<dyn Fn(&str, &str) -> Rule> {
+    fn fault(&mut self, kind: Kind) -> MakeRule {
         match kind {
             Kind::Cut => Box::new(Rule::cut),
             Kind::Hold => Box::new(Rule::hold),

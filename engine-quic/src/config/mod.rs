@@ -114,8 +114,9 @@ impl QuicConfig {
     /// includes the query of the registry and, where its answer was out of date, a second
     /// query and a second attempt.
     ///
-    /// A host whose listener does not accept at once answers after 1 s that it is still
-    /// waiting. So with less than 1 s, dials to slow listeners time out.
+    /// A host whose listener does not accept at once answers after 1 s, or a third of its
+    /// [`handshake_timeout`](QuicConfig::handshake_timeout), that it is still waiting. So with less than
+    /// that, dials to slow listeners time out.
     pub fn dial_timeout(mut self, timeout: Duration) -> QuicConfig {
         self.dial_timeout = timeout;
         self

@@ -185,7 +185,7 @@ where
         biased;
         () = reader.given_up() => return AcceptOutcome::Abandoned,
         decided = decide(hello) => decided,
-        _ = keep_waiting(writer) => return AcceptOutcome::Abandoned,
+        _ = keep_waiting(writer, WAITING_AFTER.min(bound / 3)) => return AcceptOutcome::Abandoned,
     };
     match decided {
         Ok((port, taken)) => match timeout(bound, send(writer, Reply::Accepted(port))).await {
@@ -222,8 +222,8 @@ async fn read_hello<R: AsyncRead + Unpin>(
 }
 
 /// Sends Waiting once, after a while. Returns only if that fails.
-async fn keep_waiting<W: AsyncWrite + Unpin>(writer: &mut W) -> io::Error {
-    sleep(WAITING_AFTER).await;
+async fn keep_waiting<W: AsyncWrite + Unpin>(writer: &mut W, after: Duration) -> io::Error {
+    sleep(after).await;
     match send(writer, Reply::Waiting).await {
         Ok(()) => pending().await,
         Err(err) => err,

@@ -1,0 +1,87 @@
+//! The time limits of a whole network, in one place.
+//!
+//! Owns `silence`: what follows from it, and a test of a partition that is short. Never measures time.
+
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use virtnet::faults::{Plan, Rule, pairs};
+use virtnet::quic::Secret;
+use virtnet::{Cause, Config, OpError};
+use virtnet_testkit::redis::RedisServer;
+
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// With the default limits this would take more than twenty seconds.
+#[tokio::test]
+async fn a_partition_is_noticed_at_both_ends() {
+    let (server, secret) = (RedisServer::start(), Secret::random());
+    let config = Config::new("silence")
+        .registry(server.url())
+        .secret(secret)
+        .silence(SILENCE);
+    let (here, there) = (
+        config.clone().open().await.unwrap(),
+        config.clone().open().await.unwrap(),
+    );
+    let (alpha, beta) = (
+        here.new_host("α").await.unwrap(),
+        there.new_host("β").await.unwrap(),
+    );
+    let listener = beta.listen(":1").unwrap();
+    let connect = async || tokio::try_join!(alpha.dial("β:1"), listener.accept()).unwrap();
+    let (mut near, (mut far, _)) = connect().await;
+    let lease = config.observer().hosts().await.unwrap()[0].lease_left;
+    assert!(
+        lease.is_some_and(|lease| lease <= SILENCE * 3 / 2),
+        "{lease:?}"
+    );
+
+    let apart = Plan::new().for_each(pairs::halves(&["α"], &["β"]), Rule::cut);
+    let guard = here.faults().apply(apart).await.unwrap();
+    let (one, other, dialed) = tokio::join!(near.read_u8(), far.read_u8(), alpha.dial("β:1"));
+    for err in [one.unwrap_err(), other.unwrap_err()] {
+        assert_eq!(OpError::of(&err).unwrap().cause(), Cause::TimedOut);
+    }
+    let err = dialed.unwrap_err();
+    assert_eq!(err.cause(), Cause::TimedOut);
+    assert!(err.to_string().ends_with("within 300ms"), "{err}");
+
+    guard.heal().await.unwrap();
+    drop(connect().await);
+    // A listener that does not accept at once says so in time.
+    let late = async {
+        tokio::time::sleep(SILENCE / 2).await;
+        listener.accept().await
+    };
+    let (dialed, accepted) = tokio::join!(alpha.dial("β:1"), late);
+    assert_eq!(
+        dialed.unwrap().peer_addr(),
+        accepted.unwrap().0.local_addr()
+    );
+    for net in [there, here] {
+        net.close_expecting(Cause::ConnectionCut).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_is_too_short_or_too_long_is_named() {
+    let open = async |silence| {
+        let config = Config::new("silence").silence(silence);
+        config.open().await.map(drop).unwrap_err().to_string()
+    };
+    let short = open(Duration::from_millis(499)).await;
+    assert_eq!(short, "silence: expected from 500 ms to an hour, got 499ms");
+    let long = open(Duration::from_secs(3601)).await;
+    assert_eq!(long, "silence: expected from 500 ms to an hour, got 3601s");
+    let var = |name: &str| (name == "VIRTNET_SILENCE").then(|| "0.1".into());
+    let config = Config::from_vars(var).unwrap();
+    let err = config.open().await.map(drop).unwrap_err().to_string();
+    assert_eq!(
+        err,
+        "VIRTNET_SILENCE: expected from 500 ms to an hour, got 100ms"
+    );
+    // The lease can be set apart from it.
+    let apart = Config::new("silence").silence(SILENCE);
+    apart.lease(Duration::from_secs(60)).open().await.unwrap();
+}
