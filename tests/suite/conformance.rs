@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use virtnet::local::LocalRegistry;
 use virtnet::memory::MemoryHub;
 use virtnet::pipe::{PipeEngine, Switchboard};
-use virtnet::quic::{Identity, Prepared, QuicConfig, Secret};
+use virtnet::quic::{Identity, QuicConfig, Secret};
 use virtnet::redis::{RedisOptions, RedisRegistry};
 use virtnet::{Registry, SubNetwork};
 use virtnet_core::conformance::{Bed, RegistryBed};
@@ -20,12 +20,35 @@ use virtnet_testkit::redis::RedisServer;
 
 const NETWORK: &str = "quicα";
 
-/// QUIC on loopback, prepared for one subnetwork.
-fn prepare(secret: &Secret) -> Prepared {
-    QuicConfig::new(Identity::secret(secret.clone()))
-        .bind("127.0.0.1:0".parse().unwrap())
-        .prepare(NETWORK)
-        .unwrap()
+/// The time limits of quick subnetworks: of a dial, and of silence.
+const QUICK: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(3)];
+
+/// A subnetwork with QUIC on loopback.
+fn quic(secret: &Secret, registry: Arc<dyn Registry>, quick: bool) -> SubNetwork {
+    let mut config =
+        QuicConfig::new(Identity::secret(secret.clone())).bind("127.0.0.1:0".parse().unwrap());
+    if quick {
+        let [dial, idle] = QUICK;
+        config = config
+            .keep_alive(idle / 3)
+            .idle_timeout(idle)
+            .dial_timeout(dial);
+    }
+    let prepared = config.prepare(NETWORK).unwrap();
+    SubNetwork::new(NETWORK, registry, |notifier| prepared.start(notifier)).unwrap()
+}
+
+/// A subnetwork with pipes.
+fn pipe(switchboard: &Switchboard, registry: Arc<dyn Registry>, quick: bool) -> SubNetwork {
+    let engine = |notifier| {
+        let engine = PipeEngine::new(switchboard, notifier);
+        let [dial, idle] = QUICK;
+        match quick {
+            true => engine.with_bounds(dial, idle),
+            false => engine,
+        }
+    };
+    SubNetwork::new(NETWORK, registry, engine).unwrap()
 }
 
 /// QUIC with the registry of one process.
@@ -34,9 +57,11 @@ struct QuicMemory(Secret, MemoryHub);
 #[async_trait]
 impl Bed for QuicMemory {
     async fn subnetwork(&self) -> SubNetwork {
-        let prepared = prepare(&self.0);
-        let registry = Arc::new(self.1.registry());
-        SubNetwork::new(NETWORK, registry, |notifier| prepared.start(notifier)).unwrap()
+        quic(&self.0, Arc::new(self.1.registry()), false)
+    }
+
+    async fn quick_subnetwork(&self) -> SubNetwork {
+        quic(&self.0, Arc::new(self.1.registry()), true)
     }
 }
 
@@ -83,9 +108,11 @@ struct QuicRedis(Secret, Redis);
 #[async_trait]
 impl Bed for QuicRedis {
     async fn subnetwork(&self) -> SubNetwork {
-        let prepared = prepare(&self.0);
-        let registry = self.1.connect().await;
-        SubNetwork::new(NETWORK, registry, |notifier| prepared.start(notifier)).unwrap()
+        quic(&self.0, self.1.connect().await, false)
+    }
+
+    async fn quick_subnetwork(&self) -> SubNetwork {
+        quic(&self.0, self.1.connect().await, true)
     }
 }
 
@@ -95,9 +122,11 @@ struct PipeRedis(Switchboard, Redis);
 #[async_trait]
 impl Bed for PipeRedis {
     async fn subnetwork(&self) -> SubNetwork {
-        let registry = self.1.connect().await;
-        let engine = |notifier| PipeEngine::new(&self.0, notifier);
-        SubNetwork::new(NETWORK, registry, engine).unwrap()
+        pipe(&self.0, self.1.connect().await, false)
+    }
+
+    async fn quick_subnetwork(&self) -> SubNetwork {
+        pipe(&self.0, self.1.connect().await, true)
     }
 
     fn is_exact(&self) -> bool {
@@ -159,9 +188,11 @@ struct QuicLocal(Secret, Local);
 #[async_trait]
 impl Bed for QuicLocal {
     async fn subnetwork(&self) -> SubNetwork {
-        let prepared = prepare(&self.0);
-        let registry = self.1.open();
-        SubNetwork::new(NETWORK, registry, |notifier| prepared.start(notifier)).unwrap()
+        quic(&self.0, self.1.open(), false)
+    }
+
+    async fn quick_subnetwork(&self) -> SubNetwork {
+        quic(&self.0, self.1.open(), true)
     }
 }
 
@@ -173,8 +204,11 @@ struct PipeLocal(Switchboard, Local);
 #[async_trait]
 impl Bed for PipeLocal {
     async fn subnetwork(&self) -> SubNetwork {
-        let engine = |notifier| PipeEngine::new(&self.0, notifier);
-        SubNetwork::new(NETWORK, self.1.open(), engine).unwrap()
+        pipe(&self.0, self.1.open(), false)
+    }
+
+    async fn quick_subnetwork(&self) -> SubNetwork {
+        pipe(&self.0, self.1.open(), true)
     }
 
     fn is_exact(&self) -> bool {

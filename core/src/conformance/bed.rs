@@ -23,6 +23,13 @@ pub trait Bed: Send + Sync {
     /// in another process.
     async fn subnetwork(&self) -> SubNetwork;
 
+    /// The same with short time limits: some checks wait until a silent connection ends, and for
+    /// dials that nobody answers. Give 3 s and 2 s: a dial must be possible on a busy machine. The default
+    /// is [`subnetwork`](Bed::subnetwork), and such checks take longer.
+    async fn quick_subnetwork(&self) -> SubNetwork {
+        self.subnetwork().await
+    }
+
     /// Whether both ends of a connection always know the same, because nothing is on its way
     /// between them: true for an engine that carries connections within one process. Then a
     /// dropped dial leaves the other side no connection, and an end that nobody got is cut

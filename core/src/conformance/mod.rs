@@ -37,6 +37,7 @@ pub mod crashing;
 pub mod dialing;
 pub mod document_changes;
 pub mod documents;
+pub mod fault_cells;
 pub mod faults;
 pub mod hosts;
 mod matrix;
@@ -74,6 +75,7 @@ macro_rules! conformance {
                 close_with_calls_nobody_polls;
             crashing: peers_hear_nothing, restarting, a_crash_is_no_close;
             faults: refusing, resetting, holding, cutting, joining_later;
+            fault_cells: cut_cells, hold_cells, refuse_cells, reset_cells;
         }
     };
 }

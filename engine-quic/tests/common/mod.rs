@@ -80,6 +80,13 @@ impl Bed for Net {
     async fn subnetwork(&self) -> SubNetwork {
         self.join()
     }
+
+    async fn quick_subnetwork(&self) -> SubNetwork {
+        let config = self.config().keep_alive(Duration::from_secs(1));
+        let config = config.idle_timeout(Duration::from_secs(3));
+        self.join_with(config.dial_timeout(Duration::from_secs(2)))
+            .0
+    }
 }
 
 /// Connects `from` to `listener`: the dialing and the accepting end.
