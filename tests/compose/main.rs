@@ -14,6 +14,7 @@ mod docker;
 mod talk;
 
 mod crowd;
+mod faults;
 mod hosts;
 mod registry;
 mod up;

@@ -27,8 +27,18 @@ impl Talk {
 
     /// Sends a line, and waits until it comes back.
     pub(crate) fn goes_on(&mut self) {
-        self.0.write("are you there?\n");
-        self.0.expect_stdout("are you there?\n");
+        self.asks("are you there?");
+        self.hears("are you there?");
+    }
+
+    /// Sends a line.
+    pub(crate) fn asks(&mut self, line: &str) {
+        self.0.write(format!("{line}\n"));
+    }
+
+    /// Waits until this line comes back, as the next one.
+    pub(crate) fn hears(&mut self, line: &str) {
+        self.0.expect_stdout(format!("{line}\n"));
     }
 
     /// Waits until it fails, and returns the time since the fault and the reason. Panics if

@@ -2,7 +2,7 @@
 //! between them that lets through what the page says, and nothing else.
 //!
 //! Owns which host reaches which, through which firewall, at which address. The page's
-//! packet sizes are in `sizes.rs`, outages in `outage.rs`, NAT in
+//! packet sizes are in `sizes.rs`, outages in `outage.rs`, faults of the network's plan in `faults.rs`, NAT in
 //! `nat.rs`, unreachable addresses in `unreachable.rs`, quoted errors in
 //! `words.rs`, and packet loss in `rough.rs`. Never touches the network of
 //! the machine: everything is in namespaces, which end with the test.
@@ -13,6 +13,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod faults;
 mod member;
 mod nat;
 mod outage;

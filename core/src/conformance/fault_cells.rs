@@ -37,8 +37,11 @@ struct Cell {
 
 type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// A cell's name, and the cell.
+type NamedCell<'a> = (&'a str, fn(Cell) -> Running);
+
 /// Runs the cells of a kind at the same time; nothing happens if the registry can't share a plan.
-async fn run(bed: &dyn Bed, cells: Vec<(&str, fn(Cell) -> Running)>) {
+async fn run(bed: &dyn Bed, cells: Vec<NamedCell<'_>>) {
     let nets = [bed.quick_subnetwork().await, bed.quick_subnetwork().await];
     let context = &nets[0].directory.context;
     if context.registry.documents().is_some() {
