@@ -20,7 +20,8 @@ use raft_kv::protocol::{self, Response};
 use tokio::task::JoinSet;
 use tokio_util::bytes::Bytes;
 use tokio_util::codec::Framed;
-use virtnet::{Config, Listener, SubNetwork, testing};
+use virtnet::faults::{Plan, Rule, pairs};
+use virtnet::{Cause, Config, Listener, SubNetwork, testing};
 
 /// Far more than anything here takes, even on a machine that is busy.
 const BOUND: Duration = Duration::from_secs(60);
@@ -152,6 +153,55 @@ async fn a_leader_that_is_cut_off_is_replaced_and_nothing_is_lost() {
     }
     old.node.stop().await;
     subnet.close().await.unwrap();
+}
+
+/// A partition, as rules of the network: the leader and the other nodes no longer reach each other, but clients
+/// reach all of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_is_isolated_by_faults_comes_back_and_nothing_is_lost() {
+    // Silent connections end after a second, so the test does not wait for ten.
+    let network = &testing::config().unwrap().silence(Duration::from_secs(1));
+    let mut members = cluster(network, &["α", "β", "γ"]).await;
+    let (subnet, mut client) = client(network).await;
+    let mut keys = put_all(&mut client, 1..=20).await;
+
+    let old = take_leader(&mut members).await;
+    let before = old.node.status();
+    let apart = pairs::isolate(&before.name, &["α", "β", "γ"]);
+    let apart = Plan::new().for_each(apart, Rule::cut);
+    let guard = subnet.faults().apply(apart).await.unwrap();
+
+    // Nobody has told it, so it believes that it leads; but it acknowledges nothing.
+    let host = subnet.new_host("beside it").await.unwrap();
+    let beside = Client::new(host, before.name.parse().unwrap());
+    let mut beside = beside.within(Duration::from_secs(3));
+    let elected = async {
+        for member in &members {
+            let leader = member.sees_leader_after(before.term).await;
+            assert_ne!(leader, before.name);
+        }
+        put_all(&mut client, 21..=40).await
+    };
+    let (put, more) = tokio::join!(beside.put("never", "acknowledged"), elected);
+    let put = put.unwrap_err();
+    assert!(matches!(put, ClientError::GivenUp { .. }), "{put}");
+    keys.extend(more);
+
+    // Nothing is told to it now either, and yet it follows.
+    guard.heal().await.unwrap();
+    let leader = old.sees_leader_after(before.term).await;
+    assert_ne!(leader, before.name);
+    members.push(old);
+    let report = check(&mut client, &keys.into_iter().collect()).await;
+    assert!(report.is_good(), "{report}");
+    assert_eq!(client.get("never").await.unwrap(), None);
+
+    for Member { subnet, node } in members {
+        node.stop().await;
+        // What it had written to nodes that were cut off for too long was never delivered.
+        subnet.close_expecting(Cause::ConnectionCut).await.unwrap();
+    }
+    subnet.close_expecting(Cause::ConnectionCut).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
