@@ -95,6 +95,11 @@ impl Addr {
         Arc::clone(&self.network)
     }
 
+    /// The host's name, as a shared pointer.
+    pub(crate) fn host_arc(&self) -> Arc<str> {
+        Arc::clone(&self.host)
+    }
+
     /// The name of the host.
     pub fn host(&self) -> &str {
         &self.host

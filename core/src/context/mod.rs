@@ -1,5 +1,5 @@
 //! The state that all hosts of one subnetwork share: engine, registry, running calls, limits,
-//! counters, fault rules, and the reason for being down.
+//! counters, fault rules, the recorder of the trace, and the reason for being down.
 //!
 //! Owns [`Context`]. Never knows a host: the subnetwork's directory does.
 
@@ -20,6 +20,7 @@ use crate::context::down::Down;
 use crate::context::limits::Refusals;
 use crate::context::outcomes::Outcomes;
 use crate::context::rules::Rules;
+use crate::trace::recorder::Recorder;
 use crate::{Cause, Engine, Failure, Limits, Registry};
 
 /// Keeps engine and registry from closing. The subnetwork holds one until all of it is down,
@@ -38,6 +39,7 @@ pub(crate) struct Context {
     pub(crate) outcomes: Outcomes,
     /// Connections and dials under way keep it, and nothing else of the context.
     pub(crate) rules: Arc<Rules>,
+    pub(crate) recorder: Arc<Recorder>,
     pub(crate) down: Down,
     /// Dropped once all hosts are down.
     keep_open: Mutex<Option<KeepOpen>>,
@@ -51,8 +53,10 @@ impl Context {
         registry: Arc<dyn Registry>,
         keep_open: KeepOpen,
     ) -> Context {
+        let network: Arc<str> = Arc::from(network);
         Context {
-            network: Arc::from(network),
+            recorder: Arc::new(Recorder::new(Arc::clone(&network))),
+            network,
             engine: OnceLock::new(),
             registry,
             limits,

@@ -74,7 +74,53 @@ pub enum Cause {
     Other,
 }
 
+/// All causes, for those who read one.
+const ALL: [Cause; 18] = [
+    Cause::NetworkDown,
+    Cause::HostDown,
+    Cause::SocketDown,
+    Cause::AddrInUse,
+    Cause::AddrNotLocal,
+    Cause::ConnectionRefused,
+    Cause::RegistryDown,
+    Cause::NoSuchHost,
+    Cause::HostAlreadyRegistered,
+    Cause::BrokenPipe,
+    Cause::ConnectionCut,
+    Cause::TimedOut,
+    Cause::HostUnreachable,
+    Cause::InvalidAddr,
+    Cause::NoFreePort,
+    Cause::PermissionDenied,
+    Cause::Protocol,
+    Cause::Other,
+];
+
 impl Cause {
+    /// Its name in files, such as `connection_refused`.
+    pub fn name(self) -> String {
+        let mut name = String::new();
+        for (at, c) in format!("{self:?}").char_indices() {
+            if c.is_ascii_uppercase() && at > 0 {
+                name.push('_');
+            }
+            name.push(c.to_ascii_lowercase());
+        }
+        name
+    }
+
+    /// The cause with this [`name`](Cause::name).
+    ///
+    /// ```
+    /// use virtnet_core::Cause;
+    ///
+    /// assert_eq!(Cause::from_name("no_such_host"), Some(Cause::NoSuchHost));
+    /// assert_eq!(Cause::from_name("no such host"), None);
+    /// ```
+    pub fn from_name(name: &str) -> Option<Cause> {
+        ALL.into_iter().find(|cause| cause.name() == name)
+    }
+
     /// The [`io::ErrorKind`] of an [`io::Error`] with this cause.
     ///
     /// If TCP has the same event, the kind is the same as for TCP.

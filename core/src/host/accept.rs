@@ -8,17 +8,18 @@ use tokio::sync::oneshot;
 
 use crate::host::gate::Service;
 use crate::host::port::Port;
+use crate::trace::conn_trace::AcceptTrace;
 use crate::{Addr, ByteStream, Conn};
 
 /// A dial that came in and that an accept has taken: the address of the accepting end. The
 /// engine acknowledges it with [`ack`](Accept::ack).
 ///
 /// Dropping it cancels: the address is free again, and the accept waits for the next dial.
-#[derive(Debug)]
 pub struct Accept {
     addr: Addr,
     src: Addr,
     service: Service,
+    trace: Option<Box<AcceptTrace>>,
     /// The accept that waits holds the port; this only frees it early.
     port: Weak<Port>,
     /// Taken by the acknowledgement.
@@ -35,12 +36,14 @@ impl Accept {
         conn: oneshot::Sender<Conn>,
     ) -> Accept {
         Accept {
-            addr: port.addr().clone(),
-            src,
             service: Service {
                 port: dialed,
                 dialed: false,
             },
+            // Its number is taken before the engine can reply.
+            trace: port.host().trace().accepting(port.addr(), &src, dialed),
+            addr: port.addr().clone(),
+            src,
             port: Arc::downgrade(port),
             conn: Some(conn),
         }
@@ -64,10 +67,12 @@ impl Accept {
     /// ([`Abort`](crate::Abort)), so that the dialer does not take it for a connection that
     /// was read and closed. The same holds until a caller of accept has got the connection.
     pub fn ack(mut self, stream: ByteStream) {
+        // Recorded also if nobody gets it: the dialer has a connection.
+        let trace = self.trace.take().map(|trace| trace.accepted());
         // A connection from here on, even if the accept is polled later: a close in
         // between finds it among the host's sockets.
         if let (Some(accepting), Some(port)) = (self.conn.take(), self.port.upgrade())
-            && let Ok(conn) = Conn::open(port, self.src.clone(), stream, self.service)
+            && let Ok(conn) = Conn::open(port, self.src.clone(), stream, self.service, trace)
         {
             tracing::debug!(?conn, "acknowledged");
             drop(accepting.send(conn));
@@ -83,6 +88,15 @@ impl Accept {
         if let Some(conn) = &mut self.conn {
             conn.closed().await;
         }
+    }
+}
+
+impl std::fmt::Debug for Accept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Accept")
+            .field("addr", &self.addr)
+            .field("src", &self.src)
+            .finish_non_exhaustive()
     }
 }
 

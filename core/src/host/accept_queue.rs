@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -14,6 +15,8 @@ use crate::context::limits::{Refusal, Refusals};
 use crate::host::inner::HostInner;
 use crate::host::port::Port;
 use crate::host::socket::Socket;
+use crate::trace::EventKind;
+use crate::trace::host_trace::HostTrace;
 use crate::{Accept, Addr, Cause, Conn, Failure};
 
 /// Dials that wait to be taken, or accepts that wait for dials. The second to come does the
@@ -24,6 +27,9 @@ pub(crate) struct AcceptQueue {
     /// How many dials may wait.
     backlog: usize,
     refusals: Arc<Refusals>,
+    trace: Arc<HostTrace>,
+    /// Its end was recorded.
+    ended: AtomicBool,
     /// Held for map operations only.
     waiting: Mutex<Waiting>,
 }
@@ -145,11 +151,18 @@ impl Drop for AcceptTicket<'_> {
 }
 
 impl AcceptQueue {
-    pub(crate) fn new(addr: Addr, backlog: usize, refusals: &Arc<Refusals>) -> AcceptQueue {
+    pub(crate) fn new(
+        addr: Addr,
+        backlog: usize,
+        refusals: &Arc<Refusals>,
+        trace: &Arc<HostTrace>,
+    ) -> AcceptQueue {
         AcceptQueue {
             addr,
             backlog,
             refusals: Arc::clone(refusals),
+            trace: Arc::clone(trace),
+            ended: AtomicBool::new(false),
             down: Down::default(),
             waiting: Mutex::default(),
         }
@@ -162,7 +175,17 @@ impl AcceptQueue {
 
     /// Ends waiting accepts with `why`, and refuses waiting dials.
     pub(crate) fn go_down(&self, why: Failure) {
+        self.record_end();
         self.down.set(why);
+    }
+
+    /// Records, once, that nobody listens any more: before the port is free.
+    pub(crate) fn record_end(&self) {
+        if !self.ended.swap(true, Relaxed) {
+            self.trace.record(|| EventKind::ListenerClosed {
+                addr: self.addr.clone(),
+            });
+        }
     }
 
     /// Gives the dial from `src` to an accept that waits, or queues it until one comes.

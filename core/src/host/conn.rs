@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::host::conn_inner::ConnInner;
 use crate::host::gate::Service;
 use crate::host::port::Port;
+use crate::trace::conn_trace::ConnTrace;
 use crate::host::split::{self, OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use crate::{Addr, ByteStream, Cause, Failure};
 
@@ -67,8 +68,9 @@ impl Conn {
         peer: Addr,
         stream: ByteStream,
         service: Service,
+        trace: Option<Box<ConnTrace>>,
     ) -> Result<Conn, Failure> {
-        let shared = ConnInner::open(port, peer, stream, service)?;
+        let shared = ConnInner::open(port, peer, stream, service, trace)?;
         Ok(Conn { shared })
     }
 

@@ -16,6 +16,7 @@ use crate::host::gate::{Gate, Service};
 use crate::host::half::{Half, TakenStream};
 use crate::host::port::Port;
 use crate::host::socket::Socket;
+use crate::trace::conn_trace::{ConnTrace, Direction};
 use crate::{Abort, Addr, ByteStream, Cause, Failure, OpError};
 
 pub(crate) type Reader = dyn AsyncRead + Send + Unpin;
@@ -37,6 +38,8 @@ pub(crate) struct ConnInner {
     abort: Option<Arc<dyn Abort>>,
     /// A caller has the connection.
     handed: AtomicBool,
+    /// If it is recorded.
+    trace: Option<Box<ConnTrace>>,
     port: Arc<Port>,
 }
 
@@ -47,6 +50,7 @@ impl ConnInner {
         peer: Addr,
         stream: ByteStream,
         service: Service,
+        trace: Option<Box<ConnTrace>>,
     ) -> Result<Arc<ConnInner>, Failure> {
         let context = port.host().context();
         let keep_open = context.keep_open()?;
@@ -62,6 +66,7 @@ impl ConnInner {
             ended: AtomicBool::new(false),
             abort: stream.abort,
             handed: AtomicBool::new(false),
+            trace,
             port,
         });
         let socket = Socket::Connected(peer, Arc::downgrade(&shared));
@@ -89,6 +94,9 @@ impl ConnInner {
     pub(crate) fn mark(&self, why: Failure) -> bool {
         let first = self.why.set(why).is_ok();
         if first {
+            if let Some(trace) = &self.trace {
+                trace.closing(self.gate.written.get(), self.gate.read.get());
+            }
             self.port.free();
             tracing::debug!(conn = ?self, why = self.why.get().map(display), "down");
         }
@@ -137,6 +145,7 @@ impl ConnInner {
 
     /// Ends the writing direction for good: its handle is gone.
     pub(crate) fn drop_writer(&self) {
+        self.record_end();
         drop(self.writer.take_away());
     }
 
@@ -145,10 +154,10 @@ impl ConnInner {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let (before, space) = (buf.filled().len(), buf.remaining() > 0);
         let mut half = self.reader.lock();
         // Under the lock: if rules are swapped later, this task is found waiting, and woken.
         let read = if self.gate.is_quiet() {
-            let before = buf.filled().len();
             let read = half.poll(cx, |stream, cx| Pin::new(stream).poll_read(cx, buf));
             self.gate.read.add(buf.filled().len() - before);
             read
@@ -156,7 +165,11 @@ impl ConnInner {
             drop(half);
             self.read_under_rules(cx, buf)
         };
-        self.report(Op::Read, ready!(read))
+        let read = ready!(read);
+        if let (Some(trace), Some(Ok(())), true) = (&self.trace, &read, space) {
+            trace.read(buf.filled().len() - before, self.gate.read.get());
+        }
+        self.report(Op::Read, read)
     }
 
     pub(crate) fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
@@ -184,12 +197,17 @@ impl ConnInner {
         mut write: impl FnMut(&mut Writer, &mut Context<'_>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         if self.has_ended() {
-            return Poll::Ready(Err(self.error(Op::Write, Cause::BrokenPipe.into())));
+            return Poll::Ready(Err(self.failed(Op::Write, Cause::BrokenPipe.into())));
         }
         let written = self.drive(cx, |stream, cx| {
+            // Before the byte can reach the peer.
+            let first = self.trace.as_ref().and_then(|trace| trace.before_write());
             let written = write(stream, cx);
             if let Poll::Ready(Ok(count)) = written {
                 self.gate.written.add(count);
+                if let Some(trace) = &self.trace {
+                    trace.written(count, first);
+                }
             }
             written
         });
@@ -224,11 +242,20 @@ impl ConnInner {
         if self.has_ended() {
             return Poll::Ready(Ok(()));
         }
+        // Before the end can reach the peer, also if this call is not repeated.
+        self.record_end();
         let shut = ready!(self.drive(cx, |stream, cx| Pin::new(stream).poll_shutdown(cx)));
         if let Some(Ok(())) = shut {
             self.ended.store(true, Ordering::Relaxed);
         }
         self.report(Op::Write, shut)
+    }
+
+    /// The writing direction is about to end.
+    fn record_end(&self) {
+        if let Some(trace) = &self.trace {
+            trace.before_end(self.gate.written.get());
+        }
     }
 
     /// Puts the operation and both addresses into the error of a poll. `None` is a stream
@@ -239,17 +266,25 @@ impl ConnInner {
             Some(Err(err)) => {
                 // After a close, the engine's error is a consequence and not the cause.
                 let why = self.why.get().or(self.fault.get()).cloned();
-                Err(self.error(op, why.unwrap_or_else(|| failure(err))))
+                Err(self.failed(op, why.unwrap_or_else(|| failure(err))))
             }
             None => {
                 // Without a reason only this direction was ended, by dropping its handle.
                 let why = self.why.get().or(self.fault.get()).cloned();
-                Err(self.error(op, why.unwrap_or(Cause::SocketDown.into())))
+                Err(self.failed(op, why.unwrap_or(Cause::SocketDown.into())))
             }
         })
     }
 
-    fn error(&self, op: Op, failure: Failure) -> io::Error {
+    /// The error of an operation that failed, which is recorded unless this end was closed.
+    fn failed(&self, op: Op, failure: Failure) -> io::Error {
+        if let (Some(trace), None) = (&self.trace, self.why.get()) {
+            let (direction, carried) = match op {
+                Op::Read => (Direction::Read, &self.gate.read),
+                _ => (Direction::Write, &self.gate.written),
+            };
+            trace.failed(direction, carried.get(), failure.cause());
+        }
         let (src, addr) = match op {
             Op::Read => (&self.peer, &self.local),
             _ => (&self.local, &self.peer),

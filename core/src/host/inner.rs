@@ -18,6 +18,7 @@ use crate::host::gate::Service;
 use crate::host::idle::Table;
 use crate::host::port::Port;
 use crate::host::socket::{Socket, SocketInfo};
+use crate::trace::host_trace::HostTrace;
 use crate::{Addr, Cause, Conn, Failure, MAX_FIRST_BYTES};
 
 /// Owns the list of hosts that a host is on, and learns that the host is down.
@@ -38,6 +39,7 @@ pub(crate) struct HostInner {
     home: Addr,
     pub(crate) down: Down,
     crashed: AtomicBool,
+    trace: Arc<HostTrace>,
     /// Held for table operations only.
     pub(crate) table: Mutex<Table>,
 }
@@ -49,6 +51,7 @@ impl HostInner {
         home: Addr,
     ) -> Arc<HostInner> {
         Arc::new(HostInner {
+            trace: HostTrace::new(&context.recorder, home.host_arc()),
             context,
             owner,
             home,
@@ -60,6 +63,10 @@ impl HostInner {
 
     pub(crate) fn context(&self) -> &Context {
         &self.context
+    }
+
+    pub(crate) fn trace(&self) -> &Arc<HostTrace> {
+        &self.trace
     }
 
     pub(crate) fn home(&self) -> &Addr {
@@ -115,6 +122,7 @@ impl HostInner {
             port.addr().clone(),
             limits.backlog,
             refusals,
+            &self.trace,
         ))
     }
 
@@ -139,6 +147,8 @@ impl HostInner {
             );
             return Err(Failure::other(problem));
         }
+        // Dropped before the port, which another dial may have then.
+        let dial = self.trace.dialing(port.addr(), &dst, first.len());
         let service = Service {
             port: dst.port(),
             dialed: true,
@@ -150,9 +160,18 @@ impl HostInner {
             dialed = self.context.run(dialing.look_up_and_connect()) => dialed,
         };
         // The caller of dial gets it in this very poll.
-        let conn = dialed
-            .and_then(|(stream, peer)| Conn::open(Arc::new(port), peer, stream, service))
-            .map(Conn::handed);
+        let conn = match dialed {
+            Ok((stream, peer)) => {
+                let trace = dial.map(|dial| dial.connected(&peer));
+                Conn::open(Arc::new(port), peer, stream, service, trace).map(Conn::handed)
+            }
+            Err(why) => {
+                if let Some(dial) = dial {
+                    dial.failed(why.cause());
+                }
+                Err(why)
+            }
+        };
         match &conn {
             Ok(conn) => tracing::debug!(peer = %conn.peer_addr(), "dialed"),
             Err(why) => tracing::debug!(%why, "not dialed"),
@@ -198,9 +217,12 @@ impl HostInner {
     /// In two steps, because the other ends of these connections may be marked next: both
     /// ends must report the same cause, and not what they see of each other.
     pub(crate) fn mark(&self, why: Failure) -> Vec<Arc<ConnInner>> {
+        // Before anybody can know.
+        let number = self.trace.reserve();
         if !self.down.set(why.clone()) {
             return Vec::new();
         }
+        self.record_end(number);
         // A socket that was in the table before is found here. One that comes later sees
         // that the host is down. A listener's port is free from now on; a connection frees
         // its own.

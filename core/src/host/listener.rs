@@ -120,6 +120,7 @@ impl Listener {
     ///
     /// Accepted connections stay open.
     pub fn close(&self) {
+        self.queue.record_end();
         // First the port, so that a dialer that is refused can listen on it at once.
         self.port.free();
         self.queue.go_down(Cause::SocketDown.into());

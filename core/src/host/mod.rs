@@ -18,6 +18,7 @@ pub(crate) mod port;
 pub(crate) mod port_table;
 pub(crate) mod socket;
 pub(crate) mod split;
+mod traced;
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use tracing::Instrument;
 use crate::error::Op;
 use crate::host::inner::HostInner;
 use crate::host::socket::Socket;
+use crate::trace::EventKind;
 use crate::{Addr, Cause, Conn, Failure, Listener, OpError, SocketInfo, ToAddr};
 
 /// A named host of a network, made by
@@ -100,7 +102,12 @@ impl Host {
             port => self.shared.reserve_port(port, Socket::Opening)?,
         };
         let queue = self.shared.accept_queue(&port);
+        // Before a close can end it.
+        let number = self.shared.trace().reserve();
         port.become_socket(Socket::Listening(Arc::downgrade(&queue)))?;
+        self.shared.trace().record_as(number, || EventKind::Listening {
+            addr: port.addr().clone(),
+        });
         Ok(Listener::new(queue, port))
     }
 
@@ -307,6 +314,24 @@ impl Host {
         let home = self.shared.home();
         let crashed = self.shared.crash();
         crashed.map_err(|why| OpError::new(Op::Crash, home.network(), None, Some(home), why))
+    }
+
+    /// Records a line in the [trace](crate::trace), in its place among what happens at this host: what
+    /// the program decided, for example. At most [`MAX_NOTE`](crate::trace::MAX_NOTE) bytes, the rest is clipped. Without a
+    /// recorder it has no effect.
+    ///
+    /// ```
+    /// # use virtnet_core::pipe::PipeNetwork;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let subnet = PipeNetwork::new("pipet")?.subnetwork();
+    /// subnet.record();
+    /// let host = subnet.new_host("α").await?;
+    /// host.note("elected");
+    /// assert_eq!(subnet.trace().events[1].to_string(), "α note: elected");
+    /// # Ok(()) }
+    /// ```
+    pub fn note(&self, text: &str) {
+        self.shared.trace().note(text);
     }
 
     /// The sockets that are open on this host, by port: to print when a

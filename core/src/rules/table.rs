@@ -69,6 +69,13 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
+    pub(crate) fn get(&self) -> RuleCounts {
+        RuleCounts {
+            matched: self.matched.load(Relaxed),
+            hit: self.hit.load(Relaxed),
+        }
+    }
+
     pub(crate) fn matched(&self) {
         self.matched.fetch_add(1, Relaxed);
     }
@@ -176,14 +183,8 @@ impl FaultTable {
 
     /// What each rule has done so far, in the plan's order.
     pub fn counts(&self) -> impl Iterator<Item = (&Rule, RuleCounts)> {
-        self.rules.iter().map(|active| {
-            let Counts { matched, hit } = &active.counts;
-            let counts = RuleCounts {
-                matched: matched.load(Relaxed),
-                hit: hit.load(Relaxed),
-            };
-            (&active.rule, counts)
-        })
+        let rules = self.rules.iter();
+        rules.map(|active| (&active.rule, active.counts.get()))
     }
 
     /// The table of `shared`. Rules that were in `before` keep their counts and their time.

@@ -14,6 +14,7 @@ use crate::context::calls::Calls;
 use crate::control::state::Control;
 use crate::error::Op;
 use crate::subnet::directory::Directory;
+use crate::trace::recorder::Recorder;
 use crate::{Cause, Engine, Failure, OpError, Registry, SubNetwork};
 
 /// Every failure of a subnetwork's close; each call of `close` reports them all.
@@ -24,10 +25,21 @@ pub(crate) type Closed = Vec<Failure>;
 pub(crate) struct End {
     pub(crate) directory: Weak<Directory>,
     pub(crate) calls: Arc<Calls>,
+    pub(crate) recorder: Arc<Recorder>,
     pub(crate) closed: watch::Sender<Option<Closed>>,
 }
 
 impl End {
+    /// Completes the trace's file, if there is one; the result is why it is incomplete.
+    pub(crate) async fn complete_trace(&self) -> Option<Failure> {
+        if !self.recorder.has_file() {
+            return None;
+        }
+        let recorder = Arc::clone(&self.recorder);
+        let done = tokio::task::spawn_blocking(move || recorder.finish_file()).await;
+        done.unwrap_or_else(|died| Err(Failure::other(died))).err()
+    }
+
     /// Ends every call of `close` that waits.
     pub(crate) fn tell(self, closed: Closed) {
         self.closed.send_replace(Some(closed));
@@ -49,7 +61,9 @@ impl Drop for End {
             directory.go_down(Some(ended.clone()));
         }
         self.calls.close();
-        self.closed.send_replace(Some(vec![ended]));
+        let mut failures = vec![ended];
+        failures.extend(self.recorder.finish_file().err());
+        self.closed.send_replace(Some(failures));
     }
 }
 

@@ -16,6 +16,7 @@ use crate::context::rules::Unenforced;
 use crate::faults::FaultTable;
 use crate::host::accept_queue::AcceptQueue;
 use crate::host::inner::{HostInner, HostOwner};
+use crate::trace::EventKind;
 use crate::{Addr, Cause, Failure, Lost, RegistryError};
 
 /// The hosts of one subnetwork, and what they share.
@@ -85,9 +86,21 @@ impl Directory {
     /// subnetwork cannot enforce a rule, nothing has changed.
     pub(crate) fn enforce(&self, table: &Arc<FaultTable>) -> Result<(), Vec<Unenforced>> {
         let context = &self.context;
+        let before = context.rules.in_force();
+        // Numbers for what is recorded are taken before a rule can do anything.
+        let numbers = context.recorder.is_on().then(|| self.hosts().1);
+        let numbers = numbers.into_iter().flatten();
+        let numbers: Vec<_> = numbers
+            .map(|host| (host.trace().reserve(), host))
+            .collect();
         context.rules.swap(&**context.engine(), table)?;
         let (_, hosts) = self.hosts();
-        hosts.iter().for_each(|host| host.meet_rules());
+        for host in &hosts {
+            host.meet_rules();
+            let number = numbers.iter().find(|(_, known)| Arc::ptr_eq(known, host));
+            let number = number.and_then(|(number, _)| *number);
+            host.record_rules(number, before.as_deref());
+        }
         Ok(())
     }
 
@@ -96,6 +109,7 @@ impl Directory {
         let find = |names: &Names| names.by_name.get(&*lost.hostname)?.host.upgrade();
         let host = find(&self.names.lock());
         if let Some(host) = host {
+            host.trace().ends_as(EventKind::HostLost);
             host.go_down(Failure::because(Cause::HostDown, lost.reason));
         }
     }

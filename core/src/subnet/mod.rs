@@ -8,6 +8,7 @@ pub(crate) mod directory;
 pub(crate) mod faults;
 pub(crate) mod notifier;
 pub(crate) mod stats;
+mod trace;
 mod wait_for_hosts;
 
 use std::convert::Infallible;
@@ -116,6 +117,7 @@ impl SubNetwork {
         let end = End {
             directory: Arc::downgrade(&directory),
             calls,
+            recorder: Arc::clone(&directory.context.recorder),
             closed: done,
         };
         let control = Arc::new(Control::new(Arc::clone(&registry)));
@@ -127,7 +129,8 @@ impl SubNetwork {
                 reason = watch_names(&*registry, &end.directory, &mut kept_open) => reason,
                 never = follow(&task, &hosts) => match never {},
             };
-            let closed = close(reason, &end.calls, engine, registry, &task).await;
+            let mut closed = close(reason, &end.calls, engine, registry, &task).await;
+            closed.extend(end.complete_trace().await);
             end.tell(closed);
         });
         Ok(SubNetwork {
@@ -250,6 +253,7 @@ impl SubNetwork {
             })
             .await?;
         reservation.complete()?;
+        host.record_made();
         Ok(Host::new(host))
     }
 }

@@ -3,7 +3,7 @@
 //! Owns [`Event`] and its one line of text. Never records: the recorder does; and never orders events of
 //! several hosts: a [`Trace`](crate::trace::Trace) does.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,9 +40,11 @@ pub struct Event {
     /// The number of the event at its host, from 1: a larger one was later. Not all numbers
     /// are used.
     pub number: u64,
-    /// Time since 1970 (UTC) by the machine's clock, for people: nothing is ordered by it.
+    /// Time since 1970 (UTC), for people: nothing is ordered by it. By the machine's clock as it was when the
+    /// subnetwork began to record; in whole microseconds.
     pub wall: Duration,
-    /// Time since the process began to record, by a clock that is never set.
+    /// Time since the subnetwork began to record, by a clock that is never set; in whole
+    /// microseconds.
     pub elapsed: Duration,
     /// What happened.
     pub kind: EventKind,
@@ -95,7 +97,7 @@ pub enum EventKind {
         /// ([`Host::dial_with`](crate::Host::dial_with)). They are no first byte of their own.
         first: u64,
     },
-    /// The dial is done, and the caller has a connection.
+    /// The dial is done, and there is a connection.
     Connected {
         /// The dialing end.
         end: End,
@@ -118,7 +120,8 @@ pub enum EventKind {
         /// The address that was dialed.
         dst: Addr,
     },
-    /// An accept returned a connection.
+    /// An accept has taken a dial, and the reply is on its way. If the accept was dropped just then, nobody
+    /// gets the connection: it is closed at once.
     Accepted {
         /// The accepting end.
         end: End,
@@ -135,7 +138,7 @@ pub enum EventKind {
         /// The end that read.
         end: End,
     },
-    /// The writing direction was shut down.
+    /// The writing direction is being shut down: recorded before the peer can know.
     EndSent {
         /// The end that wrote.
         end: End,
@@ -183,7 +186,8 @@ pub enum EventKind {
         /// The rules, a line each; without any, everything is healed.
         rules: Vec<Arc<str>>,
     },
-    /// What a rule has done at this host, when it went out of force.
+    /// What a rule that is about this host has done on its subnetwork: recorded when the rule goes out of force,
+    /// and when the host ends.
     FaultCounted {
         /// The rule's line.
         rule: Arc<str>,
@@ -271,7 +275,14 @@ impl fmt::Display for Event {
             EventKind::FaultCounted { rule, matched, hit } => {
                 write!(f, "{host} fault {rule:?} matched {matched}, hit {hit}")
             }
-            EventKind::Note { text } => write!(f, "{host} note: {text}"),
+            EventKind::Note { text } => {
+                // One line, whatever it has.
+                write!(f, "{host} note: ")?;
+                text.chars().try_for_each(|c| match c.is_control() {
+                    true => write!(f, "{}", c.escape_default()),
+                    false => f.write_char(c),
+                })
+            }
         }
     }
 }

@@ -1,10 +1,27 @@
 //! The trace: what happened on the whole network, in causal order.
 //!
 //! Owns the names of this part. Never records by itself: hosts tell the recorder.
+//!
+//! A subnetwork records when it is asked to, with [`SubNetwork::record`](crate::SubNetwork::record), or by the settings of the
+//! package `virtnet`. [`SubNetwork::trace`](crate::SubNetwork::trace) returns what it has recorded, and [`Trace::merge`]
+//! orders the records of all subnetworks of a network.
 
+pub(crate) mod conn_trace;
 mod edges;
 pub(crate) mod event;
+pub(crate) mod file;
+pub(crate) mod host_trace;
 pub(crate) mod merge;
+#[cfg(feature = "trace-files")]
+mod read;
+pub(crate) mod recorder;
+mod write;
 
 pub use event::{End, Event, EventKind};
+pub use file::{MAX_FILE, TraceFileError};
+pub use host_trace::MAX_NOTE;
 pub use merge::{MergeError, Record, Trace, Traced};
+#[cfg(feature = "trace-files")]
+pub use read::{FileEnd, ReadError, RecordFile, read, read_text};
+pub use recorder::{DEFAULT_EVENTS, Recording};
+pub use write::FILE_VERSION;

@@ -1,0 +1,65 @@
+//! Recording of a subnetwork.
+//!
+//! Owns how a user begins to record, and gets what was recorded. Never records: hosts do.
+
+use std::path::PathBuf;
+
+use crate::SubNetwork;
+use crate::trace::{Record, Recording, TraceFileError};
+
+impl SubNetwork {
+    /// Records what happens at this subnetwork's hosts from now on, in memory, as [`Recording::new`] says. If it
+    /// records already, it goes on.
+    ///
+    /// Call it before you make hosts: connections that are open already are not recorded.
+    ///
+    /// ```
+    /// # use virtnet_core::pipe::PipeNetwork;
+    /// use virtnet_core::trace::Trace;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let network = PipeNetwork::new("pipet")?;
+    /// let (here, there) = (network.subnetwork(), network.subnetwork());
+    /// here.record();
+    /// there.record();
+    /// let (alpha, beta) = (here.new_host("α").await?, there.new_host("β").await?);
+    /// let listener = beta.listen("β:1")?;
+    /// let (dialed, accepted) = tokio::try_join!(alpha.dial("β:1"), listener.accept())?;
+    ///
+    /// let trace = Trace::merge([here.trace(), there.trace()])?;
+    /// let lines: Vec<_> = trace.events().iter().map(|traced| traced.event.to_string()).collect();
+    /// assert!(lines.ends_with(&[
+    ///     "α:1 -> β:1 dialing".to_owned(),
+    ///     "β:2 <- α:1 accepted".to_owned(),
+    ///     "α:1 -> β:2 connected".to_owned(),
+    /// ]));
+    /// # Ok(()) }
+    /// ```
+    pub fn record(&self) {
+        let recorder = &self.directory.context.recorder;
+        if !recorder.is_on() {
+            // Without a file nothing can fail.
+            drop(recorder.start(&Recording::new()));
+        }
+    }
+
+    /// Records from now on as `recording` says. Returns the path of the file, if it writes one.
+    ///
+    /// The file is complete when [`close`](SubNetwork::close) returns, which reports if it could not be
+    /// written to the end; or when the last handle of a subnetwork whose runtime has ended is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`TraceFileError`] if the file cannot be created, or if this subnetwork writes one already.
+    pub fn record_with(&self, recording: &Recording) -> Result<Option<PathBuf>, TraceFileError> {
+        self.directory.context.recorder.start(recording)
+    }
+
+    /// What was recorded so far, to be merged with the records of the network's other subnetworks
+    /// ([`Trace::merge`](crate::trace::Trace::merge)). Without events, if nothing is recorded.
+    ///
+    /// It can be asked for after the close, too.
+    pub fn trace(&self) -> Record {
+        self.directory.context.recorder.record()
+    }
+}

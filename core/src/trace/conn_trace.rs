@@ -1,0 +1,191 @@
+//! What a connection's end tells its subnetwork's recorder.
+//!
+//! Owns [`AcceptTrace`] and [`ConnTrace`]: which events an end has, each once, and which number is taken
+//! before something happens. Never touches a stream.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+
+use crate::Cause;
+use crate::trace::event::{End, EventKind};
+use crate::trace::host_trace::HostTrace;
+
+/// A dial that an accept has taken, until the reply is on its way. Dropped, nothing is recorded.
+pub(crate) struct AcceptTrace {
+    host: Arc<HostTrace>,
+    end: End,
+    /// Taken before the dialer could know.
+    number: u64,
+    listener: u16,
+}
+
+impl AcceptTrace {
+    pub(super) fn new(host: &Arc<HostTrace>, end: End, number: u64, listener: u16) -> AcceptTrace {
+        AcceptTrace {
+            host: Arc::clone(host),
+            end,
+            number,
+            listener,
+        }
+    }
+
+    /// The reply is on its way: there is a connection, also if nobody gets it.
+    pub(crate) fn accepted(self) -> Box<ConnTrace> {
+        let AcceptTrace {
+            host,
+            end,
+            number,
+            listener,
+        } = self;
+        host.record_as(Some(number), || EventKind::Accepted {
+            listener: end.local.with_port(listener),
+            end: end.clone(),
+        });
+        Box::new(ConnTrace::new(&host, end, 0))
+    }
+}
+
+/// One end of a connection. If it is dropped before it is closed, nobody got the connection.
+pub(crate) struct ConnTrace {
+    host: Arc<HostTrace>,
+    end: End,
+    /// Bytes that were sent before there was a connection, with the dial.
+    sent_first: u64,
+    /// What was recorded: a bit for each event.
+    done: AtomicU8,
+}
+
+/// The events that an end has at most once.
+#[derive(Clone, Copy)]
+#[repr(u8)]
+enum Once {
+    FirstByteSent = 1,
+    FirstByteReceived = 2,
+    EndSent = 4,
+    ReadOver = 8,
+    WriteFailed = 16,
+    Closed = 32,
+}
+
+/// Which direction failed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Read,
+    Write,
+}
+
+impl ConnTrace {
+    pub(super) fn new(host: &Arc<HostTrace>, end: End, sent_first: u64) -> ConnTrace {
+        let done = match sent_first {
+            0 => 0,
+            // It left with the dial.
+            _ => Once::FirstByteSent as u8,
+        };
+        ConnTrace {
+            host: Arc::clone(host),
+            end,
+            sent_first,
+            done: AtomicU8::new(done),
+        }
+    }
+
+    fn is_done(&self, what: Once) -> bool {
+        self.done.load(Relaxed) & what as u8 != 0
+    }
+
+    /// Whether this is the first time.
+    fn once(&self, what: Once) -> bool {
+        self.done.fetch_or(what as u8, Relaxed) & what as u8 == 0
+    }
+
+    /// Bytes are about to be written: the number of the first byte, if none has left.
+    #[inline]
+    pub(crate) fn before_write(&self) -> Option<u64> {
+        match self.is_done(Once::FirstByteSent) {
+            true => None,
+            false => self.host.reserve(),
+        }
+    }
+
+    /// Bytes were written, of which `first` is the first one's number.
+    #[inline]
+    pub(crate) fn written(&self, bytes: usize, first: Option<u64>) {
+        if bytes > 0 && first.is_some() && self.once(Once::FirstByteSent) {
+            let end = self.end.clone();
+            self.host
+                .record_as(first, || EventKind::FirstByteSent { end });
+        }
+    }
+
+    /// The writing direction is about to end, after `bytes`.
+    pub(crate) fn before_end(&self, bytes: u64) {
+        let over = self.is_done(Once::Closed) || self.is_done(Once::WriteFailed);
+        if !over && self.once(Once::EndSent) {
+            self.host.record(|| EventKind::EndSent {
+                end: self.end.clone(),
+                bytes: self.sent_first + bytes,
+            });
+        }
+    }
+
+    /// A read into a buffer with space returned `count` bytes, `bytes` in all.
+    #[inline]
+    pub(crate) fn read(&self, count: usize, bytes: u64) {
+        match count {
+            0 => self.read_end(bytes),
+            _ if self.is_done(Once::FirstByteReceived) => {}
+            _ => self.read_first(),
+        }
+    }
+
+    fn read_first(&self) {
+        if self.once(Once::FirstByteReceived) {
+            let end = self.end.clone();
+            self.host.record(|| EventKind::FirstByteReceived { end });
+        }
+    }
+
+    fn read_end(&self, bytes: u64) {
+        if !self.is_done(Once::Closed) && self.once(Once::ReadOver) {
+            let end = self.end.clone();
+            self.host.record(|| EventKind::EndReceived { end, bytes });
+        }
+    }
+
+    /// A read or write failed, after `bytes`, and not because this end was closed.
+    pub(crate) fn failed(&self, direction: Direction, bytes: u64, cause: Cause) {
+        let what = match direction {
+            Direction::Read => Once::ReadOver,
+            Direction::Write => Once::WriteFailed,
+        };
+        if self.is_done(Once::Closed) || !self.once(what) {
+            return;
+        }
+        let end = self.end.clone();
+        self.host.record(|| match direction {
+            Direction::Read => EventKind::ReadFailed { end, bytes, cause },
+            Direction::Write => EventKind::WriteFailed {
+                end,
+                bytes: self.sent_first + bytes,
+                cause,
+            },
+        });
+    }
+
+    /// The end is about to be closed: its streams are dropped, and its port is free, after this.
+    pub(crate) fn closing(&self, sent: u64, received: u64) {
+        if self.once(Once::Closed) {
+            self.host.record(|| EventKind::Closed {
+                end: self.end.clone(),
+                sent: self.sent_first + sent,
+                received,
+            });
+        }
+    }
+}
+
+impl Drop for ConnTrace {
+    fn drop(&mut self) {
+        self.closing(0, 0);
+    }
+}
