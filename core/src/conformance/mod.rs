@@ -44,6 +44,7 @@ mod matrix;
 pub mod registry;
 mod rules;
 pub mod streams;
+pub mod trace;
 
 pub use bed::{Bed, run};
 pub use registry::RegistryBed;
@@ -76,6 +77,8 @@ macro_rules! conformance {
             crashing: peers_hear_nothing, restarting, a_crash_is_no_close;
             faults: refusing, resetting, holding, cutting, joining_later;
             fault_cells: cut_cells, hold_cells, refuse_cells, reset_cells;
+            trace: the_example_is_recorded, streams_are_recorded, dials_are_recorded,
+                closes_are_recorded, what_is_dropped_is_recorded, many_hosts_are_recorded;
         }
     };
 }

@@ -41,10 +41,9 @@ pub struct Event {
     /// are used.
     pub number: u64,
     /// Time since 1970 (UTC), for people: nothing is ordered by it. By the machine's clock as it was when the
-    /// subnetwork began to record; in whole microseconds.
+    /// subnetwork began to record.
     pub wall: Duration,
-    /// Time since the subnetwork began to record, by a clock that is never set; in whole
-    /// microseconds.
+    /// Time since the subnetwork began to record, by a clock that is never set.
     pub elapsed: Duration,
     /// What happened.
     pub kind: EventKind,

@@ -178,7 +178,7 @@ impl Recorder {
         let Some(start) = self.start.get() else {
             return;
         };
-        let elapsed = whole_micros(start.at.elapsed());
+        let elapsed = start.at.elapsed();
         let event = Event {
             host: Arc::clone(host),
             number,
@@ -240,13 +240,8 @@ impl Start {
         let bits = RandomState::new().build_hasher().finish();
         Start {
             process: format!("{}-{bits:016x}", std::process::id()).into(),
-            wall: whole_micros(wall.unwrap_or_default()),
+            wall: wall.unwrap_or_default(),
             at,
         }
     }
-}
-
-/// Files have microseconds, and say the same as memory.
-fn whole_micros(time: Duration) -> Duration {
-    Duration::new(time.as_secs(), time.subsec_micros() * 1_000)
 }

@@ -160,8 +160,10 @@ fn traced_line(id: usize, traced: &Traced, line: &mut String) {
 fn write_event(event: &Event, object: &mut Object<'_>) {
     object.text("host", &event.host);
     object.number("number", event.number);
-    object.number("wall_us", event.wall.as_micros());
-    object.number("elapsed_us", event.elapsed.as_micros());
+    // As text: its nanoseconds are more than the numbers of many programs that read JSON can hold.
+    let (seconds, nanos) = (event.wall.as_secs(), event.wall.subsec_nanos());
+    object.text("wall", &format!("{seconds}.{nanos:09}"));
+    object.number("elapsed_ns", event.elapsed.as_nanos());
     object.text("event", name(&event.kind));
     write_kind(&event.kind, object);
 }

@@ -1,0 +1,338 @@
+//! Checks of the trace: what an engine's connections do is recorded in an order that has a cause for each
+//! effect.
+//!
+//! Owns a bed whose subnetworks record, and what must hold of every trace. Never checks what a
+//! connection does: the other checks do, which run here once more while they are recorded.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::JoinSet;
+
+use super::bed::{Bed, connect, drop_after};
+use super::{cancelling, closing, dialing, streams};
+use crate::trace::recorder::Recorder;
+use crate::trace::{Event, EventKind, Trace, Traced};
+use crate::{Cause, Conn, Host, Listener, SubNetwork};
+
+/// A bed whose subnetworks record.
+struct Recorded<'a> {
+    bed: &'a dyn Bed,
+    /// They must not keep their subnetworks.
+    recorders: Mutex<Vec<Arc<Recorder>>>,
+}
+
+#[async_trait]
+impl Bed for Recorded<'_> {
+    async fn subnetwork(&self) -> SubNetwork {
+        let subnet = self.bed.subnetwork().await;
+        subnet.record();
+        let recorder = Arc::clone(&subnet.directory.context.recorder);
+        self.recorders.lock().push(recorder);
+        subnet
+    }
+
+    fn is_exact(&self) -> bool {
+        self.bed.is_exact()
+    }
+}
+
+impl<'a> Recorded<'a> {
+    fn new(bed: &'a dyn Bed) -> Recorded<'a> {
+        Recorded {
+            bed,
+            recorders: Mutex::default(),
+        }
+    }
+
+    /// Merges what was recorded since the last time, and asserts what holds of every trace.
+    fn merged(&self, what: &str) -> Trace {
+        let recorders = std::mem::take(&mut *self.recorders.lock());
+        let records = recorders.iter().map(|recorder| recorder.record());
+        let trace = Trace::merge(records).unwrap_or_else(|err| panic!("{what}: {err}"));
+        assert_eq!(trace.dropped(), 0, "{what}");
+        assert_caused(what, &trace);
+        trace
+    }
+}
+
+/// Panics with the trace.
+fn fail(what: &str, trace: &Trace, at: &Traced) -> ! {
+    let lines: Vec<_> = trace.events().iter().map(line).collect();
+    panic!("{what}: no cause of {}\n{}", at.event, lines.join("\n"));
+}
+
+fn line(traced: &Traced) -> String {
+    let Event { number, .. } = traced.event;
+    format!("{number:>3} of {}: {}", traced.process, traced.event)
+}
+
+/// What came over the network has a cause there. Of accepts, only those whose dials connected must have
+/// one.
+fn assert_caused(what: &str, trace: &Trace) {
+    let mut with_first_bytes = Vec::new();
+    for traced in trace.events() {
+        let cause = traced.cause.map(|cause| &trace.events()[cause].event.kind);
+        let caused = match &traced.event.kind {
+            EventKind::Connected { .. } => matches!(cause, Some(EventKind::Accepted { .. })),
+            EventKind::Accepted { end, .. } => {
+                if let Some(EventKind::Dialing { first: 1.., .. }) = cause {
+                    with_first_bytes.push(end.clone());
+                }
+                cause.is_none_or(|cause| matches!(cause, EventKind::Dialing { .. }))
+            }
+            EventKind::FirstByteReceived { end } => {
+                matches!(cause, Some(EventKind::FirstByteSent { .. }))
+                    || with_first_bytes.contains(end)
+            }
+            EventKind::EndReceived { .. } => matches!(
+                cause,
+                Some(EventKind::EndSent { .. } | EventKind::Closed { .. })
+            ),
+            _ => cause.is_none(),
+        };
+        if !caused {
+            fail(what, trace, traced);
+        }
+    }
+}
+
+/// The contract's example: line by line, with both hosts on one subnetwork, and host by host with each on its
+/// own.
+pub async fn the_example_is_recorded(bed: &dyn Bed) {
+    let recorded = Recorded::new(bed);
+    let subnet = recorded.subnetwork().await;
+    let alpha = subnet.new_host("α").await.unwrap();
+    let beta = subnet.new_host("β").await.unwrap();
+    let held = example(&alpha, &beta).await;
+    let trace = recorded.merged("one subnetwork");
+    let expected = [
+        "α made",
+        "β made",
+        "α:1 -> α:0 dialing",
+        "α:1 -> α:0 failed: connection refused",
+        "α:1 listening",
+        "α:2 -> α:0 dialing",
+        "α:2 -> α:0 failed: connection refused",
+        "β:1 -> α:1 dialing",
+        "α:2 <- β:1 accepted",
+        "β:1 -> α:2 connected",
+        "β:2 -> α:1 dialing",
+        "α:3 <- β:2 accepted",
+        "β:2 -> α:3 connected",
+        "α:4 listening",
+    ];
+    assert_eq!(texts(&trace, |_| true), expected);
+    drop(held);
+    subnet.close().await.unwrap();
+
+    let (here, there) = (recorded.subnetwork().await, recorded.subnetwork().await);
+    let alpha = here.new_host("α").await.unwrap();
+    let beta = there.new_host("β").await.unwrap();
+    let held = example(&alpha, &beta).await;
+    let trace = recorded.merged("two subnetworks");
+    for name in ["α", "β"] {
+        let of_host = expected.into_iter().filter(|line| line.starts_with(name));
+        assert_eq!(
+            texts(&trace, |traced| &*traced.event.host == name),
+            of_host.collect::<Vec<_>>()
+        );
+    }
+    let at = |text: &str| {
+        let mut events = trace.events().iter();
+        events
+            .position(|traced| traced.event.to_string() == text)
+            .unwrap()
+    };
+    let (first, second) = (at("α:2 <- β:1 accepted"), at("α:3 <- β:2 accepted"));
+    assert!(trace.is_before(at("β:1 -> α:1 dialing"), first));
+    assert!(trace.is_before(first, at("β:1 -> α:2 connected")));
+    assert!(trace.is_before(first, at("β:2 -> α:1 dialing")));
+    assert!(trace.is_before(at("β:2 -> α:1 dialing"), second));
+    assert!(!trace.is_before(at("α:1 listening"), at("β:1 -> α:1 dialing")));
+    drop(held);
+    here.close().await.unwrap();
+    there.close().await.unwrap();
+}
+
+fn texts(trace: &Trace, of: impl Fn(&Traced) -> bool) -> Vec<String> {
+    let events = trace.events().iter().filter(|traced| of(traced));
+    events.map(|traced| traced.event.to_string()).collect()
+}
+
+/// Returns what is open at its end.
+async fn example(alpha: &Host, beta: &Host) -> (Vec<(Conn, Conn)>, Vec<Listener>) {
+    let refused = alpha.dial(":0").await.unwrap_err();
+    assert_eq!(refused.cause(), Cause::ConnectionRefused);
+    let listener = alpha.listen("").unwrap();
+    alpha.dial(":0").await.unwrap_err();
+    let first = connect(beta, &listener).await;
+    let second = connect(beta, &listener).await;
+    let other = alpha.listen(":0").unwrap();
+    (vec![first, second], vec![listener, other])
+}
+
+/// Runs checks while they are recorded, and merges each one's records.
+macro_rules! recorded {
+    ($bed:ident: $($module:ident: $($check:ident),+;)+) => {
+        let recorded = Recorded::new($bed);
+        $($(
+            $module::$check(&recorded).await;
+            recorded.merged(stringify!($check));
+        )+)+
+    };
+}
+
+/// The checks of streams.
+pub async fn streams_are_recorded(bed: &dyn Bed) {
+    recorded! { bed:
+        streams: bytes_both_ways, first_bytes, half_close, split_halves, backpressure,
+            dropping_delivers, closing_the_subnetwork_delivers, after_shutdown, aborting_cuts,
+            aborting_cuts_what_was_dropped;
+    }
+}
+
+/// The checks of dials.
+pub async fn dials_are_recorded(bed: &dyn Bed) {
+    recorded! { bed:
+        dialing: dial_errors, a_host_dials_itself, concurrent_dials, many_connections_at_once,
+            ports_are_free_when_the_peer_knows, addresses_repeat_once_hosts_are_idle;
+    }
+}
+
+/// The checks of closes.
+pub async fn closes_are_recorded(bed: &dyn Bed) {
+    recorded! { bed:
+        closing: the_matrix_with_the_close_first, the_matrix_with_the_operation_blocked,
+            the_matrix_within_one_subnetwork, closing_twice, a_refused_dial_is_gone,
+            a_close_right_after_a_dial;
+    }
+}
+
+/// The checks of what is dropped halfway.
+pub async fn what_is_dropped_is_recorded(bed: &dyn Bed) {
+    recorded! { bed:
+        cancelling: dial_dropped_at_every_poll, accept_dropped_at_every_poll,
+            what_nobody_got_is_cut, new_host_dropped_at_every_poll;
+    }
+}
+
+/// Numbers that are the same on every run.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % limit
+    }
+}
+
+const HOSTS: usize = 8;
+const DIALS: usize = 24;
+
+/// Eight hosts on three subnetworks dial each other at once, write, read, half-close, close, cut and give up. First
+/// no dial is given up: then each accept has its dial.
+pub async fn many_hosts_are_recorded(bed: &dyn Bed) {
+    for gives_up in [false, true] {
+        let recorded = Recorded::new(bed);
+        let mut subnets = Vec::new();
+        for _ in 0..3 {
+            subnets.push(recorded.subnetwork().await);
+        }
+        let mut hosts = Vec::new();
+        for number in 0..HOSTS {
+            let host = subnets[number % 3].new_host(&format!("h{number}")).await;
+            hosts.push(host.unwrap());
+        }
+        let mut servers = JoinSet::new();
+        for (seed, host) in hosts.iter().enumerate() {
+            servers.spawn(serve(host.listen(":1").unwrap(), seed as u64));
+        }
+        let mut dialers = JoinSet::new();
+        for (seed, host) in hosts.iter().enumerate() {
+            // Two tasks a host: their ports are taken by turns.
+            for turn in 0..2 {
+                dialers.spawn(dial(host.clone(), (seed * 2 + turn) as u64, gives_up));
+            }
+        }
+        while let Some(done) = dialers.join_next().await {
+            done.unwrap();
+        }
+        drop(hosts);
+        for subnet in subnets {
+            drop(subnet.close().await);
+        }
+        while let Some(done) = servers.join_next().await {
+            done.unwrap();
+        }
+        let trace = recorded.merged("many hosts");
+        if !gives_up {
+            let accepted = |traced: &&Traced| {
+                matches!(traced.event.kind, EventKind::Accepted { .. }) && traced.cause.is_none()
+            };
+            if let Some(alone) = trace.events().iter().find(accepted) {
+                fail("many hosts", &trace, alone);
+            }
+        }
+    }
+}
+
+/// Accepts until its host goes down.
+async fn serve(listener: Listener, seed: u64) {
+    let mut numbers = Numbers(seed);
+    let mut conns = JoinSet::new();
+    while let Ok((conn, _)) = listener.accept().await {
+        conns.spawn(end(conn, numbers.below(5)));
+    }
+    drop(listener);
+    while let Some(done) = conns.join_next().await {
+        done.unwrap();
+    }
+}
+
+async fn dial(host: Host, seed: u64, gives_up: bool) {
+    let mut numbers = Numbers(seed + 1_000);
+    for _ in 0..DIALS {
+        let address = format!("h{}:1", numbers.below(HOSTS));
+        let first = &b"first"[..numbers.below(2) * 5];
+        let dial = Box::pin(host.dial_with(address, first));
+        let dialed = match gives_up && numbers.below(3) == 0 {
+            true => drop_after(numbers.below(3) + 1, dial).await,
+            false => Some(dial.await),
+        };
+        if let Some(conn) = dialed {
+            end(conn.expect("it is accepted"), numbers.below(5)).await;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Uses a connection in one of five ways. What the peer does meanwhile decides what fails.
+async fn end(mut conn: Conn, way: usize) {
+    let mut read = Vec::new();
+    match way {
+        0 => drop(conn),
+        1 => conn.abort(),
+        2 => {
+            drop(conn.write_all(b"some").await);
+            drop(conn.shutdown().await);
+            drop(conn.read_to_end(&mut read).await);
+        }
+        3 => {
+            let (mut reader, mut writer) = conn.into_split();
+            drop(writer.write_all(b"some more").await);
+            drop(writer);
+            drop(reader.read_to_end(&mut read).await);
+        }
+        _ => {
+            drop(conn.write_all(b"a").await);
+            drop(conn.read(&mut [0; 4]).await);
+            conn.close();
+        }
+    }
+}
