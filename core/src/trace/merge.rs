@@ -91,8 +91,7 @@ impl Trace {
             }
         }
         let mut unordered = Vec::new();
-        for ((host, process), mut events) in hosts {
-            events.sort_by_key(|event| event.number);
+        for ((host, process), events) in in_turn(hosts) {
             if let Some(two) = events.windows(2).find(|two| two[0].number == two[1].number) {
                 let number = two[0].number;
                 return Err(MergeError::Twice { host, number });
@@ -155,6 +154,22 @@ impl Trace {
         }
         false
     }
+}
+
+/// The events of each host on each subnetwork, by their numbers. A host that was made again on another
+/// subnetwork comes after the first by the clock: only to find out which accept took which of its dials.
+fn in_turn(
+    hosts: BTreeMap<(Arc<str>, Arc<str>), Vec<Event>>,
+) -> Vec<((Arc<str>, Arc<str>), Vec<Event>)> {
+    let mut hosts: Vec<_> = hosts.into_iter().collect();
+    for (_, events) in &mut hosts {
+        events.sort_by_key(|event| event.number);
+    }
+    hosts.sort_by_cached_key(|((host, process), events)| {
+        let begun = events.first().map(|event| event.wall);
+        (Arc::clone(host), begun, Arc::clone(process))
+    });
+    hosts
 }
 
 /// Sorts events so that each comes after its causes; among those that could be next, the one

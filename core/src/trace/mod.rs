@@ -11,6 +11,7 @@ mod edges;
 pub(crate) mod event;
 pub(crate) mod file;
 pub(crate) mod host_trace;
+mod matching;
 pub(crate) mod merge;
 #[cfg(feature = "trace-files")]
 mod read;
