@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use super::bed::{Bed, connect, drop_after};
 use super::{cancelling, closing, dialing, streams};
 use crate::trace::recorder::Recorder;
-use crate::trace::{Event, EventKind, Trace, Traced};
+use crate::trace::{Event, EventKind, Recording, Trace, Traced};
 use crate::{Cause, Conn, Host, Listener, SubNetwork};
 
 /// A bed whose subnetworks record.
@@ -28,7 +28,8 @@ struct Recorded<'a> {
 impl Bed for Recorded<'_> {
     async fn subnetwork(&self) -> SubNetwork {
         let subnet = self.bed.subnetwork().await;
-        subnet.record();
+        let recorded = subnet.record_with(&Recording::new().payload(8));
+        recorded.expect("nothing can fail without a file");
         let recorder = Arc::clone(&subnet.directory.context.recorder);
         self.recorders.lock().push(recorder);
         subnet
@@ -85,6 +86,12 @@ fn assert_caused(what: &str, given_up: bool, trace: &Trace) {
             }
             EventKind::FirstByteReceived { end } => {
                 matches!(cause, Some(EventKind::FirstByteSent { .. }))
+                    || with_first_bytes.contains(end)
+            }
+            EventKind::Data {
+                end, sent: false, ..
+            } => {
+                matches!(cause, Some(EventKind::Data { sent: true, .. }))
                     || with_first_bytes.contains(end)
             }
             EventKind::EndReceived { .. } => matches!(

@@ -12,8 +12,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::host::conn_inner::ConnInner;
 use crate::host::gate::Service;
 use crate::host::port::Port;
-use crate::trace::conn_trace::ConnTrace;
 use crate::host::split::{self, OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
+use crate::trace::conn_trace::ConnTrace;
 use crate::{Addr, ByteStream, Cause, Failure};
 
 /// A connection between two hosts: an ordered byte stream both ways.

@@ -16,7 +16,7 @@ use crate::host::gate::{Gate, Service};
 use crate::host::half::{Half, TakenStream};
 use crate::host::port::Port;
 use crate::host::socket::Socket;
-use crate::trace::conn_trace::{ConnTrace, Direction};
+use crate::trace::conn_trace::{ConnTrace, Direction, Written};
 use crate::{Abort, Addr, ByteStream, Cause, Failure, OpError};
 
 pub(crate) type Reader = dyn AsyncRead + Send + Unpin;
@@ -167,13 +167,15 @@ impl ConnInner {
         };
         let read = ready!(read);
         if let (Some(trace), Some(Ok(())), true) = (&self.trace, &read, space) {
-            trace.read(buf.filled().len() - before, self.gate.read.get());
+            trace.read(&buf.filled()[before..], self.gate.read.get());
         }
         self.report(Op::Read, read)
     }
 
     pub(crate) fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.write(cx, |stream, cx| Pin::new(stream).poll_write(cx, buf))
+        self.write(cx, &Written::One(buf), |stream, cx| {
+            Pin::new(stream).poll_write(cx, buf)
+        })
     }
 
     pub(crate) fn poll_write_vectored(
@@ -181,7 +183,7 @@ impl ConnInner {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.write(cx, |stream, cx| {
+        self.write(cx, &Written::Several(bufs), |stream, cx| {
             Pin::new(stream).poll_write_vectored(cx, bufs)
         })
     }
@@ -194,6 +196,7 @@ impl ConnInner {
     fn write(
         &self,
         cx: &mut Context<'_>,
+        bytes: &Written<'_>,
         mut write: impl FnMut(&mut Writer, &mut Context<'_>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         if self.has_ended() {
@@ -201,12 +204,12 @@ impl ConnInner {
         }
         let written = self.drive(cx, |stream, cx| {
             // Before the byte can reach the peer.
-            let first = self.trace.as_ref().and_then(|trace| trace.before_write());
+            let numbers = self.trace.as_ref().map(|trace| trace.before_write());
             let written = write(stream, cx);
             if let Poll::Ready(Ok(count)) = written {
                 self.gate.written.add(count);
-                if let Some(trace) = &self.trace {
-                    trace.written(count, first);
+                if let (Some(trace), Some(numbers)) = (&self.trace, numbers) {
+                    trace.written(bytes, count, self.gate.written.get(), numbers);
                 }
             }
             written

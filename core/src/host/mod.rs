@@ -105,9 +105,11 @@ impl Host {
         // Before a close can end it.
         let number = self.shared.trace().reserve();
         port.become_socket(Socket::Listening(Arc::downgrade(&queue)))?;
-        self.shared.trace().record_as(number, || EventKind::Listening {
-            addr: port.addr().clone(),
-        });
+        self.shared
+            .trace()
+            .record_as(number, || EventKind::Listening {
+                addr: port.addr().clone(),
+            });
         Ok(Listener::new(queue, port))
     }
 

@@ -90,9 +90,7 @@ impl Directory {
         // Numbers for what is recorded are taken before a rule can do anything.
         let numbers = context.recorder.is_on().then(|| self.hosts().1);
         let numbers = numbers.into_iter().flatten();
-        let numbers: Vec<_> = numbers
-            .map(|host| (host.trace().reserve(), host))
-            .collect();
+        let numbers: Vec<_> = numbers.map(|host| (host.trace().reserve(), host)).collect();
         context.rules.swap(&**context.engine(), table)?;
         let (_, hosts) = self.hosts();
         for host in &hosts {

@@ -3,6 +3,7 @@
 //! Owns [`AcceptTrace`] and [`ConnTrace`]: which events an end has, each once, and which number is taken
 //! before something happens. Never touches a stream.
 
+use std::io::IoSlice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
@@ -74,6 +75,33 @@ pub(crate) enum Direction {
     Write,
 }
 
+/// The numbers of a write, reserved before it: of the first byte, if none has left; and of its
+/// data, if that is recorded.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct WriteNumbers {
+    first: Option<u64>,
+    data: Option<u64>,
+}
+
+/// What a write was given.
+pub(crate) enum Written<'a> {
+    One(&'a [u8]),
+    Several(&'a [IoSlice<'a>]),
+}
+
+impl Written<'_> {
+    /// The first bytes of it.
+    fn first(&self, count: usize) -> Arc<[u8]> {
+        match self {
+            Written::One(bytes) => bytes[..count].into(),
+            Written::Several(slices) => {
+                let bytes = slices.iter().flat_map(|slice| slice.iter().copied());
+                bytes.take(count).collect()
+            }
+        }
+    }
+}
+
 impl ConnTrace {
     pub(super) fn new(host: &Arc<HostTrace>, end: End, sent_first: u64) -> ConnTrace {
         let done = match sent_first {
@@ -98,22 +126,37 @@ impl ConnTrace {
         self.done.fetch_or(what as u8, Relaxed) & what as u8 == 0
     }
 
-    /// Bytes are about to be written: the number of the first byte, if none has left.
+    /// Bytes are about to be written: the numbers of what is recorded of it.
     #[inline]
-    pub(crate) fn before_write(&self) -> Option<u64> {
-        match self.is_done(Once::FirstByteSent) {
-            true => None,
-            false => self.host.reserve(),
+    pub(crate) fn before_write(&self) -> WriteNumbers {
+        WriteNumbers {
+            first: match self.is_done(Once::FirstByteSent) {
+                true => None,
+                false => self.host.reserve(),
+            },
+            data: match self.host.payload() {
+                0 => None,
+                _ => self.host.reserve(),
+            },
         }
     }
 
-    /// Bytes were written, of which `first` is the first one's number.
+    /// Of `bytes`, `count` were written, after which `sent` have been in all.
     #[inline]
-    pub(crate) fn written(&self, bytes: usize, first: Option<u64>) {
-        if bytes > 0 && first.is_some() && self.once(Once::FirstByteSent) {
+    pub(crate) fn written(&self, bytes: &Written<'_>, count: usize, sent: u64, at: WriteNumbers) {
+        if count > 0 && at.first.is_some() && self.once(Once::FirstByteSent) {
             let end = self.end.clone();
             self.host
-                .record_as(first, || EventKind::FirstByteSent { end });
+                .record_as(at.first, || EventKind::FirstByteSent { end });
+        }
+        if count > 0 && at.data.is_some() {
+            self.host.record_as(at.data, || EventKind::Data {
+                end: self.end.clone(),
+                sent: true,
+                offset: self.sent_first + sent - count as u64,
+                len: count as u64,
+                bytes: bytes.first(count.min(self.host.payload())),
+            });
         }
     }
 
@@ -128,13 +171,24 @@ impl ConnTrace {
         }
     }
 
-    /// A read into a buffer with space returned `count` bytes, `bytes` in all.
+    /// A read into a buffer with space returned `bytes`, after which `received` have been read in all.
     #[inline]
-    pub(crate) fn read(&self, count: usize, bytes: u64) {
-        match count {
-            0 => self.read_end(bytes),
-            _ if self.is_done(Once::FirstByteReceived) => {}
-            _ => self.read_first(),
+    pub(crate) fn read(&self, bytes: &[u8], received: u64) {
+        if bytes.is_empty() {
+            return self.read_end(received);
+        }
+        if !self.is_done(Once::FirstByteReceived) {
+            self.read_first();
+        }
+        let most = self.host.payload();
+        if most > 0 {
+            self.host.record(|| EventKind::Data {
+                end: self.end.clone(),
+                sent: false,
+                offset: received - bytes.len() as u64,
+                len: bytes.len() as u64,
+                bytes: bytes[..most.min(bytes.len())].into(),
+            });
         }
     }
 

@@ -4,6 +4,7 @@
 //! at clocks.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use crate::Addr;
 use crate::trace::event::{End, EventKind};
@@ -41,10 +42,17 @@ pub(super) fn edges(events: &[Traced]) -> Vec<(usize, usize)> {
     }
     let mut first_sent = HashMap::new();
     let mut ended = HashMap::new();
+    let mut sent = Sent::default();
     for (index, traced) in events.iter().enumerate() {
         let Some(key) = key(traced) else { continue };
         match &traced.event.kind {
             EventKind::FirstByteSent { .. } => drop(first_sent.insert(key, index)),
+            EventKind::Data {
+                sent: true,
+                offset,
+                len,
+                ..
+            } => sent.add(key, *offset..offset + len, index),
             // Only what came first ended the direction.
             EventKind::EndSent { .. } | EventKind::Closed { .. } => {
                 ended.entry(key).or_insert(index);
@@ -53,16 +61,41 @@ pub(super) fn edges(events: &[Traced]) -> Vec<(usize, usize)> {
         }
     }
     for (index, traced) in events.iter().enumerate() {
-        let causes = match &traced.event.kind {
-            EventKind::FirstByteReceived { .. } => &first_sent,
-            EventKind::EndReceived { .. } => &ended,
-            _ => continue,
+        let Some(other) = key(traced).and_then(|key| others.get(&key)) else {
+            continue;
         };
-        let other = key(traced).and_then(|key| others.get(&key));
-        let cause = other.and_then(|other| causes.get(other));
+        let cause = match &traced.event.kind {
+            EventKind::FirstByteReceived { .. } => first_sent.get(other),
+            EventKind::EndReceived { .. } => ended.get(other),
+            EventKind::Data {
+                sent: false,
+                offset,
+                len,
+                ..
+            } => sent.up_to(other, offset + len),
+            _ => None,
+        };
         edges.extend(cause.map(|cause| (*cause, index)));
     }
     edges
+}
+
+/// The writes of each end: their bytes' offsets, and the event. Those of an end are in their order.
+#[derive(Default)]
+struct Sent<'a>(HashMap<Key<'a>, Vec<(Range<u64>, usize)>>);
+
+impl<'a> Sent<'a> {
+    fn add(&mut self, end: Key<'a>, bytes: Range<u64>, index: usize) {
+        self.0.entry(end).or_default().push((bytes, index));
+    }
+
+    /// The write that sent the last byte before `offset`, unless that left with the dial.
+    fn up_to(&self, end: &Key<'a>, offset: u64) -> Option<&usize> {
+        let sent = self.0.get(end)?;
+        let index = sent.partition_point(|(bytes, _)| bytes.end < offset);
+        let (bytes, index) = sent.get(index)?;
+        (bytes.start < offset).then_some(index)
+    }
 }
 
 /// The end that an event is about.

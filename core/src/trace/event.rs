@@ -23,6 +23,7 @@ use crate::{Addr, Cause};
 /// | `β:1 -> α:1 given up` | [`DialGivenUp`](EventKind::DialGivenUp) |
 /// | `α:2 <- β:1 accepted` | [`Accepted`](EventKind::Accepted) |
 /// | `β:1 -> α:2 sent first byte`, `α:2 <- β:1 received first byte` | [`FirstByteSent`](EventKind::FirstByteSent), … |
+/// | `β:1 -> α:2 sent 5 bytes from 0`, `α:2 <- β:1 received 5 bytes from 0` | [`Data`](EventKind::Data) |
 /// | `β:1 -> α:2 sent end after 12 bytes` | [`EndSent`](EventKind::EndSent) |
 /// | `α:2 <- β:1 received end after 12 bytes` | [`EndReceived`](EventKind::EndReceived) |
 /// | `α:2 <- β:1 read failed after 12 bytes: connection cut` | [`ReadFailed`](EventKind::ReadFailed) |
@@ -137,6 +138,23 @@ pub enum EventKind {
         /// The end that read.
         end: End,
     },
+    /// Bytes of one write or read, recorded only if payload was asked for
+    /// ([`Recording::payload`](crate::trace::Recording::payload)).
+    ///
+    /// The number of a write's event is taken before its bytes are handed to the engine: what the
+    /// bytes lead to at other hosts comes after it.
+    Data {
+        /// The end that wrote or read.
+        end: End,
+        /// They were written; otherwise read.
+        sent: bool,
+        /// The bytes of this direction before them.
+        offset: u64,
+        /// How many were written or read.
+        len: u64,
+        /// The first of them: as many as are recorded, `len` at most.
+        bytes: Arc<[u8]>,
+    },
     /// The writing direction is being shut down: recorded before the peer can know.
     EndSent {
         /// The end that wrote.
@@ -211,6 +229,7 @@ impl EventKind {
             | EventKind::Accepted { end, .. }
             | EventKind::FirstByteSent { end }
             | EventKind::FirstByteReceived { end }
+            | EventKind::Data { end, .. }
             | EventKind::EndSent { end, .. }
             | EventKind::EndReceived { end, .. }
             | EventKind::ReadFailed { end, .. }
@@ -250,6 +269,16 @@ impl fmt::Display for Event {
             EventKind::Accepted { end, .. } => write!(f, "{end} accepted"),
             EventKind::FirstByteSent { end } => write!(f, "{end} sent first byte"),
             EventKind::FirstByteReceived { end } => write!(f, "{end} received first byte"),
+            EventKind::Data {
+                end,
+                sent,
+                offset,
+                len,
+                ..
+            } => {
+                let verb = if *sent { "sent" } else { "received" };
+                write!(f, "{end} {verb} {len} bytes from {offset}")
+            }
             EventKind::EndSent { end, bytes } => write!(f, "{end} sent end after {bytes} bytes"),
             EventKind::EndReceived { end, bytes } => {
                 write!(f, "{end} received end after {bytes} bytes")

@@ -59,6 +59,12 @@ impl HostTrace {
         self.recorder.is_on()
     }
 
+    /// How many bytes of each write and read are recorded; 0 if none is.
+    #[inline]
+    pub(crate) fn payload(&self) -> usize {
+        self.recorder.payload()
+    }
+
     fn numbers(&self) -> &Numbers {
         self.numbers
             .get_or_init(|| self.recorder.numbers(&self.name))

@@ -231,8 +231,8 @@ impl<'a> Possible<'a> {
                 let holds = match dial == dials {
                     true => accept == accepts || early && accept < accepts,
                     false => {
-                        let taken =
-                            self.takes(dial, accept) && self.holds(&self.after, dial + 1, accept + 1);
+                        let taken = self.takes(dial, accept)
+                            && self.holds(&self.after, dial + 1, accept + 1);
                         let unconnected = self.between.dials[dial].connected.is_none();
                         taken || unconnected && self.holds(&self.after, dial + 1, accept)
                     }

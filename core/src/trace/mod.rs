@@ -24,5 +24,5 @@ pub use host_trace::MAX_NOTE;
 pub use merge::{MergeError, Record, Trace, Traced};
 #[cfg(feature = "trace-files")]
 pub use read::{FileEnd, ReadError, RecordFile, read, read_text};
-pub use recorder::{DEFAULT_EVENTS, Recording};
+pub use recorder::{DEFAULT_EVENTS, MAX_PAYLOAD, Recording};
 pub use write::FILE_VERSION;

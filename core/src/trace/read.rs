@@ -258,9 +258,26 @@ impl<'a> Fields<'a> {
 
     fn texts(&self, key: &str) -> Result<Vec<Arc<str>>, String> {
         let texts = self.0.get(key).and_then(Value::as_array);
-        let texts =
-            texts.and_then(|texts| texts.iter().map(|text| text.as_str().map(Arc::from)).collect());
+        let texts = texts.and_then(|texts| {
+            texts
+                .iter()
+                .map(|text| text.as_str().map(Arc::from))
+                .collect()
+        });
         texts.ok_or_else(|| self.wrong(key, "a list of texts"))
+    }
+
+    /// Bytes, as two hexadecimal digits each.
+    fn hex(&self, key: &str) -> Result<Arc<[u8]>, String> {
+        let digit = |digit: &u8| char::from(*digit).to_digit(16);
+        let byte = |pair: &[u8]| match pair {
+            [high, low] => u8::try_from(digit(high)? * 16 + digit(low)?).ok(),
+            _ => None,
+        };
+        let bytes = self.text(key)?.as_bytes().chunks(2).map(byte).collect();
+        let bytes: Option<Vec<_>> = bytes;
+        let bytes = bytes.ok_or_else(|| self.wrong(key, "hexadecimal digits"))?;
+        Ok(bytes.into())
     }
 
     fn addr(&self, network: &Arc<str>, key: &str) -> Result<Addr, String> {
@@ -343,6 +360,13 @@ impl<'a> Fields<'a> {
             },
             "first_byte_sent" => EventKind::FirstByteSent { end: end()? },
             "first_byte_received" => EventKind::FirstByteReceived { end: end()? },
+            "data" => EventKind::Data {
+                end: end()?,
+                sent: self.flag("sent")?,
+                offset: self.number("offset")?,
+                len: self.number("len")?,
+                bytes: self.hex("hex")?,
+            },
             "end_sent" => EventKind::EndSent {
                 end: end()?,
                 bytes: bytes()?,

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -20,6 +20,9 @@ use crate::{Addr, Failure};
 /// How many events of a subnetwork are kept in memory, unless another number is set.
 pub const DEFAULT_EVENTS: usize = 65_536;
 
+/// The most bytes of one write or read that are recorded.
+pub const MAX_PAYLOAD: usize = 64 << 10;
+
 /// How a subnetwork records ([`SubNetwork::record_with`](crate::SubNetwork::record_with)).
 ///
 /// ```
@@ -32,6 +35,7 @@ pub const DEFAULT_EVENTS: usize = 65_536;
 #[must_use]
 pub struct Recording {
     events: usize,
+    payload: usize,
     dir: Option<PathBuf>,
 }
 
@@ -40,6 +44,7 @@ impl Recording {
     pub fn new() -> Recording {
         Recording {
             events: DEFAULT_EVENTS,
+            payload: 0,
             dir: None,
         }
     }
@@ -50,6 +55,14 @@ impl Recording {
     /// causes of what is kept are kept, too.
     pub fn events(mut self, most: usize) -> Recording {
         self.events = most;
+        self
+    }
+
+    /// Also records each write and read of a connection, with the first `most` of its bytes
+    /// ([`EventKind::Data`]), at most [`MAX_PAYLOAD`]. By default none: what programs send may be secret, and
+    /// takes space. The first bytes of a dial are none of them.
+    pub fn payload(mut self, most: usize) -> Recording {
+        self.payload = most.min(MAX_PAYLOAD);
         self
     }
 
@@ -77,6 +90,8 @@ pub(crate) struct Recorder {
     network: Arc<str>,
     /// Read before anything else is done.
     on: AtomicBool,
+    /// How many bytes of a write or read are recorded.
+    payload: AtomicUsize,
     start: OnceLock<Start>,
     hosts: Mutex<HashMap<Arc<str>, Arc<Numbers>>>,
     /// Held to add an event.
@@ -128,6 +143,7 @@ impl Recorder {
         Recorder {
             network,
             on: AtomicBool::new(false),
+            payload: AtomicUsize::new(0),
             start: OnceLock::new(),
             hosts: Mutex::default(),
             kept: Mutex::default(),
@@ -138,6 +154,11 @@ impl Recorder {
     #[inline]
     pub(crate) fn is_on(&self) -> bool {
         self.on.load(Relaxed)
+    }
+
+    /// How many bytes of a write or read are recorded; 0 if writes and reads are not.
+    pub(crate) fn payload(&self) -> usize {
+        self.payload.load(Relaxed)
     }
 
     /// Begins to record, or changes how. Returns the path of a new file.
@@ -155,6 +176,7 @@ impl Recorder {
             }
         };
         kept.most = recording.events;
+        self.payload.store(recording.payload, Relaxed);
         self.on.store(true, Relaxed);
         Ok(path)
     }

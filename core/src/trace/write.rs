@@ -78,6 +78,14 @@ impl<'a> Object<'a> {
     }
 }
 
+fn hex(bytes: &[u8]) -> String {
+    let mut hex = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
+}
+
 /// A JSON string. All but what must be escaped stays as it is, in UTF-8.
 fn quote(text: &str, line: &mut String) {
     line.push('"');
@@ -184,6 +192,7 @@ fn name(kind: &EventKind) -> &'static str {
         EventKind::Accepted { .. } => "accepted",
         EventKind::FirstByteSent { .. } => "first_byte_sent",
         EventKind::FirstByteReceived { .. } => "first_byte_received",
+        EventKind::Data { .. } => "data",
         EventKind::EndSent { .. } => "end_sent",
         EventKind::EndReceived { .. } => "end_received",
         EventKind::ReadFailed { .. } => "read_failed",
@@ -228,6 +237,19 @@ fn write_kind(kind: &EventKind, object: &mut Object<'_>) {
             object.addr("listener", listener);
         }
         EventKind::FirstByteSent { end } | EventKind::FirstByteReceived { end } => object.end(end),
+        EventKind::Data {
+            end,
+            sent,
+            offset,
+            len,
+            bytes,
+        } => {
+            object.end(end);
+            object.flag("sent", *sent);
+            object.number("offset", *offset);
+            object.number("len", *len);
+            object.text("hex", &hex(bytes));
+        }
         EventKind::EndSent { end, bytes } | EventKind::EndReceived { end, bytes } => {
             object.end(end);
             object.number("bytes", *bytes);

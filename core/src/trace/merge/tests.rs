@@ -153,6 +153,48 @@ fn a_connection_is_in_order_whatever_the_clocks_say() {
     }
 }
 
+/// What is read was written: the write that had the last byte of a read leads to it.
+#[test]
+fn a_read_comes_after_the_write_of_its_last_byte() {
+    let data = |host: Host, from: &str, arrow, to: &str, sent, offset, len: u8| {
+        host.with(EventKind::Data {
+            end: end(from, arrow, to, 1),
+            sent,
+            offset,
+            len: len.into(),
+            bytes: Arc::from(vec![7; len.into()]),
+        })
+    };
+    let mut beta = Host::new("β")
+        .dialing("β:1", "α:1")
+        .connected("β:1", "α:2", 1, "α:1");
+    for (offset, len) in [(0, 4), (4, 6), (10, 1)] {
+        beta = data(beta, "β:1", "->", "α:2", true, offset, len);
+    }
+    let mut alpha = Host::new("α").accepted("α:2", "β:1", 1, "α:1");
+    for (offset, len) in [(0, 3), (3, 1), (4, 5), (9, 2)] {
+        alpha = data(alpha, "α:2", "<-", "β:1", false, offset, len);
+    }
+    let trace = merged([alpha, beta]);
+    let read = |line: &str| {
+        let cause = trace.events()[index(&trace, line)].cause.unwrap();
+        trace.events()[cause].event.to_string()
+    };
+    let sent = |text: &str| format!("β:1 -> α:2 sent {text}");
+    let reads = [
+        ("3 bytes from 0", "4 bytes from 0"),
+        ("1 bytes from 3", "4 bytes from 0"),
+        ("5 bytes from 4", "6 bytes from 4"),
+        ("2 bytes from 9", "1 bytes from 10"),
+    ];
+    for (received, cause) in reads {
+        assert_eq!(
+            read(&format!("α:2 <- β:1 received {received}")),
+            sent(cause)
+        );
+    }
+}
+
 /// What no message connects is concurrent.
 #[test]
 fn hosts_without_a_connection_are_concurrent() {
