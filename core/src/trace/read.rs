@@ -31,6 +31,8 @@ pub struct RecordFile {
     pub records: Vec<Record>,
     /// How the file ends.
     pub end: FileEnd,
+    /// It is a merged trace.
+    pub merged: bool,
 }
 
 /// How a trace file ends.
@@ -128,6 +130,7 @@ fn read_lines(mut from: impl BufRead) -> Result<RecordFile, ReadError> {
                 None => RecordFile {
                     records: Vec::new(),
                     end: FileEnd::Cut { line },
+                    merged: false,
                 },
                 Some(lines) => lines.end(None),
             });
@@ -226,6 +229,7 @@ impl Lines {
         RecordFile {
             records: self.records,
             end,
+            merged: self.process.is_none(),
         }
     }
 }

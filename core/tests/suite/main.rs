@@ -20,3 +20,4 @@ mod outcomes;
 mod schedules;
 mod seams;
 mod support;
+mod trace;

@@ -1,0 +1,7 @@
+//! The trace, as a program sees it: what a subnetwork records, and its files.
+//!
+//! Owns the list of modules. Never checks the order of hosts: the conformance suite does.
+
+#[cfg(feature = "trace-files")]
+mod files;
+mod recording;
