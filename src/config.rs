@@ -14,6 +14,7 @@ use crate::quic::{QuicConfig, Secret};
 use crate::redis::RedisOptions;
 use crate::registries::Access;
 use crate::setting::{Setting, redacted};
+use crate::trace::Recording;
 
 /// The network that is opened when none is named.
 pub const DEFAULT_NETWORK: &str = "virtnet";
@@ -49,6 +50,8 @@ pub struct Config {
     pub(crate) key_log: Setting<bool>,
     pub(crate) qlog: Option<Setting<PathBuf>>,
     pub(crate) silence: Option<Setting<Duration>>,
+    pub(crate) recording: Option<Recording>,
+    pub(crate) trace: Option<Setting<PathBuf>>,
     pub(crate) tune: Option<Tune>,
     pub(crate) limits: Limits,
 }
@@ -80,6 +83,8 @@ impl Config {
             key_log: Setting::new("key_log", false),
             qlog: None,
             silence: None,
+            recording: None,
+            trace: None,
             tune: None,
             limits: Limits::default(),
         }
@@ -272,6 +277,20 @@ impl Config {
     /// ```
     pub fn silence(mut self, silence: Duration) -> Config {
         self.silence = Some(Setting::new("silence", silence));
+        self
+    }
+
+    /// Records what happens at the subnetwork's hosts, in memory: see [`trace`](crate::trace).
+    /// [`SubNetwork::trace`](crate::SubNetwork::trace) returns it.
+    pub fn record(mut self, recording: Recording) -> Config {
+        self.recording = Some(recording);
+        self
+    }
+
+    /// Records what happens at the subnetwork's hosts, and writes it to a new file in `dir`: see
+    /// [`Recording::dir`]. `virtnet trace merge` makes one trace of the files of all processes.
+    pub fn trace(mut self, dir: impl Into<PathBuf>) -> Config {
+        self.trace = Some(Setting::new("trace", dir.into()));
         self
     }
 

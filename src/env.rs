@@ -14,7 +14,7 @@ use crate::config::{DEFAULT_NETWORK, Proof};
 use crate::setting::{Setting, SettingError};
 use crate::vars::{
     ADVERTISE, BIND, CA, CERT, KEY, KEYLOG, LEASE, NETWORK, QLOG, REGISTRY, REGISTRY_CA,
-    REGISTRY_CERT, REGISTRY_KEY, SECRET, SECRET_FILE, SECRET_INIT_FILE, SILENCE,
+    REGISTRY_CERT, REGISTRY_KEY, SECRET, SECRET_FILE, SECRET_INIT_FILE, SILENCE, TRACE,
 };
 use crate::{Config, OpenError};
 
@@ -71,6 +71,7 @@ impl Config {
     /// | `VIRTNET_ADVERTISE` | [`advertise`](Config::advertise) |
     /// | `VIRTNET_KEYLOG` | [`key_log`](Config::key_log): `yes` or `no`, by default no |
     /// | `VIRTNET_QLOG` | [`qlog`](Config::qlog) |
+    /// | `VIRTNET_TRACE` | [`trace`](Config::trace) |
     ///
     /// An empty variable counts as not set. Set one proof of membership: a secret, a file with
     /// a secret, or all three files of a PKI. Names that begin with `VIRTNET_` are virtnet's:
@@ -121,6 +122,7 @@ impl Config {
         config.advertise = vars.text(ADVERTISE)?;
         config.key_log = Setting::new(KEYLOG, vars.yes(KEYLOG)?);
         config.qlog = vars.get(QLOG).map(|dir| Setting::new(QLOG, dir.into()));
+        config.trace = vars.get(TRACE).map(|dir| Setting::new(TRACE, dir.into()));
         Ok(config)
     }
 }

@@ -164,6 +164,13 @@
 //! all counts to a recorder. [`Host::sockets`] lists what is open. [`Config::key_log`] writes
 //! keys for Wireshark, and [`Config::qlog`] what QUIC does, with the feature `qlog`.
 //!
+//! # The trace
+//!
+//! A subnetwork can record what happens at its hosts, and the records of a network's subnetworks are
+//! merged in causal order, on one machine or several: see [`trace`]. Networks of
+//! [`testing`] record in memory. `VIRTNET_TRACE` names a folder to write to
+//! ([`Config::trace`]).
+//!
 //! # Your own transport or registry
 //!
 //! A transport is an [`Engine`]: it creates and announces a host's resources, connects two
@@ -185,6 +192,7 @@
 //!   with its feature; any other URL is an error that names the missing feature.
 //! - `cli`: the command `virtnet`, with both registries. A library does not need it.
 //! - `metrics-0_24`: the module `metrics`, which gives counts to a recorder of that crate.
+//! - `trace-files`: files of traces are read ([`trace`]); to write them it is not needed.
 //! - `qlog`: QUIC's own log of each connection, in files ([`Config::qlog`]).
 //! - `axum-0_8`, `hyper-util-0_1`, `tonic-0_14`: services and clients of those
 //!   crates, in those versions, on virtual hosts; see [`adapt`].
@@ -221,7 +229,7 @@ pub use virtnet_core::{
     check_document_topic, check_hostname, check_network, document_topic, report,
 };
 #[doc(inline)]
-pub use virtnet_core::{adapt, faults, memory, pipe};
+pub use virtnet_core::{adapt, faults, memory, pipe, trace};
 
 #[doc(inline)]
 pub use virtnet_engine_quic as quic;
@@ -243,4 +251,6 @@ mod pages {
     struct Limits;
     #[doc = include_str!("../docs/tcp.md")]
     struct Tcp;
+    #[doc = include_str!("../docs/trace.md")]
+    struct Trace;
 }

@@ -142,10 +142,37 @@ impl Config {
         let prepared = quic
             .prepare(network)
             .map_err(|failure| self.blame(failure))?;
-        SubNetwork::with_limits(network, self.limits, opened.registry, |notifier| {
+        let subnet = SubNetwork::with_limits(network, self.limits, opened.registry, |notifier| {
             prepared.start(notifier)
-        })
-        .map_err(|err| self.network.refuse(err).into())
+        });
+        let subnet = subnet.map_err(|err| self.network.refuse(err))?;
+        if let Err(err) = self.start_recording(&subnet) {
+            // It has no hosts: what its close reports is no news.
+            drop(subnet.close().await);
+            return Err(err.into());
+        }
+        Ok(subnet)
+    }
+
+    /// Records from the beginning, if that is asked for.
+    fn start_recording(&self, subnet: &SubNetwork) -> Result<(), SettingError> {
+        let recording = self.recording.clone();
+        let Some(dir) = &self.trace else {
+            if let Some(recording) = recording {
+                let started = subnet.record_with(&recording);
+                started.map_err(|err| SettingError::new("record", None, err))?;
+            }
+            return Ok(());
+        };
+        let recording = recording.unwrap_or_default().dir(&dir.value);
+        let started = subnet.record_with(&recording);
+        let path = started.map_err(|err| SettingError::new(dir.name, None, err))?;
+        let file = path.as_deref().map(|path| path.display());
+        tracing::info!(
+            file = file.map(tracing::field::display),
+            "tracing to a file"
+        );
+        Ok(())
     }
 
     pub(crate) fn checked_network(&self) -> Result<&str, SettingError> {

@@ -8,6 +8,7 @@ use std::{env, thread};
 
 use crate::config::DEFAULT_NETWORK;
 use crate::setting::{Setting, SettingError};
+use crate::trace::Recording;
 use crate::{Config, MAX_NAME, OpenError, SubNetwork};
 
 /// The most bytes of a test's name in the name of its network.
@@ -37,6 +38,11 @@ const MAX_TEST: usize = 80;
 /// `VIRTNET_NETWORK` is set, it is the prefix: `ci-17` becomes `ci-17-`*test*`-`*bits*. So
 /// `VIRTNET_NETWORK` distinguishes runs that share a Redis server, and tests still do not
 /// meet.
+///
+/// # The trace
+///
+/// The subnetwork records in memory what happens at its hosts: [`SubNetwork::trace`] returns it, to be
+/// compared, or printed when the test fails ([`trace`](crate::trace)).
 ///
 /// # Several subnetworks, several processes
 ///
@@ -91,7 +97,7 @@ pub async fn open() -> Result<SubNetwork, OpenError> {
 ///
 /// Those of [`Config::from_env`].
 pub fn config() -> Result<Config, SettingError> {
-    Ok(own(Config::from_env()?, &test()))
+    Ok(own(Config::from_env()?, &test()).record(Recording::new()))
 }
 
 /// The same settings with a new network.

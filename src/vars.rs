@@ -25,9 +25,10 @@ pub(crate) const LEASE: &str = "VIRTNET_LEASE";
 pub(crate) const SILENCE: &str = "VIRTNET_SILENCE";
 pub(crate) const KEYLOG: &str = "VIRTNET_KEYLOG";
 pub(crate) const QLOG: &str = "VIRTNET_QLOG";
+pub(crate) const TRACE: &str = "VIRTNET_TRACE";
 
 /// All names that have a meaning. The last is the command's: the host to dial from.
-const KNOWN: [&str; 18] = [
+const KNOWN: [&str; 19] = [
     NETWORK,
     REGISTRY,
     SECRET,
@@ -45,6 +46,7 @@ const KNOWN: [&str; 18] = [
     SILENCE,
     KEYLOG,
     QLOG,
+    TRACE,
     "VIRTNET_HOST",
 ];
 

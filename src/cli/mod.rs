@@ -21,6 +21,7 @@ mod ping;
 mod progress;
 mod session;
 mod stdio;
+mod trace;
 mod transfer;
 mod wait;
 
@@ -54,6 +55,7 @@ Examples:
   virtnet dial --from α β:1      Send it lines; end with ^D
   virtnet hosts                  Print the hosts of the network
   virtnet fault cut α β --for 30 Cut what α sends to β, for 30 s
+  virtnet trace show traces      Print what programs with VIRTNET_TRACE=traces did
 
   source <(virtnet completions bash)
   virtnet man | man -l -";
@@ -173,6 +175,12 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Merge and show traces: what happened on the network, in causal order
+    ///
+    /// Programs write them to the folder that VIRTNET_TRACE names, each subnetwork one file. Needs no
+    /// network. See docs/trace.md.
+    #[command(subcommand)]
+    Trace(trace::TraceCommand),
     /// Print a script for shell completion
     Completions {
         /// The shell
@@ -209,7 +217,7 @@ fn unused(subcommand: &str) -> &'static [&'static str] {
     ];
     match subcommand {
         "keygen" | "completions" | "man" => &ALL,
-        "name" => &ALL[1..],
+        "name" | "trace" => &ALL[1..],
         "hosts" | "wait" | "fault" | "faults" => &ALL[6..],
         _ => &[],
     }
@@ -303,6 +311,7 @@ async fn dispatch(cli: Cli, signals: &mut Signals) -> Result<(), Exit> {
         Command::Ping(ping) => ping::ping(options, ping, signals).await,
         Command::Fault(fault) => fault::fault(options, fault, signals).await,
         Command::Faults { json } => fault::faults(options, json, signals).await,
+        Command::Trace(command) => trace::trace(&options, command),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man => manual::man(),
         Command::Name { host } => {

@@ -25,6 +25,8 @@ mod cli_ping;
 mod cli_pipe;
 #[cfg(feature = "cli")]
 mod cli_registry;
+#[cfg(feature = "cli")]
+mod cli_trace;
 mod conformance;
 mod crash;
 mod dropin;
