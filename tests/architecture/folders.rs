@@ -79,12 +79,17 @@ fn names_from_the_crate(text: &str) -> BTreeSet<String> {
             names.insert(word(rest));
             continue;
         };
+        let step = |c| i32::from(c == '{') - i32::from(c == '}');
         let mut depth = 0;
-        let parts = group.split(|c| {
-            depth += i32::from(c == '{') - i32::from(c == '}');
-            c == ',' && depth == 0 || depth < 0
+        let end = group.find(|c| {
+            depth += step(c);
+            depth < 0
         });
-        let parts = parts.take_while(|part| !part.contains(';'));
+        let mut depth = 0;
+        let parts = group[..end.unwrap_or(group.len())].split(|c| {
+            depth += step(c);
+            c == ',' && depth == 0
+        });
         let words = parts.map(|part| word(part.trim()));
         names.extend(words.filter(|word| !word.is_empty()));
     }
@@ -114,7 +119,7 @@ fn folders_of_a_package_use_each_other_in_no_circle() {
         assert!(circle.is_none(), "{package}: {circle:#?}");
     }
     let names = names_from_the_crate(
-        "use crate::{Addr, host::{a, b}, c};\nlet x = crate::d::e();\n// crate::f",
+        "use crate::{Addr, host::{a, b}, c};\nlet x = crate::d::e();\n// crate::f\nenum G { H, I }",
     );
     assert_eq!(names.iter().collect::<Vec<_>>(), ["Addr", "c", "d", "host"]);
     let library = "mod a;\npub use a::b::{One, Two};\npub use c::Three;";

@@ -154,7 +154,7 @@ fn what_two_processes_did_is_one_trace() {
 
     let rows = place.show();
     assert_conversation(&rows);
-    assert_eq!(rows.last().unwrap().event, "β:1 stopped listening");
+    assert_eq!(rows.last().unwrap().event, "β closed");
 
     // Merged, it is the same, with one object a line.
     let merged = place.traces().join("merged.jsonl");

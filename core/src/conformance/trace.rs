@@ -100,7 +100,8 @@ fn assert_caused(what: &str, given_up: bool, trace: &Trace) {
             ),
             _ => cause.is_none(),
         };
-        if !caused && !(given_up && cause.is_none()) {
+        let is_open = given_up && cause.is_none();
+        if !caused && !is_open {
             fail(what, trace, traced);
         }
     }

@@ -69,6 +69,9 @@ pub enum MergeError {
     Circle(String),
 }
 
+/// The name of a host, and its subnetwork.
+type HostOf = (Arc<str>, Arc<str>);
+
 impl Trace {
     /// Merges records.
     ///
@@ -77,7 +80,7 @@ impl Trace {
     /// [`MergeError`] if the records cannot be of one network.
     pub fn merge(records: impl IntoIterator<Item = Record>) -> Result<Trace, MergeError> {
         let mut network: Option<Arc<str>> = None;
-        let mut hosts: BTreeMap<(Arc<str>, Arc<str>), Vec<Event>> = BTreeMap::new();
+        let mut hosts: BTreeMap<HostOf, Vec<Event>> = BTreeMap::new();
         let mut dropped = 0;
         for record in records {
             let network = network.get_or_insert_with(|| Arc::clone(&record.network));
@@ -158,9 +161,7 @@ impl Trace {
 
 /// The events of each host on each subnetwork, by their numbers. A host that was made again on another
 /// subnetwork comes after the first by the clock: only to find out which accept took which of its dials.
-fn in_turn(
-    hosts: BTreeMap<(Arc<str>, Arc<str>), Vec<Event>>,
-) -> Vec<((Arc<str>, Arc<str>), Vec<Event>)> {
+fn in_turn(hosts: BTreeMap<HostOf, Vec<Event>>) -> Vec<(HostOf, Vec<Event>)> {
     let mut hosts: Vec<_> = hosts.into_iter().collect();
     for (_, events) in &mut hosts {
         events.sort_by_key(|event| event.number);

@@ -4,4 +4,6 @@
 
 #[cfg(feature = "trace-files")]
 mod files;
+#[cfg(feature = "trace-files")]
+mod lines;
 mod recording;
