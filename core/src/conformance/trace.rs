@@ -4,6 +4,7 @@
 //! Owns a bed whose subnetworks record, and what must hold of every trace. Never checks what a
 //! connection does: the other checks do, which run here once more while they are recorded.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -14,8 +15,8 @@ use tokio::task::JoinSet;
 use super::bed::{Bed, connect, drop_after};
 use super::{cancelling, closing, dialing, streams};
 use crate::trace::recorder::Recorder;
-use crate::trace::{Event, EventKind, Recording, Trace, Traced};
-use crate::{Cause, Conn, Host, Listener, SubNetwork};
+use crate::trace::{End, Event, EventKind, Recording, Trace, Traced};
+use crate::{Addr, Cause, Conn, Host, Listener, SubNetwork};
 
 /// A bed whose subnetworks record.
 struct Recorded<'a> {
@@ -56,6 +57,7 @@ impl<'a> Recorded<'a> {
         let trace = Trace::merge(records).unwrap_or_else(|err| panic!("{what}: {err}"));
         assert_eq!(trace.dropped(), 0, "{what}");
         assert_caused(what, given_up, &trace);
+        assert_one_at_a_time(what, &trace);
         trace
     }
 }
@@ -63,7 +65,11 @@ impl<'a> Recorded<'a> {
 /// Panics with the trace.
 fn fail(what: &str, trace: &Trace, at: &Traced) -> ! {
     let lines: Vec<_> = trace.events().iter().map(line).collect();
-    panic!("{what}: no cause of {}\n{}", at.event, lines.join("\n"));
+    panic!(
+        "{what}: nothing explains {}\n{}",
+        line(at),
+        lines.join("\n")
+    );
 }
 
 fn line(traced: &Traced) -> String {
@@ -102,6 +108,34 @@ fn assert_caused(what: &str, given_up: bool, trace: &Trace) {
         };
         let is_open = given_up && cause.is_none();
         if !caused && !is_open {
+            fail(what, trace, traced);
+        }
+    }
+}
+
+/// What holds a port has its last event before another has its first: each host's events are those of a program
+/// that takes the lowest free port.
+fn assert_one_at_a_time(what: &str, trace: &Trace) {
+    let mut held = BTreeSet::new();
+    for traced in trace.events() {
+        let port = |addr: &Addr| (Arc::clone(&traced.process), addr.to_string());
+        let free = match &traced.event.kind {
+            EventKind::Listening { addr: local }
+            | EventKind::Dialing { src: local, .. }
+            | EventKind::Accepted {
+                end: End { local, .. },
+                ..
+            } => held.insert(port(local)),
+            EventKind::ListenerClosed { addr: local }
+            | EventKind::DialFailed { src: local, .. }
+            | EventKind::DialGivenUp { src: local, .. }
+            | EventKind::Closed {
+                end: End { local, .. },
+                ..
+            } => held.remove(&port(local)),
+            _ => true,
+        };
+        if !free {
             fail(what, trace, traced);
         }
     }
@@ -287,7 +321,10 @@ async fn serve(listener: Listener, seed: u64) {
     let mut numbers = Numbers(seed);
     let mut conns = JoinSet::new();
     while let Ok((conn, _)) = listener.accept().await {
-        conns.spawn(end(conn, numbers.below(5)));
+        match numbers.below(7) {
+            5.. => conns.spawn(echo(conn)),
+            way => conns.spawn(end(conn, way)),
+        };
     }
     drop(listener);
     while let Some(done) = conns.join_next().await {
@@ -307,10 +344,29 @@ async fn dial(host: Host, seed: u64, gives_up: bool) {
         };
         // Over a network, one that is cut at once may be refused.
         if let Some(Ok(conn)) = dialed {
-            end(conn, numbers.below(5)).await;
+            match numbers.below(7) {
+                5.. => both_ways(conn).await,
+                way => end(conn, way).await,
+            }
         }
         tokio::task::yield_now().await;
     }
+}
+
+/// Sends back what comes.
+async fn echo(conn: Conn) {
+    let (mut reader, mut writer) = conn.into_split();
+    drop(tokio::io::copy(&mut reader, &mut writer).await);
+}
+
+/// Reads on one task while it writes on another: the answers may be there before the writes return.
+async fn both_ways(conn: Conn) {
+    let (mut reader, mut writer) = conn.into_split();
+    let reading = tokio::spawn(async move { reader.read_to_end(&mut Vec::new()).await.is_ok() });
+    drop(writer.write_all(b"a").await);
+    drop(writer.write_all(b"few").await);
+    drop(writer.shutdown().await);
+    drop(reading.await);
 }
 
 /// Uses a connection in one of five ways. What the peer does meanwhile decides what fails.

@@ -15,17 +15,22 @@ use crate::trace::host_trace::HostTrace;
 pub(crate) struct AcceptTrace {
     host: Arc<HostTrace>,
     end: End,
-    /// Taken before the dialer could know.
-    number: u64,
+    /// Taken before the dialer could know: of the accept, and of the close if nobody gets the connection.
+    numbers: [u64; 2],
     listener: u16,
 }
 
 impl AcceptTrace {
-    pub(super) fn new(host: &Arc<HostTrace>, end: End, number: u64, listener: u16) -> AcceptTrace {
+    pub(super) fn new(
+        host: &Arc<HostTrace>,
+        end: End,
+        numbers: [u64; 2],
+        listener: u16,
+    ) -> AcceptTrace {
         AcceptTrace {
             host: Arc::clone(host),
             end,
-            number,
+            numbers,
             listener,
         }
     }
@@ -35,14 +40,14 @@ impl AcceptTrace {
         let AcceptTrace {
             host,
             end,
-            number,
+            numbers: [accepted, closed],
             listener,
         } = self;
-        host.record_as(Some(number), || EventKind::Accepted {
+        host.record_as(Some(accepted), || EventKind::Accepted {
             listener: end.local.with_port(listener),
             end: end.clone(),
         });
-        Box::new(ConnTrace::new(&host, end, 0))
+        Box::new(ConnTrace::new(&host, end, 0, Some(closed)))
     }
 }
 
@@ -52,6 +57,8 @@ pub(crate) struct ConnTrace {
     end: End,
     /// Bytes that were sent before there was a connection, with the dial.
     sent_first: u64,
+    /// The number of the close if there never was a connection: another one may have the port by then.
+    unopened: Option<u64>,
     /// What was recorded: a bit for each event.
     done: AtomicU8,
 }
@@ -103,7 +110,12 @@ impl Written<'_> {
 }
 
 impl ConnTrace {
-    pub(super) fn new(host: &Arc<HostTrace>, end: End, sent_first: u64) -> ConnTrace {
+    pub(super) fn new(
+        host: &Arc<HostTrace>,
+        end: End,
+        sent_first: u64,
+        unopened: Option<u64>,
+    ) -> ConnTrace {
         let done = match sent_first {
             0 => 0,
             // It left with the dial.
@@ -113,6 +125,7 @@ impl ConnTrace {
             host: Arc::clone(host),
             end,
             sent_first,
+            unopened,
             done: AtomicU8::new(done),
         }
     }
@@ -228,8 +241,12 @@ impl ConnTrace {
 
     /// The end is about to be closed: its streams are dropped, and its port is free, after this.
     pub(crate) fn closing(&self, sent: u64, received: u64) {
+        self.closed_as(self.host.reserve(), sent, received);
+    }
+
+    fn closed_as(&self, number: Option<u64>, sent: u64, received: u64) {
         if self.once(Once::Closed) {
-            self.host.record(|| EventKind::Closed {
+            self.host.record_as(number, || EventKind::Closed {
                 end: self.end.clone(),
                 sent: self.sent_first + sent,
                 received,
@@ -240,6 +257,6 @@ impl ConnTrace {
 
 impl Drop for ConnTrace {
     fn drop(&mut self) {
-        self.closing(0, 0);
+        self.closed_as(self.unopened, 0, 0);
     }
 }

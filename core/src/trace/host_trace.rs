@@ -191,9 +191,9 @@ impl HostTrace {
         peer: &Addr,
         listener: u16,
     ) -> Option<Box<AcceptTrace>> {
-        let number = self.reserve()?;
+        let numbers = [self.reserve()?, self.reserve()?];
         let end = self.end(local, peer, false);
-        Some(Box::new(AcceptTrace::new(self, end, number, listener)))
+        Some(Box::new(AcceptTrace::new(self, end, numbers, listener)))
     }
 
     /// An end of a new connection.
@@ -225,7 +225,8 @@ impl DialTrace {
             end: end.clone(),
             dst: self.dst.clone(),
         });
-        Box::new(ConnTrace::new(&self.host, end, self.first))
+        let unopened = self.host.reserve();
+        Box::new(ConnTrace::new(&self.host, end, self.first, unopened))
     }
 
     /// The dial failed. To be called before its port is free.
