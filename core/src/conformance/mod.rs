@@ -78,7 +78,8 @@ macro_rules! conformance {
             faults: refusing, resetting, holding, cutting, joining_later;
             fault_cells: cut_cells, hold_cells, refuse_cells, reset_cells;
             trace: the_example_is_recorded, streams_are_recorded, dials_are_recorded,
-                closes_are_recorded, what_is_dropped_is_recorded, many_hosts_are_recorded;
+                closes_are_recorded, what_is_dropped_is_recorded, crashes_are_recorded,
+                many_hosts_are_recorded;
         }
     };
 }

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 
 use super::bed::{Bed, connect, drop_after};
-use super::{cancelling, closing, dialing, streams};
+use super::{cancelling, closing, crashing, dialing, streams};
 use crate::trace::recorder::Recorder;
 use crate::trace::{End, Event, EventKind, Recording, Trace, Traced};
 use crate::{Addr, Cause, Conn, Host, Listener, SubNetwork};
@@ -258,6 +258,13 @@ pub async fn what_is_dropped_is_recorded(bed: &dyn Bed) {
     recorded! { bed, true:
         cancelling: dial_dropped_at_every_poll, accept_dropped_at_every_poll,
             what_nobody_got_is_cut, new_host_dropped_at_every_poll;
+    }
+}
+
+/// The checks of crashes.
+pub async fn crashes_are_recorded(bed: &dyn Bed) {
+    recorded! { bed, true:
+        crashing: restarting, a_crash_is_no_close;
     }
 }
 

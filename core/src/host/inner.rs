@@ -18,6 +18,7 @@ use crate::host::gate::Service;
 use crate::host::idle::Table;
 use crate::host::port::Port;
 use crate::host::socket::{Socket, SocketInfo};
+use crate::trace::EventKind;
 use crate::trace::host_trace::HostTrace;
 use crate::{Addr, Cause, Conn, Failure, MAX_FIRST_BYTES};
 
@@ -204,6 +205,7 @@ impl HostInner {
                 return Err(why);
             }
         };
+        self.trace.ends_as(EventKind::HostCrashed);
         self.context.registry.crash(self.home.host());
         self.owner.host_crashed(self);
         self.go_down(Failure::explain(Cause::HostDown, "it was crashed"));

@@ -170,6 +170,33 @@ async fn connections_that_end_in_every_way() {
     subnet.close().await.unwrap();
 }
 
+/// A name that was made again goes on with its numbers.
+#[tokio::test]
+async fn a_crash_is_recorded_and_what_the_name_does_next() {
+    let (subnet, alpha, beta) = two_hosts().await;
+    let listener = alpha.listen(":1").unwrap();
+    let (dialed, accepted) = tokio::try_join!(beta.dial("α:1"), listener.accept()).unwrap();
+    alpha.crash().unwrap();
+    let again = subnet.new_host("α").await.unwrap();
+    again.note("again");
+    drop((dialed, accepted, listener));
+    let record = subnet.trace();
+    let lines = lines(&record).into_iter();
+    let lines: Vec<_> = lines.filter(|line| line.starts_with('α')).collect();
+    let expected = [
+        "α made",
+        "α:1 listening",
+        "α:2 <- β:1 accepted",
+        "α crashed",
+        "α:1 stopped listening",
+        "α:2 <- β:1 closed after 0 bytes sent, 0 received",
+        "α made",
+        "α note: again",
+    ];
+    assert_eq!(lines, expected);
+    subnet.close().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_full_record_keeps_its_beginning() {
     let subnet = PipeNetwork::new("net").unwrap().subnetwork();
