@@ -2,6 +2,8 @@
 //!
 //! Owns a small language for records. Never opens a network.
 
+mod matching;
+
 use std::sync::Arc;
 use std::time::Duration;
 
