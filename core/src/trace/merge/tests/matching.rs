@@ -3,6 +3,9 @@
 //! Owns records of dials that were given up, of hosts that were made again, and of processes that were
 //! killed. Never opens a network.
 
+use proptest::collection::vec;
+use proptest::prelude::*;
+
 use super::{Host, addr, end, lines};
 use crate::Cause;
 use crate::trace::{EventKind, Trace};
@@ -44,6 +47,13 @@ impl Host {
                 bytes,
             })
             .closed_after(("α:2", "<-", "β:1"), nth, [0, bytes])
+    }
+
+    fn read_end_after(self, (local, peer): (&str, &str), nth: u64, bytes: u64) -> Host {
+        self.with(EventKind::EndReceived {
+            end: end(local, "<-", peer, nth),
+            bytes,
+        })
     }
 
     /// α:2 accepts β:1, and is cut after some bytes.
@@ -165,4 +175,48 @@ fn the_beginning_of_a_record_may_be_missing() {
     assert_eq!(found.accepts, [None, None]);
     assert_eq!(found.connected, [None]);
     assert_eq!(found.ends, [None, None]);
+}
+
+proptest! {
+    /// Of each dial: whether it was taken, at which port, whether its dialer was told, and how many bytes it sent.
+    ///
+    /// Whatever dials and accepts there were, no cause is wrong: it is the true one, or an earlier one of
+    /// its host; and an end's is the true one.
+    #[test]
+    fn no_cause_is_wrong(dials in vec((any::<bool>(), 2..4_u16, any::<bool>(), 0..2_u64), 0..12)) {
+        let (mut dialer, mut acceptor) = (beta(), alpha());
+        let (mut took, mut told, mut nth) = (Vec::new(), Vec::new(), 0);
+        for (place, (taken, port, is_told, bytes)) in dials.iter().copied().enumerate() {
+            dialer = dialer.dialing("β:1", "α:1");
+            let (local, peer) = (format!("α:{port}"), "β:1");
+            if taken {
+                nth += 1;
+                acceptor = acceptor.accepted(&local, peer, nth, "α:1");
+                took.push(place);
+            }
+            match taken && is_told {
+                true => {
+                    told.push(took.len() - 1);
+                    let place = place as u64;
+                    dialer = dialer.connected(peer, &local, place, "α:1");
+                    dialer = dialer.closed_after((peer, "->", &local), place, [bytes, 0]);
+                    acceptor = acceptor.read_end_after((&local, peer), nth, bytes);
+                }
+                false => dialer = dialer.given_up(peer, "α:1"),
+            }
+            if taken {
+                acceptor = acceptor.closed_after((&local, "<-", peer), nth, [0, 0]);
+            }
+        }
+        let found = causes([dialer, acceptor]);
+        for (found, true_one) in found.accepts.iter().zip(&took) {
+            prop_assert!(found.is_some_and(|found| found <= *true_one), "{dials:?}");
+        }
+        for (found, true_one) in found.connected.iter().zip(&told) {
+            prop_assert!(found.is_some_and(|found| found <= *true_one), "{dials:?}");
+        }
+        for (true_one, found) in found.ends.iter().enumerate() {
+            prop_assert!(found.is_none_or(|found| found == true_one), "{dials:?}");
+        }
+    }
 }
