@@ -14,6 +14,7 @@ use crate::contender::irohs::Iroh;
 use crate::contender::pipe::Pipe;
 use crate::contender::quic::Quinn;
 use crate::contender::ruled::Ruled;
+use crate::contender::traced::Traced;
 use crate::contender::tcp::Tcp;
 use crate::contender::tls::TcpTls;
 use crate::contender::virt::Virtnet;
@@ -80,6 +81,7 @@ async fn by_name(spec: &Spec, part: Part) -> Result<Vec<Metric>> {
         "virtnet" => run::<Virtnet>(spec, part).await,
         "virtnet-16-accepts" => run::<Virtnet<16>>(spec, part).await,
         "virtnet-1000-rules" => run::<Ruled>(spec, part).await,
+        "virtnet-traced" => run::<Traced>(spec, part).await,
         "virtnet-pipe" => run::<Pipe>(spec, part).await,
         "quinn" => run::<Quinn<false>>(spec, part).await,
         "quinn-tuned" => run::<Quinn<true>>(spec, part).await,

@@ -102,6 +102,14 @@ const GOALS: &[Goal] = &[
             Some(("pingpong-p50", "virtnet")),
         )
     },
+    Goal {
+        contender: "virtnet-traced",
+        ..goal("dial64", AtLeast(0.97), Some(("dial64", "virtnet")))
+    },
+    Goal {
+        contender: "virtnet-traced",
+        ..goal("bulk", AtLeast(0.97), Some(("bulk", "virtnet")))
+    },
     goal("faults-delay-p50", AtLeast(50.0), None),
     goal("faults-delay-p50", AtMost(52.0), None),
     goal("faults-delay-bulk", AtLeast(0.9), None),

@@ -24,6 +24,7 @@ const NETS: &[&str] = &[
 const AT_ONCE: &[&str] = &[
     "virtnet",
     "virtnet-16-accepts",
+    "virtnet-traced",
     "virtnet-pipe",
     "quinn",
     "quinn-tuned",
@@ -41,6 +42,7 @@ pub const WORKS: &[Work] = &[
         contenders: &[
             "virtnet",
             "virtnet-1000-rules",
+            "virtnet-traced",
             "virtnet-pipe",
             "quinn",
             "quinn-tuned",

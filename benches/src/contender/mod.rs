@@ -18,6 +18,7 @@ pub mod pipe;
 pub mod quic;
 pub mod relay;
 pub mod ruled;
+pub mod traced;
 pub mod split_socket;
 pub mod tcp;
 pub mod tls;

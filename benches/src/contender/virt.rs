@@ -33,8 +33,14 @@ pub async fn join(spec: &Spec, secret: &str) -> Result<SubNetwork> {
 
 pub struct VirtServer<const ACCEPTS: usize> {
     /// Closed with the last handle.
-    _held: (SubNetwork, Host),
+    held: (SubNetwork, Host),
     listener: Listener,
+}
+
+impl<const ACCEPTS: usize> VirtServer<ACCEPTS> {
+    pub fn net(&self) -> &SubNetwork {
+        &self.held.0
+    }
 }
 
 impl<const ACCEPTS: usize> Server for VirtServer<ACCEPTS> {
@@ -46,7 +52,7 @@ impl<const ACCEPTS: usize> Server for VirtServer<ACCEPTS> {
         let host = net.new_host("server").await?;
         let listener = host.listen("server:1")?;
         let server = VirtServer {
-            _held: (net, host),
+            held: (net, host),
             listener,
         };
         Ok((server, secret))
