@@ -19,7 +19,7 @@ pub struct Accept {
     addr: Addr,
     src: Addr,
     service: Service,
-    trace: Option<Box<AcceptTrace>>,
+    trace: Option<AcceptTrace>,
     /// The accept that waits holds the port; this only frees it early.
     port: Weak<Port>,
     /// Taken by the acknowledgement.

@@ -68,7 +68,7 @@ impl Conn {
         peer: Addr,
         stream: ByteStream,
         service: Service,
-        trace: Option<Box<ConnTrace>>,
+        trace: Option<ConnTrace>,
     ) -> Result<Conn, Failure> {
         let shared = ConnInner::open(port, peer, stream, service, trace)?;
         Ok(Conn { shared })

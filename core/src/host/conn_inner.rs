@@ -39,7 +39,7 @@ pub(crate) struct ConnInner {
     /// A caller has the connection.
     handed: AtomicBool,
     /// If it is recorded.
-    trace: Option<Box<ConnTrace>>,
+    trace: Option<ConnTrace>,
     port: Arc<Port>,
 }
 
@@ -50,7 +50,7 @@ impl ConnInner {
         peer: Addr,
         stream: ByteStream,
         service: Service,
-        trace: Option<Box<ConnTrace>>,
+        trace: Option<ConnTrace>,
     ) -> Result<Arc<ConnInner>, Failure> {
         let context = port.host().context();
         let keep_open = context.keep_open()?;

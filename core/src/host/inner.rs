@@ -163,7 +163,7 @@ impl HostInner {
         // The caller of dial gets it in this very poll.
         let conn = match dialed {
             Ok((stream, peer)) => {
-                let trace = dial.map(|dial| dial.connected(&peer));
+                let trace = dial.and_then(|dial| dial.connected(&peer));
                 Conn::open(Arc::new(port), peer, stream, service, trace).map(Conn::handed)
             }
             Err(why) => {

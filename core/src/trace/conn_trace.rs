@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use crate::Cause;
-use crate::trace::event::{End, EventKind};
+use crate::trace::event::EventKind;
+use crate::trace::host_log::{CompactEnd, CompactKind};
 use crate::trace::host_trace::HostTrace;
 
 /// A dial that an accept has taken, until the reply is on its way. Dropped, nothing is recorded.
 pub(crate) struct AcceptTrace {
     host: Arc<HostTrace>,
-    end: End,
+    end: CompactEnd,
     /// Taken before the dialer could know: of the accept, and of the close if nobody gets the connection.
     numbers: [u64; 2],
     listener: u16,
@@ -22,13 +23,13 @@ pub(crate) struct AcceptTrace {
 
 impl AcceptTrace {
     pub(super) fn new(
-        host: &Arc<HostTrace>,
-        end: End,
+        host: Arc<HostTrace>,
+        end: CompactEnd,
         numbers: [u64; 2],
         listener: u16,
     ) -> AcceptTrace {
         AcceptTrace {
-            host: Arc::clone(host),
+            host,
             end,
             numbers,
             listener,
@@ -36,25 +37,22 @@ impl AcceptTrace {
     }
 
     /// The reply is on its way: there is a connection, also if nobody gets it.
-    pub(crate) fn accepted(self) -> Box<ConnTrace> {
+    pub(crate) fn accepted(self) -> ConnTrace {
         let AcceptTrace {
             host,
             end,
             numbers: [accepted, closed],
             listener,
         } = self;
-        host.record_as(Some(accepted), || EventKind::Accepted {
-            listener: end.local.with_port(listener),
-            end: end.clone(),
-        });
-        Box::new(ConnTrace::new(&host, end, 0, Some(closed)))
+        host.record_compact_as(Some(accepted), || CompactKind::Accepted { end, listener });
+        ConnTrace::new(host, end, 0, Some(closed))
     }
 }
 
 /// One end of a connection. If it is dropped before it is closed, nobody got the connection.
 pub(crate) struct ConnTrace {
     host: Arc<HostTrace>,
-    end: End,
+    end: CompactEnd,
     /// Bytes that were sent before there was a connection, with the dial.
     sent_first: u64,
     /// The number of the close if there never was a connection: another one may have the port by then.
@@ -111,8 +109,8 @@ impl Written<'_> {
 
 impl ConnTrace {
     pub(super) fn new(
-        host: &Arc<HostTrace>,
-        end: End,
+        host: Arc<HostTrace>,
+        end: CompactEnd,
         sent_first: u64,
         unopened: Option<u64>,
     ) -> ConnTrace {
@@ -122,7 +120,7 @@ impl ConnTrace {
             _ => Once::FirstByteSent as u8,
         };
         ConnTrace {
-            host: Arc::clone(host),
+            host,
             end,
             sent_first,
             unopened,
@@ -158,13 +156,12 @@ impl ConnTrace {
     #[inline]
     pub(crate) fn written(&self, bytes: &Written<'_>, count: usize, sent: u64, at: WriteNumbers) {
         if count > 0 && at.first.is_some() && self.once(Once::FirstByteSent) {
-            let end = self.end.clone();
-            self.host
-                .record_as(at.first, || EventKind::FirstByteSent { end });
+            let sent = || CompactKind::FirstByteSent(self.end);
+            self.host.record_compact_as(at.first, sent);
         }
         if count > 0 && at.data.is_some() {
             self.host.record_as(at.data, || EventKind::Data {
-                end: self.end.clone(),
+                end: self.host.log().end(self.end),
                 sent: true,
                 offset: self.sent_first + sent - count as u64,
                 len: count as u64,
@@ -177,10 +174,9 @@ impl ConnTrace {
     pub(crate) fn before_end(&self, bytes: u64) {
         let over = self.is_done(Once::Closed) || self.is_done(Once::WriteFailed);
         if !over && self.once(Once::EndSent) {
-            self.host.record(|| EventKind::EndSent {
-                end: self.end.clone(),
-                bytes: self.sent_first + bytes,
-            });
+            let bytes = self.sent_first + bytes;
+            self.host
+                .record_compact(|| CompactKind::EndSent(self.end, bytes));
         }
     }
 
@@ -196,7 +192,7 @@ impl ConnTrace {
         let most = self.host.payload();
         if most > 0 {
             self.host.record(|| EventKind::Data {
-                end: self.end.clone(),
+                end: self.host.log().end(self.end),
                 sent: false,
                 offset: received - bytes.len() as u64,
                 len: bytes.len() as u64,
@@ -207,15 +203,15 @@ impl ConnTrace {
 
     fn read_first(&self) {
         if self.once(Once::FirstByteReceived) {
-            let end = self.end.clone();
-            self.host.record(|| EventKind::FirstByteReceived { end });
+            self.host
+                .record_compact(|| CompactKind::FirstByteReceived(self.end));
         }
     }
 
     fn read_end(&self, bytes: u64) {
         if !self.is_done(Once::Closed) && self.once(Once::ReadOver) {
-            let end = self.end.clone();
-            self.host.record(|| EventKind::EndReceived { end, bytes });
+            self.host
+                .record_compact(|| CompactKind::EndReceived(self.end, bytes));
         }
     }
 
@@ -228,7 +224,7 @@ impl ConnTrace {
         if self.is_done(Once::Closed) || !self.once(what) {
             return;
         }
-        let end = self.end.clone();
+        let end = self.host.log().end(self.end);
         self.host.record(|| match direction {
             Direction::Read => EventKind::ReadFailed { end, bytes, cause },
             Direction::Write => EventKind::WriteFailed {
@@ -246,8 +242,8 @@ impl ConnTrace {
 
     fn closed_as(&self, number: Option<u64>, sent: u64, received: u64) {
         if self.once(Once::Closed) {
-            self.host.record_as(number, || EventKind::Closed {
-                end: self.end.clone(),
+            self.host.record_compact_as(number, || CompactKind::Closed {
+                end: self.end,
                 sent: self.sent_first + sent,
                 received,
             });

@@ -8,8 +8,9 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::Mutex;
 
 use crate::trace::conn_trace::{AcceptTrace, ConnTrace};
-use crate::trace::event::{End, EventKind};
-use crate::trace::recorder::{Numbers, Recorder};
+use crate::trace::event::EventKind;
+use crate::trace::host_log::{CompactEnd, CompactKind, HostLog, Peer};
+use crate::trace::recorder::Recorder;
 use crate::{Addr, Cause};
 
 /// The most bytes of a note ([`Host::note`](crate::Host::note)); longer ones are clipped.
@@ -20,7 +21,7 @@ pub(crate) struct HostTrace {
     recorder: Arc<Recorder>,
     name: Arc<str>,
     /// Found when something is recorded first.
-    numbers: OnceLock<Arc<Numbers>>,
+    log: OnceLock<Arc<HostLog>>,
     life: Mutex<Life>,
 }
 
@@ -49,7 +50,7 @@ impl HostTrace {
         Arc::new(HostTrace {
             recorder: Arc::clone(recorder),
             name,
-            numbers: OnceLock::new(),
+            log: OnceLock::new(),
             life: Mutex::default(),
         })
     }
@@ -65,22 +66,33 @@ impl HostTrace {
         self.recorder.payload()
     }
 
-    fn numbers(&self) -> &Numbers {
-        self.numbers
-            .get_or_init(|| self.recorder.numbers(&self.name))
+    pub(super) fn log(&self) -> &HostLog {
+        self.log.get_or_init(|| self.recorder.log(&self.name))
     }
 
     /// The number of something that is about to happen; `None` while nothing is recorded. It need not be
     /// used.
     pub(crate) fn reserve(&self) -> Option<u64> {
-        self.is_on().then(|| self.numbers().next())
+        self.is_on().then(|| self.log().next())
     }
 
     /// Records `kind` under a number that was reserved before it happened.
     pub(crate) fn record_as(&self, number: Option<u64>, kind: impl FnOnce() -> EventKind) {
+        self.record_compact_as(number, || CompactKind::Other(Box::new(kind())));
+    }
+
+    pub(super) fn record_compact_as(
+        &self,
+        number: Option<u64>,
+        kind: impl FnOnce() -> CompactKind,
+    ) {
         if let Some(number) = number {
-            self.recorder.add(&self.name, number, kind());
+            self.recorder.add(self.log(), number, kind());
         }
+    }
+
+    pub(super) fn record_compact(&self, kind: impl FnOnce() -> CompactKind) {
+        self.record_compact_as(self.reserve(), kind);
     }
 
     /// Records `kind`, which has happened or is about to.
@@ -166,22 +178,19 @@ impl HostTrace {
         first: usize,
     ) -> Option<DialTrace> {
         let number = self.reserve()?;
-        let dial = DialTrace {
-            host: Arc::clone(self),
-            src: src.clone(),
-            dst: dst.clone(),
-            first: first as u64,
-            ended: false,
+        let Some(dst) = self.log().peer(dst, || self.recorder.is_full()) else {
+            self.recorder.drop_one();
+            return None;
         };
-        let DialTrace {
-            src, dst, first, ..
-        } = &dial;
-        self.record_as(Some(number), || EventKind::Dialing {
-            src: src.clone(),
-            dst: dst.clone(),
-            first: *first,
-        });
-        Some(dial)
+        let src = src.port();
+        let first = u32::try_from(first).unwrap_or(u32::MAX);
+        self.record_compact_as(Some(number), || CompactKind::Dialing { src, dst, first });
+        Some(DialTrace {
+            host: Some(Arc::clone(self)),
+            src,
+            dst,
+            first,
+        })
     }
 
     /// An accept takes the dial from `peer` at the port `local`.
@@ -190,63 +199,57 @@ impl HostTrace {
         local: &Addr,
         peer: &Addr,
         listener: u16,
-    ) -> Option<Box<AcceptTrace>> {
+    ) -> Option<AcceptTrace> {
         let numbers = [self.reserve()?, self.reserve()?];
-        let end = self.end(local, peer, false);
-        Some(Box::new(AcceptTrace::new(self, end, numbers, listener)))
+        let end = self.end(local.port(), peer, false)?;
+        Some(AcceptTrace::new(Arc::clone(self), end, numbers, listener))
     }
 
-    /// An end of a new connection.
-    fn end(&self, local: &Addr, peer: &Addr, dialed: bool) -> End {
-        End {
-            local: local.clone(),
-            peer: peer.clone(),
-            dialed,
-            nth: self.numbers().next_connection(local.port(), peer),
+    /// An end of a new connection; `None` if it is not recorded, as the record is full.
+    fn end(&self, local: u16, peer: &Addr, dialed: bool) -> Option<CompactEnd> {
+        let is_full = || self.recorder.is_full();
+        let end = self.log().connection(local, peer, dialed, is_full);
+        if end.is_none() {
+            self.recorder.drop_one();
         }
+        end
     }
 }
 
 /// A dial under way. If it is dropped without an outcome, it was given up.
 pub(crate) struct DialTrace {
-    host: Arc<HostTrace>,
-    src: Addr,
-    dst: Addr,
-    first: u64,
-    ended: bool,
+    /// Taken by the outcome.
+    host: Option<Arc<HostTrace>>,
+    src: u16,
+    dst: Peer,
+    first: u32,
 }
 
 impl DialTrace {
     /// The dial has a connection, to the end `peer`. To be called before anybody can close it.
-    pub(crate) fn connected(mut self, peer: &Addr) -> Box<ConnTrace> {
-        self.ended = true;
-        let end = self.host.end(&self.src, peer, true);
-        self.host.record(|| EventKind::Connected {
-            end: end.clone(),
-            dst: self.dst.clone(),
-        });
-        let unopened = self.host.reserve();
-        Box::new(ConnTrace::new(&self.host, end, self.first, unopened))
+    pub(crate) fn connected(mut self, peer: &Addr) -> Option<ConnTrace> {
+        let host = self.host.take()?;
+        let end = host.end(self.src, peer, true)?;
+        let dst = self.dst;
+        host.record_compact(|| CompactKind::Connected { end, dst });
+        let unopened = host.reserve();
+        Some(ConnTrace::new(host, end, u64::from(self.first), unopened))
     }
 
     /// The dial failed. To be called before its port is free.
     pub(crate) fn failed(mut self, cause: Cause) {
-        self.ended = true;
-        self.host.record(|| EventKind::DialFailed {
-            src: self.src.clone(),
-            dst: self.dst.clone(),
-            cause,
-        });
+        if let Some(host) = self.host.take() {
+            let (src, dst) = (host.log().own(self.src), host.log().addr(self.dst));
+            host.record(|| EventKind::DialFailed { src, dst, cause });
+        }
     }
 }
 
 impl Drop for DialTrace {
     fn drop(&mut self) {
-        if !self.ended {
-            self.host.record(|| EventKind::DialGivenUp {
-                src: self.src.clone(),
-                dst: self.dst.clone(),
-            });
+        if let Some(host) = self.host.take() {
+            let (src, dst) = (host.log().own(self.src), host.log().addr(self.dst));
+            host.record(|| EventKind::DialGivenUp { src, dst });
         }
     }
 }

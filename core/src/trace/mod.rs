@@ -10,6 +10,7 @@ pub(crate) mod conn_trace;
 mod edges;
 pub(crate) mod event;
 pub(crate) mod file;
+mod host_log;
 pub(crate) mod host_trace;
 mod matching;
 pub(crate) mod merge;

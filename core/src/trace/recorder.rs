@@ -1,9 +1,9 @@
 //! The recorder of one subnetwork: the events of its hosts, in memory and in a file.
 //!
-//! Owns [`Recorder`], [`Recording`], the numbers of events, and the limit of what is kept. Never knows what
-//! an event means, and never orders events: their numbers do.
+//! Owns [`Recorder`], [`Recording`], and the limit of what is kept. Never knows what an event means, and never
+//! orders events: their numbers do.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -12,16 +12,19 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
-use crate::trace::event::{Event, EventKind};
+use crate::Failure;
 use crate::trace::file::{Header, TraceFile, TraceFileError};
+use crate::trace::host_log::{CompactKind, HostLog};
 use crate::trace::merge::Record;
-use crate::{Addr, Failure};
 
 /// How many events of a subnetwork are kept in memory, unless another number is set.
 pub const DEFAULT_EVENTS: usize = 65_536;
 
 /// The most bytes of one write or read that are recorded.
 pub const MAX_PAYLOAD: usize = 64 << 10;
+
+/// For how many events a host takes space at once.
+const SPACE: usize = 64;
 
 /// How a subnetwork records ([`SubNetwork::record_with`](crate::SubNetwork::record_with)).
 ///
@@ -49,7 +52,8 @@ impl Recording {
         }
     }
 
-    /// How many events are kept in memory. An event takes some 200 bytes; memory is taken when events come.
+    /// How many events are kept in memory, about: each host takes space for 64 at once. An event takes
+    /// some 60 bytes; memory is taken when events come.
     ///
     /// Once so many are kept, *later* ones are dropped and counted ([`Record::dropped`]): the
     /// causes of what is kept are kept, too.
@@ -59,7 +63,7 @@ impl Recording {
     }
 
     /// Also records each write and read of a connection, with the first `most` of its bytes
-    /// ([`EventKind::Data`]), at most [`MAX_PAYLOAD`]. By default none: what programs send may be secret, and
+    /// ([`EventKind::Data`](crate::trace::EventKind::Data)), at most [`MAX_PAYLOAD`]. By default none: what programs send may be secret, and
     /// takes space. The first bytes of a dial are none of them.
     pub fn payload(mut self, most: usize) -> Recording {
         self.payload = most.min(MAX_PAYLOAD);
@@ -93,9 +97,12 @@ pub(crate) struct Recorder {
     /// How many bytes of a write or read are recorded.
     payload: AtomicUsize,
     start: OnceLock<Start>,
-    hosts: Mutex<HashMap<Arc<str>, Arc<Numbers>>>,
-    /// Held to add an event.
-    kept: Mutex<Kept>,
+    hosts: Mutex<BTreeMap<Arc<str>, Arc<HostLog>>>,
+    /// For how many more events there is space.
+    space: AtomicUsize,
+    dropped: AtomicU64,
+    has_file: AtomicBool,
+    file: Mutex<Option<TraceFile>>,
 }
 
 /// When and as what a subnetwork began to record.
@@ -103,38 +110,6 @@ struct Start {
     process: Arc<str>,
     wall: Duration,
     at: Instant,
-}
-
-/// What is recorded.
-#[derive(Default)]
-struct Kept {
-    events: Vec<Event>,
-    most: usize,
-    dropped: u64,
-    file: Option<TraceFile>,
-}
-
-/// The numbers of the events of one host name, also if a host of that name is made again.
-#[derive(Default)]
-pub(crate) struct Numbers {
-    last: AtomicU64,
-    /// How many connections there were between a port and a peer.
-    connections: Mutex<HashMap<(u16, Addr), u64>>,
-}
-
-impl Numbers {
-    /// The number of the next event. What happens later gets a larger one, on whichever thread.
-    pub(crate) fn next(&self) -> u64 {
-        self.last.fetch_add(1, Relaxed) + 1
-    }
-
-    /// Counts a connection between a port and `peer`.
-    pub(crate) fn next_connection(&self, port: u16, peer: &Addr) -> u64 {
-        let mut connections = self.connections.lock();
-        let nth = connections.entry((port, peer.clone())).or_default();
-        *nth += 1;
-        *nth
-    }
 }
 
 impl Recorder {
@@ -146,7 +121,10 @@ impl Recorder {
             payload: AtomicUsize::new(0),
             start: OnceLock::new(),
             hosts: Mutex::default(),
-            kept: Mutex::default(),
+            space: AtomicUsize::new(0),
+            dropped: AtomicU64::new(0),
+            has_file: AtomicBool::new(false),
+            file: Mutex::default(),
         }
     }
 
@@ -161,21 +139,23 @@ impl Recorder {
         self.payload.load(Relaxed)
     }
 
-    /// Begins to record, or changes how. Returns the path of a new file.
+    /// Begins to record, or changes how: then there is space for so many more events. Returns the path of a new
+    /// file.
     pub(crate) fn start(&self, recording: &Recording) -> Result<Option<PathBuf>, TraceFileError> {
         let start = self.start.get_or_init(Start::now);
-        let mut kept = self.kept.lock();
-        let path = match (&recording.dir, &kept.file) {
+        let mut file = self.file.lock();
+        let path = match (&recording.dir, &*file) {
             (None, _) => None,
             (Some(_), Some(file)) => return Err(TraceFileError::there_is_one(file.path())),
             (Some(dir), None) => {
-                let file = self.create(dir, start)?;
-                let path = file.path().to_owned();
-                kept.file = Some(file);
+                let created = self.create(dir, start)?;
+                let path = created.path().to_owned();
+                *file = Some(created);
+                self.has_file.store(true, Relaxed);
                 Some(path)
             }
         };
-        kept.most = recording.events;
+        self.space.store(recording.events, Relaxed);
         self.payload.store(recording.payload, Relaxed);
         self.on.store(true, Relaxed);
         Ok(path)
@@ -189,56 +169,78 @@ impl Recorder {
         TraceFile::create(dir, &header)
     }
 
-    /// The numbers of the host `name`.
-    pub(crate) fn numbers(&self, name: &Arc<str>) -> Arc<Numbers> {
+    /// The log of the host `name`.
+    pub(crate) fn log(&self, name: &Arc<str>) -> Arc<HostLog> {
         let mut hosts = self.hosts.lock();
-        Arc::clone(hosts.entry(Arc::clone(name)).or_default())
+        let log = hosts
+            .entry(Arc::clone(name))
+            .or_insert_with(|| Arc::new(HostLog::new(&self.network, name)));
+        Arc::clone(log)
     }
 
-    /// Records that `kind` has happened at `host`.
-    pub(crate) fn add(&self, host: &Arc<str>, number: u64, kind: EventKind) {
+    /// Records that `kind` has happened at a host.
+    pub(crate) fn add(&self, log: &HostLog, number: u64, kind: CompactKind) {
         let Some(start) = self.start.get() else {
             return;
         };
         let elapsed = start.at.elapsed();
-        let event = Event {
-            host: Arc::clone(host),
-            number,
-            wall: start.wall + elapsed,
-            elapsed,
-            kind,
+        if self.has_file.load(Relaxed) {
+            let event = log.whole(number, (start.wall, elapsed), &kind);
+            if let Some(file) = &*self.file.lock() {
+                file.add(event);
+            }
+        }
+        if !log.add(number, elapsed, kind, || self.more_space()) {
+            self.drop_one();
+        }
+    }
+
+    /// No host gets space for more events.
+    pub(crate) fn is_full(&self) -> bool {
+        self.space.load(Relaxed) == 0 && !self.has_file.load(Relaxed)
+    }
+
+    /// Counts an event that nothing is remembered for.
+    pub(crate) fn drop_one(&self) {
+        self.dropped.fetch_add(1, Relaxed);
+    }
+
+    /// Space for some events of a host, so that hosts seldom meet here.
+    fn more_space(&self) -> usize {
+        let mut taken = 0;
+        let take = |space: usize| {
+            taken = space.min(SPACE);
+            Some(space - taken)
         };
-        let mut kept = self.kept.lock();
-        if let Some(file) = &kept.file {
-            file.add(event.clone());
-        }
-        match kept.events.len() < kept.most {
-            true => kept.events.push(event),
-            false => kept.dropped += 1,
-        }
+        let _ = self.space.fetch_update(Relaxed, Relaxed, take);
+        taken
     }
 
     /// What has been recorded so far.
     pub(crate) fn record(&self) -> Record {
         let start = self.start.get();
-        let kept = self.kept.lock();
+        let hosts: Vec<_> = self.hosts.lock().values().cloned().collect();
+        let wall = start.map_or(Duration::ZERO, |start| start.wall);
+        let mut events: Vec<_> = hosts.iter().flat_map(|log| log.events(wall)).collect();
+        events.sort_by_key(|event| event.elapsed);
         Record {
             network: Arc::clone(&self.network),
             process: start.map_or_else(|| Arc::from(""), |start| Arc::clone(&start.process)),
-            events: kept.events.clone(),
-            dropped: kept.dropped,
+            events,
+            dropped: self.dropped.load(Relaxed),
         }
     }
 
     /// Whether a file is being written.
     pub(crate) fn has_file(&self) -> bool {
-        self.kept.lock().file.is_some()
+        self.has_file.load(Relaxed)
     }
 
     /// Completes the file, if there is one: what is recorded later is only kept in memory. Waits until it
     /// is written.
     pub(crate) fn finish_file(&self) -> Result<(), Failure> {
-        let file = self.kept.lock().file.take();
+        let file = self.file.lock().take();
+        self.has_file.store(false, Relaxed);
         match file {
             Some(file) => file.finish().map_err(Failure::other),
             None => Ok(()),
