@@ -2,6 +2,7 @@
 //!
 //! Owns the list of modules. Never checks the order of hosts: the conformance suite does.
 
+mod faults;
 #[cfg(feature = "trace-files")]
 mod files;
 #[cfg(feature = "trace-files")]

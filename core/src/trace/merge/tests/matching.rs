@@ -57,7 +57,7 @@ impl Host {
     }
 
     /// α:2 accepts β:1, and is cut after some bytes.
-    fn is_cut(self, nth: u64, bytes: u64) -> Host {
+    fn cut_after(self, nth: u64, bytes: u64) -> Host {
         self.accepted("α:2", "β:1", nth, "α:1")
             .closed_after(("α:2", "<-", "β:1"), nth, [0, bytes])
     }
@@ -124,7 +124,7 @@ fn causes(hosts: impl IntoIterator<Item = Host>) -> Causes {
 fn bytes_tell_which_accept_took_a_dial() {
     let dialer = beta().gives_up().connects(1, 5);
     let dialer = dialer.dialing("β:1", "α:1").failed("β:1", "α:1");
-    let found = causes([dialer, alpha().is_cut(1, 5).is_cut(2, 0)]);
+    let found = causes([dialer, alpha().cut_after(1, 5).cut_after(2, 0)]);
     assert_eq!(found.accepts, [Some(1), Some(2)]);
     assert_eq!(found.connected, [Some(0)]);
 }
@@ -135,7 +135,7 @@ fn bytes_tell_which_accept_took_a_dial() {
 fn where_it_is_open_only_what_is_sure_is_said() {
     let dialer = beta().gives_up().connects(1, 0);
     let dialer = dialer.dialing("β:1", "α:1").failed("β:1", "α:1");
-    let found = causes([dialer, alpha().is_cut(1, 0).is_cut(2, 0)]);
+    let found = causes([dialer, alpha().cut_after(1, 0).cut_after(2, 0)]);
     assert_eq!(found.accepts, [Some(0), Some(1)]);
     assert_eq!(found.connected, [Some(0)]);
     assert_eq!(found.ends, []);
@@ -158,7 +158,7 @@ fn a_host_that_is_made_again_dials_from_the_same_port() {
 /// The record of a process that was killed ends early: the last accept has no dial.
 #[test]
 fn the_end_of_a_record_may_be_missing() {
-    let found = causes([beta().connects(1, 3), alpha().reads(1, 3).is_cut(2, 9)]);
+    let found = causes([beta().connects(1, 3), alpha().reads(1, 3).cut_after(2, 9)]);
     assert_eq!(found.accepts, [Some(0), None]);
     assert_eq!(found.connected, [Some(0)]);
     assert_eq!(found.ends, [Some(0)]);
