@@ -133,7 +133,7 @@ impl Trace {
     /// events in causal order. Each has its number in the trace (`id`), its subnetwork (`process`), and the ids of the
     /// two that it follows (`previous`, `cause`).
     ///
-    /// [`trace::read`](crate::trace::read) reads it again, with the feature `trace-files`.
+    /// `trace::read` reads it again, with the feature `trace-files`.
     pub fn to_lines(&self, network: &str) -> String {
         let mut lines = String::new();
         let mut first = Object::new(&mut lines);
