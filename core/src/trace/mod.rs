@@ -18,6 +18,7 @@ pub(crate) mod merge;
 mod read;
 pub(crate) mod recorder;
 mod write;
+pub mod show;
 
 pub use event::{End, Event, EventKind};
 pub use file::{MAX_FILE, TraceFileError};

@@ -1,0 +1,14 @@
+//! A trace as text, diagrams, a page for the browser, and packets.
+//!
+//! Owns the formats. Never changes a trace, and never reads one.
+
+mod conns;
+mod lines;
+mod mermaid;
+mod shiviz;
+mod table;
+mod text;
+
+pub use mermaid::Mermaid;
+pub use shiviz::{SHIVIZ_REGEX, Shiviz};
+pub use table::Table;

@@ -1,0 +1,86 @@
+//! A trace as a table: a line for each event.
+//!
+//! Owns the columns. Never leaves out an event.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::trace::Trace;
+use crate::trace::show::lines::Lines;
+use crate::trace::show::text::{one_line, utc, width};
+
+/// A trace as text, made by [`Trace::table`].
+#[derive(Debug, Clone, Copy)]
+pub struct Table<'a>(&'a Trace);
+
+impl Trace {
+    /// The trace as a table for people: index, time, host and event, in causal order.
+    ///
+    /// Times are in seconds since the earliest event, by the clocks of the hosts' machines. These
+    /// may differ, so a time may be smaller than that of the line above. What would move a
+    /// terminal's cursor is escaped.
+    ///
+    /// ```
+    /// use virtnet_core::trace::{Event, EventKind, Record, Trace};
+    /// # use std::time::Duration;
+    ///
+    /// # let event = |number, kind| Event {
+    /// #     host: "α".into(),
+    /// #     number,
+    /// #     wall: Duration::from_secs(1_767_225_600 + number),
+    /// #     elapsed: Duration::from_secs(number),
+    /// #     kind,
+    /// # };
+    /// # let events = vec![event(1, EventKind::HostMade), event(2, EventKind::HostClosed)];
+    /// let record = Record { network: "net".into(), process: "1".into(), events, dropped: 0 };
+    /// let table = Trace::merge([record])?.table().to_string();
+    /// assert_eq!(table, "\
+    /// #  seconds since 2026-01-01T00:00:01.000000Z
+    /// 0  0.000000  α  α made
+    /// 1  1.000000  α  α closed
+    /// ");
+    /// # Ok::<(), virtnet_core::trace::MergeError>(())
+    /// ```
+    pub fn table(&self) -> Table<'_> {
+        Table(self)
+    }
+
+    /// The earliest time of an event, as the machines' clocks say.
+    pub(super) fn begins(&self) -> Duration {
+        let walls = self.events().iter().map(|traced| traced.event.wall);
+        walls.min().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Table<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Table(trace) = self;
+        let events = trace.events();
+        let (begins, lines) = (trace.begins(), Lines::new(trace));
+        let seconds = |wall: Duration| format!("{:.6}", (wall - begins).as_secs_f64());
+        let labels: Vec<_> = lines.labels.iter().map(|label| one_line(label)).collect();
+        let label_width = labels.iter().map(|label| width(label)).max().unwrap_or(0);
+        let number_width = events.len().saturating_sub(1).to_string().len();
+        let latest = events.iter().map(|traced| traced.event.wall).max();
+        let time_width = seconds(latest.unwrap_or(begins)).len();
+        if !events.is_empty() {
+            writeln!(f, "{:>number_width$}  seconds since {}", '#', utc(begins))?;
+        }
+        for (index, traced) in events.iter().enumerate() {
+            let time = seconds(traced.event.wall);
+            let label = &labels[lines.of(index)];
+            let space = label_width - width(label);
+            let text = one_line(&traced.event.to_string());
+            writeln!(
+                f,
+                "{index:>number_width$}  {time:>time_width$}  {label}{:space$}  {text}",
+                ""
+            )?;
+        }
+        if trace.dropped() > 0 {
+            let dropped = trace.dropped();
+            writeln!(f, "{dropped} events were dropped because a record was full")?;
+        }
+        Ok(())
+    }
+}
