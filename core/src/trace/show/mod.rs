@@ -3,12 +3,14 @@
 //! Owns the formats. Never changes a trace, and never reads one.
 
 mod conns;
+mod html;
 mod lines;
 mod mermaid;
 mod shiviz;
 mod table;
 mod text;
 
+pub use html::Html;
 pub use mermaid::Mermaid;
 pub use shiviz::{SHIVIZ_REGEX, Shiviz};
 pub use table::Table;
