@@ -6,6 +6,8 @@ mod conns;
 mod html;
 mod lines;
 mod mermaid;
+mod packets;
+mod pcapng;
 mod shiviz;
 mod table;
 mod text;

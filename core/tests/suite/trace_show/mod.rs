@@ -4,5 +4,6 @@
 
 mod browser;
 mod in_browser;
+mod in_tshark;
 pub(crate) mod synthetic;
 mod texts;

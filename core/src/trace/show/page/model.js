@@ -18,6 +18,8 @@ const bands = [];
 {
   const open = new Map();
   for (const [index, ...rules] of data.faults) {
+    events[index].text = [events[index].text, ...rules].join("; ");
+    events[index].low = events[index].text.toLowerCase();
     const host = events[index].host;
     const band = open.get(host);
     if (band) band.to = index;
