@@ -26,6 +26,8 @@ pub(crate) const SILENCE: &str = "VIRTNET_SILENCE";
 pub(crate) const KEYLOG: &str = "VIRTNET_KEYLOG";
 pub(crate) const QLOG: &str = "VIRTNET_QLOG";
 pub(crate) const TRACE: &str = "VIRTNET_TRACE";
+/// Read by `trace/on_panic.rs`.
+pub(crate) const TRACE_ON_PANIC: &str = "VIRTNET_TRACE_ON_PANIC";
 
 /// All names that have a meaning. The last is the command's: the host to dial from.
 const KNOWN: [&str; 19] = [
@@ -47,6 +49,7 @@ const KNOWN: [&str; 19] = [
     KEYLOG,
     QLOG,
     TRACE,
+    TRACE_ON_PANIC,
     "VIRTNET_HOST",
 ];
 
