@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 const BOUND: Duration = Duration::from_secs(60);
 /// What Chromium is called, by distribution.
-const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
+const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
 /// A running browser with one page. Dropped, it ends.
 pub(crate) struct Browser {
@@ -157,10 +157,10 @@ impl Browser {
         }
     }
 
-    /// What the window shows, as a PNG in Base64.
-    pub(crate) fn screenshot(&mut self) -> String {
+    /// What the window shows, as a PNG.
+    pub(crate) fn screenshot(&mut self) -> Vec<u8> {
         let answer = self.call("Page.captureScreenshot", json!({"format": "png"}));
-        answer["data"].as_str().unwrap().to_owned()
+        from_base64(answer["data"].as_str().unwrap())
     }
 
     fn send(&mut self, method: &str, params: Value) -> u64 {
@@ -202,6 +202,21 @@ impl Browser {
         }
         message
     }
+}
+
+fn from_base64(text: &str) -> Vec<u8> {
+    const DIGITS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let digits: Vec<_> = text
+        .bytes()
+        .filter_map(|it| DIGITS.find(char::from(it)))
+        .collect();
+    let four = digits.chunks(4).flat_map(|four| {
+        let bits = four.iter().fold(0, |bits, digit| bits << 6 | digit) << (6 * (4 - four.len()));
+        [bits >> 16, bits >> 8, bits]
+            .into_iter()
+            .take(four.len() - 1)
+    });
+    four.map(|bits| (bits & 0xff) as u8).collect()
 }
 
 impl Drop for Browser {

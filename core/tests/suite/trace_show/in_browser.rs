@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use virtnet_core::trace::Trace;
 
 use crate::trace_show::browser::Browser;
-use crate::trace_show::synthetic::{HOSTILE, busy, hostile, small};
+use crate::trace_show::synthetic::{HOSTILE, busy, hostile, partition, small};
 
 /// A page in a browser.
 struct Page {
@@ -19,10 +19,14 @@ struct Page {
 
 impl Page {
     fn open(trace: &Trace) -> Page {
+        Page::open_in(trace, 1400, 900)
+    }
+
+    fn open_in(trace: &Trace, width: u32, height: u32) -> Page {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("trace.html");
         std::fs::write(&file, trace.html().to_string()).unwrap();
-        let mut browser = Browser::start(folder.path(), 1400, 900);
+        let mut browser = Browser::start(folder.path(), width, height);
         browser.open(&file);
         browser.drawn();
         let mut page = Page {
@@ -39,9 +43,8 @@ impl Page {
         let Some(folder) = std::env::var_os("TRACE_SCREENSHOTS") else {
             return;
         };
-        let base64 = self.browser.screenshot();
-        let file = PathBuf::from(folder).join(format!("{name}.png.base64"));
-        std::fs::write(file, base64).unwrap();
+        let file = PathBuf::from(folder).join(format!("{name}.png"));
+        std::fs::write(file, self.browser.screenshot()).unwrap();
     }
 
     fn eval(&mut self, expression: &str) -> Value {
@@ -132,6 +135,36 @@ fn a_small_trace() {
     page.click("#details button");
     assert!(page.text("details").starts_with("β:1 -> α:2 sent end"));
     page.is_clean();
+}
+
+/// From when rules are in force until they are healed, at each host by its own events.
+#[test]
+#[ignore = "needs Chromium"]
+fn faults_are_bands() {
+    let mut page = Page::open_in(&partition().trace(), 1120, 850);
+    let bands = "bands.map((band) => [hosts[band.host].name, ...[band.from, band.to].map((it) => events[it].text)])";
+    let expected = ["α", "β", "γ"].map(|host| {
+        let begin = format!("{host} faults 1: 1 rules; cut α -> β");
+        [host.to_owned(), begin, format!("{host} faults 2: 0 rules")]
+    });
+    assert_eq!(page.eval(bands), json!(expected));
+    page.picture("partition");
+    page.is_clean();
+    // The colour of a band is behind the columns while rules are in force, and not after it.
+    let colour = |page: &mut Page, event: usize| {
+        let (x, y) = page.place(event);
+        let at = format!("({x} - 14, {y} - byId('scroll').getBoundingClientRect().top, 1, 1)");
+        page.eval(&format!("Array.from(pen.getImageData{at}.data)"))
+    };
+    let trace = partition().trace();
+    let index = |line: &str| {
+        let mut events = trace.events().iter();
+        events.rposition(|it| it.event.to_string() == line).unwrap()
+    };
+    let lines = ["β:2 -> α:1 failed: timed out", "α:2 <- β:1 accepted"];
+    let [during, after] = lines.map(|line| colour(&mut page, index(line)));
+    assert_ne!(during, json!([255, 255, 255, 255]));
+    assert_eq!(after, json!([255, 255, 255, 255]));
 }
 
 #[test]

@@ -201,10 +201,6 @@ impl Net {
         }
     }
 
-    pub(crate) fn records(self) -> Vec<Record> {
-        self.records
-    }
-
     pub(crate) fn trace(self) -> Trace {
         Trace::merge(self.records).unwrap()
     }
@@ -280,6 +276,25 @@ pub(crate) fn small() -> Net {
     net.finish(&pair, 0, 5);
     net.faults(1, &["cut α -> β"]);
     net.close(&pair, [5, 0]);
+    net
+}
+
+/// A connection is cut by a fault, and made again after it: the picture in docs/.
+pub(crate) fn partition() -> Net {
+    let mut net = Net::new(&["α", "β", "γ"]);
+    let listener = net.listen(0);
+    let first = net.connect(1, 0, &listener);
+    net.first_byte(&first, 0);
+    let other = net.connect(2, 0, &listener);
+    net.first_byte(&other, 1);
+    net.faults(1, &["cut α -> β"]);
+    net.refused(1, &listener, Cause::TimedOut);
+    net.cut(&first, 0, 0);
+    net.close(&first, [5, 0]);
+    net.finish(&other, 1, 7);
+    net.faults(2, &[]);
+    let second = net.connect(1, 0, &listener);
+    net.first_byte(&second, 0);
     net
 }
 
