@@ -14,7 +14,8 @@ use crate::trace::show::text::{one_line, utc, width};
 pub struct Table<'a>(&'a Trace);
 
 impl Trace {
-    /// The trace as a table for people: index, time, host and event, in causal order.
+    /// The trace as a table for people: index, time, the index of the event at another host that led to
+    /// it, host and event, in causal order.
     ///
     /// Times are in seconds since the earliest event, by the clocks of the hosts' machines. These
     /// may differ, so a time may be smaller than that of the line above. What would move a
@@ -34,11 +35,11 @@ impl Trace {
     /// # let events = vec![event(1, EventKind::HostMade), event(2, EventKind::HostClosed)];
     /// let record = Record { network: "net".into(), process: "1".into(), events, dropped: 0 };
     /// let table = Trace::merge([record])?.table().to_string();
-    /// assert_eq!(table, "\
-    /// #  seconds since 2026-01-01T00:00:01.000000Z
-    /// 0  0.000000  α  α made
-    /// 1  1.000000  α  α closed
-    /// ");
+    /// let lines: Vec<_> = table.lines().skip(2).collect();
+    /// assert_eq!(lines, [
+    ///     "0  0.000000      -  α     α made",
+    ///     "1  1.000000      -  α     α closed",
+    /// ]);
     /// # Ok::<(), virtnet_core::trace::MergeError>(())
     /// ```
     pub fn table(&self) -> Table<'_> {
@@ -59,21 +60,32 @@ impl fmt::Display for Table<'_> {
         let (begins, lines) = (trace.begins(), Lines::new(trace));
         let seconds = |wall: Duration| format!("{:.6}", (wall - begins).as_secs_f64());
         let labels: Vec<_> = lines.labels.iter().map(|label| one_line(label)).collect();
-        let label_width = labels.iter().map(|label| width(label)).max().unwrap_or(0);
-        let number_width = events.len().saturating_sub(1).to_string().len();
+        let hosts = labels.iter().map(|label| width(label)).max().unwrap_or(0);
+        let hosts = hosts.max("host".len());
+        let numbers = events.len().saturating_sub(1).to_string().len();
+        let after = numbers.max("after".len());
         let latest = events.iter().map(|traced| traced.event.wall).max();
-        let time_width = seconds(latest.unwrap_or(begins)).len();
+        let times = seconds(latest.unwrap_or(begins)).len().max("seconds".len());
         if !events.is_empty() {
-            writeln!(f, "{:>number_width$}  seconds since {}", '#', utc(begins))?;
+            writeln!(f, "seconds since {}", utc(begins))?;
+            let [time, cause, host] = ["seconds", "after", "host"];
+            writeln!(
+                f,
+                "{:>numbers$}  {time:>times$}  {cause:>after$}  {host:<hosts$}  event",
+                '#'
+            )?;
         }
         for (index, traced) in events.iter().enumerate() {
             let time = seconds(traced.event.wall);
+            let cause = traced
+                .cause
+                .map_or_else(|| "-".to_owned(), |it| it.to_string());
             let label = &labels[lines.of(index)];
-            let space = label_width - width(label);
+            let space = hosts - width(label);
             let text = one_line(&traced.event.to_string());
             writeln!(
                 f,
-                "{index:>number_width$}  {time:>time_width$}  {label}{:space$}  {text}",
+                "{index:>numbers$}  {time:>times$}  {cause:>after$}  {label}{:space$}  {text}",
                 ""
             )?;
         }
