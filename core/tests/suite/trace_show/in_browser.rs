@@ -107,6 +107,8 @@ fn a_small_trace() {
         "14 events since 2026-01-01T00:00:00.000250Z",
     );
     page.picture("small");
+    // Both ends' events are of one connection.
+    assert_eq!(page.eval("conns"), json!(["β:1 -> α:2"]));
 
     // To hover over an event shows it.
     let (x, y) = page.place(9);
