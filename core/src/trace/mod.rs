@@ -17,8 +17,8 @@ pub(crate) mod merge;
 #[cfg(feature = "trace-files")]
 mod read;
 pub(crate) mod recorder;
-mod write;
 pub mod show;
+mod write;
 
 pub use event::{End, Event, EventKind};
 pub use file::{MAX_FILE, TraceFileError};

@@ -14,8 +14,10 @@ use crate::trace::show::text::{one_line, utc, width};
 pub struct Table<'a>(&'a Trace);
 
 impl Trace {
-    /// The trace as a table for people: index, time, the index of the event at another host that led to
+    /// The trace as a table for people: number, time, the number of the event at another host that led to
     /// it, host and event, in causal order.
+    ///
+    /// Numbers begin at 1, as in merged files; so an event's index in [`events`](Trace::events) is its number less one.
     ///
     /// Times are in seconds since the earliest event, by the clocks of the hosts' machines. These
     /// may differ, so a time may be smaller than that of the line above. What would move a
@@ -37,8 +39,8 @@ impl Trace {
     /// let table = Trace::merge([record])?.table().to_string();
     /// let lines: Vec<_> = table.lines().skip(2).collect();
     /// assert_eq!(lines, [
-    ///     "0  0.000000      -  α     α made",
-    ///     "1  1.000000      -  α     α closed",
+    ///     "1  0.000000      -  α     α made",
+    ///     "2  1.000000      -  α     α closed",
     /// ]);
     /// # Ok::<(), virtnet_core::trace::MergeError>(())
     /// ```
@@ -62,7 +64,7 @@ impl fmt::Display for Table<'_> {
         let labels: Vec<_> = lines.labels.iter().map(|label| one_line(label)).collect();
         let hosts = labels.iter().map(|label| width(label)).max().unwrap_or(0);
         let hosts = hosts.max("host".len());
-        let numbers = events.len().saturating_sub(1).to_string().len();
+        let numbers = events.len().to_string().len();
         let after = numbers.max("after".len());
         let latest = events.iter().map(|traced| traced.event.wall).max();
         let times = seconds(latest.unwrap_or(begins)).len().max("seconds".len());
@@ -79,13 +81,14 @@ impl fmt::Display for Table<'_> {
             let time = seconds(traced.event.wall);
             let cause = traced
                 .cause
-                .map_or_else(|| "-".to_owned(), |it| it.to_string());
+                .map_or_else(|| "-".to_owned(), |it| (it + 1).to_string());
             let label = &labels[lines.of(index)];
+            let number = index + 1;
             let space = hosts - width(label);
             let text = one_line(&traced.event.to_string());
             writeln!(
                 f,
-                "{index:>numbers$}  {time:>times$}  {cause:>after$}  {label}{:space$}  {text}",
+                "{number:>numbers$}  {time:>times$}  {cause:>after$}  {label}{:space$}  {text}",
                 ""
             )?;
         }

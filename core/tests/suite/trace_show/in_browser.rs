@@ -114,7 +114,7 @@ fn a_small_trace() {
     let (x, y) = page.place(9);
     page.browser.mouse(x, y, false);
     let tip = "α:2 <- β:1 received end after 5 bytes\n\
-               event 5 of α, recorded by process of α\n\
+               event 10; 5 of α, recorded by process of α\n\
                0.002250 s by its machine's clock\n\
                connection β:1 -> α:2\n\
                after: β:1 -> α:2 sent end after 5 bytes";

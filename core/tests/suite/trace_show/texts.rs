@@ -15,20 +15,20 @@ fn a_table() {
     let expected = "\
 seconds since 2026-01-01T00:00:00.000250Z
  #   seconds  after  host  event
- 0  0.000000      -  α     α made
- 1  0.000250      -  β     β made
- 2  0.000500      -  α     α:1 listening
- 3  0.000750      -  β     β:1 -> α:1 dialing
- 4  0.001000      3  α     α:2 <- β:1 accepted
- 5  0.001250      4  β     β:1 -> α:2 connected
- 6  0.001500      -  β     β:1 -> α:2 sent first byte
- 7  0.001750      6  α     α:2 <- β:1 received first byte
- 8  0.002000      -  β     β:1 -> α:2 sent end after 5 bytes
- 9  0.002250      8  α     α:2 <- β:1 received end after 5 bytes
-10  0.002500      -  α     α faults 1: 1 rules
-11  0.002750      -  β     β faults 1: 1 rules
-12  0.003000      -  β     β:1 -> α:2 closed after 5 bytes sent, 0 received
-13  0.003250      -  α     α:2 <- β:1 closed after 0 bytes sent, 5 received
+ 1  0.000000      -  α     α made
+ 2  0.000250      -  β     β made
+ 3  0.000500      -  α     α:1 listening
+ 4  0.000750      -  β     β:1 -> α:1 dialing
+ 5  0.001000      4  α     α:2 <- β:1 accepted
+ 6  0.001250      5  β     β:1 -> α:2 connected
+ 7  0.001500      -  β     β:1 -> α:2 sent first byte
+ 8  0.001750      7  α     α:2 <- β:1 received first byte
+ 9  0.002000      -  β     β:1 -> α:2 sent end after 5 bytes
+10  0.002250      9  α     α:2 <- β:1 received end after 5 bytes
+11  0.002500      -  α     α faults 1: 1 rules
+12  0.002750      -  β     β faults 1: 1 rules
+13  0.003000      -  β     β:1 -> α:2 closed after 5 bytes sent, 0 received
+14  0.003250      -  α     α:2 <- β:1 closed after 0 bytes sent, 5 received
 ";
     assert_eq!(small().trace().table().to_string(), expected);
     assert_eq!(Trace::default().table().to_string(), "");
@@ -55,8 +55,8 @@ fn a_table_tells_two_holders_of_a_name_apart() {
     let expected = "\
 seconds since 1970-01-01T00:00:01.000000Z
 #   seconds  after  host   event
-0  0.000000      -  α      α crashed
-1  1.000000      -  α (2)  α made
+1  0.000000      -  α      α crashed
+2  1.000000      -  α (2)  α made
 4 events were dropped because a record was full
 ";
     assert_eq!(trace.table().to_string(), expected);

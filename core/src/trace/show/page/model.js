@@ -95,7 +95,7 @@ function rulesAt(host, index) {
 // What is said of an event, line by line; the first is its own.
 function described(event) {
   const host = hosts[event.host];
-  const lines = [event.text, `event ${event.number} of ${host.name}, recorded by ${host.process}`];
+  const lines = [event.text, `event ${event.index + 1}; ${event.number} of ${host.name}, recorded by ${host.process}`];
   lines.push(`${(event.wall / 1e6).toFixed(6)} s by its machine's clock`);
   if (event.conn >= 0) lines.push(`connection ${conns[event.conn]}`);
   if (event.cause >= 0) lines.push(`after: ${events[event.cause].text}`);
