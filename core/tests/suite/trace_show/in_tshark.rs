@@ -5,8 +5,10 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use virtnet_core::Cause;
-use virtnet_core::trace::{EventKind, Trace};
+use virtnet_core::pipe::PipeNetwork;
+use virtnet_core::trace::{EventKind, Recording, Trace};
 
 use crate::trace_show::synthetic::{Net, Pair, addr, busy, hostile, small};
 
@@ -112,6 +114,47 @@ fn a_conversation_is_followed() {
     assert_eq!(comments, expected);
     let times = fields(&trace, "frame.number == 1", &["frame.time_epoch"]);
     assert_eq!(times, ["1767225600.001000000"]);
+}
+
+/// What a network recorded: a dial that takes bytes along, then writes on both sides.
+#[tokio::test]
+#[ignore = "needs tshark"]
+async fn a_recorded_network_is_followed() {
+    let network = PipeNetwork::new("net").unwrap();
+    let (here, there) = (network.subnetwork(), network.subnetwork());
+    for subnet in [&here, &there] {
+        subnet.record_with(&Recording::new().payload(64)).unwrap();
+    }
+    let alpha = here.new_host("α").await.unwrap();
+    let beta = there.new_host("β").await.unwrap();
+    let listener = beta.listen("β:1").unwrap();
+    let (dialed, accepted) = tokio::join!(alpha.dial_with("β:1", b"hello "), listener.accept());
+    let (mut dialed, (mut accepted, _)) = (dialed.unwrap(), accepted.unwrap());
+    dialed.write_all(b"from alpha").await.unwrap();
+    dialed.shutdown().await.unwrap();
+    let mut read = String::new();
+    accepted.read_to_string(&mut read).await.unwrap();
+    assert_eq!(read, "hello from alpha");
+    accepted.write_all(&[b'!'; 100]).await.unwrap();
+    drop(accepted);
+    let mut read = Vec::new();
+    dialed.read_to_end(&mut read).await.unwrap();
+    drop(dialed);
+    here.close().await.unwrap();
+    there.close().await.unwrap();
+
+    let trace = Trace::merge([here.trace(), there.trace()]).unwrap();
+    let flaws = "tcp.analysis.flags || _ws.malformed";
+    assert_eq!(fields(&trace, flaws, &["frame.number"]), [""; 0]);
+    let from_alpha = "tcp.srcport == 1 && tcp.len > 0";
+    let wanted = ["ip.src_host", "tcp.seq", "tcp.len", "frame.cap_len"];
+    // The dial's own bytes are no write, so they are not recorded.
+    let expected = ["α 1 6 40", "α 7 10 50"];
+    assert_eq!(fields(&trace, from_alpha, &wanted), expected);
+    let ends = fields(&trace, "tcp.flags.fin == 1", &["tcp.srcport", "tcp.seq"]);
+    assert_eq!(ends, ["1 17", "2 101"]);
+    let followed = tshark(&trace, &["-q", "-z", "follow,tcp,ascii,0"]);
+    assert!(followed.contains("from alpha"), "{followed}");
 }
 
 /// Of what was not recorded, only the length is there.
