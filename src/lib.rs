@@ -254,6 +254,4 @@ mod pages {
     struct Tcp;
     #[doc = include_str!("../docs/trace.md")]
     struct Trace;
-    #[doc = include_str!("../docs/trace-look.md")]
-    struct TraceLook;
 }

@@ -33,17 +33,16 @@ const MOST_FILES: usize = 1000;
 /// is dropped after them: then their end is in the trace too.
 ///
 /// ```
-/// use virtnet::trace::{OnPanic, Record};
+/// use virtnet::trace::OnPanic;
 ///
-/// let records = || vec![Record {
-///     network: "net".into(),
-///     process: "1".into(),
-///     events: Vec::new(),
-///     dropped: 0,
-/// }];
-/// let on_panic = OnPanic::new(records);
-/// assert_eq!(1 + 1, 2); // The test.
-/// # drop(on_panic);
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let subnet = virtnet::testing::open().await?;
+/// let recorded = subnet.clone();
+/// let _on_panic = OnPanic::new(move || vec![recorded.trace()]);
+///
+/// let alpha = subnet.new_host("α").await?;
+/// assert_eq!(alpha.listen("")?.local_addr(), "α:1");
+/// # Ok(()) }
 /// ```
 pub struct OnPanic {
     name: String,
