@@ -113,11 +113,11 @@ fn rows(trace: &Trace) -> Vec<[String; 4]> {
     let times = trace.events().iter().map(|traced| traced.event.wall);
     let begun = times.min().unwrap_or(Duration::ZERO);
     let rows = trace.events().iter().enumerate().map(|(index, traced)| {
-        let after = (traced.event.wall - begun).as_secs_f64();
+        let after = traced.event.wall - begun;
         let cause = traced.cause.map(|cause| (cause + 1).to_string());
         [
             (index + 1).to_string(),
-            format!("{after:.6}"),
+            format!("{}.{:06}", after.as_secs(), after.subsec_micros()),
             traced.event.to_string(),
             cause.unwrap_or_else(|| "-".to_owned()),
         ]

@@ -60,7 +60,10 @@ impl fmt::Display for Table<'_> {
         let Table(trace) = self;
         let events = trace.events();
         let (begins, lines) = (trace.begins(), Lines::new(trace));
-        let seconds = |wall: Duration| format!("{:.6}", (wall - begins).as_secs_f64());
+        let seconds = |wall: Duration| {
+            let since = wall - begins;
+            format!("{}.{:06}", since.as_secs(), since.subsec_micros())
+        };
         let labels: Vec<_> = lines.labels.iter().map(|label| one_line(label)).collect();
         let hosts = labels.iter().map(|label| width(label)).max().unwrap_or(0);
         let hosts = hosts.max("host".len());
