@@ -2,8 +2,9 @@
 //!
 //! Owns which segments tell of which event. Never knows what was really on the wire.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::trace::show::conns::{Conn, Conns};
@@ -67,6 +68,7 @@ impl Trace {
             packets,
             at: Duration::ZERO,
             waiting: 0,
+            crashed: HashSet::new(),
         };
         for (index, traced) in self.events().iter().enumerate() {
             let flow = conns.of(index).map(|conn| &mut flows[conn]);
@@ -148,6 +150,8 @@ struct Talk<W> {
     at: Duration,
     /// As many comments wait for the next packet.
     waiting: usize,
+    /// Hosts that went down without a word: what they close sends nothing.
+    crashed: HashSet<Arc<str>>,
 }
 
 impl<W: Write> Talk<W> {
@@ -157,10 +161,15 @@ impl<W: Write> Talk<W> {
             self.packets.comment(&event.to_string());
             self.waiting += 1;
         }
+        match &event.kind {
+            EventKind::HostMade => drop(self.crashed.remove(&event.host)),
+            EventKind::HostCrashed => drop(self.crashed.insert(Arc::clone(&event.host))),
+            _ => {}
+        }
         let Some(flow) = flow else {
             return Ok(());
         };
-        if flow.is_reset {
+        if flow.is_reset || self.crashed.contains(&event.host) {
             return Ok(());
         }
         match &event.kind {
@@ -212,9 +221,10 @@ impl<W: Write> Talk<W> {
                 self.segment(flow, side, ACK, &[], 0)
             }
             EventKind::ReadFailed { cause, .. } | EventKind::WriteFailed { cause, .. } => {
+                // Either this end was taken down, or it gave up a peer that said nothing.
                 let is_own = matches!(
                     cause,
-                    Cause::NetworkDown | Cause::HostDown | Cause::SocketDown
+                    Cause::NetworkDown | Cause::HostDown | Cause::SocketDown | Cause::TimedOut
                 );
                 self.reset(flow, if is_own { side } else { 1 - side })
             }

@@ -6,10 +6,10 @@
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use virtnet_core::trace::Trace;
+use virtnet_core::trace::{EventKind, Trace};
 
 use crate::trace_show::browser::Browser;
-use crate::trace_show::synthetic::{HOSTILE, busy, hostile, partition, small};
+use crate::trace_show::synthetic::{HOSTILE, Net, busy, hostile, partition, small};
 
 /// A page in a browser.
 struct Page {
@@ -152,6 +152,10 @@ fn faults_are_bands() {
     assert_eq!(page.eval(bands), json!(expected));
     page.picture("partition");
     page.is_clean();
+    assert_eq!(
+        page.eval("hosts.map((host) => host.lives)"),
+        json!([[[0, 32]], [[1, 32]], [[2, 32]]])
+    );
     // The colour of a band is behind the columns while rules are in force, and not after it.
     let colour = |page: &mut Page, event: usize| {
         let (x, y) = page.place(event);
@@ -167,6 +171,24 @@ fn faults_are_bands() {
     let [during, after] = lines.map(|line| colour(&mut page, index(line)));
     assert_ne!(during, json!([255, 255, 255, 255]));
     assert_eq!(after, json!([255, 255, 255, 255]));
+}
+
+/// A host's line is thick while it exists; a crash ends it, and the name may be made again.
+#[test]
+#[ignore = "needs Chromium"]
+fn hosts_live_from_made_to_gone() {
+    let mut net = Net::new(&["α", "β"]);
+    let listener = net.listen(0);
+    let pair = net.connect(1, 0, &listener);
+    net.crash(&pair, 1);
+    net.event(0, EventKind::HostMade);
+    net.event(1, EventKind::HostClosed);
+    let mut page = Page::open(&net.trace());
+    // α was made first, crashed after its connection, and was made again.
+    assert_eq!(page.eval("hosts[0].lives"), json!([[0, 6], [9, 11]]));
+    assert_eq!(page.eval("hosts[1].lives"), json!([[1, 10]]));
+    page.picture("crash");
+    page.is_clean();
 }
 
 #[test]

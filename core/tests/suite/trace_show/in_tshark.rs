@@ -217,6 +217,32 @@ fn failures_are_resets() {
     assert_eq!(packets, expected);
 }
 
+/// A host that crashed says nothing any more, and its peer gives up at some time.
+#[test]
+#[ignore = "needs tshark"]
+fn a_crash_sends_nothing() {
+    let (mut net, pair) = conversation();
+    net.crash(&pair, 1);
+    net.event(0, EventKind::HostMade);
+    let listener = net.listen(0);
+    let second = net.connect(1, 0, &listener);
+    net.finish(&second, 1, 0);
+    let wanted = [
+        "ip.src_host",
+        "tcp.srcport",
+        "ip.dst_host",
+        "tcp.dstport",
+        "tcp.flags.str",
+    ];
+    let packets = fields(
+        &net.trace(),
+        "tcp.flags.fin == 1 || tcp.flags.reset == 1",
+        &wanted,
+    );
+    let expected = ["β 1 α 2 ·······A·R··", "α 2 β 2 ·······A···F"];
+    assert_eq!(packets, expected);
+}
+
 #[test]
 #[ignore = "needs tshark"]
 fn a_big_trace_has_no_flaw() {

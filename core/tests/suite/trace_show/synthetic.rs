@@ -166,6 +166,27 @@ impl Net {
         );
     }
 
+    /// One side's host goes down without a word. Later the other side gives up.
+    pub(crate) fn crash(&mut self, pair: &Pair, side: usize) {
+        let host = pair.hosts[side];
+        self.event(host, EventKind::HostCrashed);
+        self.ports.retain(|(of, _)| *of != host);
+        let [end, other] = [side, 1 - side].map(|side| pair.ends[side].clone());
+        let (sent, received) = (0, 0);
+        let closed = EventKind::Closed {
+            end,
+            sent,
+            received,
+        };
+        self.event(host, closed);
+        let failed = EventKind::ReadFailed {
+            end: other,
+            bytes: 0,
+            cause: Cause::TimedOut,
+        };
+        self.event(pair.hosts[1 - side], failed);
+    }
+
     /// Both ends, the dialing one first. `bytes` were sent by each.
     pub(crate) fn close(&mut self, pair: &Pair, bytes: [u64; 2]) {
         for side in [0, 1] {

@@ -78,15 +78,14 @@ function drawHosts(height) {
   for (const [column, host] of shown.columns.entries()) {
     if (!columnIsVisible(column)) continue;
     const x = Math.round(lineOf(column)) + 0.5;
-    const own = hosts[host].events;
-    const ends = own.filter((index) => events[index].kind === "gone");
-    const born = events[own[0]].kind === "made" ? yOf(rowFrom(own[0])) : -Infinity;
-    const gone = ends.length > 0 ? yOf(rowFrom(ends[ends.length - 1])) : Infinity;
     pen.strokeStyle = colours.rule;
     line(x, HEAD, x, height, 1);
     pen.strokeStyle = colours.made;
-    const [top, bottom] = [Math.max(HEAD, born), Math.min(height, gone)];
-    if (top < bottom) line(x, top, x, bottom, 2);
+    for (const [from, to] of hosts[host].lives) {
+      const top = from < 0 ? HEAD : Math.max(HEAD, yOf(rowFrom(from)));
+      const bottom = to >= events.length ? height : Math.min(height, yOf(rowFrom(to)));
+      if (top < bottom) line(x, top, x, bottom, 2);
+    }
   }
 }
 

@@ -37,6 +37,20 @@ const bands = [];
   }
 }
 
+// From which event to which (not included) each host exists. One that was closed or crashed may be made again.
+for (const host of hosts) {
+  host.lives = [];
+  let from = events[host.events[0]].kind === "made" ? null : -1;
+  for (const index of host.events) {
+    const { kind } = events[index];
+    if (kind === "made" && from === null) from = index;
+    if (kind !== "gone" || from === null) continue;
+    host.lives.push([from, index]);
+    from = null;
+  }
+  if (from !== null) host.lives.push([from, events.length]);
+}
+
 const shown = {
   hosts: hosts.map(() => true),
   conn: "",
