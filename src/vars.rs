@@ -7,6 +7,7 @@ use std::ffi::OsString;
 
 use crate::Config;
 use crate::setting::SettingError;
+use crate::trace::TRACE_ON_PANIC;
 
 pub(crate) const NETWORK: &str = "VIRTNET_NETWORK";
 pub(crate) const REGISTRY: &str = "VIRTNET_REGISTRY";
@@ -26,8 +27,6 @@ pub(crate) const SILENCE: &str = "VIRTNET_SILENCE";
 pub(crate) const KEYLOG: &str = "VIRTNET_KEYLOG";
 pub(crate) const QLOG: &str = "VIRTNET_QLOG";
 pub(crate) const TRACE: &str = "VIRTNET_TRACE";
-/// Read by `trace/on_panic.rs`.
-pub(crate) const TRACE_ON_PANIC: &str = "VIRTNET_TRACE_ON_PANIC";
 
 /// All names that have a meaning. The last is the command's: the host to dial from.
 const KNOWN: [&str; 19] = [

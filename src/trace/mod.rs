@@ -5,4 +5,5 @@
 mod on_panic;
 
 pub use on_panic::OnPanic;
+pub(crate) use on_panic::TRACE_ON_PANIC;
 pub use virtnet_core::trace::*;

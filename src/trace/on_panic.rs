@@ -8,8 +8,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use crate::trace::{Record, Trace};
-use crate::vars::TRACE_ON_PANIC;
 
+/// The variable that names the folder.
+pub(crate) const TRACE_ON_PANIC: &str = "VIRTNET_TRACE_ON_PANIC";
 /// The longest name of a file, in characters, without its number.
 const LONGEST: usize = 120;
 /// As many files may have the same name in a process.
