@@ -4,6 +4,7 @@
 
 mod faults;
 #[cfg(feature = "trace-files")]
+mod expect;
 mod files;
 #[cfg(feature = "trace-files")]
 mod lines;
