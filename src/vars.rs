@@ -29,7 +29,7 @@ pub(crate) const QLOG: &str = "VIRTNET_QLOG";
 pub(crate) const TRACE: &str = "VIRTNET_TRACE";
 
 /// All names that have a meaning. The last is the command's: the host to dial from.
-const KNOWN: [&str; 19] = [
+const KNOWN: [&str; 20] = [
     NETWORK,
     REGISTRY,
     SECRET,
