@@ -89,12 +89,17 @@ async fn over_quic_and_redis() {
         taken(here.new_host("β").await),
         Cause::HostAlreadyRegistered
     );
-    // The whole process.
+    // The whole process, with a host that was closed: its name is not freed either.
+    there.new_host("δ").await.unwrap().close();
     there.crash().await.unwrap();
     assert_eq!(beta.listen("").unwrap_err().cause(), Cause::HostDown);
     let third = open(&server, &secret).await;
     assert_eq!(
         taken(third.new_host("β").await),
+        Cause::HostAlreadyRegistered
+    );
+    assert_eq!(
+        taken(third.new_host("δ").await),
         Cause::HostAlreadyRegistered
     );
     let restarted = third.new_host_within("β", Duration::from_secs(30)).await;
