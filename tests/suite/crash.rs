@@ -110,3 +110,20 @@ async fn over_quic_and_redis() {
     third.close().await.unwrap();
     here.close_expecting(Cause::ConnectionCut).await.unwrap();
 }
+
+/// With one UDP port only, a host that is made again at once finds it free.
+#[tokio::test]
+async fn a_restart_binds_the_same_port() {
+    let probe = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let bind = probe.local_addr().unwrap().to_string();
+    drop(probe);
+    let config = virtnet::testing::config().unwrap();
+    let net = config.bind(bind).open().await.unwrap();
+    for _ in 0..3 {
+        let beta = net.new_host("β").await.unwrap();
+        let listener = beta.listen("").unwrap();
+        assert_eq!(listener.local_addr(), "β:1");
+        beta.crash().unwrap();
+    }
+    net.close().await.unwrap();
+}
