@@ -262,7 +262,9 @@ impl Fault {
             }
             Kind::Drops => (&["ConnectionRefused", "ConnectionCut"], 1000),
             Kind::Rules(Rules::Refuse) => (&["ConnectionRefused"], 1000),
-            Kind::Rules(Rules::Reset) => (&["ConnectionCut"], 1000),
+            // The reset of the accepted connection may overtake the reply, which is then lost: to the
+            // dialer it is as if no accept got it.
+            Kind::Rules(Rules::Reset) => (&["ConnectionCut", "ConnectionRefused"], 1000),
             Kind::Rules(Rules::Cut | Rules::Hold | Rules::Shape) => {
                 (&["TimedOut", "ConnectionCut"], 4000)
             }
