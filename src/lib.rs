@@ -210,6 +210,7 @@ mod registries;
 mod route;
 mod setting;
 pub mod testing;
+pub mod trace;
 mod vars;
 
 pub use config::{Config, DEFAULT_NETWORK, DEFAULT_REGISTRY};
@@ -229,7 +230,7 @@ pub use virtnet_core::{
     check_document_topic, check_hostname, check_network, document_topic, report,
 };
 #[doc(inline)]
-pub use virtnet_core::{adapt, faults, memory, pipe, trace};
+pub use virtnet_core::{adapt, faults, memory, pipe};
 
 #[doc(inline)]
 pub use virtnet_engine_quic as quic;

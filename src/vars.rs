@@ -7,6 +7,7 @@ use std::ffi::OsString;
 
 use crate::Config;
 use crate::setting::SettingError;
+use crate::trace::TRACE_ON_PANIC;
 
 pub(crate) const NETWORK: &str = "VIRTNET_NETWORK";
 pub(crate) const REGISTRY: &str = "VIRTNET_REGISTRY";
@@ -28,7 +29,7 @@ pub(crate) const QLOG: &str = "VIRTNET_QLOG";
 pub(crate) const TRACE: &str = "VIRTNET_TRACE";
 
 /// All names that have a meaning. The last is the command's: the host to dial from.
-const KNOWN: [&str; 19] = [
+const KNOWN: [&str; 20] = [
     NETWORK,
     REGISTRY,
     SECRET,
@@ -47,6 +48,7 @@ const KNOWN: [&str; 19] = [
     KEYLOG,
     QLOG,
     TRACE,
+    TRACE_ON_PANIC,
     "VIRTNET_HOST",
 ];
 

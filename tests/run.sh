@@ -23,6 +23,9 @@ fi
 # cargo test alone tries a tenth of this.
 export SCHEDULE_SEEDS=${SCHEDULE_SEEDS:-10000}
 
+# Chromium, as distributions call it, and Chrome, which CI's machines have.
+browser=$(type -P chromium chromium-browser google-chrome | head -n 1 || true)
+
 # A program, then the package that has it for apt-get, dnf, apk and brew.
 packages=(
     "${CXX:-c++} g++ gcc-c++ g++ gcc"
@@ -36,6 +39,8 @@ packages=(
     "ip iproute2 iproute iproute2 iproute2mac"
     "iptables iptables iptables iptables iptables"
     "sysctl procps procps-ng procps procps"
+    "${browser:-chromium} chromium chromium chromium chromium"
+    "tshark tshark wireshark-cli tshark wireshark"
 )
 
 # The package manager, and sudo, which must not ask for a password.
@@ -183,6 +188,13 @@ clouds() {
         --ignored --nocapture
 }
 
+# The page of a trace in a browser without a window, and its packets as Wireshark reads them.
+# With TRACE_SCREENSHOTS=folder, pictures of the page are left there.
+pictures() {
+    need "${browser:-chromium}" tshark
+    cargo test --workspace --all-features --test suite -- --ignored trace_show::in_
+}
+
 # The environment of docker-compose.yml, intact and broken.
 containers() {
     docker info >/dev/null 2>&1 || {
@@ -225,6 +237,7 @@ stage "tests" workspace "$@"
 stage "tests without the feature qlog" without_qlog
 stage "other servers than Redis" tests/other-redis.sh
 stage "a gigabyte between two processes" gigabyte
+[ "$(uname)" != Linux ] || stage "traces in a browser and in Wireshark" pictures
 [ "$(uname)" != Linux ] || stage "clouds, firewalls, packet sizes" clouds
 stage "containers" containers
 stage "examples/raft-kv: a replicated store, its leader cut off" replicated_store

@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 use virtnet_core::faults::FaultTable;
 use virtnet_core::{Addr, ByteStream, Cause, Enforced, Engine, Failure, Notifier, Registry};
 
@@ -79,6 +80,9 @@ pub struct Prepared(EndpointContext);
 impl Prepared {
     /// Starts the engine. It passes incoming dials to `notifier`.
     pub fn start(self, notifier: Notifier) -> QuicEngine {
+        let crashed = TaskTracker::new();
+        // So that waiting for it ends as often as it is empty.
+        crashed.close();
         QuicEngine {
             runtime: Handle::try_current().ok(),
             context: self.0,
@@ -87,7 +91,7 @@ impl Prepared {
                 hosts: Hosts::new(),
                 kept: Arc::new(KeptSockets::default()),
             })),
-            crashed: Mutex::default(),
+            crashed,
             closed: OnceCell::new(),
         }
     }
@@ -125,7 +129,7 @@ pub struct QuicEngine {
     /// `None` once it was closed.
     open: Mutex<Option<Open>>,
     /// Hosts that crashed, as long as they have tasks.
-    crashed: Mutex<JoinSet<()>>,
+    crashed: TaskTracker,
     /// The result of closing; the first caller that waits for it takes the failure.
     closed: OnceCell<Mutex<Option<Failure>>>,
 }
@@ -174,8 +178,7 @@ impl QuicEngine {
 
     async fn close_hosts(&self) -> Mutex<Option<Failure>> {
         let open = self.open.lock().take();
-        let mut crashed = std::mem::take(&mut *self.crashed.lock());
-        while crashed.join_next().await.is_some() {}
+        self.crashed.wait().await;
         let mut closing = JoinSet::new();
         for endpoint in open.into_iter().flat_map(|open| open.hosts.into_values()) {
             closing.spawn(endpoint.close());
@@ -206,6 +209,8 @@ fn joined(mut failures: Vec<Failure>) -> Option<Failure> {
 #[async_trait]
 impl Engine for QuicEngine {
     async fn vnet_new_host(&self, hostname: &str, registry: &dyn Registry) -> Result<(), Failure> {
+        // Their UDP ports may be all that there are. No peer takes part in this.
+        self.crashed.wait().await;
         let kept = Arc::clone(&self.open_without(hostname)?.kept);
         let (endpoint, hostdata) = {
             let _entered = self.runtime.as_ref().map(Handle::enter);
@@ -277,10 +282,14 @@ impl Engine for QuicEngine {
         let endpoint = self.open.lock().as_mut()?.hosts.remove(hostname)?;
         endpoint.inner().faults.silence();
         let runtime = endpoint.inner().tasks.runtime().clone();
+        // From now on, so that a host that is made at this moment waits, too.
+        let token = self.crashed.token();
         Some(Box::new(move || {
-            let mut crashed = self.crashed.lock();
-            while crashed.try_join_next().is_some() {}
-            crashed.spawn_on(endpoint.crash(), &runtime);
+            let release = async move {
+                endpoint.crash().await;
+                drop(token);
+            };
+            self.crashed.spawn_on(release, &runtime);
         }))
     }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::plan::{Kind, Planned};
+use crate::plan::{Kind, Planned, Rules};
 use crate::wire::{Trouble, home, now};
 
 /// Time within which a cut is noticed and connections fail.
@@ -71,9 +71,12 @@ impl Judge {
         self.lock().faults[number].ended = Some(now());
     }
 
-    /// It ends, but may have effects for so much longer.
-    pub(crate) fn ends_after(&self, number: usize, after: Duration) {
-        self.lock().faults[number].ended = Some(now() + after.as_millis() as u64);
+    /// They end, but may have effects for so much longer.
+    pub(crate) fn end_after(&self, numbers: &[usize], after: Duration) {
+        let mut record = self.lock();
+        for number in numbers {
+            record.faults[*number].ended = Some(now() + after.as_millis() as u64);
+        }
     }
 
     pub(crate) fn hears(&self, trouble: &Trouble) {
@@ -178,7 +181,7 @@ impl Fault {
         match kind {
             Kind::Loss | Kind::Delay | Kind::Doubling | Kind::Drops => hosts.contains(&host),
             Kind::Listener => trouble.peer == host,
-            Kind::Rules => {
+            Kind::Rules(_) => {
                 let Trouble { host, peer, .. } = *trouble;
                 let either = Planned::pair(host, peer) | Planned::pair(peer, host);
                 self.planned.pairs & either != 0
@@ -196,7 +199,9 @@ impl Fault {
     fn stopped(&self, trouble: &Trouble) -> u64 {
         let stops = match self.planned.kind {
             Kind::Nap | Kind::Sleep => self.planned.process == Some(home(trouble.host)),
-            Kind::Rules => self.touches(trouble),
+            // These end what waits, or let it be.
+            Kind::Rules(Rules::Refuse | Rules::Reset) => false,
+            Kind::Rules(_) => self.touches(trouble),
             _ => false,
         };
         if !stops {
@@ -256,7 +261,13 @@ impl Fault {
                 (causes, 1000)
             }
             Kind::Drops => (&["ConnectionRefused", "ConnectionCut"], 1000),
-            Kind::Rules => (&["TimedOut", "ConnectionCut", "ConnectionRefused"], 4000),
+            Kind::Rules(Rules::Refuse) => (&["ConnectionRefused"], 1000),
+            // The reset of the accepted connection may overtake the reply, which is then lost: to the
+            // dialer it is as if no accept got it.
+            Kind::Rules(Rules::Reset) => (&["ConnectionCut", "ConnectionRefused"], 1000),
+            Kind::Rules(Rules::Cut | Rules::Hold | Rules::Shape) => {
+                (&["TimedOut", "ConnectionCut"], 4000)
+            }
         };
         causes.contains(&&*trouble.cause) && self.overlaps(trouble.began, trouble.ended, after)
     }
@@ -271,12 +282,16 @@ impl Fault {
             ..
         } = *trouble;
         match self.planned.kind {
-            Kind::Partition | Kind::Sleep | Kind::Kill | Kind::Rules => {
+            // A hold delays the news of other faults.
+            Kind::Partition | Kind::Sleep | Kind::Kill | Kind::Rules(Rules::Cut | Rules::Hold) => {
                 lost && self.overlaps(opened, ended, CUT_MS)
+            }
+            Kind::Rules(Rules::Reset) => {
+                lost && trouble.cause != "TimedOut" && self.overlaps(opened, ended, CUT_MS)
             }
             // An open connection does not notice; a dial in progress may have been given
             // up by the other side.
-            Kind::Nap | Kind::Blink | Kind::Loss => {
+            Kind::Nap | Kind::Blink | Kind::Loss | Kind::Rules(Rules::Shape) => {
                 lost && self.overlaps(began, opened + REPLY_MS, 1000)
             }
             Kind::Host | Kind::Remake => {
@@ -318,7 +333,7 @@ impl Fault {
             | Kind::Nap
             | Kind::Sleep
             | Kind::Kill
-            | Kind::Rules => {
+            | Kind::Rules(Rules::Cut | Rules::Hold | Rules::Reset | Rules::Shape) => {
                 trouble.cause == "ConnectionCut" && self.overlaps(began, ended, CUT_MS)
             }
             Kind::RedisEmptied | Kind::RedisStopped | Kind::RedisRestarted => {

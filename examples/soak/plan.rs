@@ -38,7 +38,28 @@ pub(crate) enum Kind {
     /// Dials, accepts, reads and writes are dropped before they end.
     Drops,
     /// Rules of the network's plan of faults.
-    Rules,
+    Rules(Rules),
+}
+
+/// Rules with the same effects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Rules {
+    Cut,
+    Hold,
+    Refuse,
+    Reset,
+    /// They only slow down what is open.
+    Shape,
+}
+
+impl Rules {
+    pub(crate) const ALL: [Rules; 5] = [
+        Rules::Cut,
+        Rules::Hold,
+        Rules::Refuse,
+        Rules::Reset,
+        Rules::Shape,
+    ];
 }
 
 /// One fault.

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 use virtnet::Config;
-use virtnet::faults::{FaultGuard, Kind as RuleKind, RandomOptions, Step, random_plan};
+use virtnet::faults::{FaultGuard, Kind as RuleKind, RandomOptions, Rule, Step, random_plan};
 
 use crate::faults::World;
-use crate::plan::{Kind, Planned};
+use crate::plan::{Kind, Planned, Rules};
 use crate::wire::{HOSTS, PROCESSES};
 
 /// All kinds but corruption: every byte is checked.
@@ -45,7 +45,7 @@ pub(crate) async fn carry_out(seed: u64, length: u64, world: &Arc<World>) -> Res
         .faults(count)
         .pause(PAUSE);
     let judge = &world.orders.judge;
-    let mut held: Option<(FaultGuard, usize)> = None;
+    let mut held: Option<(FaultGuard, Vec<usize>)> = None;
     for step in random_plan(seed, &HOSTS, &options) {
         sleep(step.after).await;
         if Instant::now() >= until {
@@ -54,25 +54,25 @@ pub(crate) async fn carry_out(seed: u64, length: u64, world: &Arc<World>) -> Res
         let next = match step.plan.rules() {
             [] => None,
             _ => {
-                let number = judge.begins(planned(&step));
+                let numbers: Vec<_> = planned(&step).map(|it| judge.begins(it)).collect();
                 // Fails while a process is dead or stopped, or Redis is. Then some enforce it.
                 match faults.apply(step.plan).await {
-                    Ok(guard) => Some((guard, number)),
+                    Ok(guard) => Some((guard, numbers)),
                     Err(_) => {
-                        judge.ends_after(number, LEASE);
+                        judge.end_after(&numbers, LEASE);
                         None
                     }
                 }
             }
         };
-        if let Some((guard, number)) = std::mem::replace(&mut held, next) {
+        if let Some((guard, numbers)) = std::mem::replace(&mut held, next) {
             let late = guard.heal().await.is_err();
-            judge.ends_after(number, if late { LEASE } else { Duration::ZERO });
+            judge.end_after(&numbers, if late { LEASE } else { Duration::ZERO });
         }
     }
-    let last = held.map(|(guard, number)| {
+    let last = held.map(|(guard, numbers)| {
         drop(guard);
-        number
+        numbers
     });
     let until = Instant::now() + HEALED;
     while let Err(err) = faults.heal().await {
@@ -82,28 +82,40 @@ pub(crate) async fn carry_out(seed: u64, length: u64, world: &Arc<World>) -> Res
         }
         sleep(PAUSE / 10).await;
     }
-    if let Some(number) = last {
-        judge.ends_after(number, Duration::ZERO);
-    }
+    judge.end_after(&last.unwrap_or_default(), Duration::ZERO);
     Ok(())
 }
 
-/// The step as a fault: of the pairs of its rules.
-fn planned(step: &Step) -> Planned {
+/// The step as faults: one for each kind of effect, on the pairs of its rules.
+fn planned(step: &Step) -> impl Iterator<Item = Planned> {
     let number = |name: &str| HOSTS.iter().position(|host| *host == name);
-    let mut pairs = 0;
+    let mut pairs = [0; Rules::ALL.len()];
     for rule in step.plan.rules() {
         if let (Some(from), Some(to)) = (number(rule.from()), number(rule.to())) {
-            pairs |= Planned::pair(from, to);
+            pairs[effect(rule) as usize] |= Planned::pair(from, to);
         }
     }
-    Planned {
-        at: 0,
-        length: 0,
-        kind: Kind::Rules,
-        host: 0,
-        process: None,
-        other: PROCESSES,
-        pairs,
+    let planned = Rules::ALL.into_iter().zip(pairs);
+    planned
+        .filter(|(_, pairs)| *pairs != 0)
+        .map(|(rules, pairs)| Planned {
+            at: 0,
+            length: 0,
+            kind: Kind::Rules(rules),
+            host: 0,
+            process: None,
+            other: PROCESSES,
+            pairs,
+        })
+}
+
+/// What a rule may do to connections and dials.
+fn effect(rule: &Rule) -> Rules {
+    match rule.to_string().split(' ').next() {
+        Some("cut") => Rules::Cut,
+        Some("hold") => Rules::Hold,
+        Some("refuse") => Rules::Refuse,
+        Some("reset") => Rules::Reset,
+        _ => Rules::Shape,
     }
 }

@@ -22,6 +22,7 @@ mod progress;
 mod session;
 mod stdio;
 mod trace;
+mod trace_show;
 mod transfer;
 mod wait;
 

@@ -1,20 +1,20 @@
 //! `virtnet trace`: files of traces, merged and shown.
 //!
-//! Owns which files are read, what is said about those that are incomplete, and the formats of
-//! what is shown. Never orders events: the library does.
+//! Owns which files are read, and what is said about those that are incomplete. Never orders events: the
+//! library does.
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use virtnet::trace::{FileEnd, Record, Trace, read};
 
 use super::exit::Exit;
 use super::options::Options;
 use super::output::{print, warn};
+use super::trace_show::Shown;
 
 /// What to do with traces.
 #[derive(Debug, Subcommand)]
@@ -31,7 +31,7 @@ pub(crate) enum TraceCommand {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
-    /// Print what happened on the network, in causal order
+    /// Show what happened on the network, in causal order
     ///
     /// Merges the files first, as `virtnet trace merge` does. A table has the events, each with its
     /// number, the seconds since the first one by the machines' clocks, and the number of the event at
@@ -39,9 +39,8 @@ pub(crate) enum TraceCommand {
     Show {
         #[command(flatten)]
         files: Files,
-        /// How to print it
-        #[arg(long, value_enum, default_value_t = Format::Table)]
-        format: Format,
+        #[command(flatten)]
+        show: Shown,
     },
 }
 
@@ -51,12 +50,6 @@ pub(crate) struct Files {
     /// a folder are passed over)
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum Format {
-    /// Aligned columns on a terminal, tab-separated columns otherwise
-    Table,
 }
 
 pub(crate) fn trace(options: &Options, command: TraceCommand) -> Result<(), Exit> {
@@ -75,11 +68,10 @@ pub(crate) fn trace(options: &Options, command: TraceCommand) -> Result<(), Exit
                     .map_err(|err| Exit::Failed(format!("cannot write {path:?}: {err}"))),
             }
         }
-        TraceCommand::Show { files, format } => {
+        TraceCommand::Show { files, show } => {
+            show.check()?;
             let (_, trace) = merged(&files, network)?;
-            match format {
-                Format::Table => table(&trace),
-            }
+            show.show(&trace)
         }
     }
 }
@@ -156,70 +148,4 @@ fn records_of(
         FileEnd::Cut { line } => warn(&format!("{path:?} is cut in line {line}: {early}")),
     }
     Ok(file.records.into_iter())
-}
-
-fn table(trace: &Trace) -> Result<(), Exit> {
-    let rows = rows(trace);
-    if !io::stdout().is_terminal() {
-        return rows.iter().try_for_each(|row| print(&row.join("\t")));
-    }
-    aligned(&rows).iter().try_for_each(|line| print(line))
-}
-
-/// Number, seconds, event, and the number of its cause.
-fn rows(trace: &Trace) -> Vec<[String; 4]> {
-    let times = trace.events().iter().map(|traced| traced.event.wall);
-    let begun = times.min().unwrap_or(Duration::ZERO);
-    let rows = trace.events().iter().enumerate().map(|(index, traced)| {
-        let after = (traced.event.wall - begun).as_secs_f64();
-        let cause = traced.cause.map(|cause| (cause + 1).to_string());
-        [
-            (index + 1).to_string(),
-            format!("{after:.6}"),
-            traced.event.to_string(),
-            cause.unwrap_or_else(|| "-".to_owned()),
-        ]
-    });
-    rows.collect()
-}
-
-/// Lines of aligned columns with a heading; no lines without rows.
-fn aligned(rows: &[[String; 4]]) -> Vec<String> {
-    if rows.is_empty() {
-        return Vec::new();
-    }
-    let heading = ["#", "SECONDS", "EVENT", "CAUSE"].map(str::to_owned);
-    let rows: Vec<_> = std::iter::once(&heading).chain(rows).collect();
-    let width = |column: usize| {
-        let cells = rows.iter().map(|row| row[column].chars().count());
-        cells.max().unwrap_or(0)
-    };
-    let [one, two, three] = [0, 1, 2].map(width);
-    let line = |[number, seconds, event, cause]: &[String; 4]| {
-        format!("{number:>one$}  {seconds:>two$}  {event:<three$}  {cause}")
-    };
-    rows.into_iter().map(line).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn people_see_columns() {
-        let rows = [
-            ["9", "0.000120", "α:2 <- β:1 accepted", "-"],
-            ["10", "12.000340", "β:1 -> α:2 connected", "9"],
-        ];
-        let rows = rows.map(|row| row.map(str::to_owned));
-        assert_eq!(
-            aligned(&rows),
-            [
-                " #    SECONDS  EVENT                 CAUSE",
-                " 9   0.000120  α:2 <- β:1 accepted   -",
-                "10  12.000340  β:1 -> α:2 connected  9",
-            ]
-        );
-        assert!(aligned(&[]).is_empty());
-    }
 }

@@ -66,8 +66,7 @@ fn cut_hold_and_delay_between_containers() {
     talk.asks("second");
     other.goes_on();
     heal(&project);
-    talk.hears("first");
-    talk.hears("second");
+    talk.hears("first\nsecond");
 
     set(&project, &["delay", "x", "α", "400ms"]);
     let asked = Instant::now();

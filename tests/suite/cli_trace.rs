@@ -172,6 +172,87 @@ fn what_two_processes_did_is_one_trace() {
     assert_eq!(events.count(), rows.len());
 }
 
+/// Each format has what was said; what it looks like is tested where it is made.
+#[test]
+fn a_trace_is_shown_in_every_format() {
+    let place = Place::new();
+    let echo = place.echo();
+    place.dial();
+    echo.signal("TERM");
+    echo.end();
+
+    let show = |args: &[&str]| {
+        let shown = run(&mut trace(&[&["show"], args].concat(), &place.traces()));
+        assert!(
+            shown.code == Some(0) && shown.stderr.is_empty(),
+            "{shown:?}"
+        );
+        shown.stdout
+    };
+    let format = |format: &str| show(&["--format", format]);
+    let text = |shown: Vec<u8>| String::from_utf8(shown).unwrap();
+    let page = text(format("html"));
+    assert!(page.starts_with("<!DOCTYPE html>"), "{page}");
+    assert!(
+        page.contains(r#""α:1 -\u003e β:2 sent end after 5 bytes""#),
+        "{page}"
+    );
+    let packets = format("pcapng");
+    assert_eq!(packets[..4], [0x0a, 0x0d, 0x0d, 0x0a]);
+    let diagram = text(format("mermaid"));
+    assert!(diagram.starts_with("sequenceDiagram\n"), "{diagram}");
+    assert!(
+        diagram.contains("h1-->>h0: α:1 -#62; β:2 connected"),
+        "{diagram}"
+    );
+    let log = text(format("shiviz"));
+    assert!(log.contains("α {\"α\":1}\nα made\n"), "{log}");
+
+    // Around an event of the table, and no more than that.
+    let rows = place.show();
+    let connected = rows
+        .iter()
+        .find(|row| row.event.ends_with("connected"))
+        .unwrap();
+    let only = [
+        "--format",
+        "mermaid",
+        "--at-most",
+        "1",
+        "--around",
+        &connected.number,
+    ];
+    let marked = text(show(&only));
+    assert!(
+        marked.contains("rect ") && marked.contains("connected"),
+        "{marked}"
+    );
+
+    // To a file it is the same, and a table is for people.
+    let file = place.0.path().join("shown");
+    let out = file.to_str().unwrap();
+    assert_eq!(show(&["--format", "pcapng", "--out", out]), b"");
+    assert_eq!(fs::read(&file).unwrap(), packets);
+    assert_eq!(show(&["--out", out]), b"");
+    let table = fs::read_to_string(&file).unwrap();
+    assert!(table.starts_with("seconds since "), "{table}");
+    assert_eq!(table.lines().count(), rows.len() + 2);
+    let nowhere = place.0.path().join("none/file");
+    let reason = run(&mut trace(
+        &["show", "--out", nowhere.to_str().unwrap()],
+        &place.traces(),
+    ))
+    .failure();
+    assert!(
+        reason.starts_with(&format!("cannot write {nowhere:?}: ")),
+        "{reason}"
+    );
+    for option in ["--around", "--at-most"] {
+        let reason = run(&mut trace(&["show", option, "3"], &place.traces())).usage_error();
+        assert_eq!(reason, format!("{option} is for --format mermaid only"));
+    }
+}
+
 #[test]
 fn a_process_that_is_killed_leaves_what_it_had() {
     let place = Place::new();

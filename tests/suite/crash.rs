@@ -89,12 +89,17 @@ async fn over_quic_and_redis() {
         taken(here.new_host("β").await),
         Cause::HostAlreadyRegistered
     );
-    // The whole process.
+    // The whole process, with a host that was closed: its name is not freed either.
+    there.new_host("δ").await.unwrap().close();
     there.crash().await.unwrap();
     assert_eq!(beta.listen("").unwrap_err().cause(), Cause::HostDown);
     let third = open(&server, &secret).await;
     assert_eq!(
         taken(third.new_host("β").await),
+        Cause::HostAlreadyRegistered
+    );
+    assert_eq!(
+        taken(third.new_host("δ").await),
         Cause::HostAlreadyRegistered
     );
     let restarted = third.new_host_within("β", Duration::from_secs(30)).await;
@@ -104,4 +109,21 @@ async fn over_quic_and_redis() {
     assert_eq!(both.unwrap().0.peer_addr(), "β:2");
     third.close().await.unwrap();
     here.close_expecting(Cause::ConnectionCut).await.unwrap();
+}
+
+/// With one UDP port only, a host that is made again at once finds it free.
+#[tokio::test]
+async fn a_restart_binds_the_same_port() {
+    let probe = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let bind = probe.local_addr().unwrap().to_string();
+    drop(probe);
+    let config = virtnet::testing::config().unwrap();
+    let net = config.bind(bind).open().await.unwrap();
+    for _ in 0..3 {
+        let beta = net.new_host("β").await.unwrap();
+        let listener = beta.listen("").unwrap();
+        assert_eq!(listener.local_addr(), "β:1");
+        beta.crash().unwrap();
+    }
+    net.close().await.unwrap();
 }

@@ -34,6 +34,7 @@ mod far;
 mod limits;
 #[cfg(feature = "metrics-0_24")]
 mod metrics;
+mod on_panic;
 mod pages;
 #[cfg(feature = "cli")]
 mod peers;

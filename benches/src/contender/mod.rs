@@ -18,10 +18,10 @@ pub mod pipe;
 pub mod quic;
 pub mod relay;
 pub mod ruled;
-pub mod traced;
 pub mod split_socket;
 pub mod tcp;
 pub mod tls;
+pub mod traced;
 pub mod virt;
 
 /// How much is written, and read, in one call.

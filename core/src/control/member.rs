@@ -125,9 +125,10 @@ impl Control {
     }
 
     /// Heals what a guard holds here, and removes the member's documents, before the registry is
-    /// closed. Bounded.
+    /// closed. Bounded. After a crash it leaves everything as it is.
     pub(crate) async fn farewell(&self) {
-        let Some(docs) = self.registry.documents() else {
+        let docs = self.registry.documents();
+        let Some(docs) = docs.filter(|_| !self.has_crashed()) else {
             return;
         };
         let farewell = async {

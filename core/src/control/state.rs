@@ -39,6 +39,8 @@ struct State {
     /// The plan that was seen last.
     known: Arc<Known>,
     finished: bool,
+    /// As if its process had been killed: it holds and heals nothing any more.
+    crashed: bool,
 }
 
 #[derive(Default)]
@@ -197,7 +199,11 @@ impl Control {
     }
 
     fn keep(&self, part: &str, held: Held) {
-        self.state.lock().held.insert(part.to_owned(), held);
+        let mut state = self.state.lock();
+        if !state.crashed {
+            state.held.insert(part.to_owned(), held);
+        }
+        drop(state);
         self.wake.notify_one();
     }
 
@@ -210,7 +216,9 @@ impl Control {
     pub(crate) fn release(&self, part: &str) {
         let mut state = self.state.lock();
         state.held.remove(part);
-        state.released.push(part.to_owned());
+        if !state.crashed {
+            state.released.push(part.to_owned());
+        }
         drop(state);
         self.wake.notify_one();
     }
@@ -297,6 +305,19 @@ impl Control {
     pub(crate) fn finish(&self) {
         self.state.lock().finished = true;
         self.wake.notify_one();
+    }
+
+    /// As if its process had been killed: what is held here ends by its lease, and the member's documents by
+    /// their lifetime.
+    pub(crate) fn crash(&self) {
+        let mut state = self.state.lock();
+        state.crashed = true;
+        state.held.clear();
+        state.released.clear();
+    }
+
+    pub(crate) fn has_crashed(&self) -> bool {
+        self.state.lock().crashed
     }
 
     pub(crate) fn is_finished(&self) -> bool {

@@ -123,6 +123,20 @@ impl Directory {
         (open, hosts.iter().filter_map(Weak::upgrade).collect())
     }
 
+    /// After all open hosts have crashed: the same for those that were closed before, whose names are still
+    /// announced, and for those that are being made.
+    pub(crate) fn crash_rest(&self) {
+        let names: Vec<_> = self.names.lock().by_name.keys().cloned().collect();
+        let Context { registry, .. } = &*self.context;
+        for name in names {
+            let rest = self.context.engine().vnet_crash(&name);
+            registry.crash(&name);
+            if let Some(rest) = rest {
+                rest();
+            }
+        }
+    }
+
     /// Has the last open host close all; `false` if no host is open.
     pub(crate) fn auto_close(&self) -> bool {
         let mut names = self.names.lock();

@@ -9,6 +9,7 @@
 pub(crate) mod conn_trace;
 mod edges;
 pub(crate) mod event;
+mod expect;
 pub(crate) mod file;
 mod host_log;
 pub(crate) mod host_trace;
@@ -17,9 +18,11 @@ pub(crate) mod merge;
 #[cfg(feature = "trace-files")]
 mod read;
 pub(crate) mod recorder;
+pub mod show;
 mod write;
 
 pub use event::{End, Event, EventKind};
+pub use expect::{Check, Mismatch, Pattern};
 pub use file::{MAX_FILE, TraceFileError};
 pub use host_trace::MAX_NOTE;
 pub use merge::{MergeError, Record, Trace, Traced};

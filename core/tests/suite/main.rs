@@ -21,3 +21,4 @@ mod schedules;
 mod seams;
 mod support;
 mod trace;
+mod trace_show;

@@ -45,6 +45,38 @@ async fn a_plan_whose_holder_died_ends_by_its_lease() {
     .await;
 }
 
+/// As a killed process: its plan ends by its lease, and its hosts are listed for a while.
+#[tokio::test(start_paused = true)]
+async fn a_subnetwork_that_crashes_heals_nothing() {
+    let net = Net::default();
+    let here = net.member(&["α"]).await;
+    let there = net.member(&["β"]).await;
+    let faults = there.subnet.faults();
+    let guard = faults.apply(Rule::cut("α", "β")).await.unwrap();
+    let released = faults.apply(Rule::cut("β", "α")).await.unwrap();
+    there.subnet.crash().await.unwrap();
+    drop(released);
+    let err = guard.heal().await.unwrap_err();
+    assert!(matches!(err, FaultError::Down(_)), "{err}");
+    assert_eq!(net.members().await.len(), 2);
+    let left = rules(&here.subnet.faults().status().await.unwrap());
+    assert_eq!(left, ["cut α -> β", "cut β -> α"]);
+    let err = here.subnet.faults().apply(Rule::hold("α", "β")).await;
+    let hosts = vec!["β".to_owned()];
+    assert!(
+        matches!(&err, Err(FaultError::NotAcknowledged { hosts: late, .. }) if *late == hosts),
+        "{err:?}"
+    );
+    until(async || !here.record.cuts("α", "β") && net.members().await.len() == 1).await;
+    // A subnetwork that closes has nothing to heal later.
+    let last = net.member(&["γ"]).await;
+    let _guard = last.subnet.faults().apply(Rule::cut("γ", "α")).await;
+    last.subnet.close().await.unwrap();
+    assert_eq!(net.members().await.len(), 1);
+    let faults = here.subnet.faults();
+    until(async || faults.status().await.unwrap().rules.is_empty()).await;
+}
+
 #[tokio::test]
 async fn a_lease_is_renewed_as_long_as_the_guard_lives() {
     let net = Net::default();

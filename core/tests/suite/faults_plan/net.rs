@@ -65,6 +65,10 @@ impl Engine for Recorder {
         self.pipe.vnet_enforce(table)
     }
 
+    fn vnet_crash(&self, hostname: &str) -> Option<Box<dyn FnOnce() + Send + '_>> {
+        self.pipe.vnet_crash(hostname)
+    }
+
     async fn close(&self) -> Result<(), Failure> {
         self.pipe.close().await
     }
@@ -116,6 +120,10 @@ impl Registry for Fallible {
 
     async fn query(&self, hostname: &str) -> Result<String, RegistryError> {
         self.memory.query(hostname).await
+    }
+
+    fn crash(&self, hostname: &str) {
+        self.memory.crash(hostname);
     }
 
     fn documents(&self) -> Option<&dyn Documents> {

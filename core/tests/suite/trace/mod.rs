@@ -2,8 +2,9 @@
 //!
 //! Owns the list of modules. Never checks the order of hosts: the conformance suite does.
 
-mod faults;
 #[cfg(feature = "trace-files")]
+mod expect;
+mod faults;
 mod files;
 #[cfg(feature = "trace-files")]
 mod lines;
