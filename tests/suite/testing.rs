@@ -1,6 +1,6 @@
 //! Tests as users write them: each on a network of its own, side by side.
 //!
-//! Owns the README's first program, which is run as it stands there, and what is promised
+//! Owns the README's programs, which are run as they stand there, and what is promised
 //! of networks that tests make. Never sets a variable of this process.
 
 // Two tests that are the same are what is tested.
@@ -8,6 +8,9 @@
 
 /// The program of README.md, as a test of its own file would have it.
 mod first;
+
+/// Its program about faults and the trace.
+mod faults;
 
 /// The same once more, in the same process and at the same time.
 #[path = "testing/first.rs"]
@@ -26,6 +29,7 @@ use virtnet_testkit::redis::RedisServer;
 
 const README: &str = include_str!("../../README.md");
 const FIRST: &str = include_str!("testing/first.rs");
+const FAULTS: &str = include_str!("testing/faults.rs");
 
 const BOUND: Duration = Duration::from_secs(20);
 
@@ -33,11 +37,13 @@ const BOUND: Duration = Duration::from_secs(20);
 const NODE: &str = "VIRTNET_TEST_NODE";
 
 #[test]
-fn the_first_program_of_the_readme_is_the_one_that_runs_here() {
-    let programs: Vec<_> = README.split("```rust\n").skip(1).collect();
-    let program = programs[0].split("```").next().unwrap();
-    let (_header, first) = FIRST.split_once("\n\n").unwrap();
-    assert_eq!(program, first);
+fn the_programs_of_the_readme_are_those_that_run_here() {
+    let programs = README.split("```rust\n").skip(1);
+    let programs: Vec<_> = programs
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect();
+    let run = [FIRST, FAULTS].map(|program| program.split_once("\n\n").unwrap().1);
+    assert_eq!(programs, run);
 }
 
 /// Another run of this program, of one test only, as a process that a test starts.
