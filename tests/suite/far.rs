@@ -141,7 +141,7 @@ async fn round_trips_to_redis() {
     let listener = beta.listen("β:1").unwrap();
     // Joining; making a host, which is listed, reads the plan of faults, and is announced; dialing
     // it for the first time, and once more.
-    counted(&[5, 3, 1, 0], async || {
+    counted(&[5, 2, 1, 0], async || {
         let mut counts = Vec::new();
         let joining = config(format!("redis://127.0.0.1:{port}")).open();
         let far = trips("join", &mut counts, joining).await.unwrap();

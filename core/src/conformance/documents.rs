@@ -148,6 +148,41 @@ pub async fn replace(bed: &dyn RegistryBed) {
     close([one, other]).await;
 }
 
+/// A document is replaced and others are read in one call: what is read is as it was after that.
+pub async fn replace_then_read(bed: &dyn RegistryBed) {
+    let Some([one, other]) = two(bed).await else {
+        return;
+    };
+    let (one_of, other_of) = (of(&one), of(&other));
+    other_of.put("t/b", "there", LONG).await.unwrap();
+    let keys = ["t/b", "t/a", "t/c"];
+    let there = || Some("there".to_owned());
+    for (old, text, is_written, now) in [
+        (None, "x", true, "x"),
+        (None, "y", false, "x"),
+        (Some("y"), "z", false, "x"),
+        (Some("x"), "z", true, "z"),
+    ] {
+        let done = one_of.replace_and_read("t/a", old, text, LONG, &keys).await;
+        let (written, texts) = done.unwrap();
+        assert_eq!(written, is_written, "{old:?} by {text}");
+        assert_eq!(texts, [there(), Some(now.to_owned()), None]);
+        assert_eq!(other_of.get("t/a").await.unwrap().as_deref(), Some(now));
+    }
+    let done = one_of
+        .replace_and_read("t/a", Some("z"), "w", LONG, &[])
+        .await;
+    assert_eq!(done.unwrap(), (true, Vec::new()));
+    let err = one_of
+        .replace_and_read("t/a", Some("w"), "v", LONG, &["t/A"])
+        .await;
+    assert_eq!(err.unwrap_err().cause(), Cause::Other);
+    for key in ["t/a", "t/b"] {
+        one_of.remove(key).await.unwrap();
+    }
+    close([one, other]).await;
+}
+
 /// If many replace a document at the same time, exactly one succeeds.
 pub async fn replace_contenders(bed: &dyn RegistryBed) {
     let Some(registries) = two(bed).await else {

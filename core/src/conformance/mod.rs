@@ -93,7 +93,7 @@ macro_rules! registry_conformance {
             registry: announce_and_query, no_such_host, taken_names, names_are_bytes,
                 close_frees_exactly_the_own_names, closed_means_down, contenders,
                 announce_dropped_at_every_poll;
-            documents: put_get_list_remove, the_largest_documents, replace, replace_contenders,
+            documents: put_get_list_remove, the_largest_documents, replace, replace_then_read, replace_contenders,
                 expiry, what_is_not_allowed, documents_of_two_networks;
             document_changes: changes_wake, changes_come_with_documents, changes_miss_nothing, calls_dropped_at_every_poll,
                 documents_after_close;

@@ -115,6 +115,31 @@ pub trait Documents: Send + Sync {
         lifetime: Option<Duration>,
     ) -> Result<bool, RegistryError>;
 
+    /// Replaces a document as [`replace`](Documents::replace) does, then reads documents. Returns
+    /// whether it was written, and the texts in the order of `keys`, as they were after that.
+    ///
+    /// A registry over a network can do both in one round trip.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`replace`](Documents::replace), also if the document was written and the others
+    /// could not be read.
+    async fn replace_and_read(
+        &self,
+        key: &str,
+        old: Option<&str>,
+        text: &str,
+        lifetime: Option<Duration>,
+        keys: &[&str],
+    ) -> Result<(bool, Vec<Option<String>>), RegistryError> {
+        let written = self.replace(key, old, text, lifetime).await?;
+        let mut texts = Vec::with_capacity(keys.len());
+        for key in keys {
+            texts.push(self.get(key).await?);
+        }
+        Ok((written, texts))
+    }
+
     /// Removes a document, if it exists.
     ///
     /// # Errors

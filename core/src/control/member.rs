@@ -64,7 +64,8 @@ struct Member<'a> {
     renewal: Instant,
     /// The plan is read again.
     read: bool,
-    /// The plan and the request for counts, as they were read with the last change.
+    /// The plan and the request for counts, as they were read with the last change, or when hosts that
+    /// join were listed.
     fresh: Option<[Option<String>; 2]>,
     asked: String,
     failures: u32,
@@ -165,10 +166,6 @@ impl Member<'_> {
         }
         let generation = self.write_hosts().await?;
         let joins = self.control.progress.borrow().ready < generation;
-        if joins {
-            // It was read before the host was listed.
-            self.fresh = None;
-        }
         if self.read || joins {
             if let Err(why) = self.read_plan().await {
                 self.control
@@ -293,7 +290,8 @@ impl Member<'_> {
     async fn read_plan(&mut self) -> FaultsResult<()> {
         let plan = match (self.read, self.fresh.take()) {
             // A host that joins only needs the plan.
-            (false, _) => self.docs.get(PLAN).await?,
+            (false, Some([plan, _])) => plan,
+            (false, None) => self.docs.get(PLAN).await?,
             (true, fresh) => {
                 let (plan, asked) = match fresh {
                     Some([plan, asked]) => (plan, asked),

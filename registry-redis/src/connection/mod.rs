@@ -170,6 +170,32 @@ impl Connection {
         }
     }
 
+    /// The same for a command that is followed by another one, with the reply to that: `None`, if
+    /// the server did not run it after the first.
+    pub(crate) async fn ask_and_tell_then(
+        &self,
+        until: Instant,
+        cmd: Cmd,
+        then: Cmd,
+    ) -> Result<((Value, bool), Option<Value>), NoReply> {
+        let mut batch = Pipeline::new();
+        batch.add_command(cmd.clone()).add_command(then);
+        let mut answered = self.run_over(until, &batch).await?;
+        let second = answered.answers.pop();
+        let is_from_other_node = self.follow_ask(until, &mut answered, &cmd).await?;
+        let maybe_applied = answered.maybe_applied;
+        match self.answer(answered.answers.pop()) {
+            Ok(answer) => Ok((
+                (answer, maybe_applied),
+                second.filter(|_| !is_from_other_node),
+            )),
+            Err(no_reply) => Err(NoReply {
+                maybe_applied,
+                ..no_reply
+            }),
+        }
+    }
+
     /// One of a batch's replies, unless it is an error reply.
     pub(crate) fn answer(&self, answer: Option<Value>) -> Result<Value, NoReply> {
         // The client library collects as many replies as there are commands.

@@ -159,7 +159,12 @@ impl RegistryInner {
     /// Runs a script. Returns whether it changed something.
     async fn change_document(&self, until: Instant, cmd: Cmd) -> Result<bool, Failure> {
         let answered = self.connection.ask_and_tell(until, cmd).await;
-        match answered.map_err(|no_reply| no_reply.failure)? {
+        self.is_changed(answered.map_err(|no_reply| no_reply.failure)?)
+    }
+
+    /// Whether a script changed something, by its reply.
+    fn is_changed(&self, answered: (Value, bool)) -> Result<bool, Failure> {
+        match answered {
             (Value::Int(1), _) => Ok(true),
             (Value::Int(0), false) => Ok(false),
             (Value::Int(0), true) => Err(Failure::explain(
@@ -181,6 +186,40 @@ impl RegistryInner {
         check_document(key, text, lifetime)?;
         let write = script::write(&self.keys, key, text, lifetime, present);
         self.change_document(until, write).await
+    }
+
+    async fn replace_and_read_documents(
+        &self,
+        until: Instant,
+        key: &str,
+        old: Option<&str>,
+        (text, lifetime): (&str, Option<Duration>),
+        keys: &[&str],
+    ) -> Result<(bool, Vec<Option<String>>), Failure> {
+        check_document(key, text, lifetime)?;
+        for key in keys {
+            check_document_key(key)?;
+        }
+        let present = old.map_or(Present::Nothing, Present::Text);
+        let write = script::write(&self.keys, key, text, lifetime, present);
+        // More would make a reply too large: they are read afterwards.
+        if keys.is_empty() || keys.len() > PER_READ {
+            let written = self.change_document(until, write).await?;
+            return Ok((written, self.texts(until, keys, None).await?));
+        }
+        let mut read = redis::cmd("MGET");
+        for key in keys {
+            read.arg(self.keys.document(key));
+        }
+        let answered = self.connection.ask_and_tell_then(until, write, read).await;
+        let (answer, values) = answered.map_err(|no_reply| no_reply.failure)?;
+        let written = self.is_changed(answer)?;
+        let values = match values {
+            Some(Value::Array(values)) if values.len() == keys.len() => Some(values),
+            // They are read again, which gives the error.
+            _ => None,
+        };
+        Ok((written, self.texts(until, keys, values).await?))
     }
 
     async fn remove_document(&self, until: Instant, key: &str) -> Result<(), Failure> {
@@ -271,6 +310,25 @@ impl Documents for RedisRegistry {
             .inner
             .write_document(until, key, text, lifetime, present);
         self.call("replace document", &[key], write).await
+    }
+
+    /// Writes and reads in one round trip.
+    ///
+    /// # Errors
+    ///
+    /// Those of the trait; [`Cause::Protocol`] if no registry wrote one of the values.
+    async fn replace_and_read(
+        &self,
+        key: &str,
+        old: Option<&str>,
+        text: &str,
+        lifetime: Option<Duration>,
+        keys: &[&str],
+    ) -> Result<(bool, Vec<Option<String>>), RegistryError> {
+        let (until, new) = (self.inner.connection.until(), (text, lifetime));
+        let inner = &self.inner;
+        let replace = inner.replace_and_read_documents(until, key, old, new, keys);
+        self.call("replace document", &[key], replace).await
     }
 
     async fn remove(&self, key: &str) -> Result<(), RegistryError> {

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::{Member, RENEWAL};
 use crate::RegistryError;
 use crate::control::board::FaultsResult;
+use crate::control::member::watching::WATCHED;
 use crate::control::member_doc::{MemberDoc, hosts_text, key};
 
 /// How long a member's documents live.
@@ -30,12 +31,22 @@ impl Member<'_> {
             let hosts = hosts.iter().map(String::as_str);
             (*chunk, hosts_text(hosts))
         }));
-        if let Err(why) = self.write(texts).await {
+        // A host that joins needs the plan as it is when the host is listed, and no earlier one.
+        let joins = self.control.progress.borrow().ready < generation;
+        let then = if joins { WATCHED } else { &[] };
+        if joins {
+            self.fresh = None;
+        }
+        let written = self.write(texts, then).await;
+        if let Err(why) = written {
             let failed = (generation, why.clone());
             self.control
                 .progress
                 .send_modify(|progress| progress.unlisted = Some(failed));
             return Err(why.into());
+        }
+        if let Ok(fresh) = written.unwrap_or_default().try_into() {
+            self.fresh = Some(fresh);
         }
         if all {
             self.all = false;
@@ -47,8 +58,15 @@ impl Member<'_> {
         Ok(generation)
     }
 
-    async fn write(&mut self, texts: Vec<(usize, String)>) -> Result<(), RegistryError> {
-        for (chunk, text) in texts {
+    /// Writes documents; with the last of them, reads those with the keys `then`.
+    async fn write(
+        &mut self,
+        texts: Vec<(usize, String)>,
+        then: &[&str],
+    ) -> Result<Vec<Option<String>>, RegistryError> {
+        let (last, mut read) = (texts.len().saturating_sub(1), Vec::new());
+        for (at, (chunk, text)) in texts.into_iter().enumerate() {
+            let then = if at == last { then } else { &[] };
             if self.written.len() <= chunk {
                 self.written.resize(chunk + 1, None);
             }
@@ -57,16 +75,21 @@ impl Member<'_> {
             // Replaced, and not put: a call that failed before may still happen later, and must
             // not undo this one.
             let mut old = written.take();
-            while !self
-                .docs
-                .replace(&key, old.as_deref(), &text, Some(LIFETIME))
-                .await?
-            {
+            loop {
+                let lifetime = Some(LIFETIME);
+                let replace =
+                    self.docs
+                        .replace_and_read(&key, old.as_deref(), &text, lifetime, then);
+                let (is_written, texts) = replace.await?;
+                if is_written {
+                    read = texts;
+                    break;
+                }
                 old = self.docs.get(&key).await?;
             }
             *written = Some(text);
         }
-        Ok(())
+        Ok(read)
     }
 
     /// Writes the first document, if the member's state is another than was written.
@@ -75,7 +98,10 @@ impl Member<'_> {
         let text = self.document(hosts).text();
         match self.written.first() {
             Some(Some(written)) if *written == text => Ok(()),
-            _ => Ok(self.write(vec![(0, text)]).await?),
+            _ => {
+                self.write(vec![(0, text)], &[]).await?;
+                Ok(())
+            }
         }
     }
 
