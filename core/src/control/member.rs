@@ -23,6 +23,7 @@ use crate::control::member_doc::key;
 use crate::control::recovery::Recovery;
 use crate::control::state::Control;
 use crate::faults::pairs::Pair;
+use crate::rules::plan::SharedPlan;
 use crate::{Cause, Documents};
 
 /// How often a member's documents are written again.
@@ -288,7 +289,11 @@ impl Member<'_> {
 
     /// Reads the plan, and whether counts are asked for.
     async fn read_plan(&mut self) -> FaultsResult<()> {
-        let plan = match (self.read, self.fresh.take()) {
+        let fresh = self
+            .fresh
+            .take()
+            .filter(|[plan, _]| self.is_fresh(plan.as_deref()));
+        let plan = match (self.read, fresh) {
             // A host that joins only needs the plan.
             (false, Some([plan, _])) => plan,
             (false, None) => self.docs.get(PLAN).await?,
@@ -316,6 +321,17 @@ impl Member<'_> {
             self.control.set_known(known);
         }
         Ok(())
+    }
+
+    /// Whether a plan that was read with a change is not older than the one that is known: another read may have
+    /// overtaken it.
+    fn is_fresh(&self, plan: Option<&str>) -> bool {
+        let known = self.enforcing.known();
+        let Some(plan) = plan else {
+            return known.parts.is_empty();
+        };
+        let plan = plan.parse::<SharedPlan>();
+        plan.is_ok_and(|plan| plan.version >= known.version)
     }
 
     /// All documents vanished, such as by a flush of the server: that changes nothing. Each member

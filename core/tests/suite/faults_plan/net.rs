@@ -25,8 +25,8 @@ struct Recorder {
 #[derive(Clone, Default)]
 pub(crate) struct Record {
     table: Arc<Mutex<Arc<FaultTable>>>,
-    /// How often rules were given.
-    given: Arc<Mutex<usize>>,
+    /// The versions of the tables that were given.
+    given: Arc<Mutex<Vec<u64>>>,
     /// Its dials never end.
     pub(crate) deaf: Arc<AtomicBool>,
 }
@@ -37,7 +37,11 @@ impl Record {
     }
 
     pub(crate) fn given(&self) -> usize {
-        *self.given.lock().unwrap()
+        self.versions().len()
+    }
+
+    pub(crate) fn versions(&self) -> Vec<u64> {
+        self.given.lock().unwrap().clone()
     }
 }
 
@@ -61,7 +65,7 @@ impl Engine for Recorder {
 
     fn vnet_enforce(&self, table: &Arc<FaultTable>) -> Enforced {
         *self.record.table.lock().unwrap() = Arc::clone(table);
-        *self.record.given.lock().unwrap() += 1;
+        self.record.given.lock().unwrap().push(table.version());
         self.pipe.vnet_enforce(table)
     }
 
@@ -80,6 +84,8 @@ pub(crate) struct Fallible {
     down: AtomicBool,
     /// Names that were announced before the member's documents had them.
     pub(crate) unlisted: Mutex<Vec<String>>,
+    /// The plan that the next change comes with: a reply that a later read overtakes.
+    pub(crate) overtaken: Mutex<Option<String>>,
 }
 
 impl Fallible {
@@ -88,6 +94,7 @@ impl Fallible {
             memory: hub.registry(),
             down: AtomicBool::new(false),
             unlisted: Mutex::default(),
+            overtaken: Mutex::default(),
         })
     }
 
@@ -178,6 +185,26 @@ impl Documents for Fallible {
     async fn changed(&self, topic: &str, seen: u64) -> Result<u64, RegistryError> {
         self.check()?;
         self.memory.changed(topic, seen).await
+    }
+
+    async fn changed_documents(
+        &self,
+        topic: &str,
+        seen: u64,
+        keys: &[&str],
+    ) -> Result<(u64, Vec<Option<String>>), RegistryError> {
+        let number = self.changed(topic, seen).await?;
+        if topic == "plan"
+            && let Some(plan) = self.overtaken.lock().unwrap().take()
+        {
+            // With the number of then.
+            return Ok((u64::MAX - 1, vec![Some(plan), None]));
+        }
+        let mut texts = Vec::new();
+        for key in keys {
+            texts.push(self.get(key).await?);
+        }
+        Ok((number, texts))
     }
 }
 

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use tokio::runtime::Builder;
 use virtnet_core::faults::{FaultError, Faults, Plan, Rule};
 use virtnet_core::pipe::{PipeEngine, Switchboard};
-use virtnet_core::{Cause, Registry, RegistryError, SubNetwork};
+use virtnet_core::{Cause, Documents, Registry, RegistryError, SubNetwork};
 
 use super::net::Net;
 use super::{BOUND, SOON, rules};
@@ -256,4 +256,25 @@ async fn those_who_set_plans_at_the_same_time_all_succeed() {
     }
     let status = here.subnet.faults().status().await.unwrap();
     assert_eq!((status.version, rules(&status).len()), (160, 0));
+}
+
+/// A reply that was overtaken by a later read brings no older plan back.
+#[tokio::test]
+async fn an_older_plan_never_comes_back() {
+    let net = Net::default();
+    let here = net.member(&["α"]).await;
+    let faults = here.subnet.faults();
+    let _first = faults.apply(Rule::cut("α", "β")).await.unwrap();
+    let older = net.hub.registry().get("plan").await.unwrap();
+    let second = faults.apply(Rule::cut("α", "γ")).await.unwrap();
+    *here.registry.overtaken.lock().unwrap() = older;
+    let _third = faults.apply(Rule::cut("α", "δ")).await.unwrap();
+    assert!(
+        here.registry.overtaken.lock().unwrap().is_none(),
+        "it was read"
+    );
+    second.heal().await.unwrap();
+    assert!(!here.record.cuts("α", "γ") && here.record.cuts("α", "δ"));
+    let versions = here.record.versions();
+    assert!(versions.is_sorted(), "{versions:?}");
 }

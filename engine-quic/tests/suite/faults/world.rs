@@ -147,6 +147,8 @@ impl World {
             }
         };
         let mut dialing = pin!(dialing);
+        // Kept until it is done: an accept that is dropped may have taken the dial, and cuts it.
+        let mut accepting = Box::pin(self.listener.accept());
         let (mut dialed, mut accepted) = (None::<Conn>, Vec::<Conn>::new());
         loop {
             if let Some(dialed) = dialed.take_if(|dialed| {
@@ -157,7 +159,10 @@ impl World {
             }
             tokio::select! {
                 conn = &mut dialing, if dialed.is_none() => dialed = Some(conn),
-                conn = self.listener.accept() => accepted.push(conn.unwrap().0),
+                conn = &mut accepting => {
+                    accepted.push(conn.unwrap().0);
+                    accepting.set(self.listener.accept());
+                }
             }
         }
     }
