@@ -92,6 +92,16 @@ impl Enforcing {
             .collect()
     }
 
+    /// Whether a plan that was read with a change is not older than the one that is known: another read
+    /// may have overtaken it.
+    pub(crate) fn is_fresh(&self, plan: Option<&str>) -> bool {
+        let Some(plan) = plan else {
+            return self.known.parts.is_empty();
+        };
+        let plan = plan.parse::<SharedPlan>();
+        plan.is_ok_and(|plan| plan.version >= self.known.version)
+    }
+
     /// Takes over the plan's document. Returns whether it is another than before.
     pub(crate) fn adopt(&mut self, text: &str, now: Instant) -> Result<bool, PlanError> {
         if self.text.as_deref() == Some(text) {

@@ -23,7 +23,6 @@ use crate::control::member_doc::key;
 use crate::control::recovery::Recovery;
 use crate::control::state::Control;
 use crate::faults::pairs::Pair;
-use crate::rules::plan::SharedPlan;
 use crate::{Cause, Documents};
 
 /// How often a member's documents are written again.
@@ -292,7 +291,7 @@ impl Member<'_> {
         let fresh = self
             .fresh
             .take()
-            .filter(|[plan, _]| self.is_fresh(plan.as_deref()));
+            .filter(|[plan, _]| self.enforcing.is_fresh(plan.as_deref()));
         let plan = match (self.read, fresh) {
             // A host that joins only needs the plan.
             (false, Some([plan, _])) => plan,
@@ -321,17 +320,6 @@ impl Member<'_> {
             self.control.set_known(known);
         }
         Ok(())
-    }
-
-    /// Whether a plan that was read with a change is not older than the one that is known: another read may have
-    /// overtaken it.
-    fn is_fresh(&self, plan: Option<&str>) -> bool {
-        let known = self.enforcing.known();
-        let Some(plan) = plan else {
-            return known.parts.is_empty();
-        };
-        let plan = plan.parse::<SharedPlan>();
-        plan.is_ok_and(|plan| plan.version >= known.version)
     }
 
     /// All documents vanished, such as by a flush of the server: that changes nothing. Each member
