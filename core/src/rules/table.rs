@@ -232,6 +232,14 @@ impl FaultTable {
         self.datagrams
     }
 
+    /// Whether some rule on datagrams is for what this host sends or receives. If none is, it has no
+    /// link.
+    pub fn has_datagram_rules_for(&self, host: &str) -> bool {
+        let rules = self.rules.iter().map(|active| &active.rule);
+        let mut rules = rules.filter(|rule| rule.is_on_datagrams());
+        rules.any(|rule| rule.from.matches(host) || rule.to.matches(host))
+    }
+
     /// Whether it has no rules.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()

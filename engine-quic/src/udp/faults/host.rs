@@ -36,6 +36,8 @@ pub(crate) struct HostFaults {
 #[derive(Default)]
 pub(super) struct State {
     pub(super) table: Arc<FaultTable>,
+    /// A rule of the table is on datagrams of this host: else the table costs it nothing.
+    concerned: bool,
     pub(super) peers: Peers,
     pub(super) queue: Queue,
     /// Arrived during a cut that has ended, and not read yet.
@@ -66,9 +68,10 @@ impl HostFaults {
         HostFaults {
             own: Arc::clone(own),
             counters: counters.clone(),
-            active: AtomicBool::new(table.has_datagram_rules()),
+            active: AtomicBool::new(table.has_datagram_rules_for(own)),
             silent: AtomicBool::new(false),
             state: Mutex::new(State {
+                concerned: table.has_datagram_rules_for(own),
                 table,
                 ..State::default()
             }),
@@ -83,6 +86,7 @@ impl HostFaults {
         let state = &mut *state;
         let now = Instant::now();
         state.table = Arc::clone(table);
+        state.concerned = table.has_datagram_rules_for(&self.own);
         for peer in state.peers.iter_mut() {
             peer.relink(&self.own, table);
         }
@@ -115,7 +119,7 @@ impl HostFaults {
 
     pub(super) fn settle(&self, state: &State) {
         let waits = !state.queue.is_empty() || !state.arrived.is_empty();
-        let active = waits || state.table.has_datagram_rules() || self.is_silent();
+        let active = waits || state.concerned || self.is_silent();
         self.active.store(active, Relaxed);
     }
 
@@ -246,7 +250,7 @@ impl HostFaults {
 
 impl State {
     fn is_idle(&self) -> bool {
-        self.next().is_none() && !self.table.has_datagram_rules()
+        self.next().is_none() && !self.concerned
     }
 
     /// When there is something to do next.

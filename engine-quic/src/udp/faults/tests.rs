@@ -2,6 +2,8 @@
 //!
 //! Owns what the socket does to datagrams. Never uses QUIC: any bytes do.
 
+mod idle;
+
 use std::io::IoSliceMut;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -315,31 +317,4 @@ async fn rules_are_for_a_name() {
     assert!(later.is_active());
     assert_eq!(later.decide(&transmit, Instant::now()), Some(Vec::new()));
     assert_eq!(world.counts()[0].hit, 1);
-}
-
-/// The task that sends ends when all is healed, and starts again with the next rule.
-#[tokio::test]
-async fn no_task_is_left_after_healing() {
-    let mut world = World::new("delay α -> β 5ms").await;
-    let tasks = || {
-        tokio::runtime::Handle::current()
-            .metrics()
-            .num_alive_tasks()
-    };
-    for round in 0..20 {
-        world.send(b"late", None);
-        assert_eq!(tasks(), 1, "round {round}");
-        world.enforce("");
-        assert_eq!(world.beta_gets().await, b"late");
-        let ended = async {
-            while tasks() > 0 {
-                tokio::task::yield_now().await;
-            }
-        };
-        timeout(HANG, ended).await.expect("the task ends");
-        world.send(b"at once", None);
-        assert_eq!(world.beta_gets().await, b"at once");
-        assert_eq!(tasks(), 0);
-        world.enforce("delay α -> β 5ms");
-    }
 }
