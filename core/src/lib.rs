@@ -71,6 +71,7 @@ mod in_memory;
 mod rules;
 mod subnet;
 pub mod trace;
+mod wildcard;
 
 /// Faults between named hosts: what may be done to their traffic, the plan that says where, and
 /// [`Faults`](faults::Faults), which sets it on a network.

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::rules::rule_text::RuleError;
+use crate::wildcard;
 
 /// The largest delay, jitter or time of a rule.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
@@ -120,21 +121,7 @@ impl Pattern {
     }
 
     pub(crate) fn matches(&self, name: &str) -> bool {
-        let Some((first, rest)) = self.0.split_once('*') else {
-            return self.0 == name;
-        };
-        let Some(mut left) = name.strip_prefix(first) else {
-            return false;
-        };
-        let mut parts = rest.split('*');
-        let last = parts.next_back().unwrap_or_default();
-        for part in parts {
-            match left.find(part) {
-                Some(at) => left = &left[at + part.len()..],
-                None => return false,
-            }
-        }
-        left.ends_with(last)
+        wildcard::matches(&self.0, name)
     }
 }
 

@@ -227,11 +227,6 @@ impl FaultTable {
         self.version
     }
 
-    /// Whether some rule is on datagrams. If none is, there is no link.
-    pub fn has_datagram_rules(&self) -> bool {
-        self.datagrams
-    }
-
     /// Whether some rule on datagrams is for what this host sends or receives. If none is, it has no
     /// link.
     pub fn has_datagram_rules_for(&self, host: &str) -> bool {

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::trace::event::Event;
+use crate::wildcard;
 
 /// An event that is expected: by its line, in which `*` stands for any characters, also none, or by a function.
 #[derive(Clone)]
@@ -46,29 +47,10 @@ impl Pattern {
     /// Whether an event is like this.
     pub fn matches(&self, event: &Event) -> bool {
         match &self.by {
-            By::Line => line_matches(&self.text, &event.to_string()),
+            By::Line => wildcard::matches(&self.text, &event.to_string()),
             By::Function(matches) => matches(event),
         }
     }
-}
-
-/// Whether the whole line is like the pattern.
-fn line_matches(pattern: &str, line: &str) -> bool {
-    let Some((first, rest)) = pattern.split_once('*') else {
-        return pattern == line;
-    };
-    let Some(mut left) = line.strip_prefix(first) else {
-        return false;
-    };
-    let mut parts = rest.split('*');
-    let last = parts.next_back().unwrap_or_default();
-    for part in parts {
-        match left.find(part) {
-            Some(at) => left = &left[at + part.len()..],
-            None => return false,
-        }
-    }
-    left.ends_with(last)
 }
 
 impl From<&str> for Pattern {
