@@ -187,21 +187,12 @@ impl Endpoint {
             )),
         }
     }
-}
 
-impl Endpoint {
     /// Ends all tasks at once, and closes the socket, which is silent. Delivers nothing.
     pub(crate) async fn crash(self) {
-        let EndpointInner {
-            quinn,
-            tasks,
-            lingerers,
-            ..
-        } = &*self.0;
-        tasks.closing().cancel();
-        lingerers.close();
-        quinn.close(CloseCode::Bye.into(), b"");
-        tasks.end().await;
+        let inner = Arc::clone(&self.0);
+        drop(self);
+        inner.tasks.end().await;
     }
 }
 
