@@ -120,17 +120,22 @@ impl RegistryInner {
         Ok(texts)
     }
 
+    /// The command that reads some documents.
+    fn read_documents<K: AsRef<str>>(&self, keys: &[K]) -> Cmd {
+        let mut read = redis::cmd("MGET");
+        for key in keys {
+            read.arg(self.keys.document(key.as_ref()));
+        }
+        read
+    }
+
     /// The values of some documents' keys.
     async fn values<K: AsRef<str>>(
         &self,
         until: Instant,
         keys: &[K],
     ) -> Result<Vec<Value>, Failure> {
-        let mut read = redis::cmd("MGET");
-        for key in keys {
-            read.arg(self.keys.document(key.as_ref()));
-        }
-        let answer = self.connection.ask(until, read).await;
+        let answer = self.connection.ask(until, self.read_documents(keys)).await;
         match answer.map_err(|no_reply| no_reply.failure)? {
             Value::Array(values) if values.len() == keys.len() => Ok(values),
             other => Err(self.connection.errors().strange(&other)),
@@ -207,10 +212,7 @@ impl RegistryInner {
             let written = self.change_document(until, write).await?;
             return Ok((written, self.texts(until, keys, None).await?));
         }
-        let mut read = redis::cmd("MGET");
-        for key in keys {
-            read.arg(self.keys.document(key));
-        }
+        let read = self.read_documents(keys);
         let answered = self.connection.ask_and_tell_then(until, write, read).await;
         let (answer, values) = answered.map_err(|no_reply| no_reply.failure)?;
         let written = self.is_changed(answer)?;
