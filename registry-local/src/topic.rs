@@ -110,8 +110,13 @@ pub(crate) struct TopicLock<'a> {
 impl<'a> TopicLock<'a> {
     /// Takes it; `None` if another process has it at the moment.
     pub(crate) fn take(folder: &'a Path, topic: &'a str) -> io::Result<Option<TopicLock<'a>>> {
+        let file = os::shared(&folder::changes(folder, topic))?;
+        TopicLock::lock(folder, topic, file)
+    }
+
+    /// Locks the topic's file, which was open before.
+    fn lock(folder: &'a Path, topic: &'a str, file: File) -> io::Result<Option<TopicLock<'a>>> {
         let path = folder::changes(folder, topic);
-        let file = os::shared(&path)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
@@ -207,4 +212,19 @@ fn parse(file: &mut File) -> io::Result<u64> {
     file.take(DIGITS as u64).read_to_end(&mut bytes)?;
     let number = std::str::from_utf8(&bytes).ok();
     Ok(number.and_then(|number| number.parse().ok()).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Another process may have it by then, with a file of its own.
+    #[test]
+    fn a_file_that_was_removed_after_it_was_opened_is_no_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = os::shared(&folder::changes(dir.path(), "t")).unwrap();
+        drop(TopicLock::take(dir.path(), "t").unwrap().unwrap());
+        assert!(TopicLock::lock(dir.path(), "t", file).unwrap().is_none());
+        assert!(TopicLock::take(dir.path(), "t").unwrap().is_some());
+    }
 }

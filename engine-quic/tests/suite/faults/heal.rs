@@ -3,10 +3,11 @@
 //! Owns cuts that end before the idle timeout.
 
 use std::ops::Add;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::watch;
+use tokio::sync::{Barrier, watch};
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
 use virtnet_core::Conn;
@@ -19,10 +20,14 @@ use crate::common::{HANG, eventually, figure};
 const CUTS: [&str; 3] = ["cut α -> β\ncut β -> α", "cut α -> β", "cut β -> α"];
 
 /// Both write, every 10 ms or without pause. Returns how long after the end of the cut this end reads again.
+///
+/// It writes until both have read: the other end may have read all that was written before the end of
+/// the cut was noted.
 async fn reads_again(
     conn: Conn,
     bulk: bool,
     healed: watch::Receiver<Option<Instant>>,
+    both: Arc<Barrier>,
 ) -> (Duration, impl Sized) {
     let (mut reader, mut writer) = conn.into_split();
     let writing = async {
@@ -37,13 +42,15 @@ async fn reads_again(
     };
     let reading = async {
         let mut buf = vec![0; 64 << 10];
-        loop {
+        let took = loop {
             assert!(reader.read(&mut buf).await.unwrap() > 0);
             let healed = *healed.borrow();
             if let Some(healed) = healed {
-                return healed.elapsed();
+                break healed.elapsed();
             }
-        }
+        };
+        both.wait().await;
+        took
     };
     let took = tokio::select! {
         () = writing => unreachable!("it goes on"),
@@ -57,9 +64,10 @@ async fn time_to_flow(plan: &str, lasts: Duration, bulk: bool) -> Duration {
     let world = World::new(|config| config).await;
     let (dialed, accepted) = world.connect().await;
     let (healed, healing) = watch::channel(None);
+    let both = Arc::new(Barrier::new(2));
     let mut ends = JoinSet::new();
     for conn in [dialed, accepted] {
-        ends.spawn(reads_again(conn, bulk, healing.clone()));
+        ends.spawn(reads_again(conn, bulk, healing.clone(), both.clone()));
     }
     // Traffic before it, so that QUIC knows the path.
     sleep(Duration::from_millis(300)).await;
