@@ -76,7 +76,8 @@ macro_rules! conformance {
                 close_with_calls_nobody_polls;
             crashing: peers_hear_nothing, restarting, a_crash_is_no_close;
             faults: refusing, resetting, holding, cutting, joining_later;
-            fault_cells: cut_cells, hold_cells, refuse_cells, reset_cells;
+            fault_cells: cut_cells, hold_cells, refuse_cells, reset_cells, delay_cells, rate_cells, loss_cells,
+                corrupt_cells;
             trace: the_example_is_recorded, streams_are_recorded, dials_are_recorded,
                 closes_are_recorded, what_is_dropped_is_recorded, crashes_are_recorded,
                 many_hosts_are_recorded;

@@ -349,7 +349,8 @@ impl PipeEngine {
             accept.ack(far);
             (near, addr)
         });
-        wait(back).await;
+        // The answer leaves now: delays may have changed since.
+        wait(peer.later.first(dst, src)).await;
         dialed
     }
 }

@@ -187,7 +187,8 @@ impl RedisServer {
     /// Whether each name that an index shows as leased has its key.
     fn is_right(&self, index: &str, network: &str, keys: &[String]) -> bool {
         let time = self.command(&["TIME"]);
-        let now: f64 = time[0].parse().expect("seconds");
+        let now = time.first().expect("Redis answers");
+        let now: f64 = now.parse().expect("seconds");
         let lines = self.command(&["ZRANGE", index, "0", "-1", "WITHSCORES"]);
         if lines[0].starts_with('-') {
             return keys

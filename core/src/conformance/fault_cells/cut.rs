@@ -13,7 +13,7 @@ use crate::faults::Rule;
 /// Silence, which is an error for everybody after the time limits, or nothing at all if it is healed before.
 pub async fn cut_cells(bed: &dyn Bed) {
     cells!(bed: cut_new_dial, cut_dial_that_is_healed, cut_dial_under_way, cut_idle,
-        cut_in_flight, cut_half_closed, cut_close);
+        cut_in_flight, cut_half_closed, cut_close, cut_listener);
 }
 
 async fn cut_new_dial(cell: Cell) {
@@ -95,5 +95,15 @@ async fn cut_close(cell: Cell) {
     assert_eq!(cell.alpha.sockets().len(), 0, "its port is free");
     ends(&mut accepted, Cause::TimedOut).await;
     cell.heal(guard).await;
+    cell.works().await;
+}
+
+async fn cut_listener(mut cell: Cell) {
+    let guard = cell.set(Rule::cut, true).await;
+    cell.others_are_heard().await;
+    cell.listener.close();
+    cell.heal(guard).await;
+    cell.nobody_listens().await;
+    cell.listener = cell.beta.listen(":1").expect("the port is free");
     cell.works().await;
 }

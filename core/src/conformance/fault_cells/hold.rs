@@ -11,7 +11,8 @@ use crate::faults::Rule;
 
 /// Everything waits, as long as it takes, and goes on in order.
 pub async fn hold_cells(bed: &dyn Bed) {
-    cells!(bed: hold_new_dial, hold_answer, hold_idle, hold_in_flight, hold_half_closed, hold_close);
+    cells!(bed: hold_new_dial, hold_answer, hold_dial_under_way, hold_idle, hold_in_flight, hold_half_closed,
+        hold_close, hold_listener);
 }
 
 async fn hold_new_dial(cell: Cell) {
@@ -39,6 +40,22 @@ async fn hold_answer(cell: Cell) {
     let (dialed, accepted, ()) = tokio::join!(dial, there.accept(), heal);
     let (mut dialed, mut accepted) = (dialed.expect("it goes on"), accepted.expect("it is open").0);
     passes(&mut accepted, &mut dialed).await;
+}
+
+async fn hold_dial_under_way(cell: Cell) {
+    let accepting = async {
+        cell.under_way().await;
+        let guard = cell.set(Rule::hold, true).await;
+        let heal = async {
+            sleep(MOMENT).await;
+            cell.heal(guard).await;
+        };
+        let (accepted, ()) = tokio::join!(cell.listener.accept(), heal);
+        accepted.expect("it is open").0
+    };
+    let (dialed, mut accepted) = tokio::join!(cell.dial(), accepting);
+    let mut dialed = dialed.expect("it goes on");
+    passes(&mut dialed, &mut accepted).await;
 }
 
 async fn hold_idle(cell: Cell) {
@@ -82,4 +99,16 @@ async fn hold_close(cell: Cell) {
     cell.heal(guard).await;
     reads(&mut accepted, &sent).await;
     assert_eq!(accepted.read(&mut [0]).await.expect("it ends cleanly"), 0);
+}
+
+async fn hold_listener(cell: Cell) {
+    let guard = cell.set(Rule::hold, false).await;
+    cell.others_are_heard().await;
+    let closing = async {
+        sleep(MOMENT).await;
+        cell.listener.close();
+        cell.heal(guard).await;
+    };
+    // It arrives when nobody listens any more.
+    tokio::join!(cell.nobody_listens(), closing);
 }

@@ -1,13 +1,14 @@
 //! Checks of faults: what each kind does to a new dial, a dial under way, an idle connection, bytes in
 //! flight, a half-closed connection, a close and a listener, and what is left after healing.
 //!
-//! Owns the matrix of docs/faults.md for cut, hold, refuse and reset, over every engine and registry. The cells of
-//! a kind run at the same time, each between two hosts of its own, because some wait for the
+//! Owns the matrix of docs/faults.md over every engine and registry. The cells of a kind run at the same
+//! time, each between two hosts of its own, because some wait for the
 //! time limits of [`Bed::quick_subnetwork`].
 
 mod cut;
 mod ends;
 mod hold;
+mod shape;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -20,6 +21,7 @@ use tokio::time::{sleep, timeout};
 pub use cut::cut_cells;
 pub use ends::{refuse_cells, reset_cells};
 pub use hold::hold_cells;
+pub use shape::{corrupt_cells, delay_cells, loss_cells, rate_cells};
 
 use super::bed::{Bed, connect};
 use crate::faults::{FaultGuard, Faults, Plan, Rule};
@@ -95,6 +97,20 @@ impl Cell {
         }
         let set = self.faults.apply(plan).await;
         set.unwrap_or_else(|err| panic!("{alpha}: the plan can be set: {err}"))
+    }
+
+    /// After healing, nobody listens any more: a dial is refused, and not by a rule.
+    async fn nobody_listens(&self) {
+        let err = self.dial().await.unwrap_err();
+        assert_eq!(err.cause(), Cause::ConnectionRefused, "{err}");
+        assert!(!format!("{err:?}").contains("fault rule"), "{err:?}");
+    }
+
+    /// β dials itself: a rule for α changes nothing for a listener's other dialers.
+    async fn others_are_heard(&self) {
+        let (mut dialed, mut accepted) = connect(&self.beta, &self.listener).await;
+        passes(&mut dialed, &mut accepted).await;
+        passes(&mut accepted, &mut dialed).await;
     }
 
     async fn heal(&self, guard: FaultGuard) {
