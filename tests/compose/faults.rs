@@ -75,6 +75,29 @@ fn cut_hold_and_delay_between_containers() {
     println!("faults: with a delay of 400 ms a line is back after {took:.1?}");
     assert!(took >= Duration::from_millis(400), "{took:?}");
     heal(&project);
+
+    // A ping shows it, also by a host that comes later.
+    set(&project, &["delay", "pinger", "α", "400ms"]);
+    let ping = [
+        "ping",
+        "α:1",
+        "--from",
+        "pinger",
+        "--count",
+        "2",
+        "--interval",
+        "0",
+        "--json",
+    ];
+    let pinged = virtnet(&project, &ping);
+    let summary = pinged.lines().last().unwrap();
+    let summary: serde_json::Value = serde_json::from_str(summary).unwrap();
+    println!("faults: with a delay of 400 ms: {summary}");
+    for least in ["/dial_ms/0", "/echo_ms/0"] {
+        let least = summary.pointer(least).and_then(serde_json::Value::as_f64);
+        assert!(least >= Some(400.0), "{pinged}");
+    }
+    heal(&project);
     talk.end();
     other.end();
 }

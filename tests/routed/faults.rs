@@ -57,6 +57,19 @@ fn cut_hold_and_delay_between_clouds() {
     assert!(took >= Duration::from_secs(1), "{took:?}");
     heal(&world);
 
+    // What was held arrives in order, when it is healed.
+    let mut dialed = start(&mut world.virtnet(CloudB, &["dial", "γ:1", "--from", "δ"]));
+    dialed.write("open\n");
+    dialed.expect_stdout("open\n");
+    set(&world, &["hold", "δ", "γ"]);
+    for word in ["first\n", "second\n", "third\n"] {
+        dialed.write(word);
+    }
+    heal(&world);
+    dialed.expect_stdout("first\nsecond\nthird\n");
+    dialed.close_stdin();
+    dialed.end().success();
+
     let delay = Duration::from_millis(400);
     set(&world, &["delay", "α", "γ", "400ms"]);
     let (took, said) = member.talk();
@@ -65,4 +78,27 @@ fn cut_hold_and_delay_between_clouds() {
     assert!(took >= delay, "{took:?}");
     heal(&world);
     member.talk().1.unwrap();
+
+    // A ping shows it, also by a host that comes later.
+    set(&world, &["delay", "pinger", "β", "400ms"]);
+    let ping = [
+        "ping",
+        "β:1",
+        "--from",
+        "pinger",
+        "--count",
+        "2",
+        "--interval",
+        "0",
+        "--json",
+    ];
+    let pinged = run(&mut world.virtnet(CloudB, &ping)).success();
+    let summary = pinged.lines().last().unwrap();
+    let summary: serde_json::Value = serde_json::from_str(summary).unwrap();
+    println!("faults: with a delay of 400 ms: {summary}");
+    for least in ["/dial_ms/0", "/echo_ms/0"] {
+        let least = summary.pointer(least).and_then(serde_json::Value::as_f64);
+        assert!(least >= Some(400.0), "{pinged}");
+    }
+    heal(&world);
 }

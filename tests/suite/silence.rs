@@ -81,6 +81,15 @@ async fn what_is_too_short_or_too_long_is_named() {
         err,
         "VIRTNET_SILENCE: expected from 500 ms to an hour, got 100ms"
     );
+    // Nothing else limits this dial.
+    let var = |name: &str| (name == "VIRTNET_SILENCE").then(|| "0.5".into());
+    let net = Config::from_vars(var).unwrap().open().await.unwrap();
+    let (alpha, beta) = tokio::try_join!(net.new_host("α"), net.new_host("β")).unwrap();
+    let _nobody_accepts = beta.listen(":1").unwrap();
+    let cut = net.faults().apply(Rule::cut("α", "β")).await.unwrap();
+    let err = alpha.dial("β:1").await.unwrap_err().to_string();
+    assert!(err.ends_with("within 150ms"), "{err}");
+    cut.heal().await.unwrap();
     // The lease can be set apart from it.
     let apart = Config::new("silence").silence(SILENCE);
     apart.lease(Duration::from_secs(60)).open().await.unwrap();
