@@ -64,6 +64,24 @@ async fn a_partition_is_noticed_at_both_ends() {
     }
 }
 
+/// A plan for a host whose process is gone waits for it a little longer than for its silence.
+#[tokio::test]
+async fn a_plan_does_not_wait_long_for_who_is_gone() {
+    let server = RedisServer::start();
+    let config = Config::new("silence")
+        .registry(server.url())
+        .secret(Secret::random())
+        .silence(SILENCE);
+    let here = config.clone().open().await.unwrap();
+    let there = config.open().await.unwrap();
+    let _alpha = here.new_host("α").await.unwrap();
+    let _beta = there.new_host("β").await.unwrap();
+    there.crash().await.unwrap();
+    let guard = here.faults().apply(Rule::cut("α", "β")).await.unwrap();
+    guard.heal().await.unwrap();
+    here.close().await.unwrap();
+}
+
 #[tokio::test]
 async fn what_is_too_short_or_too_long_is_named() {
     let open = async |silence| {

@@ -20,6 +20,9 @@ use crate::rules::table::{Active, FaultTable};
 /// How many healed parts a member remembers, to say which of their rules matched something.
 const REMEMBERED: usize = 32;
 
+/// The time after which a silent peer counts as lost, where no engine says so.
+pub(crate) const SILENCE: Duration = Duration::from_secs(10);
+
 /// The subnetwork of a member: it has dials and connections meet the rules.
 pub(crate) trait Enforcer: Send + Sync {
     /// Enforces `table` from now on, or says which rules it cannot enforce: then nothing has changed.
@@ -28,6 +31,9 @@ pub(crate) trait Enforcer: Send + Sync {
     /// Asks the host `to` for a sign of life, on behalf of `from`, a host of the subnetwork. Takes no port
     /// of either. True if it gave one, or if no such host is there; ends within some seconds.
     fn ping(&self, from: &str, to: &str) -> BoxFuture<bool>;
+
+    /// After so much silence a peer counts as lost.
+    fn silence(&self) -> Duration;
 }
 
 /// A rule that a subnetwork cannot enforce: its text, and why.
@@ -250,6 +256,10 @@ mod tests {
 
         fn ping(&self, _: &str, _: &str) -> BoxFuture<bool> {
             Box::pin(std::future::pending())
+        }
+
+        fn silence(&self) -> Duration {
+            SILENCE
         }
     }
 

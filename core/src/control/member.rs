@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::control::BoxFuture;
 use crate::control::background::Background;
 use crate::control::board::{self, ASK, FaultsResult, Known, NO_NUMBER, PLAN};
-use crate::control::enforcing::{Enforcer, Enforcing};
+use crate::control::enforcing::{Enforcer, Enforcing, SILENCE};
 use crate::control::error::FaultError;
 use crate::control::heal::heal_in_background;
 use crate::control::member::watching::{WATCHED, Watch, at, changed};
@@ -24,9 +24,6 @@ use crate::control::recovery::Recovery;
 use crate::control::state::Control;
 use crate::faults::pairs::Pair;
 use crate::{Cause, Documents};
-
-/// How often a member's documents are written again.
-const RENEWAL: Duration = Duration::from_secs(4);
 
 /// The pause after the first failure; the next ones are longer, up to the longest.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -62,6 +59,8 @@ struct Member<'a> {
     /// All documents are written again.
     all: bool,
     renewal: Instant,
+    /// How long its documents live; they are written again three times in that time.
+    lifetime: Duration,
     /// The plan is read again.
     read: bool,
     /// The plan and the request for counts, as they were read with the last change, or when hosts that
@@ -90,6 +89,7 @@ impl Control {
             written: Vec::new(),
             all: false,
             renewal: Instant::now(),
+            lifetime: enforcer.map_or(SILENCE, |enforcer| enforcer.silence()) * 6 / 5,
             read: false,
             fresh: None,
             asked: String::new(),

@@ -132,8 +132,15 @@ impl Active {
         &self.text
     }
 
+    /// A pattern never means what a host sends to itself; its name, given twice, does.
     pub(crate) fn matches(&self, from: &str, to: &str) -> bool {
-        self.rule.from.matches(from) && self.rule.to.matches(to)
+        let Rule {
+            from: one,
+            to: other,
+            ..
+        } = &self.rule;
+        let names = || one.name().is_some() && other.name().is_some();
+        one.matches(from) && other.matches(to) && (from != to || names())
     }
 }
 

@@ -207,8 +207,9 @@ impl SubNetwork {
 
     /// Crashes all its hosts ([`Host::crash`](crate::Host::crash)), then closes: as if its process had
     /// been killed. No name is freed, not even one of a host that was closed before: each is that of a killed
-    /// process. Plans of faults that are held here end by their leases. For up to 12 s, setting a
-    /// plan for its hosts reports that they did not answer.
+    /// process. Plans of faults that are held here end by their leases. For up to 1.2 times the time
+    /// after which a silent peer counts as lost (12 s by default), setting a plan for its hosts reports that
+    /// they did not answer.
     ///
     /// # Errors
     ///

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::context::Context;
 use crate::context::rules::Unenforced;
 use crate::control::BoxFuture;
-use crate::control::enforcing::{Enforcer, Refused};
+use crate::control::enforcing::{Enforcer, Refused, SILENCE};
 use crate::faults::{FaultTable, Faults};
 use crate::subnet::directory::Directory;
 use crate::{Addr, Cause, Failure, SubNetwork};
@@ -64,6 +64,11 @@ impl Enforcer for Hosts {
                 None => true,
             }
         })
+    }
+
+    fn silence(&self) -> Duration {
+        let directory = self.0.upgrade();
+        directory.map_or(SILENCE, |directory| directory.context.engine().idle_bound())
     }
 }
 

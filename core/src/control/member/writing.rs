@@ -2,18 +2,13 @@
 //!
 //! Owns when one is written, and that a late write undoes no other. Never reads the plan.
 
-use std::time::Duration;
-
 use tokio::time::Instant;
 
-use super::{Member, RENEWAL};
+use super::Member;
 use crate::RegistryError;
 use crate::control::board::FaultsResult;
 use crate::control::member::watching::WATCHED;
 use crate::control::member_doc::{MemberDoc, hosts_text, key};
-
-/// How long a member's documents live.
-const LIFETIME: Duration = Duration::from_secs(12);
 
 impl Member<'_> {
     /// Writes the documents in which hosts are missing; all, if it is time. Returns the generation of hosts that
@@ -50,7 +45,7 @@ impl Member<'_> {
         }
         if all {
             self.all = false;
-            self.renewal = Instant::now() + RENEWAL;
+            self.renewal = Instant::now() + self.lifetime / 3;
         }
         self.control
             .progress
@@ -76,7 +71,7 @@ impl Member<'_> {
             // not undo this one.
             let mut old = written.take();
             loop {
-                let lifetime = Some(LIFETIME);
+                let lifetime = Some(self.lifetime);
                 let replace =
                     self.docs
                         .replace_and_read(&key, old.as_deref(), &text, lifetime, then);

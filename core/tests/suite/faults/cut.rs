@@ -262,6 +262,21 @@ async fn other_pairs_and_the_hosts_themselves_notice_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pattern_means_others_and_no_host_itself() {
+    let net = Net::new().await;
+    let itself = async || tokio::join!(net.beta.dial("β:1"), net.listener.accept());
+    for plan in ["cut * -> *", "cut β -> *", "cut * -> β", "refuse * -> *"] {
+        net.set(plan);
+        let (dialed, accepted) = itself().await;
+        works((dialed.unwrap(), accepted.unwrap().0)).await;
+    }
+    net.alpha.dial("β:1").await.unwrap_err();
+    net.set("refuse β -> β");
+    let err = net.beta.dial("β:1").await.unwrap_err();
+    assert_eq!(err.cause(), Cause::ConnectionRefused);
+}
+
+#[tokio::test(start_paused = true)]
 async fn silences_of_rules_that_follow_each_other_add_up() {
     let net = Net::new().await;
     let (mut dialed, mut accepted) = net.connect().await;
