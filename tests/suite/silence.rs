@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
-use virtnet::faults::{Plan, Rule, pairs};
+use virtnet::faults::{FaultError, Plan, Rule, pairs};
 use virtnet::quic::Secret;
 use virtnet::{Cause, Config, OpError};
 use virtnet_testkit::redis::RedisServer;
@@ -64,22 +64,39 @@ async fn a_partition_is_noticed_at_both_ends() {
     }
 }
 
-/// A plan for a host whose process is gone waits for it a little longer than for its silence.
-#[tokio::test]
-async fn a_plan_does_not_wait_long_for_who_is_gone() {
+/// Sets a plan for α and β, whose process is gone.
+async fn cut_from_who_is_gone(silence: Duration, within: Duration) -> Result<(), FaultError> {
     let server = RedisServer::start();
     let config = Config::new("silence")
         .registry(server.url())
         .secret(Secret::random())
-        .silence(SILENCE);
+        .silence(silence);
     let here = config.clone().open().await.unwrap();
     let there = config.open().await.unwrap();
     let _alpha = here.new_host("α").await.unwrap();
     let _beta = there.new_host("β").await.unwrap();
     there.crash().await.unwrap();
-    let guard = here.faults().apply(Rule::cut("α", "β")).await.unwrap();
-    guard.heal().await.unwrap();
+    let applied = here
+        .faults()
+        .within(within)
+        .apply(Rule::cut("α", "β"))
+        .await;
     here.close().await.unwrap();
+    applied.map(drop)
+}
+
+#[tokio::test]
+async fn a_plan_waits_a_little_longer_for_who_is_gone_than_for_its_silence() {
+    let within = Duration::from_secs(30);
+    cut_from_who_is_gone(SILENCE, within).await.unwrap();
+    let within = Duration::from_millis(700);
+    let err = cut_from_who_is_gone(60 * SILENCE, within)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        err.to_string(),
+        "faults: within 700ms there was no acknowledgement by the subnetworks of \"β\""
+    );
 }
 
 #[tokio::test]

@@ -67,22 +67,24 @@ impl Limit {
                 ControlFlow::Break(seen) => return Ok(Some(seen)),
                 ControlFlow::Continue(late) => late,
             };
-            let step = async {
-                let keys: Vec<_> = late.iter().map(|id| member_doc::key(id, 0)).collect();
-                let keys: Vec<_> = keys.iter().map(String::as_str).collect();
-                let change = docs.changed_documents(member_doc::TOPIC, number, &keys);
-                match timeout_at(self.next_look(), change).await {
-                    Ok(change) => {
-                        let (now, texts) = change?;
-                        number = now;
-                        say_again(&mut members, late.iter().zip(texts));
-                    }
-                    // A document that expires changes no number.
-                    Err(_) => read_late(docs, &mut members, &late).await?,
+            let keys: Vec<_> = late.iter().map(|id| member_doc::key(id, 0)).collect();
+            let keys: Vec<_> = keys.iter().map(String::as_str).collect();
+            let change = docs.changed_documents(member_doc::TOPIC, number, &keys);
+            let looked = match timeout_at(self.next_look(), change).await {
+                Ok(Ok((now, texts))) => {
+                    number = now;
+                    say_again(&mut members, late.iter().zip(texts));
+                    Ok(())
                 }
-                Ok(())
+                Ok(Err(why)) => Err(why.into()),
+                Err(_) if Instant::now() >= self.by => return Ok(None),
+                // A document that expires changes no number.
+                Err(_) => {
+                    let read = read_late(docs, &mut members, &late);
+                    self.call("list the members", read).await
+                }
             };
-            match self.call("list the members", step).await {
+            match looked {
                 Ok(()) => {}
                 Err(why) if Instant::now() >= self.by => return Err(why),
                 Err(_) => sleep(PAUSE).await,
