@@ -2,13 +2,15 @@
 //!
 //! Owns the names of such networks. Every other setting is as with [`open`](crate::open()).
 
+use std::ffi::OsString;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{env, thread};
 
 use crate::config::DEFAULT_NETWORK;
 use crate::setting::{Setting, SettingError};
-use crate::trace::Recording;
+use crate::trace::{Golden, Recording};
+use crate::vars::GOLDEN;
 use crate::{Config, MAX_NAME, OpenError, SubNetwork};
 
 /// The most bytes of a test's name in the name of its network.
@@ -100,6 +102,39 @@ pub fn config() -> Result<Config, SettingError> {
     Ok(own(Config::from_env()?, &test()).record(Recording::new()))
 }
 
+/// A file with the trace that a test expects, for [`Check::golden`](crate::trace::Check::golden): it is compared, or
+/// written if `VIRTNET_GOLDEN` is `write`. A path that is not absolute begins at the package's folder, as tests
+/// run there.
+///
+/// ```no_run
+/// use virtnet::testing::golden;
+/// use virtnet::trace::Trace;
+///
+/// # async fn example(net: virtnet::SubNetwork) -> Result<(), Box<dyn std::error::Error>> {
+/// let trace = Trace::merge([net.trace()])?;
+/// trace.check().golden(golden("tests/golden/election.txt")?).finish()?;
+/// # Ok(()) }
+/// ```
+///
+/// # Errors
+///
+/// If `VIRTNET_GOLDEN` is neither `write` nor `compare`.
+pub fn golden(path: impl Into<PathBuf>) -> Result<Golden, SettingError> {
+    golden_by(env::var_os(GOLDEN), path.into())
+}
+
+fn golden_by(mode: Option<OsString>, path: PathBuf) -> Result<Golden, SettingError> {
+    let mode = mode.unwrap_or_default();
+    match mode.to_str() {
+        Some("" | "compare") => Ok(Golden::compare(path)),
+        Some("write") => Ok(Golden::write(path)),
+        _ => {
+            let problem = format!("expected compare or write, got {mode:?}");
+            Err(SettingError::new(GOLDEN, None, problem))
+        }
+    }
+}
+
 /// The same settings with a new network.
 fn own(mut config: Config, test: &str) -> Config {
     // The system seeds RandomState, and each one gives a different number.
@@ -159,6 +194,21 @@ fn shortened(name: &str, limit: usize) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_golden_file_is_written_on_request() {
+        let by = |mode: &str| golden_by(Some(mode.into()), "a.txt".into());
+        assert_eq!(
+            golden_by(None, "a.txt".into()).unwrap(),
+            Golden::compare("a.txt")
+        );
+        assert_eq!(by("compare").unwrap(), Golden::compare("a.txt"));
+        assert_eq!(by("write").unwrap(), Golden::write("a.txt"));
+        assert_eq!(
+            by("yes").unwrap_err().to_string(),
+            "VIRTNET_GOLDEN: expected compare or write, got \"yes\""
+        );
+    }
 
     fn named(network: &str, test: &str) -> String {
         own(Config::new(network), test).network.value

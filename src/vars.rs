@@ -27,9 +27,10 @@ pub(crate) const SILENCE: &str = "VIRTNET_SILENCE";
 pub(crate) const KEYLOG: &str = "VIRTNET_KEYLOG";
 pub(crate) const QLOG: &str = "VIRTNET_QLOG";
 pub(crate) const TRACE: &str = "VIRTNET_TRACE";
+pub(crate) const GOLDEN: &str = "VIRTNET_GOLDEN";
 
 /// All names that have a meaning. The last is the command's: the host to dial from.
-const KNOWN: [&str; 20] = [
+const KNOWN: [&str; 21] = [
     NETWORK,
     REGISTRY,
     SECRET,
@@ -49,6 +50,7 @@ const KNOWN: [&str; 20] = [
     QLOG,
     TRACE,
     TRACE_ON_PANIC,
+    GOLDEN,
     "VIRTNET_HOST",
 ];
 

@@ -31,6 +31,8 @@ mod conformance;
 mod crash;
 mod dropin;
 mod far;
+#[cfg(feature = "cli")]
+mod golden;
 mod limits;
 #[cfg(feature = "metrics-0_24")]
 mod metrics;

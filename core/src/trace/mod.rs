@@ -22,7 +22,7 @@ pub mod show;
 mod write;
 
 pub use event::{End, Event, EventKind};
-pub use expect::{Check, Mismatch, Pattern};
+pub use expect::{Check, Golden, Mismatch, Pattern};
 pub use file::{MAX_FILE, TraceFileError};
 pub use host_trace::MAX_NOTE;
 pub use merge::{MergeError, Record, Trace, Traced};

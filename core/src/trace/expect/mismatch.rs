@@ -56,7 +56,12 @@ impl Mismatch {
         mismatch
     }
 
-    fn say(&mut self, what: &str) {
+    /// Nothing differs so far.
+    pub(super) fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
+    pub(super) fn say(&mut self, what: &str) {
         self.text.push_str(what.trim_end());
         self.text.push('\n');
     }
@@ -153,7 +158,7 @@ impl Mismatch {
     }
 
     pub(super) fn result(self) -> Result<(), Mismatch> {
-        match self.text.is_empty() {
+        match self.is_empty() {
             true => Ok(()),
             false => Err(self),
         }

@@ -3,11 +3,13 @@
 //! Owns [`Check`], and which events an expectation is about. Never changes a trace, and never waits.
 
 mod diff;
+mod golden;
 mod mismatch;
 mod pattern;
 
 use std::collections::BTreeSet;
 
+pub use golden::Golden;
 pub use mismatch::Mismatch;
 pub use pattern::Pattern;
 
@@ -64,6 +66,7 @@ enum Expectation {
     Concurrent(Pattern, Pattern),
     Never(Pattern),
     Each(Pattern, Pattern),
+    Golden(Golden),
 }
 
 /// Some events of a trace that belong together.
@@ -160,6 +163,36 @@ impl<'a> Check<'a> {
         self
     }
 
+    /// Expects the whole trace to be as in a file, or writes it there; see [`Golden`]. Events that are
+    /// [ignored](Check::ignore) are left out of both. Give it last: it writes the file only if what was
+    /// expected before it holds.
+    ///
+    /// ```
+    /// use virtnet_core::pipe::PipeNetwork;
+    /// use virtnet_core::trace::{Golden, Trace};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("dial.txt");
+    /// let network = PipeNetwork::new("pipet")?;
+    /// let net = network.subnetwork();
+    /// net.record();
+    /// let alpha = net.new_host("α").await?;
+    /// drop(alpha.listen(":1")?);
+    ///
+    /// let trace = Trace::merge([net.trace()])?;
+    /// trace.check().golden(Golden::write(&path)).finish()?;
+    /// trace.check().golden(Golden::compare(&path)).finish()?;
+    /// let lines = std::fs::read_to_string(&path)?;
+    /// let lines: Vec<_> = lines.lines().skip(2).collect();
+    /// assert_eq!(lines, ["α made", "", "α:1 listening", "α:1 stopped listening"]);
+    /// # Ok(()) }
+    /// ```
+    pub fn golden(mut self, file: Golden) -> Check<'a> {
+        self.expectations.push(Expectation::Golden(file));
+        self
+    }
+
     /// Leaves out all events like this one: as if they were not there.
     pub fn ignore(mut self, event: impl Into<Pattern>) -> Check<'a> {
         self.ignored.push(event.into());
@@ -218,6 +251,10 @@ impl<'a> Check<'a> {
                     let diff = Diff::new(patterns, &lines.collect::<Vec<_>>());
                     mismatch.sequence(&channel.to_string(), &diff, &seen);
                 }
+            }
+            Expectation::Golden(file) => {
+                left.clear();
+                file.check(self.trace, seen, mismatch);
             }
             Expectation::Never(pattern) => {
                 let seen = seen.iter().copied();

@@ -7,5 +7,7 @@ mod expect;
 mod faults;
 mod files;
 #[cfg(feature = "trace-files")]
+mod golden;
+#[cfg(feature = "trace-files")]
 mod lines;
 mod recording;
