@@ -38,6 +38,8 @@ pub struct Node {
     peers: Peers,
     raft: Raft,
     server: AbortOnDropHandle<OpError>,
+    /// Notes in the network's trace what the node is, if one is recorded.
+    _notes: AbortOnDropHandle<()>,
 }
 
 /// Why a node did not start, or could not go on.
@@ -63,11 +65,18 @@ impl Node {
         let listener = host.listen(format!(":{PORT}").as_str())?;
 
         let machine = Machine::default();
-        let network = Network::new(id, Links::new(host));
+        let network = Network::new(id, Links::new(host.clone()));
         let config = Arc::new(config()?);
         let raft = Raft::new(id, config, network, LogStore::default(), machine.clone());
         let raft = raft.await.map_err(|err| NodeError::Raft(err.to_string()))?;
 
+        let notes = {
+            let (name, peers, metrics) = (name.to_owned(), peers.clone(), raft.metrics());
+            let raft = raft.clone();
+            let describe = move || describe(&status(&name, &peers, &raft));
+            let telling = tell(metrics, describe, move |line| host.note(line));
+            AbortOnDropHandle::new(tokio::spawn(telling))
+        };
         let service = Service {
             name: name.to_owned(),
             peers: peers.clone(),
@@ -80,6 +89,7 @@ impl Node {
             peers: peers.clone(),
             raft,
             server,
+            _notes: notes,
         })
     }
 
