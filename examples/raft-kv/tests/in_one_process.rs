@@ -245,14 +245,6 @@ fn assert_apart(trace: &Trace, old: &str) {
         !elected.is_empty() && !elected.contains(&old),
         "{elected:?}"
     );
-    let check = trace
-        .check()
-        .never(format!("{old} note: * follows {old} in term *"));
-    check
-        .each("* -> * dialing*", "* -> *")
-        .allow_others()
-        .finish()
-        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
