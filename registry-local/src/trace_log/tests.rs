@@ -92,7 +92,10 @@ fn a_full_file_replaces_the_older_one() {
         assert_eq!(rest, expected);
     }
     let sizes = [1, 2].map(|part| folder::trace(dir.path(), part).metadata().unwrap().len());
-    assert!(sizes[0] <= MOST_BYTES && sizes[1] < MOST_BYTES / 2, "{sizes:?}");
+    assert!(
+        sizes[0] <= MOST_BYTES && sizes[1] < MOST_BYTES / 2,
+        "{sizes:?}"
+    );
 }
 
 #[test]
