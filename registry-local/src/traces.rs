@@ -175,7 +175,7 @@ impl Traces for LocalRegistry {
         last.map_err(|failure| self.error("read trace", &[], failure))
     }
 
-    async fn remove(&self) -> Result<(), RegistryError> {
+    async fn clear(&self) -> Result<(), RegistryError> {
         let removed = self.change_trace(|lock| lock.remove()).await;
         removed.map_err(|failure| self.error("remove trace", &[], failure))
     }

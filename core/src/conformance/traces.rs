@@ -55,7 +55,7 @@ async fn rest(
 
 /// Removes what a check appended, and closes.
 async fn end(registries: [Arc<dyn Registry>; 2]) {
-    of(&registries[0]).remove().await.unwrap();
+    of(&registries[0]).clear().await.unwrap();
     close(registries).await;
 }
 
@@ -202,14 +202,14 @@ pub async fn traces_are_removed(bed: &dyn RegistryBed) {
     let Some([one, other]) = two(bed).await else {
         return;
     };
-    of(&one).remove().await.unwrap();
+    of(&one).clear().await.unwrap();
     let mut last = START;
     for text in ["a", "b", "c"] {
         last = of(&one).append(text).await.unwrap();
     }
     let mut waiting = Box::pin(of(&other).next(last));
     assert!(poll_times(3, &mut waiting).await.is_none());
-    of(&one).remove().await.unwrap();
+    of(&one).clear().await.unwrap();
     assert_eq!(of(&other).read(START).await.unwrap(), []);
     assert_eq!(of(&other).read(last).await.unwrap(), []);
     assert_eq!(of(&other).last().await.unwrap(), START);
@@ -231,7 +231,7 @@ pub async fn traces_of_two_networks(bed: &dyn RegistryBed) {
         of(&one).append("a").await.unwrap();
         assert_eq!(of(&another).read(START).await.unwrap(), []);
         of(&another).append("b").await.unwrap();
-        of(&another).remove().await.unwrap();
+        of(&another).clear().await.unwrap();
         assert_eq!(rest(&other, START).await.len(), 1);
         another.close().await.unwrap();
     }
@@ -282,7 +282,7 @@ pub async fn traces_after_close(bed: &dyn RegistryBed) {
         of(&one).read(START).await.unwrap_err(),
         of(&one).next(START).await.unwrap_err(),
         of(&one).last().await.unwrap_err(),
-        of(&one).remove().await.unwrap_err(),
+        of(&one).clear().await.unwrap_err(),
     ] {
         assert_eq!(err.cause(), Cause::RegistryDown, "{err}");
         let line = err.to_string();
@@ -292,6 +292,6 @@ pub async fn traces_after_close(bed: &dyn RegistryBed) {
         );
     }
     assert_eq!(rest(&other, START).await, [(at, "x".to_owned())]);
-    of(&other).remove().await.unwrap();
+    of(&other).clear().await.unwrap();
     other.close().await.unwrap();
 }

@@ -130,7 +130,7 @@ pub trait Traces: Send + Sync {
     /// # Errors
     ///
     /// Those of the trait.
-    async fn remove(&self) -> Result<(), RegistryError>;
+    async fn clear(&self) -> Result<(), RegistryError>;
 }
 
 /// Checks a batch before it is appended.

@@ -291,7 +291,7 @@ impl Traces for MemoryRegistry {
         self.with_traces("read trace", |traces| Ok(traces.last()))
     }
 
-    async fn remove(&self) -> Result<(), RegistryError> {
+    async fn clear(&self) -> Result<(), RegistryError> {
         self.with_traces("remove trace", |traces| {
             traces.remove();
             Ok(())

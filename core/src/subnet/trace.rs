@@ -79,6 +79,7 @@ impl SubNetwork {
     /// [`LiveTraceError::NotShared`] if its registry has no live trace.
     #[cfg(feature = "trace-files")]
     pub fn live_trace(&self) -> Result<LiveTrace, LiveTraceError> {
-        LiveTrace::new(self.network(), Arc::clone(&self.directory.context.registry))
+        let trace = LiveTrace::new(self.network(), Arc::clone(&self.directory.context.registry))?;
+        Ok(trace.keeping(Arc::clone(&self.directory) as _))
     }
 }

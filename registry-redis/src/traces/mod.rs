@@ -161,7 +161,7 @@ impl Traces for RedisRegistry {
         self.call("read trace", &[], last).await
     }
 
-    async fn remove(&self) -> Result<(), RegistryError> {
+    async fn clear(&self) -> Result<(), RegistryError> {
         let remove = self.inner.remove_traces(self.inner.connection.until());
         self.call("remove trace", &[], remove).await
     }

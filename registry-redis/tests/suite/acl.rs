@@ -114,7 +114,7 @@ async fn the_rights_that_are_named_are_enough() {
         1
     );
     assert_eq!(traces.last().await.unwrap(), first);
-    traces.remove().await.unwrap();
+    traces.clear().await.unwrap();
     let before = renewals(&server);
     eventually("it is renewed", || renewals(&server) > before + 3).await;
     assert!(registry.holds("a"));
@@ -176,7 +176,7 @@ async fn without_the_rights_to_trace_all_else_works() {
             traces.read(TracePosition::default()).await.map(drop)
         };
         assert_refused(&append().await.unwrap_err(), missing);
-        traces.remove().await.unwrap();
+        traces.clear().await.unwrap();
         registry.close().await.unwrap();
     }
 }

@@ -164,7 +164,7 @@ async fn a_cluster_keeps_a_networks_trace_on_one_node() {
         );
         let next = next.expect("it is pushed").unwrap();
         assert_eq!(next, [(at.unwrap(), "b".to_owned())]);
-        traces(&one).remove().await.unwrap();
+        traces(&one).clear().await.unwrap();
         one.close().await.unwrap();
         other.close().await.unwrap();
     }

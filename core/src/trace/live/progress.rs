@@ -123,3 +123,6 @@ impl Progress {
         self.answered.contains(member)
     }
 }
+
+#[cfg(test)]
+mod tests;

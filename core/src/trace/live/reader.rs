@@ -3,6 +3,7 @@
 //! Owns [`LiveTrace`] and [`Following`], and the asking by which a reader gets what members still hold. It has no task:
 //! each call reads what it needs. Never records.
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
@@ -30,8 +31,8 @@ const ASK: Duration = Duration::from_secs(30);
 /// What happens on a network, while it happens: the events of all its subnetworks that record live
 /// ([`Recording::live`](crate::trace::Recording::live)), on whichever machines.
 ///
-/// [`SubNetwork::live_trace`](crate::SubNetwork::live_trace) returns it. It is read from the network's registry, and works as long as the
-/// subnetwork is open.
+/// [`SubNetwork::live_trace`](crate::SubNetwork::live_trace) returns it. It is read from the network's registry. It keeps that
+/// subnetwork open, unless it is closed; then the registry is down.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -67,6 +68,8 @@ const ASK: Duration = Duration::from_secs(30);
 pub struct LiveTrace {
     network: Arc<str>,
     registry: Arc<dyn Registry>,
+    /// What must not be dropped before.
+    _owner: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 /// An event of the live trace.
@@ -101,7 +104,14 @@ impl LiveTrace {
         Ok(LiveTrace {
             network: network.into(),
             registry,
+            _owner: None,
         })
+    }
+
+    /// The same; it keeps `owner`.
+    pub(crate) fn keeping(mut self, owner: Arc<dyn Any + Send + Sync>) -> LiveTrace {
+        self._owner = Some(owner);
+        self
     }
 
     /// All that has happened on the network until now, merged: every subnetwork that records live is asked for what it has
@@ -178,7 +188,7 @@ impl LiveTrace {
     ///
     /// Dropping the future leaves it removed or not.
     pub async fn clear(&self) -> Result<(), LiveTraceError> {
-        Ok(self.traces().remove().await?)
+        Ok(self.traces().clear().await?)
     }
 
     fn merged(&self, all: All, progress: &Progress) -> Result<Trace, LiveTraceError> {

@@ -8,4 +8,6 @@ mod faults;
 mod files;
 #[cfg(feature = "trace-files")]
 mod lines;
+#[cfg(feature = "trace-files")]
+mod live;
 mod recording;
