@@ -156,11 +156,15 @@ impl Config {
 
     /// Records from the beginning, if that is asked for.
     fn start_recording(&self, subnet: &SubNetwork) -> Result<(), SettingError> {
-        let recording = self.recording.clone();
+        let mut recording = self.recording.clone();
+        if self.trace_live.is_some() {
+            recording = Some(recording.unwrap_or_default().live());
+        }
         let Some(dir) = &self.trace else {
             if let Some(recording) = recording {
+                let setting = self.trace_live.unwrap_or("record");
                 let started = subnet.record_with(&recording);
-                started.map_err(|err| SettingError::new("record", None, err))?;
+                started.map_err(|err| SettingError::new(setting, None, err))?;
             }
             return Ok(());
         };

@@ -77,7 +77,7 @@ impl State {
         let mut text = String::new();
         let len = State::default().text().len() as u64;
         match file.take(len + 1).read_to_string(&mut text) {
-            Err(err) if err.kind() != ErrorKind::InvalidData => return Err(err),
+            Err(err) if err.kind() != ErrorKind::InvalidData => Err(err),
             _ => Ok(State::parse(&text).unwrap_or_default()),
         }
     }
