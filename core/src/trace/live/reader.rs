@@ -178,19 +178,6 @@ impl LiveTrace {
         }
     }
 
-    /// Removes what all subnetworks sent until now from the registry. Otherwise it is kept for an hour after the last event.
-    ///
-    /// # Errors
-    ///
-    /// Those of the registry.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future leaves it removed or not.
-    pub async fn clear(&self) -> Result<(), LiveTraceError> {
-        Ok(self.traces().clear().await?)
-    }
-
     fn merged(&self, all: All, progress: &Progress) -> Result<Trace, LiveTraceError> {
         let records = all.0.into_iter().map(|(process, events)| Record {
             network: Arc::clone(&self.network),
