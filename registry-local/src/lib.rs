@@ -132,6 +132,7 @@ mod os;
 mod registry;
 mod topic;
 mod trace_log;
+mod trace_memory;
 mod traces;
 
 pub use folder::{default_dir, user};

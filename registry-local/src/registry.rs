@@ -27,7 +27,7 @@ use crate::folder;
 use crate::listing::{self, Listing};
 use crate::name_lock::{self, Attempt, Found, NameLock};
 use crate::topic;
-use crate::traces::TraceMemory;
+use crate::trace_memory::TraceMemory;
 
 /// How long other processes may delay a call, and the pause between two attempts.
 pub(crate) const BOUND: Duration = Duration::from_secs(2);

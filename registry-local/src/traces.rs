@@ -1,53 +1,24 @@
-//! The live trace of a network: the calls, how long they wait for other processes, and where readers have been.
+//! The live trace of a network: the calls, and how long they wait for other processes.
 //!
 //! Owns the bound on each wait. Never touches a file itself.
 //!
 //! As those of the registry, calls do their file I/O in the task that polls them, and a batch is appended in
 //! one poll or not at all.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 use virtnet_core::{Failure, RegistryError, TracePosition, Traces, check_trace_batch};
 
 use crate::error::{busy, down};
 use crate::folder;
 use crate::registry::{BOUND, LocalRegistry, PAUSE};
-use crate::trace_log::{self, Place, Reader, TraceLock};
+use crate::trace_log::{self, Reader, TraceLock};
 
 /// How often a call that waits for a batch looks for one.
 const INTERVAL: Duration = Duration::from_millis(20);
-
-/// So many places are remembered: one for each reader, if there are not more of them.
-const PLACES: usize = 8;
-
-/// What a registry value remembers of the trace.
-#[derive(Debug, Default)]
-pub(crate) struct TraceMemory {
-    /// Where the last reads ended, the latest first.
-    places: Mutex<VecDeque<Place>>,
-    /// Old traces were looked for.
-    tidied: AtomicBool,
-}
-
-impl TraceMemory {
-    fn place(&self, at: TracePosition) -> Option<Place> {
-        let places = self.places.lock();
-        places.iter().find(|place| place.at == at).copied()
-    }
-
-    /// A reader was at `from`, and is at `to` now.
-    fn moved(&self, from: TracePosition, to: Place) {
-        let mut places = self.places.lock();
-        places.retain(|place| place.at != from && place.at != to.at);
-        places.push_front(to);
-        places.truncate(PLACES);
-    }
-}
 
 impl LocalRegistry {
     async fn append_trace(&self, batch: &str) -> Result<TracePosition, Failure> {

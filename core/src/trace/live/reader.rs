@@ -161,6 +161,10 @@ impl LiveTrace {
     /// # Errors
     ///
     /// Those of the registry.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves nothing behind.
     pub async fn follow(&self) -> Result<Following, LiveTraceError> {
         let last = self.traces().last().await?;
         Ok(self.following(Some(last)))

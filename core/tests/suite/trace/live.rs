@@ -1,6 +1,8 @@
 //! The live trace: what subnetworks send, and what readers wait for and get.
 //!
-//! Owns a registry that can hold batches back. Never opens another process: the tests of the package `virtnet` do.
+//! Never opens another process: the tests of the package `virtnet` do.
+
+mod slow;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,9 +13,9 @@ use tokio::time::timeout;
 use virtnet_core::memory::{MemoryHub, MemoryRegistry};
 use virtnet_core::pipe::{PipeEngine, PipeNetwork, Switchboard};
 use virtnet_core::trace::{LiveTrace, LiveTraceError, Recording, Trace};
-use virtnet_core::{
-    Documents, Registry, RegistryError, SubNetwork, TracePosition, Traces, check_trace_batch,
-};
+use virtnet_core::{Registry, RegistryError, SubNetwork};
+
+use self::slow::Slow;
 
 /// The bound on every wait that succeeds.
 const BOUND: Duration = Duration::from_secs(60);
@@ -203,67 +205,6 @@ async fn events_are_followed_as_they_come() {
     }
     assert_eq!(events[0].event.to_string(), "α made");
     assert_eq!((&events[1], all.dropped()), (&event, 0));
-}
-
-/// A registry in memory that holds batches back until it is told to let them through.
-struct Slow {
-    registry: MemoryRegistry,
-    open: watch::Receiver<bool>,
-}
-
-#[async_trait]
-impl Registry for Slow {
-    async fn announce(&self, hostname: &str, hostdata: &str) -> Result<(), RegistryError> {
-        self.registry.announce(hostname, hostdata).await
-    }
-
-    async fn query(&self, hostname: &str) -> Result<String, RegistryError> {
-        self.registry.query(hostname).await
-    }
-
-    fn documents(&self) -> Option<&dyn Documents> {
-        self.registry.documents()
-    }
-
-    fn traces(&self) -> Option<&dyn Traces> {
-        Some(self)
-    }
-
-    async fn close(&self) -> Result<(), RegistryError> {
-        self.registry.close().await
-    }
-}
-
-#[async_trait]
-impl Traces for Slow {
-    async fn append(&self, batch: &str) -> Result<TracePosition, RegistryError> {
-        check_trace_batch(batch).expect("the sender knows the limit");
-        let mut open = self.open.clone();
-        let _ = open.wait_for(|open| *open).await;
-        self.registry.append(batch).await
-    }
-
-    async fn read(
-        &self,
-        after: TracePosition,
-    ) -> Result<Vec<(TracePosition, String)>, RegistryError> {
-        self.registry.read(after).await
-    }
-
-    async fn next(
-        &self,
-        after: TracePosition,
-    ) -> Result<Vec<(TracePosition, String)>, RegistryError> {
-        self.registry.next(after).await
-    }
-
-    async fn last(&self) -> Result<TracePosition, RegistryError> {
-        self.registry.last().await
-    }
-
-    async fn clear(&self) -> Result<(), RegistryError> {
-        self.registry.clear().await
-    }
 }
 
 fn slow(hub: &MemoryHub) -> (SubNetwork, watch::Sender<bool>) {
