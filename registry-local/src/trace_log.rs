@@ -149,16 +149,17 @@ impl Reader {
             before,
             older,
             last,
-            end,
+            ..
         } = self.state;
         let mut next = match after.stream == stream {
             true => after.number.saturating_add(1).max(before + 1),
             false => before + 1,
         };
         let mut batches = Vec::new();
-        for (file, (first, to), most) in [
-            (&self.files[0], (before + 1, older), u64::MAX),
-            (&self.files[1], (older + 1, last), end),
+        // What is behind the last batch is never read.
+        for (file, (first, to)) in [
+            (&self.files[0], (before + 1, older)),
+            (&self.files[1], (older + 1, last)),
         ] {
             let Some(file) = file.as_ref().filter(|_| next <= to) else {
                 continue;
@@ -178,9 +179,6 @@ impl Reader {
                     return Ok(batches);
                 };
                 offset += len;
-                if offset > most {
-                    return Ok(batches);
-                }
                 if is_wanted {
                     let at = TracePosition { stream, number };
                     let place = Place {
