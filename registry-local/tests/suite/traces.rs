@@ -21,9 +21,13 @@ fn traces(registry: &LocalRegistry) -> &dyn Traces {
     registry.traces().unwrap()
 }
 
-/// A batch of which a part can be told from the whole.
+/// A batch of which a part can be told from the whole; often a large one, so that writing it takes a while.
 fn batch(number: usize) -> String {
-    format!("{}\n", "αβ\n".repeat(1 + number % 1_000))
+    whole(1 + number * 997 % 40_000)
+}
+
+fn whole(lines: usize) -> String {
+    "αβ\n".repeat(lines) + "\n"
 }
 
 /// What the other process does; as a test of its own it does nothing.
@@ -70,15 +74,12 @@ impl Drop for Appender {
     }
 }
 
-/// Reads what comes next, and checks that it is whole and follows.
+/// Reads what comes next, and checks that it is whole. There may be holes, as others append faster than this can read.
 async fn read(registry: &LocalRegistry, after: &mut TracePosition) {
     let next = timeout(BOUND, traces(registry).next(*after)).await;
     for (at, text) in next.expect("there is more").unwrap() {
-        assert!(after.is_followed_by(at), "{after} {at}");
-        assert!(
-            text.len() % 5 == 1 && text == batch(text.len() / 5 - 1),
-            "{at}"
-        );
+        assert!(*after < at, "{after} {at}");
+        assert!(text == whole(text.len() / 5), "{at}");
         *after = at;
     }
 }
