@@ -251,6 +251,12 @@ async fn an_outage_of_redis_loses_nothing() {
     let mut after = trace.until("α note: after").await.unwrap();
     server.kill();
     alpha.note("meanwhile");
+    // Long enough for an attempt to fail, at which nothing may be lost; if none does, this shows less.
+    let down = tokio::time::Instant::now();
+    while down.elapsed() < Duration::from_secs(1) {
+        trace.so_far().await.unwrap_err();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     server.restart();
     alpha.note("after");
     after.within(BOUND).await.unwrap();
