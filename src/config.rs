@@ -52,6 +52,8 @@ pub struct Config {
     pub(crate) silence: Option<Setting<Duration>>,
     pub(crate) recording: Option<Recording>,
     pub(crate) trace: Option<Setting<PathBuf>>,
+    /// Under which name it was asked for, if it was.
+    pub(crate) trace_live: Option<&'static str>,
     pub(crate) tune: Option<Tune>,
     pub(crate) limits: Limits,
 }
@@ -85,6 +87,7 @@ impl Config {
             silence: None,
             recording: None,
             trace: None,
+            trace_live: None,
             tune: None,
             limits: Limits::default(),
         }
@@ -291,6 +294,13 @@ impl Config {
     /// [`Recording::dir`]. `virtnet trace merge` makes one trace of the files of all processes.
     pub fn trace(mut self, dir: impl Into<PathBuf>) -> Config {
         self.trace = Some(Setting::new("trace", dir.into()));
+        self
+    }
+
+    /// Records what happens at the subnetwork's hosts, and sends it to the network's live trace, which any process of the
+    /// network reads: see [`Recording::live`] and [`trace`](crate::trace).
+    pub fn trace_live(mut self) -> Config {
+        self.trace_live = Some("trace_live");
         self
     }
 

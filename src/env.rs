@@ -71,7 +71,7 @@ impl Config {
     /// | `VIRTNET_ADVERTISE` | [`advertise`](Config::advertise) |
     /// | `VIRTNET_KEYLOG` | [`key_log`](Config::key_log): `yes` or `no`, by default no |
     /// | `VIRTNET_QLOG` | [`qlog`](Config::qlog) |
-    /// | `VIRTNET_TRACE` | [`trace`](Config::trace) |
+    /// | `VIRTNET_TRACE` | [`trace`](Config::trace), or with the value `live`, [`trace_live`](Config::trace_live) |
     ///
     /// An empty variable counts as not set. Set one proof of membership: a secret, a file with
     /// a secret, or all three files of a PKI. Names that begin with `VIRTNET_` are virtnet's:
@@ -122,10 +122,16 @@ impl Config {
         config.advertise = vars.text(ADVERTISE)?;
         config.key_log = Setting::new(KEYLOG, vars.yes(KEYLOG)?);
         config.qlog = vars.get(QLOG).map(|dir| Setting::new(QLOG, dir.into()));
-        config.trace = vars.get(TRACE).map(|dir| Setting::new(TRACE, dir.into()));
+        match vars.get(TRACE) {
+            Some(word) if word == LIVE => config.trace_live = Some(TRACE),
+            dir => config.trace = dir.map(|dir| Setting::new(TRACE, dir.into())),
+        }
         Ok(config)
     }
 }
+
+/// The value of `VIRTNET_TRACE` that is no folder.
+const LIVE: &str = "live";
 
 struct Vars<F>(F);
 

@@ -169,7 +169,8 @@
 //! A subnetwork can record what happens at its hosts, and the records of a network's subnetworks are
 //! merged in causal order, on one machine or several: see [`trace`]. Networks of
 //! [`testing`] record in memory. `VIRTNET_TRACE` names a folder to write to
-//! ([`Config::trace`]).
+//! ([`Config::trace`]). With `VIRTNET_TRACE=live`, a test in one process waits for what happens in others, and
+//! compares it, with the feature `trace-files` ([`Config::trace_live`]).
 //!
 //! # Your own transport or registry
 //!
@@ -192,7 +193,7 @@
 //!   with its feature; any other URL is an error that names the missing feature.
 //! - `cli`: the command `virtnet`, with both registries. A library does not need it.
 //! - `metrics-0_24`: the module `metrics`, which gives counts to a recorder of that crate.
-//! - `trace-files`: files of traces are read ([`trace`]); to write them it is not needed.
+//! - `trace-files`: traces are read, files and live ones ([`trace`]); to write or send them it is not needed.
 //! - `qlog`: QUIC's own log of each connection, in files ([`Config::qlog`]).
 //! - `axum-0_8`, `hyper-util-0_1`, `tonic-0_14`: services and clients of those
 //!   crates, in those versions, on virtual hosts; see [`adapt`].
@@ -224,10 +225,11 @@ pub use virtnet_core::{
     Abort, Accept, Addr, AddrError, BACKLOG, ByteStream, Cause, Conn, Dials, Documents, Enforced,
     Engine, Failure, FaultStats, Host, Incoming, Limits, Listener, Lost, MAX_DOCUMENT,
     MAX_DOCUMENT_KEY, MAX_DOCUMENTS, MAX_DOCUMENTS_SIZE, MAX_FIRST_BYTES, MAX_NAME,
-    MIN_DOCUMENT_LIFETIME, Notifier, Op, OpError, Open, OwnedReadHalf, OwnedWriteHalf, ReadHalf,
-    Refused, Registry, RegistryError, ReuniteError, SocketInfo, SocketState, Stats, SubNetwork,
-    ToAddr, WriteHalf, check_document, check_document_key, check_document_list,
-    check_document_topic, check_hostname, check_network, document_topic, report,
+    MAX_TRACE_BATCH, MAX_TRACE_BATCHES, MAX_TRACE_READ, MAX_TRACE_SIZE, MIN_DOCUMENT_LIFETIME,
+    Notifier, Op, OpError, Open, OwnedReadHalf, OwnedWriteHalf, ReadHalf, Refused, Registry,
+    RegistryError, ReuniteError, SocketInfo, SocketState, Stats, SubNetwork, ToAddr, TracePosition,
+    Traces, WriteHalf, check_document, check_document_key, check_document_list,
+    check_document_topic, check_hostname, check_network, check_trace_batch, document_topic, report,
 };
 #[doc(inline)]
 pub use virtnet_core::{adapt, faults, memory, pipe};

@@ -14,6 +14,8 @@ use virtnet_core::{Addr, ByteStream, Cause, Engine, Failure, Registry, RegistryE
 
 use crate::registries::{Access, HostEntry, RegistryUrl};
 use crate::setting::{SettingError, redacted};
+#[cfg(feature = "trace-files")]
+use crate::trace::LiveTrace;
 use crate::{Config, OpenError};
 
 /// Observes a network without being a member: lists its hosts, and waits for them.
@@ -158,6 +160,32 @@ impl Observer {
         let url = config.registry_url()?;
         let opened = url.open(config.checked_network()?, &config.access).await?;
         Ok(Faults::of(opened.registry))
+    }
+}
+
+#[cfg(feature = "trace-files")]
+impl Observer {
+    /// What happens on the network, as its members that record live send it: see
+    /// [`SubNetwork::live_trace`]. At the registry, this needs a member's rights.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Setting`] for an unusable setting, [`OpenError::Registry`] when the
+    /// registry cannot be reached or refuses.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves nothing behind.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime with time and I/O enabled.
+    pub async fn live_trace(&self) -> Result<LiveTrace, OpenError> {
+        let config = &self.0;
+        let (network, url) = (config.checked_network()?, config.registry_url()?);
+        let opened = url.open(network, &config.access).await?;
+        let trace = LiveTrace::new(network, opened.registry);
+        trace.map_err(|err| SettingError::new("registry", None, err).into())
     }
 }
 

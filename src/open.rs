@@ -156,22 +156,23 @@ impl Config {
 
     /// Records from the beginning, if that is asked for.
     fn start_recording(&self, subnet: &SubNetwork) -> Result<(), SettingError> {
-        let recording = self.recording.clone();
-        let Some(dir) = &self.trace else {
-            if let Some(recording) = recording {
-                let started = subnet.record_with(&recording);
-                started.map_err(|err| SettingError::new("record", None, err))?;
-            }
+        let (mut recording, mut setting) = (self.recording.clone(), "record");
+        if let Some(name) = self.trace_live {
+            recording = Some(recording.unwrap_or_default().live());
+            setting = name;
+        }
+        if let Some(dir) = &self.trace {
+            recording = Some(recording.unwrap_or_default().dir(&dir.value));
+            setting = dir.name;
+        }
+        let Some(recording) = recording else {
             return Ok(());
         };
-        let recording = recording.unwrap_or_default().dir(&dir.value);
         let started = subnet.record_with(&recording);
-        let path = started.map_err(|err| SettingError::new(dir.name, None, err))?;
-        let file = path.as_deref().map(|path| path.display());
-        tracing::info!(
-            file = file.map(tracing::field::display),
-            "tracing to a file"
-        );
+        let path = started.map_err(|err| SettingError::new(setting, None, err))?;
+        if let Some(path) = path {
+            tracing::info!(file = %path.display(), "tracing to a file");
+        }
         Ok(())
     }
 

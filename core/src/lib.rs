@@ -95,6 +95,10 @@ pub use contract::documents::{
 };
 pub use contract::engine::{Abort, ByteStream, Enforced, Engine, MAX_FIRST_BYTES};
 pub use contract::registry::{Lost, Registry};
+pub use contract::traces::{
+    MAX_TRACE_BATCH, MAX_TRACE_BATCHES, MAX_TRACE_READ, MAX_TRACE_SIZE, TracePosition, Traces,
+    check_trace_batch,
+};
 pub use error::cause::{Cause, Failure};
 pub use error::report::report;
 pub use error::{Op, OpError, RegistryError};

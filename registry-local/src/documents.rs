@@ -54,7 +54,8 @@ impl LocalRegistry {
         Ok(texts)
     }
 
-    fn check_folder(&self) -> Result<(), Failure> {
+    /// An error if the folder is gone.
+    pub(crate) fn check_folder(&self) -> Result<(), Failure> {
         let there = self.folder().metadata();
         there
             .map(drop)

@@ -1,4 +1,4 @@
-//! Paths: the default folder, a network's folder, the files of hosts and documents.
+//! Paths: the default folder, a network's folder, the files of hosts, documents and the live trace.
 //!
 //! Owns the names of folders and files. Never opens a file.
 
@@ -19,6 +19,10 @@ const SLASH: &str = ".";
 
 /// The prefix of a topic's change number.
 const CHANGES: &str = "changes-";
+
+/// The files of the live trace: the small one, the older one and the newer one.
+const TRACE: [&str; TRACE_FILES] = ["trace-state", "trace-older", "trace-newer"];
+pub(crate) const TRACE_FILES: usize = 3;
 
 /// The folder that processes of one user use unless told otherwise:
 /// `$XDG_RUNTIME_DIR/virtnet`, or `virtnet-<uid>` in the folder for temporary
@@ -82,6 +86,11 @@ pub(crate) fn changes(folder: &Path, topic: &str) -> PathBuf {
     folder.join(format!("{CHANGES}{topic}"))
 }
 
+/// One of the files of the live trace: the small one, the older one, the newer one.
+pub(crate) fn trace(folder: &Path, part: usize) -> PathBuf {
+    folder.join(TRACE[part])
+}
+
 /// The key of the document in the file of this name, if the name is a document's.
 pub(crate) fn document_key(name: &str) -> Option<String> {
     let key = name.strip_prefix(DOCUMENT)?.replace(SLASH, "/");
@@ -127,6 +136,11 @@ mod tests {
             assert_eq!(path.parent(), Some(Path::new("/f")));
             assert!(is_host(path.file_name().unwrap().to_str().unwrap()));
             assert!(!paths[..i].contains(path), "{path:?}");
+        }
+        for part in 0..TRACE_FILES {
+            let path = trace(Path::new("/f"), part);
+            let name = path.file_name().unwrap().to_str().unwrap();
+            assert!(!is_host(name) && topic(name).is_none(), "{name}");
         }
         assert!(!is_host("secret") && !is_host("document-a") && !is_host("changes-a"));
         assert!(!is_host("draft-1-1") && !is_host(&"A".repeat(64)));

@@ -95,11 +95,28 @@
 //! document that has expired is removed by the next process that joins the network, and the number
 //! with the topic's last document.
 //!
+//! # The live trace
+//!
+//! The batches of a network's [`Traces`](virtnet_core::Traces) are in two files, `trace-older` and
+//! `trace-newer`, one after the other: its number, its length, and its text. When the newer file has 32 MiB or
+//! 32,768 batches, it takes the place of the older one. `trace-state` says which trace it is, up to which batch it
+//! goes, and how long the newer file is:
+//!
+//! ```text
+//! $ cat /run/user/1000/virtnet/9f86d081…/trace-state
+//! virtnet trace 1
+//! 00000081234567890123 00000000000000000000 00000000000000000000 00000000000000000042 00000000000000009731
+//! ```
+//!
+//! A lock on it is the right to append. Who waits for a batch looks for one every 20 ms. The files stay
+//! when the last process has left, so that somebody can read them. A process that begins to
+//! append removes those of other networks in the same parent folder to which nothing was appended for an hour.
+//!
 //! # Guarantees
 //!
 //! - Of any number of processes that announce a name, exactly one gets it.
 //! - A name is free as soon as its holder has closed the registry, or has ended.
-//! - Every call, except a wait for a change of documents, ends within two seconds, even if other processes are stopped in the middle of
+//! - Every call, except a wait for a change of documents or a batch of the trace, ends within two seconds, even if other processes are stopped in the middle of
 //!   theirs; after that, it fails with *registry is down*. Only the file system can take longer.
 //!
 //! It works on Unix. On other systems, opening a registry fails.
@@ -114,6 +131,9 @@ mod name_lock;
 mod os;
 mod registry;
 mod topic;
+mod trace_log;
+mod trace_memory;
+mod traces;
 
 pub use folder::{default_dir, user};
 pub use listing::{Holder, Listing};

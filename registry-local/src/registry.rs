@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep};
 use virtnet_core::{
-    Cause, Documents, Failure, Registry, RegistryError, check_hostname, check_network,
+    Cause, Documents, Failure, Registry, RegistryError, Traces, check_hostname, check_network,
 };
 
 use crate::entry::{Entry, check_hostdata};
@@ -27,6 +27,7 @@ use crate::folder;
 use crate::listing::{self, Listing};
 use crate::name_lock::{self, Attempt, Found, NameLock};
 use crate::topic;
+use crate::trace_memory::TraceMemory;
 
 /// How long other processes may delay a call, and the pause between two attempts.
 pub(crate) const BOUND: Duration = Duration::from_secs(2);
@@ -44,6 +45,7 @@ pub struct LocalRegistry {
     owner: String,
     /// The names that are held; `None` after a close.
     locks: Mutex<Option<Vec<NameLock>>>,
+    pub(crate) trace: TraceMemory,
 }
 
 impl LocalRegistry {
@@ -72,6 +74,7 @@ impl LocalRegistry {
                 folder,
                 owner,
                 locks: Mutex::new(Some(Vec::new())),
+                trace: TraceMemory::default(),
             }),
             Err(failure) => Err(RegistryError::new(shown, "open", &[network], failure)),
         }
@@ -79,7 +82,7 @@ impl LocalRegistry {
 
     /// The network's folder, which only this user can access. Members may share other files
     /// in it. File names of 64 hexadecimal digits, and those that begin with `draft-`,
-    /// `document-` or `changes-`, are reserved for hosts and documents.
+    /// `document-`, `changes-` or `trace-`, are reserved for hosts, documents and the live trace.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -234,6 +237,10 @@ impl Registry for LocalRegistry {
     }
 
     fn documents(&self) -> Option<&dyn Documents> {
+        Some(self)
+    }
+
+    fn traces(&self) -> Option<&dyn Traces> {
         Some(self)
     }
 

@@ -121,6 +121,15 @@
 //! and the repeated command finds another text, *registry is down* is reported: it is unknown
 //! whether the first command had replaced it.
 //!
+//! # The live trace
+//!
+//! The [`Traces`](virtnet_core::Traces) of a network are a stream, under `virtnet:{<network>}::trace`,
+//! which Redis deletes an hour after the last batch. The id of an entry is the server's time in
+//! microseconds when the stream began, and the number of the batch. One script appends a batch; it drops the oldest ones,
+//! once there are more than 65,536 or more than 64 MiB. A server whose memory is full refuses batches.
+//! Redis reports a new batch to those who wait for one, as it reports changes of documents. A
+//! flush, or a failover to a replica without the last batches, leaves a hole that readers see.
+//!
 //! # Leases
 //!
 //! A name is held for [`RedisOptions::lease`] (15 s), and renewed every
@@ -170,7 +179,7 @@
 //! # Guarantees
 //!
 //! - Of any number of processes that announce a name, exactly one gets it.
-//! - Every call, except a wait for a change of documents, ends within
+//! - Every call, except a wait for a change of documents or a batch of the trace, ends within
 //!   [`RedisOptions::deadline`], whatever the server and the network do; after that, it fails with
 //!   *registry is down*.
 //! - After an outage, the next call works again: the first call that needs a connection
@@ -209,6 +218,8 @@
 //! | announce, renew, free; write documents | `EVAL`, `GET`, `SET`, `DEL`, `PEXPIRE`, `PTTL`, `TIME`, `ZADD`, `ZREM`, `ZREMRANGEBYSCORE` |
 //! | query; read a document, wait for a change | `GET`, and `CLIENT` unless [`RedisOptions::remember`] is zero |
 //! | list; list documents | `ZSCAN`, `MGET`, `PTTL` |
+//! | append to the live trace, read it | `EVAL`, `TIME`, `XADD`, `XRANGE`, `XREVRANGE`, `XDEL`, `PEXPIRE`, and `CLIENT` as above |
+//! | remove the live trace | `DEL` |
 //! | be warned of eviction | `INFO` |
 //! | look up, in a cluster, while the slot is moved | `ASKING` |
 //!
@@ -217,7 +228,7 @@
 //! ```text
 //! ACL SETUSER pipet on >password resetkeys ~virtnet:{pipet}:* -@all
 //!     +eval +get +set +del +pexpire +pttl +time +zadd +zrem +zremrangebyscore
-//!     +client|tracking +client|caching +zscan +mget +info
+//!     +client|tracking +client|caching +zscan +mget +xadd +xrange +xrevrange +xdel +info
 //! ```
 
 mod cache;
@@ -231,6 +242,7 @@ mod schema;
 #[cfg(test)]
 mod tests;
 mod text;
+mod traces;
 
 pub use hostdata::HostdataSource;
 pub use options::{ClientCertificate, RedisOptions};

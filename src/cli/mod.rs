@@ -22,6 +22,7 @@ mod progress;
 mod session;
 mod stdio;
 mod trace;
+mod trace_follow;
 mod trace_show;
 mod transfer;
 mod wait;
@@ -249,6 +250,11 @@ fn hide(command: clap::Command, hidden: &[&str]) -> clap::Command {
     let names = command.get_subcommands();
     let names: Vec<_> = names.map(|sub| sub.get_name().to_owned()).collect();
     for name in names {
+        // Of what is done with traces, only this reads the registry.
+        let hidden = match &*name {
+            "follow" => unused("hosts"),
+            _ => hidden,
+        };
         command = command.mut_subcommand(name, |sub| hide(sub, hidden));
     }
     command
@@ -312,7 +318,7 @@ async fn dispatch(cli: Cli, signals: &mut Signals) -> Result<(), Exit> {
         Command::Ping(ping) => ping::ping(options, ping, signals).await,
         Command::Fault(fault) => fault::fault(options, fault, signals).await,
         Command::Faults { json } => fault::faults(options, json, signals).await,
-        Command::Trace(command) => trace::trace(&options, command),
+        Command::Trace(command) => trace::trace(options, command, signals).await,
         Command::Completions { shell } => manual::completions(shell),
         Command::Man => manual::man(),
         Command::Name { host } => {

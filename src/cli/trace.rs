@@ -1,4 +1,4 @@
-//! `virtnet trace`: files of traces, merged and shown.
+//! `virtnet trace`: files of traces, merged and shown; and the live trace.
 //!
 //! Owns which files are read, and what is said about those that are incomplete. Never orders events: the
 //! library does.
@@ -14,6 +14,8 @@ use virtnet::trace::{FileEnd, Record, Trace, read};
 use super::exit::Exit;
 use super::options::Options;
 use super::output::{print, warn};
+use super::session::Signals;
+use super::trace_follow::{Follow, follow};
 use super::trace_show::Shown;
 
 /// What to do with traces.
@@ -42,6 +44,12 @@ pub(crate) enum TraceCommand {
         #[command(flatten)]
         show: Shown,
     },
+    /// Print what happens on the network, while it happens
+    ///
+    /// Prints the events of all members with VIRTNET_TRACE=live, one a line, until ^C. Those of one
+    /// host are in their order; those of several hosts may differ from the causal order by some
+    /// milliseconds. Warns on stderr of events that were dropped. Needs no secret.
+    Follow(Follow),
 }
 
 #[derive(Debug, Args)]
@@ -52,7 +60,11 @@ pub(crate) struct Files {
     paths: Vec<PathBuf>,
 }
 
-pub(crate) fn trace(options: &Options, command: TraceCommand) -> Result<(), Exit> {
+pub(crate) async fn trace(
+    options: Options,
+    command: TraceCommand,
+    signals: &mut Signals,
+) -> Result<(), Exit> {
     let network = match options.sets_network() {
         true => Some(options.network()?),
         false => None,
@@ -73,6 +85,7 @@ pub(crate) fn trace(options: &Options, command: TraceCommand) -> Result<(), Exit
             let (_, trace) = merged(&files, network)?;
             show.show(&trace)
         }
+        TraceCommand::Follow(args) => follow(options, args, signals).await,
     }
 }
 

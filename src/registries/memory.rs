@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 
 use async_trait::async_trait;
 use virtnet_core::memory::{MemoryHub, MemoryRegistry};
-use virtnet_core::{Documents, Registry, RegistryError};
+use virtnet_core::{Documents, Registry, RegistryError, Traces};
 
 use super::{HostEntry, Opened, Shared};
 use crate::quic::Secret;
@@ -112,6 +112,10 @@ impl Registry for Member {
 
     fn documents(&self) -> Option<&dyn Documents> {
         self.registry.documents()
+    }
+
+    fn traces(&self) -> Option<&dyn Traces> {
+        self.registry.traces()
     }
 
     async fn close(&self) -> Result<(), RegistryError> {

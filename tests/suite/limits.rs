@@ -5,7 +5,8 @@
 use virtnet::quic::Tuning;
 use virtnet::redis::RedisOptions;
 use virtnet::{
-    Limits, MAX_DOCUMENT, MAX_DOCUMENT_KEY, MAX_DOCUMENTS, MAX_DOCUMENTS_SIZE, MAX_NAME, quic,
+    Limits, MAX_DOCUMENT, MAX_DOCUMENT_KEY, MAX_DOCUMENTS, MAX_DOCUMENTS_SIZE, MAX_NAME,
+    MAX_TRACE_BATCH, MAX_TRACE_BATCHES, MAX_TRACE_SIZE, quic,
 };
 
 const PAGE: &str = include_str!("../../docs/limits.md");
@@ -70,6 +71,12 @@ fn the_numbers_of_the_page_are_the_defaults() {
     assert_eq!(row("a document", 1)[2], bytes.join("; "));
     let topic = [thousands(MAX_DOCUMENTS), mib(MAX_DOCUMENTS_SIZE)];
     assert_eq!(row("documents of one topic", 1)[2], topic.join("; "));
+    let trace = [
+        thousands(MAX_TRACE_BATCH) + " bytes",
+        thousands(MAX_TRACE_BATCHES),
+        mib(MAX_TRACE_SIZE),
+    ];
+    assert_eq!(row("a batch of the live trace;", 1)[2], trace.join("; "));
 }
 
 #[test]

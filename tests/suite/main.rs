@@ -27,6 +27,8 @@ mod cli_pipe;
 mod cli_registry;
 #[cfg(feature = "cli")]
 mod cli_trace;
+#[cfg(all(feature = "cli", unix))]
+mod cli_trace_follow;
 mod conformance;
 mod crash;
 mod dropin;
@@ -34,6 +36,8 @@ mod far;
 #[cfg(feature = "cli")]
 mod golden;
 mod limits;
+#[cfg(feature = "trace-files")]
+mod live_trace;
 #[cfg(feature = "metrics-0_24")]
 mod metrics;
 mod on_panic;

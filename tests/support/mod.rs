@@ -330,7 +330,7 @@ impl Ended {
             .next_back()
             .unwrap_or_else(|| panic!("it does not say why: {self:?}"));
         assert_eq!(reasons.next(), None, "{self:?}");
-        let starts = ["listening ", "connected "];
+        let starts = ["listening ", "connected ", "following "];
         let progress = |line: &&String| starts.iter().any(|start| line.starts_with(start));
         let others = self.stderr.iter().filter(|line| !progress(line)).count();
         assert_eq!(others, 1, "{self:?}");

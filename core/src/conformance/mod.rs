@@ -45,6 +45,7 @@ pub mod registry;
 mod rules;
 pub mod streams;
 pub mod trace;
+pub mod traces;
 
 pub use bed::{Bed, run};
 pub use registry::RegistryBed;
@@ -98,6 +99,8 @@ macro_rules! registry_conformance {
                 expiry, what_is_not_allowed, documents_of_two_networks;
             document_changes: changes_wake, changes_come_with_documents, changes_miss_nothing, calls_dropped_at_every_poll,
                 documents_after_close;
+            traces: batches_are_read_in_order, batches_wake, many_writers, the_oldest_batches_are_dropped, traces_are_removed,
+                traces_of_two_networks, trace_calls_dropped_at_every_poll, traces_after_close;
         }
     };
 }

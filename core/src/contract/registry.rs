@@ -5,7 +5,7 @@
 
 use async_trait::async_trait;
 
-use crate::{Documents, Failure, RegistryError};
+use crate::{Documents, Failure, RegistryError, Traces};
 
 /// Maps host names to hostdata for all subnetworks of one network.
 ///
@@ -99,6 +99,14 @@ pub trait Registry: Send + Sync + 'static {
     ///
     /// The default returns `None`.
     fn documents(&self) -> Option<&dyn Documents> {
+        None
+    }
+
+    /// The live trace that the network's subnetworks share, if this registry has one. Without it, recording live
+    /// reports that the registry cannot share it. A registry that wraps another one returns that one's.
+    ///
+    /// The default returns `None`.
+    fn traces(&self) -> Option<&dyn Traces> {
         None
     }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use async_trait::async_trait;
 
 use crate::control::state::Control;
-use crate::{Cause, Documents, Lost, Registry, RegistryError};
+use crate::{Cause, Documents, Lost, Registry, RegistryError, Traces};
 
 /// A host that is being made; dropping it takes the host off the list, unless it is completed.
 ///
@@ -139,6 +139,10 @@ impl Registry for JoiningRegistry {
 
     fn documents(&self) -> Option<&dyn Documents> {
         self.registry.documents()
+    }
+
+    fn traces(&self) -> Option<&dyn Traces> {
+        self.registry.traces()
     }
 
     async fn close(&self) -> Result<(), RegistryError> {

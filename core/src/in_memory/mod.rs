@@ -8,3 +8,4 @@ mod late;
 mod life;
 pub mod registry;
 mod stream;
+mod traces;

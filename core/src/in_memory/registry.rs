@@ -1,7 +1,7 @@
 //! A registry within one process.
 //!
-//! Owns [`MemoryHub`], a network's names and documents in memory, and [`MemoryRegistry`], one
-//! subnetwork's view of it. Never does I/O, and waits only for a change of documents.
+//! Owns [`MemoryHub`], a network's names, documents and live trace in memory, and [`MemoryRegistry`], one
+//! subnetwork's view of it. Never does I/O, and waits only for a change of documents or for a batch of the trace.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -13,13 +13,15 @@ use parking_lot::Mutex;
 
 use crate::contract::documents::{check_document, check_document_key, check_document_topic};
 use crate::in_memory::documents::DocumentTable;
-use crate::{Cause, Documents, Failure, Registry, RegistryError};
+use crate::in_memory::traces::TraceLog;
+use crate::{Cause, Documents, Failure, Registry, RegistryError, TracePosition, Traces};
 
-/// The names and documents of one network, shared by all its subnetworks in this process.
+/// The names, documents and live trace of one network, shared by all its subnetworks in this process.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryHub {
     names: Arc<Mutex<Names>>,
     documents: Arc<DocumentTable>,
+    traces: Arc<TraceLog>,
 }
 
 #[derive(Debug, Default)]
@@ -96,6 +98,15 @@ impl MemoryRegistry {
         self.unless_closed(name, &[arg], || op(&self.hub.documents))
     }
 
+    /// Runs `op` on the live trace, unless this registry was closed.
+    fn with_traces<T>(
+        &self,
+        name: &'static str,
+        op: impl FnOnce(&TraceLog) -> Result<T, Failure>,
+    ) -> Result<T, RegistryError> {
+        self.unless_closed(name, &[], || op(&self.hub.traces))
+    }
+
     fn unless_closed<T>(
         &self,
         name: &'static str,
@@ -130,6 +141,7 @@ impl MemoryRegistry {
         names.by_name.retain(|_, name| name.owner != self.id);
         drop((names, closed));
         self.hub.documents.wake();
+        self.hub.traces.wake();
     }
 }
 
@@ -174,6 +186,10 @@ impl Registry for MemoryRegistry {
     }
 
     fn documents(&self) -> Option<&dyn Documents> {
+        Some(self)
+    }
+
+    fn traces(&self) -> Option<&dyn Traces> {
         Some(self)
     }
 
@@ -247,6 +263,39 @@ impl Documents for MemoryRegistry {
             // It fails without a sender only, and the hub has one.
             let _ = changes.changed().await;
         }
+    }
+}
+
+#[async_trait]
+impl Traces for MemoryRegistry {
+    async fn append(&self, batch: &str) -> Result<TracePosition, RegistryError> {
+        self.with_traces("append to trace", |traces| traces.append(batch))
+    }
+
+    async fn read(
+        &self,
+        after: TracePosition,
+    ) -> Result<Vec<(TracePosition, String)>, RegistryError> {
+        self.with_traces("read trace", |traces| Ok(traces.read(after)))
+    }
+
+    async fn next(
+        &self,
+        after: TracePosition,
+    ) -> Result<Vec<(TracePosition, String)>, RegistryError> {
+        let read = || self.with_traces("follow trace", |traces| Ok(traces.read(after)));
+        self.hub.traces.next(read).await
+    }
+
+    async fn last(&self) -> Result<TracePosition, RegistryError> {
+        self.with_traces("read trace", |traces| Ok(traces.last()))
+    }
+
+    async fn clear(&self) -> Result<(), RegistryError> {
+        self.with_traces("remove trace", |traces| {
+            traces.remove();
+            Ok(())
+        })
     }
 }
 

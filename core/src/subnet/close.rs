@@ -14,6 +14,7 @@ use crate::context::calls::Calls;
 use crate::control::state::Control;
 use crate::error::Op;
 use crate::subnet::directory::Directory;
+use crate::trace::live::sender::Sender;
 use crate::trace::recorder::Recorder;
 use crate::{Cause, Engine, Failure, OpError, Registry, SubNetwork};
 
@@ -92,8 +93,8 @@ pub(crate) async fn watch_names(
     }
 }
 
-/// Ends the running calls, then closes the engine, then the registry; `reason` is reported
-/// first.
+/// Ends the running calls, then closes the engine, then sends the end of the live trace, then closes the registry;
+/// `reason` is reported first.
 ///
 /// Each close has a task of its own. So a panic in one is reported as a failure, and the
 /// other still runs.
@@ -102,18 +103,19 @@ pub(crate) async fn close(
     calls: &Calls,
     engine: Arc<dyn Engine>,
     registry: Arc<dyn Registry>,
-    control: &Control,
+    (control, sender): (&Control, &mut Sender),
 ) -> Closed {
     calls.close();
     let engine = tokio::spawn(async move { engine.close().await });
     // Plans of faults that are held here are healed meanwhile.
     let (engine, ()) = tokio::join!(engine, control.farewell());
     let engine = engine.unwrap_or_else(|died| Err(Failure::other(died)));
+    let unsent = sender.finish().await;
     let registry = tokio::spawn(async move { registry.close().await.map_err(Failure::from) });
     let registry = registry
         .await
         .unwrap_or_else(|died| Err(Failure::other(died)));
-    [reason, engine.err(), registry.err()]
+    [reason, engine.err(), unsent, registry.err()]
         .into_iter()
         .flatten()
         .collect()

@@ -29,6 +29,7 @@ use crate::host::inner::{HostInner, HostOwner};
 use crate::subnet::close::{Closed, End, close, watch_names};
 use crate::subnet::directory::{Directory, Reservation};
 use crate::subnet::faults::Hosts;
+use crate::trace::live::sender::Sender;
 use crate::{Addr, AddrError, Cause, Engine, Failure, Limits, Notifier, OpError, Registry};
 
 /// How often a taken name is tried again.
@@ -71,7 +72,7 @@ impl SubNetwork {
     /// hosts are found in `registry` and reached by the engine that
     /// `make_engine` returns.
     ///
-    /// Starts one task, which takes down hosts that lost their names, and closes
+    /// Starts one task, which takes down hosts that lost their names, sends what is recorded live, and closes
     /// engine and registry in the end.
     ///
     /// # Errors
@@ -120,6 +121,8 @@ impl SubNetwork {
             recorder: Arc::clone(&directory.context.recorder),
             closed: done,
         };
+        let recorder = Arc::clone(&directory.context.recorder);
+        let mut sender = Sender::new(recorder, Arc::clone(&registry));
         let control = Arc::new(Control::new(Arc::clone(&registry)));
         let task = Arc::clone(&control);
         tokio::spawn(async move {
@@ -128,8 +131,10 @@ impl SubNetwork {
                 biased;
                 reason = watch_names(&*registry, &end.directory, &mut kept_open) => reason,
                 never = follow(&task, &hosts) => match never {},
+                never = sender.run() => match never {},
             };
-            let mut closed = close(reason, &end.calls, engine, registry, &task).await;
+            let mut closed =
+                close(reason, &end.calls, engine, registry, (&task, &mut sender)).await;
             closed.extend(end.complete_trace().await);
             end.tell(closed);
         });
@@ -240,9 +245,13 @@ impl SubNetwork {
         let reservation = Reservation::new(&self.directory, &host)?;
         let (engine, registry) = (Arc::clone(context.engine()), Arc::clone(&context.registry));
         let hostname = home.clone();
+        let recorder = Arc::clone(&context.recorder);
         let joining = Joining::new(&self.control, home.host()).map(Arc::new);
         context
             .run(async move {
+                if let Some(outbox) = recorder.outbox() {
+                    outbox.joined().await;
+                }
                 let Some(joining) = joining else {
                     return engine.vnet_new_host(hostname.host(), &*registry).await;
                 };

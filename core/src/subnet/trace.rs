@@ -3,9 +3,13 @@
 //! Owns how a user begins to record, and gets what was recorded. Never records: hosts do.
 
 use std::path::PathBuf;
+#[cfg(feature = "trace-files")]
+use std::sync::Arc;
 
 use crate::SubNetwork;
-use crate::trace::{Record, Recording, TraceFileError};
+#[cfg(feature = "trace-files")]
+use crate::trace::{LiveTrace, LiveTraceError};
+use crate::trace::{Record, RecordError, Recording};
 
 impl SubNetwork {
     /// Records what happens at this subnetwork's hosts from now on, in memory, as [`Recording::new`] says. If it
@@ -50,8 +54,12 @@ impl SubNetwork {
     ///
     /// # Errors
     ///
-    /// [`TraceFileError`] if the file cannot be created, or if this subnetwork writes one already.
-    pub fn record_with(&self, recording: &Recording) -> Result<Option<PathBuf>, TraceFileError> {
+    /// [`RecordError`] if the file cannot be created, if this subnetwork writes one already, or if its registry has
+    /// no live trace ([`Recording::live`]).
+    pub fn record_with(&self, recording: &Recording) -> Result<Option<PathBuf>, RecordError> {
+        if recording.is_live() && self.directory.context.registry.traces().is_none() {
+            return Err(RecordError::not_shared());
+        }
         self.directory.context.recorder.start(recording)
     }
 
@@ -61,5 +69,17 @@ impl SubNetwork {
     /// It can be asked for after the close, too.
     pub fn trace(&self) -> Record {
         self.directory.context.recorder.record()
+    }
+
+    /// What happens on the whole network, on whichever machines: the events of all its subnetworks that record live
+    /// ([`Recording::live`]). This one need not.
+    ///
+    /// # Errors
+    ///
+    /// [`LiveTraceError::NotShared`] if its registry has no live trace.
+    #[cfg(feature = "trace-files")]
+    pub fn live_trace(&self) -> Result<LiveTrace, LiveTraceError> {
+        let trace = LiveTrace::new(self.network(), Arc::clone(&self.directory.context.registry))?;
+        Ok(trace.keeping(Arc::clone(&self.directory) as _))
     }
 }

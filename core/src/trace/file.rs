@@ -3,6 +3,7 @@
 //! Owns [`TraceFile`]: the file, its thread, and the events that wait to be written. Never keeps a caller
 //! waiting for the disk, except when it is completed.
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -33,12 +34,20 @@ const CHUNK: usize = 256 << 10;
 /// How many names are tried for a new file.
 const MAX_NAMES: u32 = 100_000;
 
-/// A trace file that cannot be written.
+/// A subnetwork that cannot record as it was asked to: its file cannot be written, or its registry has no live trace.
 #[derive(Debug, thiserror::Error)]
-#[error("trace file {path:?}: {problem}")]
-pub struct TraceFileError {
-    path: PathBuf,
+pub struct RecordError {
+    path: Option<PathBuf>,
     problem: Problem,
+}
+
+impl fmt::Display for RecordError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(path) = &self.path {
+            write!(f, "trace file {path:?}: ")?;
+        }
+        self.problem.fmt(f)
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -49,23 +58,32 @@ enum Problem {
     ThereIsOne,
     #[error("expected at most {MAX_NAMES} files of one process and network in its folder")]
     TooMany,
+    #[error("expected a registry with a live trace, got one without")]
+    NotShared,
 }
 
-impl TraceFileError {
-    fn new(path: &Path, problem: impl Into<Problem>) -> TraceFileError {
-        TraceFileError {
-            path: path.to_owned(),
+impl RecordError {
+    fn new(path: &Path, problem: impl Into<Problem>) -> RecordError {
+        RecordError {
+            path: Some(path.to_owned()),
             problem: problem.into(),
         }
     }
 
-    pub(super) fn there_is_one(path: &Path) -> TraceFileError {
-        TraceFileError::new(path, Problem::ThereIsOne)
+    pub(crate) fn not_shared() -> RecordError {
+        RecordError {
+            path: None,
+            problem: Problem::NotShared,
+        }
     }
 
-    /// The file or folder.
-    pub fn path(&self) -> &Path {
-        &self.path
+    pub(super) fn there_is_one(path: &Path) -> RecordError {
+        RecordError::new(path, Problem::ThereIsOne)
+    }
+
+    /// The file or folder, if it is about one.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
     }
 }
 
@@ -78,7 +96,7 @@ pub(super) struct Header<'a> {
 /// A file that is being written, by a thread that [`finish`](TraceFile::finish) ends.
 pub(super) struct TraceFile {
     shared: Arc<Shared>,
-    thread: JoinHandle<Result<(), TraceFileError>>,
+    thread: JoinHandle<Result<(), RecordError>>,
 }
 
 struct Shared {
@@ -101,15 +119,13 @@ struct Waiting {
 
 impl TraceFile {
     /// Creates a file in `dir`, and the folder if need be.
-    pub(super) fn create(dir: &Path, header: &Header<'_>) -> Result<TraceFile, TraceFileError> {
-        fs::create_dir_all(dir).map_err(|err| TraceFileError::new(dir, err))?;
+    pub(super) fn create(dir: &Path, header: &Header<'_>) -> Result<TraceFile, RecordError> {
+        fs::create_dir_all(dir).map_err(|err| RecordError::new(dir, err))?;
         let (path, file) = create_new(dir, header.network)?;
         let mut writer = Writer::new(file);
         first_line(header.network, header.process, &mut writer.lines);
         // A process that is killed at once leaves a file that can be read.
-        writer
-            .write()
-            .map_err(|err| TraceFileError::new(&path, err))?;
+        writer.write().map_err(|err| RecordError::new(&path, err))?;
         let shared = Arc::new(Shared {
             path,
             waiting: Mutex::default(),
@@ -119,7 +135,7 @@ impl TraceFile {
         let thread = thread::Builder::new()
             .name("virtnet-trace".to_owned())
             .spawn(move || writing.run(writer))
-            .map_err(|err| TraceFileError::new(&shared.path, err))?;
+            .map_err(|err| RecordError::new(&shared.path, err))?;
         Ok(TraceFile { shared, thread })
     }
 
@@ -141,17 +157,17 @@ impl TraceFile {
     }
 
     /// Writes what waits, and the last line.
-    pub(super) fn finish(self) -> Result<(), TraceFileError> {
+    pub(super) fn finish(self) -> Result<(), RecordError> {
         self.shared.waiting.lock().over = true;
         self.shared.told.notify_one();
-        let panicked = || TraceFileError::new(&self.shared.path, io::Error::other("it panicked"));
+        let panicked = || RecordError::new(&self.shared.path, io::Error::other("it panicked"));
         self.thread.join().unwrap_or_else(|_| Err(panicked()))
     }
 }
 
 impl Shared {
     /// Writes what comes, until nothing more will.
-    fn run(&self, mut writer: Writer) -> Result<(), TraceFileError> {
+    fn run(&self, mut writer: Writer) -> Result<(), RecordError> {
         let mut failure = None;
         loop {
             let (events, over) = self.next();
@@ -171,7 +187,7 @@ impl Shared {
                 None => writer.write(),
                 Some(err) => Err(err),
             };
-            return done.map_err(|err| TraceFileError::new(&self.path, err));
+            return done.map_err(|err| RecordError::new(&self.path, err));
         }
     }
 
@@ -230,17 +246,17 @@ impl Writer {
 }
 
 /// A new file, of a name that no other process has.
-fn create_new(dir: &Path, network: &str) -> Result<(PathBuf, File), TraceFileError> {
+fn create_new(dir: &Path, network: &str) -> Result<(PathBuf, File), RecordError> {
     let (network, process) = (in_file_name(network), std::process::id());
     for number in 1..=MAX_NAMES {
         let path = dir.join(format!("{network}-{process}-{number}.{EXTENSION}"));
         match OpenOptions::new().write(true).create_new(true).open(&path) {
             Ok(file) => return Ok((path, file)),
             Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(err) => return Err(TraceFileError::new(&path, err)),
+            Err(err) => return Err(RecordError::new(&path, err)),
         }
     }
-    Err(TraceFileError::new(dir, Problem::TooMany))
+    Err(RecordError::new(dir, Problem::TooMany))
 }
 
 /// The network's name as a part of a file's name: letters, digits and a few others stay, the rest becomes

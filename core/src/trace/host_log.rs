@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 
 use crate::Addr;
 use crate::trace::event::{End, Event, EventKind};
+use crate::trace::live::outbox::Outbox;
 
 /// The events of one host name, also if a host of that name is made again.
 pub(crate) struct HostLog {
@@ -27,6 +28,10 @@ pub(crate) struct HostLog {
 #[derive(Default)]
 struct Log {
     events: Vec<Compact>,
+    /// Events that wait to be sent.
+    unsent: Vec<Compact>,
+    /// How many more may wait before the outbox is asked for more space.
+    unsent_space: usize,
     /// How many more may be added before the recorder is asked for more space.
     space: usize,
     names: Vec<Arc<str>>,
@@ -78,6 +83,7 @@ pub(crate) struct CompactEnd {
     nth: u32,
 }
 
+#[derive(Clone)]
 struct Compact {
     number: u64,
     elapsed: u64,
@@ -85,6 +91,7 @@ struct Compact {
 }
 
 /// An [`EventKind`]: those that each connection has, and all others as they are.
+#[derive(Clone)]
 pub(crate) enum CompactKind {
     Dialing {
         src: u16,
@@ -155,15 +162,34 @@ impl HostLog {
         })
     }
 
-    /// Keeps an event, if there is space: `more` is asked for it. Returns whether there was.
+    /// Keeps an event, if there is space: `more` is asked for it. Returns whether there was. With an outbox it
+    /// also waits there to be sent.
     pub(super) fn add(
         &self,
         number: u64,
         elapsed: Duration,
         kind: CompactKind,
+        outbox: Option<&Outbox>,
         more: impl FnOnce() -> usize,
     ) -> bool {
+        let event = Compact {
+            number,
+            elapsed: u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX),
+            kind,
+        };
         let mut log = self.log.lock();
+        if let Some(outbox) = outbox {
+            if log.unsent_space == 0 {
+                log.unsent_space = outbox.take_space();
+            }
+            match log.unsent_space {
+                0 => outbox.drop_one(),
+                _ => {
+                    log.unsent_space -= 1;
+                    log.unsent.push(event.clone());
+                }
+            }
+        }
         if log.space == 0 {
             log.space = more();
         }
@@ -171,22 +197,33 @@ impl HostLog {
             return false;
         }
         log.space -= 1;
-        log.events.push(Compact {
-            number,
-            elapsed: u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX),
-            kind,
-        });
+        log.events.push(event);
         true
+    }
+
+    /// Takes the events that wait to be sent, and gives their space back.
+    pub(super) fn take_unsent(&self, wall: Duration, outbox: &Outbox) -> Vec<Event> {
+        let mut log = self.log.lock();
+        let unsent = std::mem::take(&mut log.unsent);
+        outbox.give_back(unsent.len() + std::mem::take(&mut log.unsent_space));
+        let events = unsent
+            .iter()
+            .map(|compact| self.whole_in(&log, wall, compact));
+        events.collect()
     }
 
     /// The events that are kept, if the log was begun at `wall`.
     pub(super) fn events(&self, wall: Duration) -> Vec<Event> {
         let log = self.log.lock();
-        let events = log.events.iter().map(|compact| {
-            let elapsed = Duration::from_nanos(compact.elapsed);
-            self.event(&log, compact.number, (wall, elapsed), &compact.kind)
-        });
-        events.collect()
+        let events = log.events.iter();
+        events
+            .map(|compact| self.whole_in(&log, wall, compact))
+            .collect()
+    }
+
+    fn whole_in(&self, log: &Log, wall: Duration, compact: &Compact) -> Event {
+        let elapsed = Duration::from_nanos(compact.elapsed);
+        self.event(log, compact.number, (wall, elapsed), &compact.kind)
     }
 
     /// An event that is not kept here.

@@ -13,6 +13,7 @@ mod expect;
 pub(crate) mod file;
 mod host_log;
 pub(crate) mod host_trace;
+pub(crate) mod live;
 mod matching;
 pub(crate) mod merge;
 #[cfg(feature = "trace-files")]
@@ -23,8 +24,10 @@ mod write;
 
 pub use event::{End, Event, EventKind};
 pub use expect::{Check, Golden, Mismatch, Pattern};
-pub use file::{MAX_FILE, TraceFileError};
+pub use file::{MAX_FILE, RecordError};
 pub use host_trace::MAX_NOTE;
+#[cfg(feature = "trace-files")]
+pub use live::{Following, LiveEvent, LiveTrace, LiveTraceError, TimedOut, Until};
 pub use merge::{MergeError, Record, Trace, Traced};
 #[cfg(feature = "trace-files")]
 pub use read::{FileEnd, ReadError, RecordFile, read, read_text};

@@ -2,7 +2,7 @@
 //!
 //! Owns which lines a file may have, and what is said about one that is damaged. Never merges records.
 
-mod fields;
+pub(super) mod fields;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -156,7 +156,8 @@ fn read_lines(mut from: impl BufRead) -> Result<RecordFile, ReadError> {
     unreachable!("a file has an end")
 }
 
-fn object(line: &[u8]) -> Option<Map<String, Value>> {
+/// The object in a line, if it is one.
+pub(super) fn object(line: &[u8]) -> Option<Map<String, Value>> {
     match serde_json::from_slice(line) {
         Ok(Value::Object(object)) => Some(object),
         _ => None,

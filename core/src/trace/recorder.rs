@@ -11,10 +11,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use crate::Failure;
-use crate::trace::file::{Header, TraceFile, TraceFileError};
+use crate::trace::event::Event;
+use crate::trace::file::{Header, RecordError, TraceFile};
 use crate::trace::host_log::{CompactKind, HostLog};
+use crate::trace::live::outbox::Outbox;
 use crate::trace::merge::Record;
 
 /// How many events of a subnetwork are kept in memory, unless another number is set.
@@ -40,6 +43,7 @@ pub struct Recording {
     events: usize,
     payload: usize,
     dir: Option<PathBuf>,
+    live: bool,
 }
 
 impl Recording {
@@ -49,6 +53,7 @@ impl Recording {
             events: DEFAULT_EVENTS,
             payload: 0,
             dir: None,
+            live: false,
         }
     }
 
@@ -81,6 +86,22 @@ impl Recording {
         self.dir = Some(dir.into());
         self
     }
+
+    /// Also sends all events to the network's live trace, at the registry, where any process of the network
+    /// reads them (`LiveTrace`, with the feature `trace-files`). They are sent every 20 ms, by the subnetwork's
+    /// task. If the registry is slow or down, up to 32,768 events wait; those after that are
+    /// dropped and counted. A host is made when the registry knows that this subnetwork sends.
+    ///
+    /// The last events are sent when the subnetwork closes, within 3 s. A process that is killed loses the
+    /// events of its last 20 ms.
+    pub fn live(mut self) -> Recording {
+        self.live = true;
+        self
+    }
+
+    pub(crate) fn is_live(&self) -> bool {
+        self.live
+    }
 }
 
 impl Default for Recording {
@@ -103,6 +124,9 @@ pub(crate) struct Recorder {
     dropped: AtomicU64,
     has_file: AtomicBool,
     file: Mutex<Option<TraceFile>>,
+    outbox: OnceLock<Outbox>,
+    /// There is an outbox.
+    has_outbox: Notify,
 }
 
 /// When and as what a subnetwork began to record.
@@ -125,6 +149,8 @@ impl Recorder {
             dropped: AtomicU64::new(0),
             has_file: AtomicBool::new(false),
             file: Mutex::default(),
+            outbox: OnceLock::new(),
+            has_outbox: Notify::new(),
         }
     }
 
@@ -141,12 +167,12 @@ impl Recorder {
 
     /// Begins to record, or changes how: then there is space for so many more events. Returns the path of a new
     /// file.
-    pub(crate) fn start(&self, recording: &Recording) -> Result<Option<PathBuf>, TraceFileError> {
+    pub(crate) fn start(&self, recording: &Recording) -> Result<Option<PathBuf>, RecordError> {
         let start = self.start.get_or_init(Start::now);
         let mut file = self.file.lock();
         let path = match (&recording.dir, &*file) {
             (None, _) => None,
-            (Some(_), Some(file)) => return Err(TraceFileError::there_is_one(file.path())),
+            (Some(_), Some(file)) => return Err(RecordError::there_is_one(file.path())),
             (Some(dir), None) => {
                 let created = self.create(dir, start)?;
                 let path = created.path().to_owned();
@@ -157,11 +183,15 @@ impl Recorder {
         };
         self.space.store(recording.events, Relaxed);
         self.payload.store(recording.payload, Relaxed);
+        if recording.live {
+            self.outbox.get_or_init(Outbox::default);
+            self.has_outbox.notify_one();
+        }
         self.on.store(true, Relaxed);
         Ok(path)
     }
 
-    fn create(&self, dir: &Path, start: &Start) -> Result<TraceFile, TraceFileError> {
+    fn create(&self, dir: &Path, start: &Start) -> Result<TraceFile, RecordError> {
         let header = Header {
             network: &self.network,
             process: &start.process,
@@ -190,14 +220,19 @@ impl Recorder {
                 file.add(event);
             }
         }
-        if !log.add(number, elapsed, kind, || self.more_space()) {
+        let outbox = self.outbox.get();
+        if !log.add(number, elapsed, kind, outbox, || self.more_space()) {
             self.drop_one();
+        }
+        if let Some(outbox) = outbox {
+            outbox.tell();
         }
     }
 
     /// No host gets space for more events.
     pub(crate) fn is_full(&self) -> bool {
-        self.space.load(Relaxed) == 0 && !self.has_file.load(Relaxed)
+        let is_in_memory_only = || !self.has_file.load(Relaxed) && self.outbox.get().is_none();
+        self.space.load(Relaxed) == 0 && is_in_memory_only()
     }
 
     /// Counts an event that nothing is remembered for.
@@ -229,6 +264,40 @@ impl Recorder {
             events,
             dropped: self.dropped.load(Relaxed),
         }
+    }
+
+    /// The network, and how this subnetwork is told from its others, once it records.
+    pub(crate) fn names(&self) -> Option<(Arc<str>, Arc<str>)> {
+        let process = &self.start.get()?.process;
+        Some((Arc::clone(&self.network), Arc::clone(process)))
+    }
+
+    /// What waits to be sent, if it records live.
+    pub(crate) fn outbox(&self) -> Option<&Outbox> {
+        self.outbox.get()
+    }
+
+    /// Waits until it records live. One task may wait.
+    pub(crate) async fn outbox_made(&self) -> &Outbox {
+        loop {
+            match self.outbox.get() {
+                Some(outbox) => return outbox,
+                None => self.has_outbox.notified().await,
+            }
+        }
+    }
+
+    /// Takes the events that wait to be sent, by time.
+    pub(crate) fn take_unsent(&self) -> Vec<Event> {
+        let (Some(start), Some(outbox)) = (self.start.get(), self.outbox.get()) else {
+            return Vec::new();
+        };
+        let hosts: Vec<_> = self.hosts.lock().values().cloned().collect();
+        let unsent = hosts.iter();
+        let unsent = unsent.flat_map(|log| log.take_unsent(start.wall, outbox));
+        let mut unsent: Vec<_> = unsent.collect();
+        unsent.sort_by_key(|event| event.elapsed);
+        unsent
     }
 
     /// Whether a file is being written.

@@ -113,6 +113,37 @@ pub(super) fn first_line(network: &str, process: &str, line: &mut String) {
     object.close();
 }
 
+/// The first line of a batch of the live trace.
+pub(super) struct BatchHead<'a> {
+    pub(super) network: &'a str,
+    pub(super) process: &'a str,
+    /// Which batch of its subnetwork, from 1.
+    pub(super) batch: u64,
+    /// How many events were in the batches before it.
+    pub(super) before: u64,
+    /// How many were dropped so far.
+    pub(super) dropped: u64,
+}
+
+/// The first line of a batch.
+pub(super) fn batch_line(head: &BatchHead<'_>, line: &mut String) {
+    let mut object = Object::new(line);
+    object.number("virtnet_trace", FILE_VERSION);
+    object.text("network", head.network);
+    object.text("process", head.process);
+    object.number("batch", head.batch);
+    object.number("before", head.before);
+    object.number("dropped", head.dropped);
+    object.close();
+}
+
+/// The line in which a subnetwork says that it has sent all that had happened when it was asked.
+pub(super) fn answers_line(asks: &[String], line: &mut String) {
+    let mut object = Object::new(line);
+    object.texts("answers", asks);
+    object.close();
+}
+
 /// The last line: how many events are not in the file.
 pub(super) fn last_line(dropped: u64, line: &mut String) {
     let mut object = Object::new(line);
@@ -147,6 +178,15 @@ impl Trace {
         last_line(self.dropped(), &mut lines);
         lines
     }
+}
+
+/// The line of an event of the live trace.
+#[cfg(feature = "trace-files")]
+pub(super) fn live_line(process: &str, event: &Event, line: &mut String) {
+    let mut object = Object::new(line);
+    object.text("process", process);
+    write_event(event, &mut object);
+    object.close();
 }
 
 /// The line of an event of a merged trace.

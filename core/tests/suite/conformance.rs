@@ -53,6 +53,11 @@ mod memory {
     fn it_has_documents() {
         assert!(MemoryHub::new().registry().documents().is_some());
     }
+
+    #[test]
+    fn it_has_a_live_trace() {
+        assert!(MemoryHub::new().registry().traces().is_some());
+    }
 }
 
 mod runtime {

@@ -42,3 +42,8 @@ virtnet_core::registry_conformance!(async { Local(temp()) });
 async fn it_has_documents() {
     assert!(Local(temp()).registry().await.documents().is_some());
 }
+
+#[tokio::test]
+async fn it_has_a_live_trace() {
+    assert!(Local(temp()).registry().await.traces().is_some());
+}

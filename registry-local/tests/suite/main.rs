@@ -11,3 +11,4 @@ mod document_files;
 mod documents;
 mod processes;
 mod support;
+mod traces;

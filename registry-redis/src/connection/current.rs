@@ -40,6 +40,8 @@ pub(crate) struct PushListener {
     possible_data_loss: Notify,
     /// Notified when a change number of documents may have changed.
     pub(crate) changes: watch::Sender<()>,
+    /// Notified when the live trace may have changed.
+    pub(crate) traces: watch::Sender<()>,
 }
 
 impl PushListener {
@@ -55,20 +57,23 @@ impl PushListener {
         if may_be_data_loss {
             self.possible_data_loss.notify_one();
         }
-        if may_be_data_loss || is_about_changes(push) {
+        if may_be_data_loss || is_about(push, keys::is_changes) {
             self.changes.send_replace(());
+        }
+        if may_be_data_loss || is_about(push, keys::is_trace) {
+            self.traces.send_replace(());
         }
     }
 }
 
-/// Whether a push is about a key of a change number.
-fn is_about_changes(push: &PushInfo) -> bool {
+/// Whether a push is about such a key.
+fn is_about(push: &PushInfo, is_such: impl Fn(&[u8]) -> bool) -> bool {
     let keys = match &push.data[..] {
         [Value::Array(keys)] if push.kind == PushKind::Invalidate => keys,
         _ => return false,
     };
     let mut keys = keys.iter();
-    keys.any(|key| matches!(key, Value::BulkString(key) if keys::is_changes(key)))
+    keys.any(|key| matches!(key, Value::BulkString(key) if is_such(key)))
 }
 
 #[derive(Default)]
@@ -88,6 +93,7 @@ impl Current {
                 cache,
                 possible_data_loss: Notify::new(),
                 changes: watch::Sender::new(()),
+                traces: watch::Sender::new(()),
             }),
             state: Mutex::default(),
         }
@@ -122,7 +128,13 @@ impl Current {
             self.push_listener.possible_data_loss.notify_one();
         }
         drop(state);
+        self.wake_readers();
+    }
+
+    /// Wakes all that wait for a push.
+    fn wake_readers(&self) {
         self.push_listener.changes.send_replace(());
+        self.push_listener.traces.send_replace(());
     }
 
     /// Waits until the connection was lost or replaced, or all data was flushed; or until that
@@ -148,7 +160,7 @@ impl Current {
             .take_if(|(current, _)| current.number == number);
         drop(state);
         // Who waits for a change reads over a new connection.
-        self.push_listener.changes.send_replace(());
+        self.wake_readers();
     }
 
     fn state(&self) -> MutexGuard<'_, CurrentState> {

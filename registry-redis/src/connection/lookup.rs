@@ -3,7 +3,7 @@
 //! Owns when the server is asked. Never caches a value whose change the server would not
 //! report.
 
-use redis::{Pipeline, Value};
+use redis::{Cmd, Pipeline, Value};
 use tokio::task::coop::consume_budget;
 use tokio::time::Instant;
 
@@ -28,7 +28,7 @@ impl Connection {
         tracing::debug!("asking Redis");
         let lookup = self.locator.tracking.is_on();
         let lookup = lookup.then(|| self.cache().begin_lookup(key));
-        let (value, tracking, _) = self.read_tracked(until, key, &[]).await?;
+        let (value, tracking, _) = self.read_tracked(until, get(key), &[]).await?;
         if let Value::BulkString(value) = &value
             && let (Some(lookup), Some(connection)) = (lookup, tracking)
         {
@@ -47,20 +47,29 @@ impl Connection {
         key: &str,
         others: &[String],
     ) -> Result<(Value, bool, Option<Vec<Value>>), NoReply> {
-        let (value, tracking, others) = self.read_tracked(until, key, others).await?;
+        let (value, tracking, others) = self.read_tracked(until, get(key), others).await?;
         Ok((value, tracking.is_some(), others))
     }
 
-    /// The value of a key from the server, and the connection on which the server pushes its next
+    /// The reply to a command that reads one key, and whether the server pushes the key's next change to the
+    /// receivers of [`pushed_traces`](Connection::pushed_traces). The key is a live trace's.
+    pub(crate) async fn read_trace(
+        &self,
+        until: Instant,
+        read: Cmd,
+    ) -> Result<(Value, bool), NoReply> {
+        let (value, tracking, _) = self.read_tracked(until, read, &[]).await?;
+        Ok((value, tracking.is_some()))
+    }
+
+    /// The reply to a command that reads one key, and the connection on which the server pushes the key's next
     /// change, if it does. Then the values of `others`, if they were read too.
     async fn read_tracked(
         &self,
         until: Instant,
-        key: &str,
+        get: Cmd,
         others: &[String],
     ) -> Result<(Value, Option<u64>, Option<Vec<Value>>), NoReply> {
-        let mut get = redis::cmd("GET");
-        get.arg(key);
         if !self.locator.tracking.is_on() {
             return Ok((self.ask(until, get).await?, None, None));
         }
@@ -104,9 +113,13 @@ impl Connection {
     /// a change can leave it before the pushes about that change. The reply to a later
     /// command cannot.
     pub(crate) async fn settle(&self, until: Instant, key: &str) {
-        let mut get = redis::cmd("GET");
-        get.arg(key);
         // Only the order matters, not the reply.
-        drop(self.ask(until, get).await);
+        drop(self.ask(until, get(key)).await);
     }
+}
+
+fn get(key: &str) -> Cmd {
+    let mut get = redis::cmd("GET");
+    get.arg(key);
+    get
 }

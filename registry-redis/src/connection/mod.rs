@@ -143,6 +143,11 @@ impl Connection {
         self.current.push_listener.changes.subscribe()
     }
 
+    /// The same for the live trace.
+    pub(crate) fn pushed_traces(&self) -> watch::Receiver<()> {
+        self.current.push_listener.traces.subscribe()
+    }
+
     /// Runs one command. An error reply is an error.
     pub(crate) async fn ask(&self, until: Instant, cmd: Cmd) -> Result<Value, NoReply> {
         Ok(self.ask_and_tell(until, cmd).await?.0)

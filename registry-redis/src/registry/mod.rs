@@ -19,7 +19,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
-use virtnet_core::{Documents, Failure, Lost, Registry, RegistryError};
+use virtnet_core::{Documents, Failure, Lost, Registry, RegistryError, Traces};
 
 use crate::connection::error;
 use crate::lease::clock::Moment;
@@ -197,6 +197,10 @@ impl Registry for RedisRegistry {
     }
 
     fn documents(&self) -> Option<&dyn Documents> {
+        Some(self)
+    }
+
+    fn traces(&self) -> Option<&dyn Traces> {
         Some(self)
     }
 

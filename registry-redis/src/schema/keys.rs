@@ -1,11 +1,11 @@
 //! Keys: how the names of a network and of a host become a Redis key, and back; and the keys of
-//! documents.
+//! documents and of the live trace.
 //!
 //! Owns the key schema: `virtnet:{<network>}:<hostname>`, one key per host;
 //! `virtnet:{<network>}::hosts`, the network's index; `virtnet:{<network>}::document:<key>`, one
 //! key per document, and for each topic its index, `virtnet:{<network>}::documents:<topic>`, and
-//! its change number, `virtnet:{<network>}::changes:<topic>`. Never talks to Redis, and does not
-//! know the values.
+//! its change number, `virtnet:{<network>}::changes:<topic>`; and `virtnet:{<network>}::trace`, the
+//! live trace. Never talks to Redis, and does not know the values.
 //!
 //! In the names of networks and hosts these characters are percent-encoded:
 //!
@@ -23,6 +23,9 @@ use percent_encoding::{percent_decode, percent_encode_byte};
 /// What is between the network and the topic in the key of a change number. No host's key has it:
 /// encoded names contain no colon.
 const CHANGES: &str = "}::changes:";
+
+/// What is behind the network in the key of the live trace.
+const TRACE: &str = "}::trace";
 
 /// The keys of one network.
 #[derive(Debug)]
@@ -73,6 +76,11 @@ impl Keys {
         format!("{}:changes:{topic}", self.prefix)
     }
 
+    /// The key of the live trace.
+    pub(crate) fn trace(&self) -> String {
+        format!("{}:trace", self.prefix)
+    }
+
     /// The member of the index for a host.
     pub(crate) fn member(&self, hostname: &str) -> String {
         encode(hostname)
@@ -91,6 +99,11 @@ impl Keys {
 pub(crate) fn is_changes(key: &[u8]) -> bool {
     let mut parts = key.windows(CHANGES.len());
     parts.any(|part| part == CHANGES.as_bytes())
+}
+
+/// Whether a key is that of a live trace, of whichever network.
+pub(crate) fn is_trace(key: &[u8]) -> bool {
+    key.ends_with(TRACE.as_bytes())
 }
 
 fn is_special(c: char) -> bool {
@@ -126,6 +139,7 @@ mod tests {
         assert_eq!(keys.document("t/a"), "virtnet:{quicα}::document:t/a");
         assert_eq!(keys.documents("t"), "virtnet:{quicα}::documents:t");
         assert_eq!(keys.changes("t"), "virtnet:{quicα}::changes:t");
+        assert_eq!(keys.trace(), "virtnet:{quicα}::trace");
     }
 
     #[test]
@@ -240,6 +254,15 @@ mod tests {
             assert_eq!(keys.hostname(name.as_bytes()), None, "{key}");
             assert_ne!(keys.host(name), *key);
         }
+        let trace = keys.trace();
+        assert!(is_trace(trace.as_bytes()) && !is_changes(trace.as_bytes()));
+        assert!(trace != keys.index() && slot_part(&trace) == "n");
+        let others = ["trace", ":trace", "}::trace"].map(|name| {
+            let document = keys.document("trace");
+            [keys.host(name), keys.changes("trace"), document]
+        });
+        let mut others = others.as_flattened().iter();
+        assert!(!others.any(|key| is_trace(key.as_bytes())));
         for network in ["}::changes:", "n"] {
             let keys = Keys::new(network);
             for host in ["}::changes:t", ":changes:t", "x"] {

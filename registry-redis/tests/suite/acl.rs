@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use virtnet_core::{Cause, Registry, RegistryError};
+use virtnet_core::{
+    Cause, MAX_TRACE_BATCH, MAX_TRACE_SIZE, Registry, RegistryError, TracePosition,
+};
 use virtnet_registry_redis::{RedisOptions, RedisRegistry};
 use virtnet_testkit::redis::RedisServer;
 
@@ -28,6 +30,7 @@ const TO_JOIN: [&str; 12] = [
     "+client|caching",
 ];
 const TO_LIST: [&str; 2] = ["+zscan", "+mget"];
+const TO_TRACE: [&str; 4] = ["+xadd", "+xrange", "+xrevrange", "+xdel"];
 const TO_BE_WARNED: &str = "+info";
 
 fn let_user(server: &RedisServer, rules: &[&str]) {
@@ -43,6 +46,7 @@ fn all() -> Vec<&'static str> {
     let mut all = vec!["~virtnet:{pipet}:*"];
     all.extend(TO_JOIN);
     all.extend(TO_LIST);
+    all.extend(TO_TRACE);
     all.push(TO_BE_WARNED);
     all
 }
@@ -103,6 +107,14 @@ async fn the_rights_that_are_named_are_enough() {
     assert_eq!(registry.query("a").await.unwrap(), ADDR);
     assert_eq!(registry.requery("a", ADDR).await.unwrap(), None);
     assert_eq!(registry.hosts().await.unwrap().len(), 1);
+    let traces = registry.traces().unwrap();
+    let first = traces.append("x").await.unwrap();
+    assert_eq!(
+        traces.next(TracePosition::default()).await.unwrap().len(),
+        1
+    );
+    assert_eq!(traces.last().await.unwrap(), first);
+    traces.clear().await.unwrap();
     let before = renewals(&server);
     eventually("it is renewed", || renewals(&server) > before + 3).await;
     assert!(registry.holds("a"));
@@ -140,6 +152,31 @@ async fn without_the_rights_to_list_all_else_works() {
         registry.announce("a", ADDR).await.unwrap();
         assert_eq!(registry.query("a").await.unwrap(), ADDR);
         assert_refused(&registry.hosts().await.unwrap_err(), missing);
+        registry.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn without_the_rights_to_trace_all_else_works() {
+    let server = RedisServer::start();
+    for missing in TO_TRACE {
+        let rules: Vec<_> = all().into_iter().filter(|rule| *rule != missing).collect();
+        let_user(&server, &rules);
+        let registry = connect(&server)
+            .await
+            .unwrap_or_else(|err| panic!("{}", chain(&err)));
+        registry.announce("a", ADDR).await.unwrap();
+        let traces = registry.traces().unwrap();
+        // As many as need the right to drop the oldest.
+        let batch = "x".repeat(MAX_TRACE_BATCH);
+        let append = async || {
+            for _ in 0..=MAX_TRACE_SIZE / MAX_TRACE_BATCH {
+                traces.append(&batch).await?;
+            }
+            traces.read(TracePosition::default()).await.map(drop)
+        };
+        assert_refused(&append().await.unwrap_err(), missing);
+        traces.clear().await.unwrap();
         registry.close().await.unwrap();
     }
 }

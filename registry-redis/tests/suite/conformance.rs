@@ -29,3 +29,9 @@ async fn it_has_documents() {
     let registry = Redis(RedisServer::start()).registry().await;
     assert!(registry.documents().is_some());
 }
+
+#[tokio::test]
+async fn it_has_a_live_trace() {
+    let registry = Redis(RedisServer::start()).registry().await;
+    assert!(registry.traces().is_some());
+}

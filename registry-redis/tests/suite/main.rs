@@ -26,3 +26,4 @@ mod sentinel;
 mod sentinel_join;
 mod survival;
 mod tls;
+mod traces;

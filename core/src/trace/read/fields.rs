@@ -12,7 +12,7 @@ use crate::trace::event::{End, Event, EventKind};
 use crate::{Addr, Cause};
 
 /// One line.
-pub(super) struct Fields<'a>(pub(super) &'a Map<String, Value>);
+pub(in crate::trace) struct Fields<'a>(pub(in crate::trace) &'a Map<String, Value>);
 
 impl<'a> Fields<'a> {
     fn wrong(&self, key: &str, expected: &str) -> String {
@@ -22,12 +22,12 @@ impl<'a> Fields<'a> {
         }
     }
 
-    pub(super) fn text(&self, key: &str) -> Result<&'a str, String> {
+    pub(in crate::trace) fn text(&self, key: &str) -> Result<&'a str, String> {
         let text = self.0.get(key).and_then(Value::as_str);
         text.ok_or_else(|| self.wrong(key, "a text"))
     }
 
-    pub(super) fn number(&self, key: &str) -> Result<u64, String> {
+    pub(in crate::trace) fn number(&self, key: &str) -> Result<u64, String> {
         let number = self.0.get(key).and_then(Value::as_u64);
         number.ok_or_else(|| self.wrong(key, "a number"))
     }
@@ -37,7 +37,7 @@ impl<'a> Fields<'a> {
         flag.ok_or_else(|| self.wrong(key, "true or false"))
     }
 
-    fn texts(&self, key: &str) -> Result<Vec<Arc<str>>, String> {
+    pub(in crate::trace) fn texts(&self, key: &str) -> Result<Vec<Arc<str>>, String> {
         let texts = self.0.get(key).and_then(Value::as_array);
         let texts = texts.and_then(|texts| {
             texts
@@ -92,7 +92,7 @@ impl<'a> Fields<'a> {
         time.ok_or_else(|| self.wrong("wall", "seconds with nine decimals"))
     }
 
-    pub(super) fn event(&self, network: &Arc<str>) -> Result<Event, String> {
+    pub(in crate::trace) fn event(&self, network: &Arc<str>) -> Result<Event, String> {
         Ok(Event {
             host: self.text("host")?.into(),
             number: self.number("number")?,

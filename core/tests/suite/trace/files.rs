@@ -120,7 +120,7 @@ async fn a_folder_that_cannot_be_written_is_named() {
     let subnet = PipeNetwork::new("net").unwrap().subnetwork();
     let failed = subnet.record_with(&Recording::new().dir(&folder.0));
     let failed = failed.unwrap_err();
-    assert_eq!(failed.path(), folder.0);
+    assert_eq!(failed.path(), Some(&*folder.0));
     assert!(
         failed
             .to_string()

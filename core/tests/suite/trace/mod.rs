@@ -10,4 +10,6 @@ mod files;
 mod golden;
 #[cfg(feature = "trace-files")]
 mod lines;
+#[cfg(feature = "trace-files")]
+mod live;
 mod recording;
