@@ -204,6 +204,8 @@ mod env;
 pub mod metrics;
 mod observer;
 mod open;
+#[cfg(feature = "programs")]
+pub mod programs;
 mod registries;
 // Only a registry that is a server needs a route.
 #[cfg_attr(not(feature = "redis"), allow(dead_code))]
