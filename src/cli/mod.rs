@@ -10,6 +10,7 @@ mod echo;
 mod events;
 mod exit;
 mod fault;
+mod forward;
 mod hosts;
 mod keygen;
 mod log;
@@ -126,6 +127,50 @@ enum Command {
         address: String,
         #[command(flatten)]
         name: NameWait,
+    },
+    /// Let connections to a virtual address lead to a program of this machine
+    ///
+    /// Creates the hosts of all ADDRESS, and runs until SIGTERM or SIGINT, which reset open
+    /// connections at both ends. Prints a line about each forward, then "ready". The program need not
+    /// run yet. See docs/programs.md.
+    Expose {
+        #[command(flatten)]
+        expose: forward::ExposeArgs,
+        #[command(flatten)]
+        shared: forward::Shared,
+    },
+    /// Let programs of this machine reach a virtual address through a local socket
+    ///
+    /// Creates the host of --from, and runs until SIGTERM or SIGINT, which reset open
+    /// connections at both ends. Prints a line about each forward, then "ready". A program's
+    /// connection is accepted before the dial: it is reset if the dial fails, and a warning says why.
+    /// See docs/programs.md.
+    Reach {
+        #[command(flatten)]
+        reach: forward::ReachArgs,
+        #[command(flatten)]
+        shared: forward::Shared,
+    },
+    /// Let programs reach all virtual addresses by name, through SOCKS5 or HTTP CONNECT
+    ///
+    /// One socket for both. Names are resolved by the network: use socks5h://, not socks5://. Answers
+    /// after the dial: refused is 5 in SOCKS5, no such host 4, timed out 6; HTTP has 502, 503 or 504 with
+    /// the reason. Runs until SIGTERM or SIGINT. See docs/programs.md.
+    Proxy {
+        #[command(flatten)]
+        proxy: forward::ProxyArgs,
+        #[command(flatten)]
+        shared: forward::Shared,
+    },
+    /// Run many forwards in one process, from a file
+    ///
+    /// Each line has the words of `virtnet expose`, `reach` or `proxy`, such as "expose β:5432 --to
+    /// 127.0.0.1:5432"; # begins a comment.
+    Forward {
+        /// The file
+        file: PathBuf,
+        #[command(flatten)]
+        shared: forward::Shared,
     },
     /// Print the hosts of the network: name, address, lease or process, owner
     ///
@@ -307,6 +352,22 @@ async fn dispatch(cli: Cli, signals: &mut Signals) -> Result<(), Exit> {
             address,
             name,
         } => transfer::dial(options, (from.as_deref(), name.within), address, signals).await,
+        Command::Expose { expose, shared } => {
+            let specs = expose.specs(&options.network()?)?;
+            forward::forward(options, specs, shared, signals).await
+        }
+        Command::Reach { reach, shared } => {
+            let specs = reach.specs(&options.network()?)?;
+            forward::forward(options, specs, shared, signals).await
+        }
+        Command::Proxy { proxy, shared } => {
+            let specs = proxy.specs(&options.network()?)?;
+            forward::forward(options, specs, shared, signals).await
+        }
+        Command::Forward { file, shared } => {
+            let specs = forward::read_file(&options.network()?, &file)?;
+            forward::forward(options, specs, shared, signals).await
+        }
         Command::Hosts { json } => hosts::hosts(options, json, signals).await,
         Command::Wait { hosts, timeout } => wait::wait(options, hosts, timeout, signals).await,
         Command::Ping(ping) => ping::ping(options, ping, signals).await,
