@@ -15,6 +15,10 @@ mod cli_bulk;
 mod cli_echo;
 #[cfg(feature = "cli")]
 mod cli_fault;
+#[cfg(all(feature = "cli", unix))]
+mod cli_forward;
+#[cfg(all(feature = "cli", unix))]
+mod cli_forward_ends;
 #[cfg(feature = "cli")]
 mod cli_hosts;
 #[cfg(all(feature = "cli", unix))]
@@ -23,6 +27,8 @@ mod cli_local;
 mod cli_ping;
 #[cfg(feature = "cli")]
 mod cli_pipe;
+#[cfg(all(feature = "cli", unix))]
+mod cli_proxy;
 #[cfg(feature = "cli")]
 mod cli_registry;
 #[cfg(feature = "cli")]
@@ -31,6 +37,8 @@ mod conformance;
 mod crash;
 mod dropin;
 mod far;
+#[cfg(all(feature = "cli", unix))]
+mod forwards;
 mod limits;
 #[cfg(feature = "metrics-0_24")]
 mod metrics;
@@ -38,5 +46,7 @@ mod on_panic;
 mod pages;
 #[cfg(feature = "cli")]
 mod peers;
+#[cfg(feature = "programs")]
+mod programs;
 mod silence;
 mod testing;
