@@ -143,7 +143,7 @@ impl LocalListener {
             }
             #[cfg(unix)]
             Endpoint::Unix(path) => {
-                remove_abandoned(path).await;
+                remove_abandoned(path);
                 let listener = UnixListener::bind(path).map_err(failed)?;
                 let remove = RemoveFile(path.clone());
                 Ok((LocalListener::Unix(listener, remove), at.clone()))
@@ -170,16 +170,19 @@ impl LocalListener {
     }
 }
 
-/// Removes the socket file of a process that was killed: nobody answers there.
+/// Removes the socket file of a process that was killed: nobody is there.
 #[cfg(unix)]
-async fn remove_abandoned(path: &std::path::Path) {
+fn remove_abandoned(path: &std::path::Path) {
     use std::os::unix::fs::FileTypeExt;
+    use std::os::unix::net::UnixDatagram;
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
-    if !is_socket {
+    // A stream would be a connection that its program sees. For a datagram it is the wrong
+    // kind of socket, unless none is there.
+    let Ok(socket) = UnixDatagram::unbound() else {
         return;
-    }
-    let connected = UnixStream::connect(path).await;
-    if connected.is_err_and(|err| err.kind() == io::ErrorKind::ConnectionRefused) {
+    };
+    let refused = |err: io::Error| err.kind() == io::ErrorKind::ConnectionRefused;
+    if is_socket && socket.connect(path).is_err_and(refused) {
         let _ = std::fs::remove_file(path);
     }
 }

@@ -7,7 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Command;
 
-use crate::forwards::{Net, Through, bounded, expect_reset};
+use crate::forwards::{Net, Through, bounded, expect_reset, until};
 use crate::support::{Running, run};
 use virtnet_testkit::redis::{RedisServer, free_port};
 
@@ -82,9 +82,9 @@ fn many_forwards_in_one_process_name_all_their_addresses() {
     reach.wait_for_stdout(&["ready"]);
     let text = format!("reach β:1 <- {at_one} from α\nreach γ:7 <- {at_two} from α\nready\n");
     // Written after the lines are printed.
-    while std::fs::read_to_string(&ready).ok().as_deref() != Some(&*text) {
-        std::thread::yield_now();
-    }
+    until("the file", || {
+        std::fs::read_to_string(&ready).ok().as_deref() == Some(&*text)
+    });
 
     for (at, server) in [(&at_one, &one), (&at_two, &two)] {
         let mut client = bounded(TcpStream::connect(at).unwrap());
@@ -142,6 +142,10 @@ fn unix_sockets_at_both_ends_half_close_and_are_removed() {
         taken.starts_with(&format!("cannot listen at {unix_at}: ")),
         "{taken}"
     );
+    // The program has not noticed that.
+    server.set_nonblocking(true).unwrap();
+    server.accept().unwrap_err();
+    server.set_nonblocking(false).unwrap();
     // The file of a process that was killed is replaced.
     killed.kill();
     let reach = net.ready(&args);
@@ -300,8 +304,6 @@ fn many_short_connections_leave_nothing() {
     for running in [&through.expose, &through.reach] {
         let open = || std::fs::read_dir(format!("/proc/{}/fd", running.id())).map(Iterator::count);
         // On systems with /proc. The last connections may still be ending.
-        while open().is_ok_and(|open| open > 50) {
-            std::thread::yield_now();
-        }
+        until("few descriptors", || open().map_or(true, |open| open < 50));
     }
 }

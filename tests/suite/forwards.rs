@@ -5,6 +5,7 @@
 use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
+use std::time::Instant;
 
 use crate::support::{BOUND, Running, member, run, start};
 use tempfile::TempDir;
@@ -99,6 +100,16 @@ impl Through {
             true => [client, served],
             false => [served, client],
         }
+    }
+}
+
+/// Waits, within the bound, until it holds.
+#[track_caller]
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let by = Instant::now() + BOUND;
+    while !holds() {
+        assert!(Instant::now() < by, "{what}");
+        std::thread::yield_now();
     }
 }
 
