@@ -20,6 +20,8 @@ mod options;
 mod output;
 mod ping;
 mod progress;
+#[cfg(target_os = "linux")]
+mod run;
 mod session;
 mod stdio;
 mod trace;
@@ -172,6 +174,17 @@ enum Command {
         #[command(flatten)]
         shared: forward::Shared,
     },
+    /// Run a program as a virtual host, with its forwards
+    ///
+    /// Creates the host, starts the forwards, then the program; passes signals on to it, and ends with its
+    /// exit code (128 plus the signal's number if a signal ended it, 126 or 127 if it cannot be started).
+    /// Programs that it leaves behind are killed. It is killed if this process is. See docs/programs.md.
+    #[cfg(target_os = "linux")]
+    Run(run::RunArgs),
+    /// Becomes a program that ends with its parent
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    Supervised(run::Supervised),
     /// Print the hosts of the network: name, address, lease or process, owner
     ///
     /// Prints aligned columns to a terminal, tab-separated columns otherwise. With local:
@@ -262,7 +275,7 @@ fn unused(subcommand: &str) -> &'static [&'static str] {
         "key",
     ];
     match subcommand {
-        "keygen" | "completions" | "man" => &ALL,
+        "keygen" | "completions" | "man" | "supervised" => &ALL,
         "name" | "trace" => &ALL[1..],
         "hosts" | "wait" | "fault" | "faults" => &ALL[6..],
         _ => &[],
@@ -334,6 +347,7 @@ pub(crate) async fn run(cli: Cli) -> i32 {
             2
         }
         Err(Exit::Signal(number)) => 128 + number,
+        Err(Exit::Program(code)) => code,
     }
 }
 
@@ -368,6 +382,10 @@ async fn dispatch(cli: Cli, signals: &mut Signals) -> Result<(), Exit> {
             let specs = forward::read_file(&options.network()?, &file)?;
             forward::forward(options, specs, shared, signals).await
         }
+        #[cfg(target_os = "linux")]
+        Command::Run(args) => run::run(options, args, signals).await,
+        #[cfg(target_os = "linux")]
+        Command::Supervised(supervised) => Err(supervised.run()),
         Command::Hosts { json } => hosts::hosts(options, json, signals).await,
         Command::Wait { hosts, timeout } => wait::wait(options, hosts, timeout, signals).await,
         Command::Ping(ping) => ping::ping(options, ping, signals).await,

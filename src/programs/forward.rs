@@ -142,6 +142,10 @@ impl Limit {
         }
     }
 
+    pub(super) fn is_unused(&self) -> bool {
+        self.free.available_permits() == self.max
+    }
+
     /// Room for one more connection; warns if there is none.
     pub(super) fn take(
         &self,

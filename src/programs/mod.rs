@@ -74,6 +74,9 @@ mod reach;
 pub use endpoint::{Endpoint, EndpointError};
 pub use forward::{Forward, ForwardError, MAX_CONNECTIONS};
 
+use std::time::Duration;
+
+use tokio::time::timeout;
 use virtnet_core::{Addr, Host, OpError, ToAddr};
 
 use expose::Expose;
@@ -209,6 +212,26 @@ impl Forwarder {
         };
         let shown = (shown, None, at);
         Ok(Forward::start(shown, |links| proxy.serve(listener, links)))
+    }
+
+    /// Waits until no connection is open and none is being made, but at most `within`; `false` if there
+    /// still is one. Accepts connections meanwhile.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn idle(&self, within: Duration) -> bool {
+        // Twice: a connection that a program has made just now may not be accepted yet.
+        const TWICE: usize = 2;
+        const LOOK: Duration = Duration::from_millis(10);
+        let idle = async {
+            let mut seen = 0;
+            while seen < TWICE {
+                tokio::time::sleep(LOOK).await;
+                seen = if self.limit.is_unused() { seen + 1 } else { 0 };
+            }
+        };
+        timeout(within, idle).await.is_ok()
     }
 
     /// The address to dial, as a dial from `host` reads it.

@@ -31,6 +31,8 @@ mod cli_pipe;
 mod cli_proxy;
 #[cfg(feature = "cli")]
 mod cli_registry;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod cli_run;
 #[cfg(feature = "cli")]
 mod cli_trace;
 mod conformance;

@@ -75,7 +75,10 @@ async fn what_cannot_start_says_why() {
     let forwarder = Forwarder::new();
     let open: Endpoint = "0.0.0.0:0".parse().unwrap();
     let local: Endpoint = "127.0.0.1:0".parse().unwrap();
-    let refused = forwarder.proxy(&[host.clone()], &open).await.unwrap_err();
+    let refused = forwarder
+        .proxy(std::slice::from_ref(&host), &open)
+        .await
+        .unwrap_err();
     assert!(matches!(refused, ForwardError::NotLoopback(_)), "{refused}");
     let refused = forwarder.proxy(&[], &local).await.unwrap_err();
     assert!(matches!(refused, ForwardError::NoHost), "{refused}");

@@ -31,7 +31,7 @@ pub(crate) struct Shared {
     /// Write the lines about all addresses to this file as well, when everything is
     /// ready; the file is removed at the start and at the end
     #[arg(long, value_name = "FILE")]
-    pub(super) ready_file: Option<PathBuf>,
+    pub(crate) ready_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

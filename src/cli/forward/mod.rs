@@ -33,14 +33,21 @@ pub(crate) async fn forward(
     let config = options.shared_config()?;
     let ready = ReadyFile::new(shared.ready_file.clone())?;
     with_subnetworks(vec![config], signals, async |subnets, _| {
-        let mut forwards = start(&subnets[0], specs, (default, &shared)).await?;
-        let mut lines: Vec<_> = forwards.iter().map(Forward::to_string).collect();
-        lines.push("ready".to_owned());
+        let mut hosts = Hosts::new(&subnets[0], &shared, default);
+        let mut forwards = hosts.start(specs).await?;
+        let lines = lines(&forwards);
         lines.iter().try_for_each(|line| print(line))?;
         ready.write(&lines)?;
         Err(any_end(&mut forwards).await.into())
     })
     .await
+}
+
+/// What is said when all forwards are ready.
+pub(super) fn lines(forwards: &[Forward]) -> Vec<String> {
+    let mut lines: Vec<_> = forwards.iter().map(Forward::to_string).collect();
+    lines.push("ready".to_owned());
+    lines
 }
 
 /// The name of the host that dials where none is given, if that is needed.
@@ -56,16 +63,33 @@ fn default_host(network: &str, specs: &[Spec]) -> Result<Option<OwnName>, Exit> 
     }
 }
 
-/// The hosts of a process, each created once.
-struct Hosts<'a> {
+/// The hosts of a process, each created once, and what starts their forwards.
+pub(super) struct Hosts<'a> {
     subnet: &'a SubNetwork,
     shared: &'a Shared,
     made: HashMap<String, Host>,
     default: Option<OwnName>,
+    pub(super) forwarder: Forwarder,
 }
 
-impl Hosts<'_> {
-    async fn get(&mut self, addr: &Addr) -> Result<Host, OpError> {
+impl<'a> Hosts<'a> {
+    pub(super) fn new(
+        subnet: &'a SubNetwork,
+        shared: &'a Shared,
+        default: Option<OwnName>,
+    ) -> Hosts<'a> {
+        Hosts {
+            subnet,
+            shared,
+            made: HashMap::new(),
+            default,
+            forwarder: Forwarder::new()
+                .max_connections(shared.max_connections)
+                .any_address(shared.any_address),
+        }
+    }
+
+    pub(super) async fn get(&mut self, addr: &Addr) -> Result<Host, OpError> {
         if let Some(host) = self.made.get(addr.host()) {
             return Ok(host.clone());
         }
@@ -90,50 +114,39 @@ impl Hosts<'_> {
         self.made.insert(DEFAULT.to_owned(), host.clone());
         Ok(host)
     }
-}
-
-async fn start(
-    subnet: &SubNetwork,
-    specs: Vec<Spec>,
-    (default, shared): (Option<OwnName>, &Shared),
-) -> Result<Vec<Forward>, Exit> {
-    let mut hosts = Hosts {
-        subnet,
-        shared,
-        made: HashMap::new(),
-        default,
-    };
-    let forwarder = Forwarder::new()
-        .max_connections(shared.max_connections)
-        .any_address(shared.any_address);
-    let mut forwards = Vec::new();
-    for spec in specs {
-        forwards.push(match spec {
-            Spec::Expose {
-                at,
-                to,
-                proxy_protocol,
-            } => {
-                let forwarder = forwarder.clone().proxy_protocol(proxy_protocol);
-                forwarder.expose(&hosts.get(&at).await?, &at, &to)?
-            }
-            Spec::Reach { to, at, from } => {
-                let host = hosts.from(from.as_ref()).await?;
-                forwarder.reach(&host, &to, &at).await.map_err(exit)?
-            }
-            Spec::Proxy { at, from } => {
-                let mut sources = Vec::new();
-                for addr in &from {
-                    sources.push(hosts.get(addr).await?);
+    /// Starts the forwards, in this order.
+    pub(super) async fn start(&mut self, specs: Vec<Spec>) -> Result<Vec<Forward>, Exit> {
+        let mut forwards = Vec::new();
+        for spec in specs {
+            forwards.push(match spec {
+                Spec::Expose {
+                    at,
+                    to,
+                    proxy_protocol,
+                } => {
+                    let forwarder = self.forwarder.clone().proxy_protocol(proxy_protocol);
+                    forwarder.expose(&self.get(&at).await?, &at, &to)?
                 }
-                if from.is_empty() {
-                    sources.push(hosts.from(None).await?);
+                Spec::Reach { to, at, from } => {
+                    let host = self.from(from.as_ref()).await?;
+                    let reached = self.forwarder.reach(&host, &to, &at).await;
+                    reached.map_err(exit)?
                 }
-                forwarder.proxy(&sources, &at).await.map_err(exit)?
-            }
-        });
+                Spec::Proxy { at, from } => {
+                    let mut sources = Vec::new();
+                    for addr in &from {
+                        sources.push(self.get(addr).await?);
+                    }
+                    if from.is_empty() {
+                        sources.push(self.from(None).await?);
+                    }
+                    let proxied = self.forwarder.proxy(&sources, &at).await;
+                    proxied.map_err(exit)?
+                }
+            });
+        }
+        Ok(forwards)
     }
-    Ok(forwards)
 }
 
 fn exit(err: ForwardError) -> Exit {
@@ -147,22 +160,22 @@ fn exit(err: ForwardError) -> Exit {
 }
 
 /// Why the first forward that ends has ended.
-async fn any_end(forwards: &mut [Forward]) -> OpError {
+pub(super) async fn any_end(forwards: &mut [Forward]) -> OpError {
     let mut ends: Vec<Pin<Box<_>>> = forwards.iter_mut().map(|f| Box::pin(f.ended())).collect();
     poll_fn(|cx| {
-        let polled = ends.iter_mut().map(|end| end.as_mut().poll(cx));
-        let ready = polled.filter(Poll::is_ready).next();
+        let mut polled = ends.iter_mut().map(|end| end.as_mut().poll(cx));
+        let ready = polled.find(Poll::is_ready);
         ready.unwrap_or(Poll::Pending)
     })
     .await
 }
 
 /// The file that says that all is ready. It is removed when this is dropped.
-struct ReadyFile(Option<PathBuf>);
+pub(super) struct ReadyFile(Option<PathBuf>);
 
 impl ReadyFile {
     /// Removes the file of an earlier process.
-    fn new(path: Option<PathBuf>) -> Result<ReadyFile, Exit> {
+    pub(super) fn new(path: Option<PathBuf>) -> Result<ReadyFile, Exit> {
         if let Some(path) = &path {
             match std::fs::remove_file(path) {
                 Err(err) if err.kind() != std::io::ErrorKind::NotFound => {
@@ -175,7 +188,7 @@ impl ReadyFile {
     }
 
     /// The file appears with all lines.
-    fn write(&self, lines: &[String]) -> Result<(), Exit> {
+    pub(super) fn write(&self, lines: &[String]) -> Result<(), Exit> {
         let Some(path) = &self.0 else { return Ok(()) };
         let mut unfinished = path.clone().into_os_string();
         unfinished.push(format!(".{}", std::process::id()));
