@@ -189,8 +189,8 @@ impl Forwarder {
     }
 
     /// Listens on this machine for programs that speak SOCKS5 or HTTP's CONNECT, and dials
-    /// what they ask for. The user name, if a program sends one, chooses the host to dial from; the first
-    /// is the default. Passwords are ignored.
+    /// what they ask for. Of several hosts, a program's user name chooses the one to dial from; the first
+    /// is the default. With one host, user names are ignored, as passwords always are.
     ///
     /// # Errors
     ///

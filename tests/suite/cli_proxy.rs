@@ -198,3 +198,23 @@ fn a_tunnel_keeps_what_tcp_has() {
     crate::forwards::reset(server.accept().unwrap().0);
     expect_reset(&mut client);
 }
+
+/// Java sends its user's name whenever a proxy lets it.
+#[test]
+fn a_user_name_is_ignored_where_there_is_nothing_to_choose() {
+    let net = Net::new();
+    let _expose = net.ready(&["expose", "β:80", "--to", &serve("hello")]);
+    let mut proxy = net.starting(&["proxy", "--at", "127.0.0.1:0", "--from", "α"]);
+    let at = proxy.wait_for_stdout_beginning("proxy ");
+    let at = at.strip_suffix(" from α").unwrap();
+    let hello = ("hello".to_owned(), 0);
+    let (socks, http) = (
+        format!("socks5h://root@{at}"),
+        format!("http://root:x@{at}"),
+    );
+    assert_eq!(curl(&["--proxy", &socks, "http://β/"]), hello);
+    assert_eq!(
+        curl(&["--proxytunnel", "--proxy", &http, "http://β/"]),
+        hello
+    );
+}

@@ -179,7 +179,8 @@ impl Proxy {
         links: &Links,
     ) -> Result<(), OpError> {
         let shown = &self.shown;
-        let knows = |name: &str| self.host(name).is_some();
+        // Some programs always send a name: Java sends its user's.
+        let knows = |name: &str| self.hosts.len() == 1 || self.host(name).is_some();
         let shaken = timeout(HANDSHAKE_WITHIN, handshake(&mut local, knows)).await;
         let asked = match shaken {
             Ok(asked) => asked,
