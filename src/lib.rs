@@ -192,6 +192,7 @@
 //!   with its feature; any other URL is an error that names the missing feature.
 //! - `cli`: the command `virtnet`, with both registries. A library does not need it.
 //! - `metrics-0_24`: the module `metrics`, which gives counts to a recorder of that crate.
+//! - `programs`: the module `programs`, which puts programs as they are on virtual hosts.
 //! - `trace-files`: files of traces are read ([`trace`]); to write them it is not needed.
 //! - `qlog`: QUIC's own log of each connection, in files ([`Config::qlog`]).
 //! - `axum-0_8`, `hyper-util-0_1`, `tonic-0_14`: services and clients of those

@@ -48,7 +48,7 @@ Exit codes:
        valid; stderr says which
   129, 130, 143
        Ended by SIGHUP, SIGINT or SIGTERM. The names are freed; an unfinished transfer
-       is aborted, so that the peer fails too
+       is aborted, so that the peer fails too. run passes them on, and ends as its program
   141  The reader of stdout closed it, as `head -1` does; nothing is printed. For listen
        and dial this is a failure, as data is lost
 
@@ -58,6 +58,10 @@ Examples:
   virtnet ping β:1               Measure the round trip to it, from another terminal
   virtnet dial --from α β:1      Send it lines; end with ^D
   virtnet hosts                  Print the hosts of the network
+  virtnet expose β:80 --to 127.0.0.1:8080
+                                 Put a program that listens there on β
+  virtnet proxy --at 127.0.0.1:1080 --from α
+                                 Let programs reach all hosts by name
   virtnet fault cut α β --for 30 Cut what α sends to β, for 30 s
   virtnet trace show traces      Print what programs with VIRTNET_TRACE=traces did
 

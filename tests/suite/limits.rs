@@ -70,6 +70,11 @@ fn the_numbers_of_the_page_are_the_defaults() {
     assert_eq!(row("a document", 1)[2], bytes.join("; "));
     let topic = [thousands(MAX_DOCUMENTS), mib(MAX_DOCUMENTS_SIZE)];
     assert_eq!(row("documents of one topic", 1)[2], topic.join("; "));
+    #[cfg(feature = "programs")]
+    assert_eq!(
+        row("that all forwards of a process", 1)[2],
+        thousands(virtnet::programs::MAX_CONNECTIONS)
+    );
 }
 
 #[test]
