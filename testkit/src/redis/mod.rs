@@ -189,7 +189,8 @@ impl RedisServer {
         let time = self.command(&["TIME"]);
         let now: f64 = time[0].parse().expect("seconds");
         let lines = self.command(&["ZRANGE", index, "0", "-1", "WITHSCORES"]);
-        if lines[0].starts_with('-') {
+        // Empty if it was removed meanwhile.
+        if lines.first().is_some_and(|line| line.starts_with('-')) {
             return keys
                 .iter()
                 .any(|key| key.starts_with(network) && key != index);
