@@ -372,22 +372,22 @@ async fn dispatch(cli: Cli, signals: &mut Signals) -> Result<(), Exit> {
         } => transfer::dial(options, (from.as_deref(), name.within), address, signals).await,
         Command::Expose { expose, shared } => {
             let specs = expose.specs(&options.network()?)?;
-            forward::forward(options, specs, shared, signals).await
+            Box::pin(forward::forward(options, specs, shared, signals)).await
         }
         Command::Reach { reach, shared } => {
             let specs = reach.specs(&options.network()?)?;
-            forward::forward(options, specs, shared, signals).await
+            Box::pin(forward::forward(options, specs, shared, signals)).await
         }
         Command::Proxy { proxy, shared } => {
             let specs = proxy.specs(&options.network()?)?;
-            forward::forward(options, specs, shared, signals).await
+            Box::pin(forward::forward(options, specs, shared, signals)).await
         }
         Command::Forward { file, shared } => {
             let specs = forward::read_file(&options.network()?, &file)?;
-            forward::forward(options, specs, shared, signals).await
+            Box::pin(forward::forward(options, specs, shared, signals)).await
         }
         #[cfg(target_os = "linux")]
-        Command::Run(args) => run::run(options, args, signals).await,
+        Command::Run(args) => Box::pin(run::run(options, args, signals)).await,
         #[cfg(target_os = "linux")]
         Command::Supervised(supervised) => Err(supervised.run()),
         Command::Hosts { json } => hosts::hosts(options, json, signals).await,

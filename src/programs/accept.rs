@@ -5,8 +5,10 @@
 
 use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::time::Duration;
 
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::{JoinError, JoinSet};
 use virtnet_core::OpError;
 
@@ -16,6 +18,14 @@ use super::local::{LocalListener, LocalStream};
 /// How long a forward that cannot accept waits until it tries again: for a free file
 /// descriptor, for example.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
+/// The work for one connection, in one type, so that the program has one copy of what runs it. It
+/// fails if no later connection can be carried either.
+pub(super) type Carried = Pin<Box<dyn Future<Output = Result<(), OpError>> + Send>>;
+
+/// Carries a program's connection, for which there is room.
+pub(super) type Carry =
+    Box<dyn Fn(LocalStream, String, OwnedSemaphorePermit) -> Carried + Send + Sync>;
 
 /// The tasks of a forward's connections. One that fails ends the forward.
 pub(super) type Tasks = JoinSet<Result<(), OpError>>;
@@ -28,14 +38,11 @@ pub(super) fn checked(done: Result<Result<(), OpError>, JoinError>) -> Result<()
 
 /// Accepts programs' connections, and has `carry` carry each, until that reports that no
 /// connection can be carried any more.
-pub(super) async fn accept_programs<F>(
+pub(super) async fn accept_programs(
     listener: LocalListener,
     (forward, limit): (&str, &Limit),
-    carry: impl Fn(LocalStream, String) -> F,
-) -> OpError
-where
-    F: Future<Output = Result<(), OpError>> + Send + 'static,
-{
+    carry: Carry,
+) -> OpError {
     let mut tasks = Tasks::new();
     loop {
         let accepted = tokio::select! {
@@ -53,11 +60,7 @@ where
             }
         };
         if let Some(permit) = limit.take(forward, &program) {
-            let carried = carry(local, program);
-            tasks.spawn(async move {
-                let _permit = permit;
-                carried.await
-            });
+            tasks.spawn(carry(local, program, permit));
         }
     }
 }

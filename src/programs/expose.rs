@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::time::timeout;
 use virtnet_core::{Addr, Listener, OpError};
 
-use super::accept::{Tasks, checked};
+use super::accept::{Carried, Tasks, checked};
 use super::endpoint::Endpoint;
 use super::forward::{CONNECT_WITHIN, Limit, report};
 use super::links::{Link, Links};
@@ -54,11 +54,12 @@ impl Expose {
             };
             let link = links.add(conn);
             let expose = Arc::clone(&expose);
-            tasks.spawn(async move {
+            let carried: Carried = Box::pin(async move {
                 let _permit = permit;
                 expose.carry(link, &ends, first).await;
                 Ok(())
             });
+            tasks.spawn(carried);
         }
     }
 

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -89,19 +90,17 @@ impl Forward {
         }
     }
 
-    pub(super) fn start<F>(
+    /// Starts what accepts connections.
+    pub(super) fn start(
         (shown, virtual_addr, endpoint): (String, Option<Addr>, Endpoint),
-        serve: impl FnOnce(Links) -> F,
-    ) -> Forward
-    where
-        F: Future<Output = OpError> + Send + 'static,
-    {
-        let links = Links::default();
+        links: Links,
+        serve: Pin<Box<dyn Future<Output = OpError> + Send>>,
+    ) -> Forward {
         Forward {
             shown,
             virtual_addr,
             endpoint,
-            task: tokio::spawn(serve(links.clone())),
+            task: tokio::spawn(serve),
             _cut: CutAll(links),
         }
     }

@@ -81,6 +81,7 @@ use virtnet_core::{Addr, Host, OpError, ToAddr};
 
 use expose::Expose;
 use forward::Limit;
+use links::Links;
 use local::LocalListener;
 use proxy::Proxy;
 use reach::Reach;
@@ -156,7 +157,9 @@ impl Forwarder {
             shown: shown.clone(),
         };
         let shown = (shown, Some(addr), to.clone());
-        Ok(Forward::start(shown, |links| expose.serve(links)))
+        let links = Links::default();
+        let serve = Box::pin(expose.serve(links.clone()));
+        Ok(Forward::start(shown, links, serve))
     }
 
     /// Listens on this machine, and connects what is accepted to a virtual address, dialed from
@@ -185,7 +188,9 @@ impl Forwarder {
             shown: shown.clone(),
         };
         let shown = (shown, Some(to), at);
-        Ok(Forward::start(shown, |links| reach.serve(listener, links)))
+        let links = Links::default();
+        let serve = Box::pin(reach.serve(listener, links.clone()));
+        Ok(Forward::start(shown, links, serve))
     }
 
     /// Listens on this machine for programs that speak SOCKS5 or HTTP's CONNECT, and dials
@@ -211,7 +216,9 @@ impl Forwarder {
             shown: shown.clone(),
         };
         let shown = (shown, None, at);
-        Ok(Forward::start(shown, |links| proxy.serve(listener, links)))
+        let links = Links::default();
+        let serve = Box::pin(proxy.serve(listener, links.clone()));
+        Ok(Forward::start(shown, links, serve))
     }
 
     /// Waits until no connection is open and none is being made, but at most `within`; `false` if there

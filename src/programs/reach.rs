@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::time::timeout;
 use virtnet_core::{Addr, Cause, Conn, Host, OpError};
 
-use super::accept::accept_programs;
+use super::accept::{Carried, accept_programs};
 use super::endpoint::Endpoint;
 use super::forward::{CONNECT_WITHIN, Limit, one_line, report};
 use super::links::Links;
@@ -31,15 +31,15 @@ impl Reach {
     pub(super) async fn serve(self, listener: LocalListener, links: Links) -> OpError {
         let reach = Arc::new(self);
         let carrying = Arc::clone(&reach);
-        accept_programs(
-            listener,
-            (&reach.shown, &reach.limit),
-            move |local, program| {
-                let (reach, links) = (Arc::clone(&carrying), links.clone());
-                async move { reach.carry(local, program, &links).await }
-            },
-        )
-        .await
+        let carry = move |local, program, permit| -> Carried {
+            let (reach, links) = (Arc::clone(&carrying), links.clone());
+            Box::pin(async move {
+                let _permit = permit;
+                reach.carry(local, program, &links).await
+            })
+        };
+        let limit = (&*reach.shown, &reach.limit);
+        accept_programs(listener, limit, Box::new(carry)).await
     }
 
     /// Fails if no later dial can succeed either.

@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 use virtnet_core::{Addr, Cause, Host, OpError};
 
-use super::accept::accept_programs;
+use super::accept::{Carried, accept_programs};
 use super::endpoint::Endpoint;
 use super::forward::{Limit, report};
 use super::links::Links;
@@ -156,15 +156,15 @@ impl Proxy {
     pub(super) async fn serve(self, listener: LocalListener, links: Links) -> OpError {
         let proxy = Arc::new(self);
         let carrying = Arc::clone(&proxy);
-        accept_programs(
-            listener,
-            (&proxy.shown, &proxy.limit),
-            move |local, program| {
-                let (proxy, links) = (Arc::clone(&carrying), links.clone());
-                async move { proxy.carry(local, program, &links).await }
-            },
-        )
-        .await
+        let carry = move |local, program, permit| -> Carried {
+            let (proxy, links) = (Arc::clone(&carrying), links.clone());
+            Box::pin(async move {
+                let _permit = permit;
+                proxy.carry(local, program, &links).await
+            })
+        };
+        let limit = (&*proxy.shown, &proxy.limit);
+        accept_programs(listener, limit, Box::new(carry)).await
     }
 
     fn host(&self, name: &str) -> Option<&Host> {
