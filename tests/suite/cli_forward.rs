@@ -307,34 +307,3 @@ fn many_short_connections_leave_nothing() {
         until("few descriptors", || open().map_or(true, |open| open < 50));
     }
 }
-
-/// The first block of docs/programs.md, on other ports.
-#[test]
-fn the_pages_first_example_is_true() {
-    const PAGE: &str = include_str!("../../docs/programs.md");
-    let net = Net::new();
-    let block = PAGE.split("```sh\n").nth(1).unwrap();
-    let mut script = block.split("```").next().unwrap().to_owned();
-    for port in ["6401", "6402"] {
-        script = script.replace(port, &free_port().to_string());
-    }
-    let command = net.command(&[]);
-    let mut shell = Command::new("bash");
-    shell.envs(
-        command
-            .get_envs()
-            .filter_map(|(name, value)| Some((name, value?))),
-    );
-    let program = std::path::Path::new(env!("CARGO_BIN_EXE_virtnet"));
-    let others = std::env::var("PATH").unwrap();
-    let path = format!("{}:{others}", program.parent().unwrap().display());
-    // Everything that the example leaves running ends with it.
-    let script = format!("trap 'kill $(jobs -p) $(cat redis.pid); wait' EXIT\nexec 2>&1\n{script}");
-    let shell = shell.env("PATH", path).current_dir(net.dir.path());
-    let ended = run(shell.args(["-c", &script]));
-    let said = String::from_utf8(ended.stdout).unwrap();
-    // Lines of several processes may be mixed.
-    for answer in ["OK\n", "Connection reset by peer", "\nvalue\n"] {
-        assert!(said.contains(answer), "{answer}: {said}");
-    }
-}
