@@ -193,6 +193,7 @@
 //!   with its feature; any other URL is an error that names the missing feature.
 //! - `cli`: the command `virtnet`, with both registries. A library does not need it.
 //! - `metrics-0_24`: the module `metrics`, which gives counts to a recorder of that crate.
+//! - `programs`: the module `programs`, which puts programs as they are on virtual hosts.
 //! - `trace-files`: traces are read, files and live ones ([`trace`]); to write or send them it is not needed.
 //! - `qlog`: QUIC's own log of each connection, in files ([`Config::qlog`]).
 //! - `axum-0_8`, `hyper-util-0_1`, `tonic-0_14`: services and clients of those
@@ -205,6 +206,8 @@ mod env;
 pub mod metrics;
 mod observer;
 mod open;
+#[cfg(feature = "programs")]
+pub mod programs;
 mod registries;
 // Only a registry that is a server needs a route.
 #[cfg_attr(not(feature = "redis"), allow(dead_code))]

@@ -16,6 +16,8 @@ pub(crate) enum Exit {
     Usage(String),
     /// This signal ended it. Exit code 128 and the signal's number.
     Signal(i32),
+    /// The program of `virtnet run` ended with this exit code.
+    Program(i32),
 }
 
 impl Exit {

@@ -23,7 +23,9 @@ pub(crate) fn man() -> Result<(), Exit> {
     let mut pages = Vec::new();
     render(&command, &mut pages)?;
     let subcommands = command.get_subcommands();
-    for subcommand in subcommands.filter(|subcommand| subcommand.get_name() != "help") {
+    for subcommand in subcommands
+        .filter(|subcommand| subcommand.get_name() != "help" && !subcommand.is_hide_set())
+    {
         render(subcommand, &mut pages)?;
     }
     write(&pages)

@@ -10,6 +10,7 @@ mod echo;
 mod events;
 mod exit;
 mod fault;
+mod forward;
 mod hosts;
 mod keygen;
 mod log;
@@ -19,6 +20,8 @@ mod options;
 mod output;
 mod ping;
 mod progress;
+#[cfg(target_os = "linux")]
+mod run;
 mod session;
 mod stdio;
 mod trace;
@@ -46,7 +49,7 @@ Exit codes:
        valid; stderr says which
   129, 130, 143
        Ended by SIGHUP, SIGINT or SIGTERM. The names are freed; an unfinished transfer
-       is aborted, so that the peer fails too
+       is aborted, so that the peer fails too. run passes them on, and ends as its program
   141  The reader of stdout closed it, as `head -1` does; nothing is printed. For listen
        and dial this is a failure, as data is lost
 
@@ -56,6 +59,10 @@ Examples:
   virtnet ping β:1               Measure the round trip to it, from another terminal
   virtnet dial --from α β:1      Send it lines; end with ^D
   virtnet hosts                  Print the hosts of the network
+  virtnet expose β:80 --to 127.0.0.1:8080
+                                 Put a program that listens there on β
+  virtnet proxy --at 127.0.0.1:1080 --from α
+                                 Let programs reach all hosts by name
   virtnet fault cut α β --for 30 Cut what α sends to β, for 30 s
   virtnet trace show traces      Print what programs with VIRTNET_TRACE=traces did
 
@@ -128,6 +135,61 @@ enum Command {
         #[command(flatten)]
         name: NameWait,
     },
+    /// Let connections to a virtual address lead to a program of this machine
+    ///
+    /// Creates the hosts of all ADDRESS, and runs until SIGTERM or SIGINT, which reset open
+    /// connections at both ends. Prints a line about each forward, then "ready". The program need not
+    /// run yet. See docs/programs.md.
+    Expose {
+        #[command(flatten)]
+        expose: forward::ExposeArgs,
+        #[command(flatten)]
+        shared: forward::Shared,
+    },
+    /// Let programs of this machine reach a virtual address through a local socket
+    ///
+    /// Creates the host of --from, and runs until SIGTERM or SIGINT, which reset open
+    /// connections at both ends. Prints a line about each forward, then "ready". A program's
+    /// connection is accepted before the dial: it is reset if the dial fails, and a warning says why.
+    /// See docs/programs.md.
+    Reach {
+        #[command(flatten)]
+        reach: forward::ReachArgs,
+        #[command(flatten)]
+        shared: forward::Shared,
+    },
+    /// Let programs reach all virtual addresses by name, through SOCKS5 or HTTP CONNECT
+    ///
+    /// One socket for both. Names are resolved by the network: use socks5h://, not socks5://. Answers
+    /// after the dial: refused is 5 in SOCKS5, no such host 4, timed out 6; HTTP has 502, 503 or 504 with
+    /// the reason. Runs until SIGTERM or SIGINT. See docs/programs.md.
+    Proxy {
+        #[command(flatten)]
+        proxy: forward::ProxyArgs,
+        #[command(flatten)]
+        shared: forward::Shared,
+    },
+    /// Run many forwards in one process, from a file
+    ///
+    /// Each line has the words of `virtnet expose`, `reach` or `proxy`, such as "expose β:5432 --to
+    /// 127.0.0.1:5432"; # begins a comment.
+    Forward {
+        /// The file
+        file: PathBuf,
+        #[command(flatten)]
+        shared: forward::Shared,
+    },
+    /// Run a program as a virtual host, with its forwards
+    ///
+    /// Creates the host, starts the forwards, then the program; passes signals on to it, and ends with its
+    /// exit code (128 plus the signal's number if a signal ended it, 126 or 127 if it cannot be started).
+    /// Programs that it leaves behind are killed. It is killed if this process is. See docs/programs.md.
+    #[cfg(target_os = "linux")]
+    Run(run::RunArgs),
+    /// Becomes a program that ends with its parent
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    Supervised(run::Supervised),
     /// Print the hosts of the network: name, address, lease or process, owner
     ///
     /// Prints aligned columns to a terminal, tab-separated columns otherwise. With local:
@@ -218,7 +280,7 @@ fn unused(subcommand: &str) -> &'static [&'static str] {
         "key",
     ];
     match subcommand {
-        "keygen" | "completions" | "man" => &ALL,
+        "keygen" | "completions" | "man" | "supervised" => &ALL,
         "name" | "trace" => &ALL[1..],
         "hosts" | "wait" | "fault" | "faults" => &ALL[6..],
         _ => &[],
@@ -295,6 +357,7 @@ pub(crate) async fn run(cli: Cli) -> i32 {
             2
         }
         Err(Exit::Signal(number)) => 128 + number,
+        Err(Exit::Program(code)) => code,
     }
 }
 
@@ -313,6 +376,26 @@ async fn dispatch(cli: Cli, signals: &mut Signals) -> Result<(), Exit> {
             address,
             name,
         } => transfer::dial(options, (from.as_deref(), name.within), address, signals).await,
+        Command::Expose { expose, shared } => {
+            let specs = expose.specs(&options.network()?)?;
+            Box::pin(forward::forward(options, specs, shared, signals)).await
+        }
+        Command::Reach { reach, shared } => {
+            let specs = reach.specs(&options.network()?)?;
+            Box::pin(forward::forward(options, specs, shared, signals)).await
+        }
+        Command::Proxy { proxy, shared } => {
+            let specs = proxy.specs(&options.network()?)?;
+            Box::pin(forward::forward(options, specs, shared, signals)).await
+        }
+        Command::Forward { file, shared } => {
+            let specs = forward::read_file(&options.network()?, &file)?;
+            Box::pin(forward::forward(options, specs, shared, signals)).await
+        }
+        #[cfg(target_os = "linux")]
+        Command::Run(args) => Box::pin(run::run(options, args, signals)).await,
+        #[cfg(target_os = "linux")]
+        Command::Supervised(supervised) => Err(supervised.run()),
         Command::Hosts { json } => hosts::hosts(options, json, signals).await,
         Command::Wait { hosts, timeout } => wait::wait(options, hosts, timeout, signals).await,
         Command::Ping(ping) => ping::ping(options, ping, signals).await,

@@ -50,7 +50,7 @@ impl Signals {
 
     /// The number of the next signal.
     #[cfg(unix)]
-    async fn next(&mut self) -> i32 {
+    pub(crate) async fn next(&mut self) -> i32 {
         let hang_up = async {
             match &mut self.hang_up {
                 Some(signal) => signal.recv().await,
@@ -137,7 +137,11 @@ pub(crate) async fn with_subnetworks(
 }
 
 /// Closes all subnetworks; the first signal sets a time limit, the second ends it.
-async fn close(subnets: &[SubNetwork], signals: &mut Signals, hurry: bool) -> Result<(), Exit> {
+pub(crate) async fn close(
+    subnets: &[SubNetwork],
+    signals: &mut Signals,
+    hurry: bool,
+) -> Result<(), Exit> {
     let mut closing = pin!(close_all(subnets));
     let signal = match hurry {
         true => None,

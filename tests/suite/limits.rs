@@ -77,6 +77,11 @@ fn the_numbers_of_the_page_are_the_defaults() {
         mib(MAX_TRACE_SIZE),
     ];
     assert_eq!(row("a batch of the live trace;", 1)[2], trace.join("; "));
+    #[cfg(feature = "programs")]
+    assert_eq!(
+        row("that all forwards of a process", 1)[2],
+        thousands(virtnet::programs::MAX_CONNECTIONS)
+    );
 }
 
 #[test]

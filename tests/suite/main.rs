@@ -15,6 +15,10 @@ mod cli_bulk;
 mod cli_echo;
 #[cfg(feature = "cli")]
 mod cli_fault;
+#[cfg(all(feature = "cli", unix))]
+mod cli_forward;
+#[cfg(all(feature = "cli", unix))]
+mod cli_forward_ends;
 #[cfg(feature = "cli")]
 mod cli_hosts;
 #[cfg(all(feature = "cli", unix))]
@@ -23,8 +27,12 @@ mod cli_local;
 mod cli_ping;
 #[cfg(feature = "cli")]
 mod cli_pipe;
+#[cfg(all(feature = "cli", unix))]
+mod cli_proxy;
 #[cfg(feature = "cli")]
 mod cli_registry;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod cli_run;
 #[cfg(feature = "cli")]
 mod cli_trace;
 #[cfg(all(feature = "cli", unix))]
@@ -33,6 +41,8 @@ mod conformance;
 mod crash;
 mod dropin;
 mod far;
+#[cfg(all(feature = "cli", unix))]
+mod forwards;
 #[cfg(feature = "cli")]
 mod golden;
 mod limits;
@@ -44,5 +54,7 @@ mod on_panic;
 mod pages;
 #[cfg(feature = "cli")]
 mod peers;
+#[cfg(feature = "programs")]
+mod programs;
 mod silence;
 mod testing;

@@ -199,13 +199,13 @@ impl Running {
         }
     }
 
-    /// Waits for a line on stdout that begins with `start`.
+    /// Waits for a line on stdout that begins with `start`, and returns its rest.
     #[track_caller]
-    pub fn wait_for_stdout_beginning(&mut self, start: &str) {
+    pub fn wait_for_stdout_beginning(&mut self, start: &str) -> String {
         let until = Instant::now() + BOUND;
         loop {
             match self.stdout_line(until) {
-                Ok(line) if line.starts_with(start) => return,
+                Ok(line) if line.starts_with(start) => return line[start.len()..].to_owned(),
                 Ok(_) => {}
                 Err(err) => panic!("{err}: no line begins {start:?}: {:?}", self.rest()),
             }
@@ -222,6 +222,11 @@ impl Running {
             let piece = self.stdout.recv_timeout(left)?;
             self.unread.extend(piece);
         }
+    }
+
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends a signal, as `kill -NAME` does.

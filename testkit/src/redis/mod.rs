@@ -190,7 +190,8 @@ impl RedisServer {
         let now = time.first().expect("Redis answers");
         let now: f64 = now.parse().expect("seconds");
         let lines = self.command(&["ZRANGE", index, "0", "-1", "WITHSCORES"]);
-        if lines[0].starts_with('-') {
+        // Empty if it was removed meanwhile.
+        if lines.first().is_some_and(|line| line.starts_with('-')) {
             return keys
                 .iter()
                 .any(|key| key.starts_with(network) && key != index);

@@ -1,0 +1,90 @@
+//! The library's forwards, in one process.
+//!
+//! Owns what dropping a forward does. Never starts a command: `cli_forward.rs` does.
+
+use std::io::ErrorKind;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use virtnet::Cause;
+use virtnet::programs::{Endpoint, ForwardError, Forwarder};
+
+/// Those that are open are cut before the drop returns, so that a close of the network that follows
+/// does not end them cleanly.
+#[tokio::test]
+async fn dropping_a_forward_cuts_what_is_open_even_if_the_network_is_closed_at_once() {
+    for drop_exposed in [true, false] {
+        let net = virtnet::testing::open().await.unwrap();
+        let (alpha, beta) = (
+            net.new_host("α").await.unwrap(),
+            net.new_host("β").await.unwrap(),
+        );
+        let program = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let to = program.local_addr().unwrap().into();
+        let forwarder = Forwarder::new();
+        let exposed = forwarder.expose(&beta, ":1", &to).unwrap();
+        let at: Endpoint = "127.0.0.1:0".parse().unwrap();
+        let reached = forwarder.reach(&alpha, "β:1", &at).await.unwrap();
+        assert_eq!(exposed.virtual_addr().unwrap(), "β:1");
+        assert_eq!(exposed.to_string(), format!("expose β:1 -> {to}"));
+        let at = reached.endpoint().to_string();
+        let mut client = TcpStream::connect(&at).await.unwrap();
+        client.write_all(b"x").await.unwrap();
+        let (mut served, _) = program.accept().await.unwrap();
+        served.read_exact(&mut [0]).await.unwrap();
+
+        match drop_exposed {
+            true => drop(exposed),
+            false => drop(reached),
+        }
+        // It may report what could not be delivered.
+        let _ = net.close_expecting(Cause::ConnectionCut).await;
+        for end in [&mut client, &mut served] {
+            let err = end.read(&mut [0]).await.unwrap_err();
+            assert_eq!(err.kind(), ErrorKind::ConnectionReset);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_forward_ends_when_its_host_does() {
+    let net = virtnet::testing::open().await.unwrap();
+    let (alpha, beta) = (
+        net.new_host("α").await.unwrap(),
+        net.new_host("β").await.unwrap(),
+    );
+    let forwarder = Forwarder::new();
+    let at: Endpoint = "127.0.0.1:0".parse().unwrap();
+    let mut exposed = forwarder.expose(&beta, ":1", &at).unwrap();
+    let mut reached = forwarder.reach(&alpha, "β:1", &at).await.unwrap();
+    beta.close();
+    assert_eq!(exposed.ended().await.cause(), Cause::HostDown);
+    alpha.close();
+    // It learns that at its next dial.
+    let at = reached.endpoint().to_string();
+    let _client = TcpStream::connect(&at).await.unwrap();
+    assert_eq!(reached.ended().await.cause(), Cause::HostDown);
+    assert!(TcpStream::connect(&at).await.is_err(), "nothing listens");
+    net.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_cannot_start_says_why() {
+    let net = virtnet::testing::open().await.unwrap();
+    let host = net.new_host("α").await.unwrap();
+    let forwarder = Forwarder::new();
+    let open: Endpoint = "0.0.0.0:0".parse().unwrap();
+    let local: Endpoint = "127.0.0.1:0".parse().unwrap();
+    let refused = forwarder
+        .proxy(std::slice::from_ref(&host), &open)
+        .await
+        .unwrap_err();
+    assert!(matches!(refused, ForwardError::NotLoopback(_)), "{refused}");
+    let refused = forwarder.proxy(&[], &local).await.unwrap_err();
+    assert!(matches!(refused, ForwardError::NoHost), "{refused}");
+    let refused = forwarder.reach(&host, "β", &local).await.unwrap_err();
+    assert!(matches!(refused, ForwardError::Address(_)), "{refused}");
+    let refused = forwarder.expose(&host, "β:1", &local).unwrap_err();
+    assert_eq!(refused.cause(), Cause::AddrNotLocal);
+    net.close().await.unwrap();
+}
