@@ -4,6 +4,8 @@
 //! Owns what must hold whichever node leads. Never sleeps: it waits, within a
 //! bound, for what openraft's metrics say, and never judges how long that took.
 
+mod partition_trace;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -21,7 +23,7 @@ use tokio::task::JoinSet;
 use tokio_util::bytes::Bytes;
 use tokio_util::codec::Framed;
 use virtnet::faults::{Plan, Rule, pairs};
-use virtnet::trace::{EventKind, Trace};
+use virtnet::trace::Trace;
 use virtnet::{Cause, Config, Listener, SubNetwork, testing};
 
 /// Far more than anything here takes, even on a machine that is busy.
@@ -199,7 +201,7 @@ async fn a_leader_that_is_isolated_by_faults_comes_back_and_nothing_is_lost() {
 
     let nets = members.iter().map(|member| &member.subnet).chain([&subnet]);
     let trace = Trace::merge(nets.map(SubNetwork::trace)).unwrap();
-    assert_apart(&trace, &before.name);
+    partition_trace::assert_apart(&trace, &before.name);
 
     for Member { subnet, node } in members {
         node.stop().await;
@@ -207,44 +209,6 @@ async fn a_leader_that_is_isolated_by_faults_comes_back_and_nothing_is_lost() {
         subnet.close_expecting(Cause::ConnectionCut).await.unwrap();
     }
     subnet.close_expecting(Cause::ConnectionCut).await.unwrap();
-}
-
-/// What the network recorded of the partition: all nodes enforced it and were healed; in between, the old leader
-/// and the others had no connection to each other, and one of these was elected.
-fn assert_apart(trace: &Trace, old: &str) {
-    let events: Vec<_> = trace.events().iter().map(|traced| &traced.event).collect();
-    let nodes = ["α", "β", "γ"];
-    let mut elected = Vec::new();
-    for node in nodes {
-        let its = events.iter().filter(|event| &*event.host == node);
-        let mut apart = None;
-        for event in its {
-            match &event.kind {
-                EventKind::FaultsInForce { rules, .. } => match apart {
-                    None => {
-                        assert_eq!(rules.len(), 4, "{event}");
-                        apart = Some(true);
-                    }
-                    Some(_) => apart = Some(!rules.is_empty()),
-                },
-                EventKind::Connected { end, .. } | EventKind::Accepted { end, .. } => {
-                    let ends = [end.local.host(), end.peer.host()];
-                    let crosses =
-                        ends.iter().all(|host| nodes.contains(host)) && ends.contains(&old);
-                    assert!(apart != Some(true) || !crosses, "{event}");
-                }
-                EventKind::Note { text } if apart == Some(true) && text.contains("is leader") => {
-                    elected.push(node);
-                }
-                _ => {}
-            }
-        }
-        assert_eq!(apart, Some(false), "{node} was cut off and healed");
-    }
-    assert!(
-        !elected.is_empty() && !elected.contains(&old),
-        "{elected:?}"
-    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
