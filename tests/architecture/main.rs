@@ -16,6 +16,11 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// Whether cargo builds here, whatever the folder's name is: then sources and packages are copies.
+fn is_built(folder: &Path) -> bool {
+    folder.join("CACHEDIR.TAG").exists()
+}
+
 /// All Rust sources below `folder`, with their text.
 fn sources(folder: &str) -> Vec<(PathBuf, String)> {
     let (mut folders, mut files) = (vec![root().join(folder)], Vec::new());
@@ -23,7 +28,9 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
         for entry in fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                folders.push(path);
+                if !is_built(&path) {
+                    folders.push(path);
+                }
             } else if path.extension().is_some_and(|ext| ext == "rs") {
                 let text = fs::read_to_string(&path).unwrap();
                 files.push((path, text));
@@ -263,9 +270,7 @@ fn no_package_may_have_unsafe_code() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             if path.is_dir() {
-                // Where cargo builds, whatever its name is, packages are copies.
-                let built = path.join("CACHEDIR.TAG").exists();
-                if !built && !name.starts_with('.') {
+                if !is_built(&path) && !name.starts_with('.') {
                     folders.push(path);
                 }
             } else if name == "Cargo.toml" {
