@@ -13,13 +13,13 @@ use super::output::print_failed;
 /// Writes the completion script of `shell`.
 pub(crate) fn completions(shell: Shell) -> Result<(), Exit> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut super::command(), "virtnet", &mut script);
+    clap_complete::generate(shell, &mut super::help::command(), "virtnet", &mut script);
     write(&script)
 }
 
 /// Writes the page of the command, then the page of each subcommand.
 pub(crate) fn man() -> Result<(), Exit> {
-    let command = super::command();
+    let command = super::help::command();
     let mut pages = Vec::new();
     render(&command, &mut pages)?;
     let subcommands = command.get_subcommands();
