@@ -20,6 +20,7 @@ pub(crate) mod merge;
 mod read;
 pub(crate) mod recorder;
 pub mod show;
+mod space;
 mod write;
 
 pub use event::{End, Event, EventKind};

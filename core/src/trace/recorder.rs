@@ -19,15 +19,13 @@ use crate::trace::file::{Header, RecordError, TraceFile};
 use crate::trace::host_log::{CompactKind, HostLog};
 use crate::trace::live::outbox::Outbox;
 use crate::trace::merge::Record;
+use crate::trace::space::Space;
 
 /// How many events of a subnetwork are kept in memory, unless another number is set.
 pub const DEFAULT_EVENTS: usize = 65_536;
 
 /// The most bytes of one write or read that are recorded.
 pub const MAX_PAYLOAD: usize = 64 << 10;
-
-/// For how many events a host takes space at once.
-const SPACE: usize = 64;
 
 /// How a subnetwork records ([`SubNetwork::record_with`](crate::SubNetwork::record_with)).
 ///
@@ -120,7 +118,7 @@ pub(crate) struct Recorder {
     start: OnceLock<Start>,
     hosts: Mutex<BTreeMap<Arc<str>, Arc<HostLog>>>,
     /// For how many more events there is space.
-    space: AtomicUsize,
+    space: Space,
     dropped: AtomicU64,
     has_file: AtomicBool,
     file: Mutex<Option<TraceFile>>,
@@ -145,7 +143,7 @@ impl Recorder {
             payload: AtomicUsize::new(0),
             start: OnceLock::new(),
             hosts: Mutex::default(),
-            space: AtomicUsize::new(0),
+            space: Space::default(),
             dropped: AtomicU64::new(0),
             has_file: AtomicBool::new(false),
             file: Mutex::default(),
@@ -181,7 +179,7 @@ impl Recorder {
                 Some(path)
             }
         };
-        self.space.store(recording.events, Relaxed);
+        self.space.set(recording.events);
         self.payload.store(recording.payload, Relaxed);
         if recording.live {
             self.outbox.get_or_init(Outbox::default);
@@ -221,7 +219,7 @@ impl Recorder {
             }
         }
         let outbox = self.outbox.get();
-        if !log.add(number, elapsed, kind, outbox, || self.more_space()) {
+        if !log.add(number, elapsed, kind, outbox, || self.space.take()) {
             self.drop_one();
         }
         if let Some(outbox) = outbox {
@@ -232,23 +230,12 @@ impl Recorder {
     /// No host gets space for more events.
     pub(crate) fn is_full(&self) -> bool {
         let is_in_memory_only = || !self.has_file.load(Relaxed) && self.outbox.get().is_none();
-        self.space.load(Relaxed) == 0 && is_in_memory_only()
+        self.space.is_taken() && is_in_memory_only()
     }
 
     /// Counts an event that nothing is remembered for.
     pub(crate) fn drop_one(&self) {
         self.dropped.fetch_add(1, Relaxed);
-    }
-
-    /// Space for some events of a host, so that hosts seldom meet here.
-    fn more_space(&self) -> usize {
-        let mut taken = 0;
-        let take = |space: usize| {
-            taken = space.min(SPACE);
-            Some(space - taken)
-        };
-        let _ = self.space.fetch_update(Relaxed, Relaxed, take);
-        taken
     }
 
     /// What has been recorded so far.

@@ -3,20 +3,19 @@
 //! Owns [`Outbox`]. The events themselves wait with their hosts, so that hosts do not meet here for each. Never
 //! keeps a host waiting, and never sends.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use tokio::sync::{Notify, watch};
+
+use crate::trace::space::Space;
 
 /// How many events wait at most.
 const MAX_UNSENT: usize = 32_768;
 
-/// For how many events a host takes space at once.
-const SPACE: usize = 64;
-
 /// The space for events that wait to be sent.
 pub(crate) struct Outbox {
     /// For how many more events there is space.
-    space: AtomicUsize,
+    space: Space,
     dropped: AtomicU64,
     /// The sender was told, and has not looked since.
     is_told: AtomicBool,
@@ -28,7 +27,7 @@ pub(crate) struct Outbox {
 impl Default for Outbox {
     fn default() -> Outbox {
         Outbox {
-            space: AtomicUsize::new(MAX_UNSENT),
+            space: Space::new(MAX_UNSENT),
             dropped: AtomicU64::new(0),
             is_told: AtomicBool::new(false),
             told: Notify::new(),
@@ -40,17 +39,11 @@ impl Default for Outbox {
 impl Outbox {
     /// Space for some events of a host.
     pub(crate) fn take_space(&self) -> usize {
-        let mut taken = 0;
-        let take = |space: usize| {
-            taken = space.min(SPACE);
-            Some(space - taken)
-        };
-        let _ = self.space.fetch_update(Relaxed, Relaxed, take);
-        taken
+        self.space.take()
     }
 
     pub(crate) fn give_back(&self, space: usize) {
-        self.space.fetch_add(space, Relaxed);
+        self.space.give_back(space);
     }
 
     /// Counts an event for which there was no space.
