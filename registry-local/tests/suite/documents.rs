@@ -1,7 +1,6 @@
 //! Documents in a folder: other processes that write them, are stopped, or are killed.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -67,46 +66,16 @@ async fn writer() {
     }
 }
 
-/// A process that runs the test `writer`. Dropping it kills it.
-struct Writer(Child);
-
-impl Writer {
-    fn start(dir: &TempDir) -> Writer {
-        let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "documents::writer", "--nocapture"])
-            .env(WRITE, dir.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn();
-        Writer(child.unwrap())
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.0.id().to_string();
-        let sent = Command::new("kill")
-            .args([&format!("-{name}"), &pid])
-            .status();
-        assert!(sent.unwrap().success());
-    }
-
-    fn end(mut self) {
-        drop(self.0.stdin.take());
-        assert!(self.0.wait().unwrap().success());
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// A process that runs the test `writer`.
+fn writer_in(dir: &TempDir) -> TestProcess {
+    TestProcess::start("documents::writer", &[(WRITE, dir.path())])
 }
 
 #[tokio::test]
 async fn processes_count_together_and_see_each_change() {
     let dir = temp();
     let registry = open(dir.path());
-    let writers = [Writer::start(&dir), Writer::start(&dir)];
+    let writers = [writer_in(&dir), writer_in(&dir)];
     for _ in 0..ROUNDS {
         count(documents(&registry)).await;
     }
@@ -118,7 +87,7 @@ async fn processes_count_together_and_see_each_change() {
         assert!(last <= count && count <= 3 * ROUNDS, "{count} after {last}");
         last = count;
     }
-    writers.into_iter().for_each(Writer::end);
+    writers.into_iter().for_each(TestProcess::end);
     let listed = documents(&registry).list("t").await.unwrap();
     assert_eq!(listed.last().unwrap().0, "t/fast");
     assert_eq!(listed[0], (COUNTED.to_owned(), (3 * ROUNDS).to_string()));
@@ -174,7 +143,7 @@ async fn a_writer_killed_at_any_point_leaves_whole_documents() {
     let dir = temp();
     let registry = open(dir.path());
     for _ in 0..5 {
-        let writer = Writer::start(&dir);
+        let writer = writer_in(&dir);
         let mut seen = changed(&registry, "t", u64::MAX).await;
         // It writes as fast as it can.
         while documents(&registry).get("t/fast").await.unwrap().is_none() {
@@ -198,7 +167,7 @@ async fn a_writer_killed_at_any_point_leaves_whole_documents() {
 async fn a_stopped_writer_hides_no_document_and_delays_writers_for_a_bounded_time() {
     let dir = temp();
     let registry = open(dir.path());
-    let writer = Writer::start(&dir);
+    let writer = writer_in(&dir);
     let fast = documents(&registry);
     while fast.get("t/fast").await.unwrap().is_none() {
         sleep(Duration::from_millis(1)).await;

@@ -21,14 +21,14 @@ async fn the_names_of_a_killed_process_are_free_at_once() {
     let other = open(dir.path());
     for round in 0..10 {
         let mut holder = Holder::start(dir.path());
-        let pid = holder.child.id();
+        let pid = holder.process.0.id();
         let err = other.announce("a", "x").await.unwrap_err();
         assert_eq!(err.cause(), Cause::HostAlreadyRegistered);
         let who = std::error::Error::source(&err).unwrap().to_string();
         assert_eq!(who, format!("process {pid} holds it"));
         assert_eq!(other.query("a").await.unwrap(), ADDR);
 
-        holder.kill();
+        holder.process.kill();
         let begin = Instant::now();
         // What it left is an answer to nobody, and in nobody's way.
         assert_eq!(files(other.folder()).len(), 2);
@@ -51,7 +51,7 @@ async fn a_stopped_process_keeps_its_names() {
     let dir = temp();
     let other = open(dir.path());
     let mut holder = Holder::start(dir.path());
-    holder.signal("STOP");
+    holder.process.signal("STOP");
     for _ in 0..3 {
         let err = other.announce("a", "x").await.unwrap_err();
         assert_eq!(err.cause(), Cause::HostAlreadyRegistered);
@@ -59,10 +59,10 @@ async fn a_stopped_process_keeps_its_names() {
         // Nor is it tidied away by who joins.
         drop(open(dir.path()));
     }
-    holder.signal("CONT");
+    holder.process.signal("CONT");
     // The end of its stdin has it close.
-    drop(holder.child.stdin.take());
-    assert!(holder.child.wait().unwrap().success());
+    drop(holder.process.0.stdin.take());
+    assert!(holder.process.0.wait().unwrap().success());
     assert_eq!(files(other.folder()).len(), 0);
     other.announce("a", "x").await.unwrap();
 }
@@ -73,10 +73,10 @@ async fn a_child_that_runs_another_program_holds_nothing() {
     let other = open(dir.path());
     let mut holder = Holder::start_with(dir.path(), &[CHILD]);
     let child = holder.heard();
-    let mut stdin = holder.child.stdin.take().unwrap();
+    let mut stdin = holder.process.0.stdin.take().unwrap();
     stdin.write_all(b"> it runs\n").unwrap();
     assert_eq!(holder.heard(), "it runs");
-    holder.kill();
+    holder.process.kill();
     let lives = || {
         let signal = Command::new("kill").args(["-0", &child]).status();
         signal.unwrap().success()

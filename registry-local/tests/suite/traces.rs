@@ -3,7 +3,6 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::support::*;
@@ -44,34 +43,9 @@ async fn appender() {
     }
 }
 
-/// A process that runs the test `appender`. Dropping it kills it.
-struct Appender(Child);
-
-impl Appender {
-    fn start(dir: &Path) -> Appender {
-        let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "traces::appender"])
-            .env(APPEND, dir)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn();
-        Appender(child.unwrap())
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.0.id().to_string();
-        let sent = Command::new("kill")
-            .args([&format!("-{name}"), &pid])
-            .status();
-        assert!(sent.unwrap().success());
-    }
-}
-
-impl Drop for Appender {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// A process that runs the test `appender`.
+fn appender_in(dir: &Path) -> TestProcess {
+    TestProcess::start("traces::appender", &[(APPEND, dir)])
 }
 
 /// Reads what comes next, and checks that it is whole. There may be holes, as others append faster than this can read.
@@ -90,7 +64,7 @@ async fn an_appender_killed_at_any_point_leaves_whole_batches() {
     let registry = open(dir.path());
     let mut after = TracePosition::default();
     for _ in 0..10 {
-        let appenders = [(); 2].map(|()| Appender::start(dir.path()));
+        let appenders = [(); 2].map(|()| appender_in(dir.path()));
         let begin = after.number;
         while after.number < begin + 100 {
             read(&registry, &mut after).await;
@@ -110,7 +84,7 @@ async fn an_appender_killed_at_any_point_leaves_whole_batches() {
 async fn a_stopped_appender_delays_others_for_a_bounded_time() {
     let dir = temp();
     let registry = open(dir.path());
-    let appender = Appender::start(dir.path());
+    let appender = appender_in(dir.path());
     let mut after = TracePosition::default();
     read(&registry, &mut after).await;
     // As often as it takes to stop it in the middle of an append.

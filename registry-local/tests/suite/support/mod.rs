@@ -68,6 +68,48 @@ impl Left {
     }
 }
 
+/// A process that runs one of the tests, until its stdin ends or it is killed. Dropping it kills it.
+pub(crate) struct TestProcess(pub(crate) Child);
+
+impl TestProcess {
+    /// Starts it, with these variables.
+    pub(crate) fn start(test: &str, vars: &[(&str, &Path)]) -> TestProcess {
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", test, "--nocapture"])
+            .envs(vars.iter().copied())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn();
+        TestProcess(child.unwrap())
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.0.id().to_string();
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &pid])
+            .status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Ends its stdin, and waits until it has ended.
+    pub(crate) fn end(mut self) {
+        drop(self.0.stdin.take());
+        assert!(self.0.wait().unwrap().success());
+    }
+
+    /// Kills it, as a crash would, and waits until it is gone.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for TestProcess {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
 /// The environment's variable that makes the test `holder` a holder.
 pub(crate) const HOLD: &str = "VIRTNET_TEST_HOLD";
 
@@ -76,7 +118,7 @@ pub(crate) const CHILD: &str = "VIRTNET_TEST_HOLD_CHILD";
 
 /// A process that holds the names `a` and `b`.
 pub(crate) struct Holder {
-    pub(crate) child: Child,
+    pub(crate) process: TestProcess,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
@@ -88,16 +130,11 @@ impl Holder {
     }
 
     pub(crate) fn start_with(dir: &Path, vars: &[&str]) -> Holder {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "processes::holder", "--nocapture"])
-            .env(HOLD, dir)
-            .envs(vars.iter().map(|var| (var, "1")))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut holder = Holder { child, lines };
+        let mut vars: Vec<_> = vars.iter().map(|var| (*var, Path::new("1"))).collect();
+        vars.push((HOLD, dir));
+        let mut process = TestProcess::start("processes::holder", &vars);
+        let lines = BufReader::new(process.0.stdout.take().unwrap()).lines();
+        let mut holder = Holder { process, lines };
         assert_eq!(holder.heard(), "announced");
         holder
     }
@@ -106,26 +143,6 @@ impl Holder {
         let mut said = self.lines.by_ref().map_while(Result::ok);
         let said = said.find_map(|line| line.strip_prefix("> ").map(str::to_owned));
         said.expect("it says something before it ends")
-    }
-
-    pub(crate) fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill")
-            .args([&format!("-{name}"), &pid])
-            .status();
-        assert!(sent.unwrap().success());
-    }
-
-    /// Kills it, as a crash would, and waits until it is gone.
-    pub(crate) fn kill(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Drop for Holder {
-    fn drop(&mut self) {
-        self.kill();
     }
 }
 
