@@ -140,16 +140,21 @@ async fn one_right_less_is_noticed_at_join() {
     assert_refused(&connect(&server).await.expect_err("keys"), "keys");
 }
 
+/// Connects with all rights but one, and announces a host.
+async fn announced_without(server: &RedisServer, missing: &str) -> RedisRegistry {
+    let rules: Vec<_> = all().into_iter().filter(|rule| *rule != missing).collect();
+    let_user(server, &rules);
+    let connected = connect(server).await;
+    let registry = connected.unwrap_or_else(|err| panic!("{}", chain(&err)));
+    registry.announce("a", ADDR).await.unwrap();
+    registry
+}
+
 #[tokio::test]
 async fn without_the_rights_to_list_all_else_works() {
     let server = RedisServer::start();
     for missing in TO_LIST {
-        let rules: Vec<_> = all().into_iter().filter(|rule| *rule != missing).collect();
-        let_user(&server, &rules);
-        let registry = connect(&server)
-            .await
-            .unwrap_or_else(|err| panic!("{}", chain(&err)));
-        registry.announce("a", ADDR).await.unwrap();
+        let registry = announced_without(&server, missing).await;
         assert_eq!(registry.query("a").await.unwrap(), ADDR);
         assert_refused(&registry.hosts().await.unwrap_err(), missing);
         registry.close().await.unwrap();
@@ -160,12 +165,7 @@ async fn without_the_rights_to_list_all_else_works() {
 async fn without_the_rights_to_trace_all_else_works() {
     let server = RedisServer::start();
     for missing in TO_TRACE {
-        let rules: Vec<_> = all().into_iter().filter(|rule| *rule != missing).collect();
-        let_user(&server, &rules);
-        let registry = connect(&server)
-            .await
-            .unwrap_or_else(|err| panic!("{}", chain(&err)));
-        registry.announce("a", ADDR).await.unwrap();
+        let registry = announced_without(&server, missing).await;
         let traces = registry.traces().unwrap();
         // As many as need the right to drop the oldest.
         let batch = "x".repeat(MAX_TRACE_BATCH);
