@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use crate::docker::Project;
+use crate::support::{assert_pings_take, ping_of};
 use crate::talk::{SLACK, Talk, dial};
 
 /// Of a dial without an answer.
@@ -78,25 +79,8 @@ fn cut_hold_and_delay_between_containers() {
 
     // A ping shows it, also by a host that comes later.
     set(&project, &["delay", "pinger", "α", "400ms"]);
-    let ping = [
-        "ping",
-        "α:1",
-        "--from",
-        "pinger",
-        "--count",
-        "2",
-        "--interval",
-        "0",
-        "--json",
-    ];
-    let pinged = virtnet(&project, &ping);
-    let summary = pinged.lines().last().unwrap();
-    let summary: serde_json::Value = serde_json::from_str(summary).unwrap();
-    println!("faults: with a delay of 400 ms: {summary}");
-    for least in ["/dial_ms/0", "/echo_ms/0"] {
-        let least = summary.pointer(least).and_then(serde_json::Value::as_f64);
-        assert!(least >= Some(400.0), "{pinged}");
-    }
+    let pinged = virtnet(&project, &ping_of("α:1"));
+    assert_pings_take(&pinged, Duration::from_millis(400));
     heal(&project);
     talk.end();
     other.end();

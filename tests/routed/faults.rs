@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::member::Member;
 use crate::page;
-use crate::support::{Running, run, start};
+use crate::support::{Running, assert_pings_take, ping_of, run, start};
 use crate::talk::{DIAL, SLACK};
 use crate::world::{At, CloudA, CloudB, World};
 
@@ -81,24 +81,7 @@ fn cut_hold_and_delay_between_clouds() {
 
     // A ping shows it, also by a host that comes later.
     set(&world, &["delay", "pinger", "β", "400ms"]);
-    let ping = [
-        "ping",
-        "β:1",
-        "--from",
-        "pinger",
-        "--count",
-        "2",
-        "--interval",
-        "0",
-        "--json",
-    ];
-    let pinged = run(&mut world.virtnet(CloudB, &ping)).success();
-    let summary = pinged.lines().last().unwrap();
-    let summary: serde_json::Value = serde_json::from_str(summary).unwrap();
-    println!("faults: with a delay of 400 ms: {summary}");
-    for least in ["/dial_ms/0", "/echo_ms/0"] {
-        let least = summary.pointer(least).and_then(serde_json::Value::as_f64);
-        assert!(least >= Some(400.0), "{pinged}");
-    }
+    let pinged = run(&mut world.virtnet(CloudB, &ping_of("β:1"))).success();
+    assert_pings_take(&pinged, Duration::from_millis(400));
     heal(&world);
 }

@@ -342,3 +342,29 @@ impl Ended {
         reason["virtnet: ".len()..].to_owned()
     }
 }
+
+/// The command that pings twice from a host that comes for it.
+pub fn ping_of(to: &str) -> [&str; 9] {
+    [
+        "ping",
+        to,
+        "--from",
+        "pinger",
+        "--count",
+        "2",
+        "--interval",
+        "0",
+        "--json",
+    ]
+}
+
+/// Asserts that no dial and no round trip of `virtnet ping --json` took less.
+pub fn assert_pings_take(pinged: &str, least: Duration) {
+    let summary = pinged.lines().last().expect("it has a summary");
+    println!("faults: with a delay of {least:?}: {summary}");
+    let summary: serde_json::Value = serde_json::from_str(summary).expect("JSON");
+    for fastest in ["/dial_ms/0", "/echo_ms/0"] {
+        let fastest = summary.pointer(fastest).and_then(serde_json::Value::as_f64);
+        assert!(fastest >= Some(least.as_secs_f64() * 1e3), "{pinged}");
+    }
+}
