@@ -49,10 +49,13 @@ impl Tap {
             let mut buffer = vec![0; 1 << 16];
             while let Ok((length, who)) = from.recv_from(&mut buffer).await {
                 speaker.send_replace(who);
-                let bytes = buffer[..length].to_vec();
-                let _ = into.send(&bytes).await;
-                let to_host = true;
-                record.lock().unwrap().push(Seen { to_host, bytes });
+                let bytes = &buffer[..length];
+                // Before it is sent: what answers it is recorded after it.
+                record.lock().unwrap().push(Seen {
+                    to_host: true,
+                    bytes: bytes.to_vec(),
+                });
+                let _ = into.send(bytes).await;
             }
         });
         let (from, into, record, who) = (far.clone(), near.clone(), seen.clone(), dialer.clone());
@@ -63,10 +66,12 @@ impl Tap {
                 let Ok(length) = from.recv(&mut buffer).await else {
                     continue;
                 };
-                let (bytes, to) = (buffer[..length].to_vec(), *who.borrow());
-                let _ = into.send_to(&bytes, to).await;
-                let to_host = false;
-                record.lock().unwrap().push(Seen { to_host, bytes });
+                let (bytes, to) = (&buffer[..length], *who.borrow());
+                record.lock().unwrap().push(Seen {
+                    to_host: false,
+                    bytes: bytes.to_vec(),
+                });
+                let _ = into.send_to(bytes, to).await;
             }
         });
         Tap {
