@@ -11,7 +11,7 @@ use rcgen::{
 };
 use virtnet_core::{Cause, Registry, RegistryError};
 use virtnet_registry_redis::{ClientCertificate, RedisOptions, RedisRegistry};
-use virtnet_testkit::redis::{RedisServer, free_port, new_dir};
+use virtnet_testkit::redis::{RedisServer, new_dir};
 
 use crate::calls::*;
 
@@ -192,12 +192,11 @@ async fn sentinels_and_clusters_speak_tls_too() {
     let conf = format!("sentinel monitor pipet 127.0.0.1 {} 1\n", server.port());
     let start = |args: &[&str]| RedisServer::start_sentinel(&conf, args);
     let sentinel = with(&args, &["--tls-replication", "yes"], start);
-    let bus = free_port().to_string();
     let cluster = [
         "--cluster-enabled",
         "yes",
         "--cluster-port",
-        &bus,
+        "{bus}",
         "--tls-cluster",
         "yes",
     ];

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::redis::{RedisServer, free_port};
+use crate::redis::RedisServer;
 
 /// What waiting for servers to agree may take.
 const BOUND: Duration = Duration::from_secs(30);
@@ -117,32 +117,31 @@ impl Cluster {
 
     /// Nodes that know each other, of which the first ones have these slots.
     async fn met(count: usize, slots: &[(&str, &str)]) -> Cluster {
-        let buses: Vec<_> = (0..count).map(|_| free_port().to_string()).collect();
-        let start = |bus: &String| {
+        let start = |_| {
             RedisServer::start_with(&[
                 "--cluster-enabled",
                 "yes",
                 "--cluster-port",
-                bus,
+                "{bus}",
                 "--cluster-node-timeout",
                 "500",
             ])
         };
-        let nodes: Vec<_> = buses.iter().map(start).collect();
+        let nodes: Vec<_> = (0..count).map(start).collect();
         for (node, (first, last)) in nodes.iter().zip(slots) {
             assert_eq!(
                 node.command(&["CLUSTER", "ADDSLOTSRANGE", first, last]),
                 ["+OK"]
             );
         }
-        for (at, (node, bus)) in nodes.iter().zip(&buses).enumerate() {
+        for (at, node) in nodes.iter().enumerate() {
             let epoch = (at + 1).to_string();
             assert_eq!(
                 node.command(&["CLUSTER", "SET-CONFIG-EPOCH", &epoch]),
                 ["+OK"]
             );
-            let port = node.port().to_string();
-            let meet = ["CLUSTER", "MEET", "127.0.0.1", &port, bus];
+            let (port, bus) = (node.port().to_string(), node.bus().to_string());
+            let meet = ["CLUSTER", "MEET", "127.0.0.1", &port, &bus];
             assert_eq!(nodes[0].command(&meet), ["+OK"]);
         }
         let cluster = Cluster { nodes };

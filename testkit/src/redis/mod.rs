@@ -34,6 +34,7 @@ const INDEX: &str = ":hosts";
 pub struct RedisServer {
     child: Child,
     port: u16,
+    bus: u16,
     dir: PathBuf,
     args: Vec<String>,
 }
@@ -46,7 +47,8 @@ impl RedisServer {
 
     /// Starts a server with more arguments, such as `["--requirepass", "x"]`.
     ///
-    /// In them, `{dir}` is the server's directory and `{port}` its port.
+    /// In them, `{dir}` is the server's directory, `{port}` its port, and `{bus}` another port for a cluster's
+    /// nodes to talk to each other ([`bus`](RedisServer::bus)).
     pub fn start_with(args: &[&str]) -> RedisServer {
         RedisServer::start_in(new_dir(), args)
     }
@@ -59,13 +61,16 @@ impl RedisServer {
     }
 
     fn start_in(dir: PathBuf, args: &[&str]) -> RedisServer {
-        let args: Vec<_> = args.iter().map(ToString::to_string).collect();
         for _ in 0..ATTEMPTS {
-            let port = free_port();
+            // Another process may take one of them first.
+            let (port, bus) = (free_port(), free_port());
+            let fill = |arg: &&str| arg.replace("{bus}", &bus.to_string());
+            let args: Vec<_> = args.iter().map(fill).collect();
             if let Some(child) = launch(port, &dir, &args) {
                 return RedisServer {
                     child,
                     port,
+                    bus,
                     dir,
                     args,
                 };
@@ -82,6 +87,11 @@ impl RedisServer {
     /// The port that the server listens on.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The port of a cluster's node for other nodes, if its arguments have `{bus}`.
+    pub fn bus(&self) -> u16 {
+        self.bus
     }
 
     /// Kills the server, as a crash would. Its data is gone.
