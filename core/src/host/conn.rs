@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::host::conn_inner::ConnInner;
+use crate::host::conn_inner::{ConnInner, OpenConn};
 use crate::host::gate::Service;
 use crate::host::port::Port;
 use crate::host::split::{self, OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
@@ -57,7 +57,7 @@ use crate::{Addr, ByteStream, Cause, Failure};
 /// [`AsyncWriteExt`](tokio::io::AsyncWriteExt) that you use: a single `read` or
 /// `write` that is dropped before it is ready has transferred nothing.
 pub struct Conn {
-    shared: Arc<ConnInner>,
+    open: OpenConn,
 }
 
 impl Conn {
@@ -70,30 +70,30 @@ impl Conn {
         service: Service,
         trace: Option<ConnTrace>,
     ) -> Result<Conn, Failure> {
-        let shared = ConnInner::open(port, peer, stream, service, trace)?;
-        Ok(Conn { shared })
+        let open = ConnInner::open(port, peer, stream, service, trace)?;
+        Ok(Conn { open })
     }
 
     /// The caller gets it in this very poll: from here on it ends the way the caller ends it.
     pub(crate) fn handed(self) -> Conn {
-        self.shared.hand();
+        self.open.hand();
         self
     }
 
     /// The address of this end.
     pub fn local_addr(&self) -> &Addr {
-        self.shared.local()
+        self.open.local()
     }
 
     /// The address of the other end.
     pub fn peer_addr(&self) -> &Addr {
-        self.shared.peer()
+        self.open.peer()
     }
 
     /// Splits the connection into halves for one task, at no cost. Dropping them has no
     /// effect.
     pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
-        split::borrow(&self.shared)
+        split::borrow(&self.open)
     }
 
     /// Splits the connection into halves that can go to two tasks.
@@ -101,12 +101,12 @@ impl Conn {
     /// Dropping the write half half-closes the connection; dropping both closes it.
     /// [`OwnedReadHalf::reunite`] joins them again.
     pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
-        split::pair(self.shared)
+        split::pair(self.open)
     }
 
     /// Makes a connection again from what two halves share.
-    pub(crate) fn reunited(shared: Arc<ConnInner>) -> Conn {
-        Conn { shared }
+    pub(crate) fn reunited(open: OpenConn) -> Conn {
+        Conn { open }
     }
 
     /// Closes the connection: its port is free, blocked and later reads and writes at this
@@ -116,7 +116,7 @@ impl Conn {
     /// Does not wait: what was written is delivered in the background, within
     /// the engine's time limit. Closing the subnetwork waits for it.
     pub fn close(&self) {
-        self.shared.go_down(Cause::SocketDown.into());
+        self.open.go_down(Cause::SocketDown.into());
     }
 
     /// Cuts the connection, as TCP does when a socket is closed with a linger time of 0:
@@ -147,7 +147,7 @@ impl Conn {
     /// # Ok(()) }
     /// ```
     pub fn abort(&self) {
-        self.shared.abort();
+        self.open.abort();
     }
 }
 
@@ -157,7 +157,7 @@ impl AsyncRead for Conn {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.shared.poll_read(cx, buf)
+        self.open.poll_read(cx, buf)
     }
 }
 
@@ -167,7 +167,7 @@ impl AsyncWrite for Conn {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.shared.poll_write(cx, buf)
+        self.open.poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -175,24 +175,61 @@ impl AsyncWrite for Conn {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.shared.poll_write_vectored(cx, bufs)
+        self.open.poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.shared.is_write_vectored()
+        self.open.is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.shared.poll_flush(cx)
+        self.open.poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.shared.poll_shutdown(cx)
+        self.open.poll_shutdown(cx)
     }
 }
 
 impl std::fmt::Debug for Conn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.shared.fmt(f)
+        self.open.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+
+    use crate::pipe::PipeNetwork;
+    use crate::{Host, Listener};
+
+    async fn hosts() -> (Host, Listener) {
+        let subnet = PipeNetwork::new("visited").expect("a name").subnetwork();
+        let host = subnet.new_host("α").await.expect("it is free");
+        let listener = host.listen("α:1").expect("it is free");
+        (host, listener)
+    }
+
+    #[tokio::test]
+    async fn a_visitor_delays_no_close() {
+        let (host, listener) = hosts().await;
+        for split in [false, true] {
+            let met = tokio::try_join!(host.dial("α:1"), listener.accept());
+            let (dialed, (mut accepted, _)) = met.expect("it listens");
+            // As a swap of fault rules does.
+            let visitors = host.shared.conns();
+            assert_eq!(visitors.len(), 2);
+            if split {
+                let (reader, writer) = dialed.into_split();
+                drop(reader);
+                drop(writer);
+            } else {
+                drop(dialed);
+            }
+            assert_eq!(host.sockets().len(), 2, "the dialed one's port is free");
+            let read = accepted.read(&mut [0]).await;
+            assert_eq!(read.expect("it ends cleanly"), 0);
+        }
     }
 }

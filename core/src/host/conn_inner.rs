@@ -1,6 +1,6 @@
 //! The state that the handles of a connection share: its two streams, and why it is down.
 //!
-//! Owns [`ConnInner`], and the causes of an engine's errors. Never buffers: bytes go straight
+//! Owns [`ConnInner`], [`OpenConn`] that closes it, and the causes of an engine's errors. Never buffers: bytes go straight
 //! between caller and engine.
 
 use std::io::{self, IoSlice};
@@ -22,7 +22,7 @@ use crate::{Abort, Addr, ByteStream, Cause, Failure, OpError};
 pub(crate) type Reader = dyn AsyncRead + Send + Unpin;
 pub(crate) type Writer = dyn AsyncWrite + Send + Unpin;
 
-/// The state that the handles of one connection share, and that its host can close.
+/// The state of one connection, which its handles use, and which its host can close.
 pub(crate) struct ConnInner {
     local: Addr,
     peer: Addr,
@@ -51,11 +51,11 @@ impl ConnInner {
         stream: ByteStream,
         service: Service,
         trace: Option<ConnTrace>,
-    ) -> Result<Arc<ConnInner>, Failure> {
+    ) -> Result<OpenConn, Failure> {
         let context = port.host().context();
         let keep_open = context.keep_open()?;
         let stream = stream.into_parts();
-        let shared = Arc::new(ConnInner {
+        let open = OpenConn(Arc::new(ConnInner {
             local: port.addr().clone(),
             peer: peer.clone(),
             why: OnceLock::new(),
@@ -68,12 +68,12 @@ impl ConnInner {
             handed: AtomicBool::new(false),
             trace,
             port,
-        });
-        let socket = Socket::Connected(peer, Arc::downgrade(&shared));
-        shared.port.become_socket(socket)?;
+        }));
+        let socket = Socket::Connected(peer, Arc::downgrade(&open.0));
+        open.port.become_socket(socket)?;
         // From here on, whoever swaps rules finds it.
-        shared.meet_rules();
-        Ok(shared)
+        open.meet_rules();
+        Ok(open)
     }
 
     /// A caller has the connection from here on.
@@ -296,9 +296,22 @@ impl ConnInner {
     }
 }
 
-impl Drop for ConnInner {
+/// What users' handles of one connection hold together: dropping it closes the connection.
+///
+/// The connection's own drop would be too late: who visits it, such as a swap of fault rules, holds it for a moment.
+pub(crate) struct OpenConn(Arc<ConnInner>);
+
+impl std::ops::Deref for OpenConn {
+    type Target = ConnInner;
+
+    fn deref(&self) -> &ConnInner {
+        &self.0
+    }
+}
+
+impl Drop for OpenConn {
     fn drop(&mut self) {
-        self.go_down(Cause::SocketDown.into());
+        self.0.go_down(Cause::SocketDown.into());
     }
 }
 

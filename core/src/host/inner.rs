@@ -248,17 +248,19 @@ impl HostInner {
         conns
     }
 
+    /// Its open connections. Holding one closes it no later.
+    pub(crate) fn conns(&self) -> Vec<Arc<ConnInner>> {
+        let table = self.table.lock();
+        let conns = table.ports().iter().filter_map(|(_, socket)| match socket {
+            Socket::Connected(_, conn) => conn.upgrade(),
+            _ => None,
+        });
+        conns.collect()
+    }
+
     /// Has all its connections meet the fault rules that are in force now.
     pub(crate) fn meet_rules(&self) {
-        let conns: Vec<_> = {
-            let table = self.table.lock();
-            let conns = table.ports().iter().filter_map(|(_, socket)| match socket {
-                Socket::Connected(_, conn) => conn.upgrade(),
-                _ => None,
-            });
-            conns.collect()
-        };
-        conns.iter().for_each(|conn| conn.meet_rules());
+        self.conns().iter().for_each(|conn| conn.meet_rules());
     }
 
     /// All open sockets, by port.

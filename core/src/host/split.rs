@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::host::conn_inner::ConnInner;
+use crate::host::conn_inner::{ConnInner, OpenConn};
 use crate::{Addr, Cause, Conn};
 
 /// The reading half of a [`Conn`], from [`into_split`](Conn::into_split).
@@ -20,13 +20,13 @@ use crate::{Addr, Cause, Conn};
 /// dropping the write half closes the connection, and the port is free before the peer sees
 /// the end. [`close`](OwnedReadHalf::close) does the same in any order. Errors and cancel
 /// safety are those of [`Conn`].
-pub struct OwnedReadHalf(Arc<ConnInner>);
+pub struct OwnedReadHalf(Arc<OpenConn>);
 
 /// The writing half of a [`Conn`], from [`into_split`](Conn::into_split).
 ///
 /// Dropping it half-closes the connection: the peer reads what was written,
 /// then end-of-file. Errors and cancel safety are those of [`Conn`].
-pub struct OwnedWriteHalf(Arc<ConnInner>, Drops);
+pub struct OwnedWriteHalf(Arc<OpenConn>, Drops);
 
 /// The effect of dropping a write half.
 #[derive(PartialEq)]
@@ -43,7 +43,8 @@ pub struct ReadHalf<'a>(&'a ConnInner);
 /// effect. Errors and cancel safety are those of [`Conn`].
 pub struct WriteHalf<'a>(&'a ConnInner);
 
-pub(crate) fn pair(shared: Arc<ConnInner>) -> (OwnedReadHalf, OwnedWriteHalf) {
+pub(crate) fn pair(open: OpenConn) -> (OwnedReadHalf, OwnedWriteHalf) {
+    let shared = Arc::new(open);
     let reader = OwnedReadHalf(Arc::clone(&shared));
     (reader, OwnedWriteHalf(shared, Drops::HalfClose))
 }
@@ -91,7 +92,10 @@ impl OwnedReadHalf {
             return Err(ReuniteError(self, writer));
         }
         writer.1 = Drops::Nothing;
-        Ok(Conn::reunited(self.0))
+        drop(writer);
+        let open =
+            Arc::into_inner(self.0).expect("a connection has two halves, and one is dropped");
+        Ok(Conn::reunited(open))
     }
 }
 
@@ -202,8 +206,7 @@ writable!(OwnedWriteHalf WriteHalf<'_>);
 
 impl Drop for OwnedWriteHalf {
     fn drop(&mut self) {
-        // The last handle closes the connection. The connection's own drop does that, so
-        // that the port is free before the peer can know.
+        // The last half closes the connection, so that the port is free before the peer can know.
         if self.1 == Drops::HalfClose && Arc::strong_count(&self.0) > 1 {
             self.0.drop_writer();
         }
