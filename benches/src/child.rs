@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::contender::chunks::Chunks;
+use crate::contender::first_bytes::FirstBytes;
 #[cfg(feature = "iroh")]
 use crate::contender::irohs::Iroh;
 use crate::contender::pipe::Pipe;
@@ -80,6 +81,7 @@ async fn by_name(spec: &Spec, part: Part) -> Result<Vec<Metric>> {
     match spec.contender.as_str() {
         "virtnet" => run::<Virtnet>(spec, part).await,
         "virtnet-16-accepts" => run::<Virtnet<16>>(spec, part).await,
+        "virtnet-first-bytes" => run::<FirstBytes>(spec, part).await,
         "virtnet-1000-rules" => run::<Ruled>(spec, part).await,
         "virtnet-traced" => run::<Traced>(spec, part).await,
         "virtnet-pipe" => run::<Pipe>(spec, part).await,

@@ -38,13 +38,13 @@ const fn goal(
 }
 
 const GOALS: &[Goal] = &[
-    goal("bulk", AtLeast(0.97), Some(("bulk", "quinn-tuned"))),
-    goal("bulk", AtLeast(3.3), Some(("bulk", "quinn"))),
-    goal("bulk", AtLeast(1.15), Some(("bulk", "tcp-tls"))),
-    goal("bulk-1500", AtLeast(1.15), Some(("bulk-1500", "quinn"))),
-    goal("bulk-2proc", AtLeast(1.0), Some(("bulk-2proc", "tcp"))),
+    goal("bulk", AtLeast(3.0), Some(("bulk", "quinn"))),
+    goal("bulk", AtLeast(1.0), Some(("bulk", "tcp-tls"))),
+    goal("bulk-1500", AtLeast(1.1), Some(("bulk-1500", "quinn"))),
+    goal("bulk-2proc", AtLeast(0.8), Some(("bulk-2proc", "tcp"))),
+    goal("bulk-2proc", AtLeast(1.0), Some(("bulk-2proc", "tcp-tls"))),
     goal("bulk64", AtLeast(1.0), Some(("bulk", "virtnet"))),
-    goal("bulk64-slowest", AtLeast(0.7), None),
+    goal("bulk64-slowest", AtLeast(0.75), None),
     goal(
         "pingpong-p50",
         AtMost(1.08),
@@ -53,24 +53,38 @@ const GOALS: &[Goal] = &[
     goal("dial-p50", AtMost(1.2), Some(("dial-p50", "quinn"))),
     goal("dial-p50", AtMost(0.9), Some(("dial-p50", "tcp"))),
     goal("dial-p50", AtMost(0.2), Some(("dial-p50", "tcp-tls"))),
-    goal("exchange-p50", AtMost(0.9), Some(("exchange-p50", "tcp"))),
+    goal("exchange-p50", AtMost(2.0), Some(("exchange-p50", "quinn"))),
+    goal("exchange-p50", AtMost(0.8), Some(("exchange-p50", "tcp"))),
     goal(
         "exchange-p50",
-        AtMost(0.2),
+        AtMost(0.13),
         Some(("exchange-p50", "tcp-tls")),
     ),
+    Goal {
+        contender: "virtnet-first-bytes",
+        ..goal("exchange-p50", AtMost(1.3), Some(("exchange-p50", "quinn")))
+    },
+    Goal {
+        contender: "virtnet-first-bytes",
+        ..goal("exchange-p50", AtMost(0.5), Some(("exchange-p50", "tcp")))
+    },
     // One round trip and not two: the rest is room for noise.
     goal(
         "first-lookup",
         AtMost(1.25),
         Some(("first-lookup", "redis")),
     ),
-    goal("dial64", AtLeast(0.85), Some(("dial64", "quinn"))),
+    goal("dial64", AtLeast(0.7), Some(("dial64", "quinn"))),
     Goal {
         contender: "virtnet-16-accepts",
-        ..goal("dial64", AtLeast(0.85), Some(("dial64", "quinn")))
+        ..goal("dial64", AtLeast(0.7), Some(("dial64", "quinn")))
     },
     goal("first-dial64-p99", AtMost(45.0), None),
+    goal(
+        "first-dial64-p99",
+        AtMost(3.0),
+        Some(("first-dial64-p99", "tcp-tls")),
+    ),
     goal("newhost", AtMost(3.0), Some(("newhost", "redis"))),
     goal("conns", AtMost(3000.0), None),
     goal(

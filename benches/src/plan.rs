@@ -79,7 +79,16 @@ pub const WORKS: &[Work] = &[
     },
     Work {
         name: "exchange",
-        contenders: NETS,
+        contenders: &[
+            "virtnet",
+            "virtnet-first-bytes",
+            "virtnet-pipe",
+            "quinn",
+            "quinn-tuned",
+            "tcp",
+            "tcp-tls",
+            "iroh",
+        ],
         about: "a new connection, 100 bytes and a reply of 100; one after another",
     },
     Work {

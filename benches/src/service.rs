@@ -135,10 +135,15 @@ async fn reply(conn: &mut impl Stream) -> Result<bool> {
     Ok(kept)
 }
 
-/// A request and its reply; `seed` makes each another one.
-pub async fn request(conn: &mut impl Stream, seed: usize) -> Result<()> {
+/// The bytes of a request; `seed` makes each another one.
+pub fn request_of(seed: usize) -> [u8; REQUEST] {
     let first = seed % usize::from(KEEP);
-    exchange(conn, std::array::from_fn(|at| (first + at) as u8)).await
+    std::array::from_fn(|at| (first + at) as u8)
+}
+
+/// A request and its reply.
+pub async fn request(conn: &mut impl Stream, seed: usize) -> Result<()> {
+    exchange(conn, request_of(seed)).await
 }
 
 /// The same, after which the server keeps the connection as long as it lives.
@@ -149,6 +154,11 @@ pub async fn request_kept(conn: &mut impl Stream) -> Result<()> {
 async fn exchange(conn: &mut impl Stream, bytes: [u8; REQUEST]) -> Result<()> {
     conn.write_all(&bytes).await?;
     conn.flush().await?;
+    reply(conn, bytes).await
+}
+
+/// The reply to a request that was sent.
+pub async fn reply(conn: &mut impl Stream, bytes: [u8; REQUEST]) -> Result<()> {
     let mut heard = [0; REQUEST];
     conn.read_exact(&mut heard).await?;
     let same = bytes.iter().zip(&heard).all(|(sent, back)| *sent == !*back);

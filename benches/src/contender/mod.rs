@@ -8,10 +8,11 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::service::{Mode, Service};
+use crate::service::{Mode, Service, request};
 use crate::spec::Spec;
 
 pub mod chunks;
+pub mod first_bytes;
 #[cfg(feature = "iroh")]
 pub mod irohs;
 pub mod pipe;
@@ -87,6 +88,15 @@ pub trait Client: Sized + Send + Sync + 'static {
     /// The cheapest new connection that the contender has: a stream of an open
     /// QUIC connection, a new connection of TCP.
     fn dial(&self) -> impl Future<Output = Result<Self::Conn>> + Send;
+
+    /// A new connection, with a request and its reply.
+    fn exchange(&self, seed: usize) -> impl Future<Output = Result<Self::Conn>> + Send {
+        async move {
+            let mut conn = self.dial().await?;
+            request(&mut conn, seed).await?;
+            Ok(conn)
+        }
+    }
 
     /// One more client, which has nothing open.
     fn another(&self, number: usize) -> impl Future<Output = Result<Self>> + Send;

@@ -92,6 +92,10 @@ impl VirtClient {
         &self.net
     }
 
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
     async fn new(net: Arc<SubNetwork>, name: &str) -> Result<VirtClient> {
         let host = net.new_host(name).await?;
         Ok(VirtClient { net, host })

@@ -11,7 +11,6 @@ use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
 use crate::contender::{Client, Contender, Stream, pair};
-use crate::service::request;
 use crate::spec::{Metric, Spec};
 use crate::stats::{micros, percentile};
 
@@ -29,10 +28,11 @@ pub enum Until {
 
 pub async fn one<C: Client>(client: &C, until: Until, seed: usize) -> Result<Duration> {
     let start = Instant::now();
-    let mut conn = client.dial().await?;
-    if until == Until::Replied || !C::Conn::CONFIRMS {
-        request(&mut conn, seed).await?;
-    }
+    let _conn = if until == Until::Taken && C::Conn::CONFIRMS {
+        client.dial().await?
+    } else {
+        client.exchange(seed).await?
+    };
     Ok(start.elapsed())
 }
 

@@ -24,12 +24,11 @@ pub(crate) type Writer = dyn AsyncWrite + Send + Unpin;
 
 /// The state of one connection, which its handles use, and which its host can close.
 pub(crate) struct ConnInner {
-    local: Addr,
     peer: Addr,
     /// Why it is down, set once, before the streams are taken away.
     why: OnceLock<Failure>,
     /// Why a fault rule ended it, set once, before the streams are taken away. It keeps its port.
-    fault: OnceLock<Failure>,
+    fault: OnceLock<Box<Failure>>,
     pub(crate) gate: Gate,
     pub(crate) reader: Half<Reader>,
     pub(crate) writer: Half<Writer>,
@@ -39,7 +38,7 @@ pub(crate) struct ConnInner {
     /// A caller has the connection.
     handed: AtomicBool,
     /// If it is recorded.
-    trace: Option<ConnTrace>,
+    trace: Option<Box<ConnTrace>>,
     port: Arc<Port>,
 }
 
@@ -56,7 +55,6 @@ impl ConnInner {
         let keep_open = context.keep_open()?;
         let stream = stream.into_parts();
         let open = OpenConn(Arc::new(ConnInner {
-            local: port.addr().clone(),
             peer: peer.clone(),
             why: OnceLock::new(),
             fault: OnceLock::new(),
@@ -66,7 +64,7 @@ impl ConnInner {
             ended: AtomicBool::new(false),
             abort: stream.abort,
             handed: AtomicBool::new(false),
-            trace,
+            trace: trace.map(Box::new),
             port,
         }));
         let socket = Socket::Connected(peer, Arc::downgrade(&open.0));
@@ -82,7 +80,7 @@ impl ConnInner {
     }
 
     pub(crate) fn local(&self) -> &Addr {
-        &self.local
+        self.port.addr()
     }
 
     pub(crate) fn peer(&self) -> &Addr {
@@ -129,7 +127,7 @@ impl ConnInner {
 
     /// A fault rule ends it: the peer sees a cut, and so does its owner.
     pub(crate) fn end_by_fault(&self, why: Failure) {
-        if self.fault.set(why).is_ok() {
+        if self.fault.set(Box::new(why)).is_ok() {
             tracing::debug!(conn = ?self, why = self.fault.get().map(display), "ended by a fault");
             self.cut();
             drop((self.reader.take_away(), self.writer.take_away()));
@@ -268,15 +266,20 @@ impl ConnInner {
             Some(Ok(value)) => Ok(value),
             Some(Err(err)) => {
                 // After a close, the engine's error is a consequence and not the cause.
-                let why = self.why.get().or(self.fault.get()).cloned();
+                let why = self.ended_by().cloned();
                 Err(self.failed(op, why.unwrap_or_else(|| failure(err))))
             }
             None => {
                 // Without a reason only this direction was ended, by dropping its handle.
-                let why = self.why.get().or(self.fault.get()).cloned();
+                let why = self.ended_by().cloned();
                 Err(self.failed(op, why.unwrap_or(Cause::SocketDown.into())))
             }
         })
+    }
+
+    /// Why it is down, or a fault rule ended it.
+    fn ended_by(&self) -> Option<&Failure> {
+        self.why.get().or(self.fault.get().map(|why| &**why))
     }
 
     /// The error of an operation that failed, which is recorded unless this end was closed.
@@ -289,8 +292,8 @@ impl ConnInner {
             trace.failed(direction, carried.get(), failure.cause());
         }
         let (src, addr) = match op {
-            Op::Read => (&self.peer, &self.local),
-            _ => (&self.local, &self.peer),
+            Op::Read => (&self.peer, self.local()),
+            _ => (self.local(), &self.peer),
         };
         OpError::new(op, src.network(), Some(src), Some(addr), failure).into()
     }
@@ -320,8 +323,8 @@ impl std::fmt::Debug for ConnInner {
         write!(
             f,
             "Conn({} {}-{})",
-            self.local.network(),
-            self.local,
+            self.local().network(),
+            self.local(),
             self.peer
         )
     }
