@@ -129,7 +129,9 @@ async fn serve(
         let closing = peer.host.tasks.closing();
         if !closing.is_cancelled() {
             let accepting = accept_stream(Arc::clone(&peer), stream, unopened);
-            peer.host.tasks.spawn(accepting.in_current_span());
+            // Boxed: quinn keeps the waker of a task that waited on the stream, and so the memory of the
+            // task, until the next read. What the task did is in the box, and gone by then.
+            peer.host.tasks.spawn(Box::pin(accepting.in_current_span()));
         }
     }
     peer.host.unflushed.remove(&peer.conn);

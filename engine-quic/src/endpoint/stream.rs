@@ -3,12 +3,11 @@
 //! Owns what dropping does in each state, and which `io::ErrorKind` reading and writing
 //! report. Never interprets the bytes.
 
-use std::future::Future;
 use std::io::{self, IoSlice};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use quinn::{Connection, ConnectionError, ReadError, RecvStream, SendStream, VarInt, WriteError};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -58,30 +57,15 @@ impl HandshakeStream {
     /// The stream of a connection. From now on core finishes or aborts it. `wrote`: bytes
     /// of the connection were written on it already.
     pub(crate) fn into_byte_stream(
-        mut self,
+        self,
         wrote: bool,
         guard: StreamGuard,
         host: &EndpointInner,
     ) -> ByteStream {
-        let given_up = self.forget_task();
-        let (mut reader, mut writer) = self.into_halves(guard, host);
+        let (reader, mut writer) = self.into_halves(guard, host);
         writer.wrote = wrote;
-        // quinn tells it only once.
-        reader.ended = given_up.map(|code| Err(Cut::with(code)));
         let abort_handle = Arc::clone(&reader.abort_handle);
         ByteStream::with_abort(reader, writer, abort_handle)
-    }
-
-    /// Lets go of the task that waited for the dialer to give up, as quinn keeps its waker, and so
-    /// the memory of the whole task, until the next read. Returns the code if it has given up.
-    fn forget_task(&mut self) -> Option<VarInt> {
-        let (recv, _) = self.halves();
-        let mut cx = Context::from_waker(Waker::noop());
-        match pin!(recv.received_reset()).poll(&mut cx) {
-            Poll::Ready(Ok(code)) => code,
-            // Of a lost connection, the next read tells why.
-            Poll::Ready(Err(_)) | Poll::Pending => None,
-        }
     }
 
     fn into_halves(mut self, guard: StreamGuard, host: &EndpointInner) -> (Reader, Writer) {
