@@ -40,7 +40,8 @@ async fn told(net: &SubNetwork, waits: bool) -> Result<u8, Box<dyn std::error::E
         Ok::<_, std::io::Error>(asked)
     };
     let (learned, answer, answered) = tokio::join!(learns, asks, answers);
-    (learned?, answered?);
+    learned?;
+    answered?;
     Ok(answer?)
 }
 

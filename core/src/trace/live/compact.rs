@@ -4,8 +4,8 @@
 //!
 //! Events are grouped by their hosts. A group begins with a line of JSON that names its host, and those that its lines are
 //! about. A line is a letter and numbers, with a blank between two: the number of the event, its nanoseconds since recording began, and
-//! what its kind has. Numbers have the base 64, the lowest digit first. That costs a sixth of the bytes of JSON,
-//! and a tenth of the time: recording live must not slow down what is recorded.
+//! what its kind has. Numbers have the base 64, the lowest digit first. That costs a
+//! fraction of the bytes and of the time of JSON: recording live must not slow down what is recorded.
 
 #[cfg(feature = "trace-files")]
 mod read;
