@@ -2,6 +2,9 @@
 //!
 //! Owns the names of such networks. Every other setting is as with [`open`](crate::open()).
 
+#[cfg(feature = "trace-files")]
+mod reorder;
+
 use std::ffi::OsString;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
@@ -12,6 +15,9 @@ use crate::setting::{Setting, SettingError};
 use crate::trace::{Golden, Recording};
 use crate::vars::GOLDEN;
 use crate::{Config, MAX_NAME, OpenError, SubNetwork};
+
+#[cfg(feature = "trace-files")]
+pub use self::reorder::{Finding, Reorder, ReorderError, Report};
 
 /// The most bytes of a test's name in the name of its network.
 const MAX_TEST: usize = 80;

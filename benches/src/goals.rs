@@ -121,6 +121,10 @@ const GOALS: &[Goal] = &[
         ..goal("dial64", AtLeast(0.97), Some(("dial64", "virtnet")))
     },
     Goal {
+        contender: "virtnet-traced-live",
+        ..goal("dial64", AtLeast(0.97), Some(("dial64", "virtnet")))
+    },
+    Goal {
         contender: "virtnet-traced",
         ..goal("bulk", AtLeast(0.97), Some(("bulk", "virtnet")))
     },

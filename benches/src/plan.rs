@@ -25,6 +25,7 @@ const AT_ONCE: &[&str] = &[
     "virtnet",
     "virtnet-16-accepts",
     "virtnet-traced",
+    "virtnet-traced-live",
     "virtnet-pipe",
     "quinn",
     "quinn-tuned",

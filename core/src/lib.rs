@@ -60,6 +60,7 @@
 
 pub mod adapt;
 mod addr;
+pub mod breakpoint;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod context;

@@ -24,8 +24,9 @@ pub(crate) enum TraceCommand {
     /// Merge the traces of several processes into one, in causal order
     ///
     /// Prints it, one JSON object a line, or writes it to the file of --out. Fails if the traces
-    /// contradict each other, or are of several networks: choose one with --network. Warns on stderr
-    /// of files that end early, because their process was killed or still runs.
+    /// are of several networks: choose one with --network. Warns on stderr of files that end early,
+    /// because their process was killed or still runs, and of events that would each have led to the
+    /// other, as in files that somebody changed.
     Merge {
         #[command(flatten)]
         files: Files,
@@ -119,6 +120,9 @@ fn merged(files: &Files, network: Option<&str>) -> Result<(String, Trace), Exit>
             "{} events were dropped when they were recorded",
             trace.dropped()
         ));
+    }
+    for contradiction in trace.contradictions() {
+        warn(&contradiction);
     }
     Ok((network, trace))
 }

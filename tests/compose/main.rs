@@ -17,4 +17,5 @@ mod crowd;
 mod faults;
 mod hosts;
 mod registry;
+mod trace;
 mod up;

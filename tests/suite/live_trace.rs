@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use virtnet::breakpoint::{At, Breakpoint};
 use virtnet::trace::{LiveTrace, Trace};
 use virtnet::{Config, SubNetwork};
 use virtnet_testkit::redis::RedisServer;
@@ -143,6 +144,54 @@ async fn three_processes(registry: &str) {
     // Those that have closed have sent everything.
     as_expected(&trace.so_far().await.unwrap());
     net.close().await.unwrap();
+}
+
+/// The answer to a dial between two other processes waits for the word of this one, which is no member.
+async fn an_answer_waits(registry: &str) {
+    let network = "heldα";
+    let observer = Config::new(network).registry(registry).observer();
+    let (trace, faults) = (
+        observer.live_trace().await.unwrap(),
+        observer.faults().await.unwrap(),
+    );
+    // Before there is a host.
+    let at = At::answer("β:1 -> α:1").unwrap();
+    let answer = Breakpoint::set(&faults, at, BOUND).await.unwrap();
+    let mut listening = trace.until("α:1 listening").await.unwrap();
+    let alpha = Process::start(network, registry, "α");
+    listening.within(BOUND).await.unwrap();
+    let beta = Process::start(network, registry, "β");
+    answer.reached().await.unwrap();
+    let held = trace.collect(BOUND).await.unwrap();
+    let check = held
+        .check()
+        .before("β:1 -> α:1 dialing", "α:2 <- β:1 accepted");
+    let check = check.never("* connected").allow_others();
+    check.finish().unwrap();
+
+    let mut ends = [
+        trace.until("α closed").await.unwrap(),
+        trace.until("β closed").await.unwrap(),
+    ];
+    answer.go_on().await.unwrap();
+    for end in &mut ends {
+        end.within(BOUND).await.unwrap();
+    }
+    alpha.end().await;
+    beta.end().await;
+    let all = trace.so_far().await.unwrap();
+    let check = all.check().allow_others();
+    let check = check.before("α:2 <- β:1 accepted", "β:1 -> α:2 connected");
+    check.finish().unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_between_two_processes_waits_for_a_third() {
+    let redis = RedisServer::start();
+    an_answer_waits(&redis.url()).await;
+    let dir = tempfile::tempdir().unwrap();
+    let registry = format!("local:{}", dir.path().join("names").display());
+    an_answer_waits(&registry).await;
 }
 
 fn as_expected(trace: &Trace) {

@@ -56,5 +56,7 @@ mod pages;
 mod peers;
 #[cfg(feature = "programs")]
 mod programs;
+#[cfg(feature = "trace-files")]
+mod reorder;
 mod silence;
 mod testing;

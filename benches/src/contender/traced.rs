@@ -1,4 +1,4 @@
-//! virtnet while both ends record what happens.
+//! virtnet while both ends record what happens: in memory, or also live, to Redis.
 //!
 //! Owns how much is recorded. Never changes what is done meanwhile: `virt.rs` does that.
 
@@ -15,21 +15,29 @@ use crate::spec::Spec;
 /// So many that nothing is dropped: a full record costs less.
 const EVENTS: usize = 1 << 24;
 
-pub struct Traced;
+pub struct Traced<const LIVE: bool>;
 
-impl Contender for Traced {
-    type Server = TracedServer;
-    type Client = TracedClient;
+impl<const LIVE: bool> Contender for Traced<LIVE> {
+    type Server = TracedServer<LIVE>;
+    type Client = TracedClient<LIVE>;
 }
 
-pub struct TracedServer(VirtServer<1>);
+fn recording<const LIVE: bool>() -> Recording {
+    let recording = Recording::new().events(EVENTS);
+    match LIVE {
+        true => recording.live(),
+        false => recording,
+    }
+}
 
-impl Server for TracedServer {
+pub struct TracedServer<const LIVE: bool>(VirtServer<1>);
+
+impl<const LIVE: bool> Server for TracedServer<LIVE> {
     type Conn = virtnet::Conn;
 
     async fn start(spec: &Spec) -> Result<(Self, String)> {
         let (server, ticket) = VirtServer::start(spec).await?;
-        server.net().record_with(&Recording::new().events(EVENTS))?;
+        server.net().record_with(&recording::<LIVE>())?;
         Ok((TracedServer(server), ticket))
     }
 
@@ -38,14 +46,14 @@ impl Server for TracedServer {
     }
 }
 
-pub struct TracedClient(VirtClient);
+pub struct TracedClient<const LIVE: bool>(VirtClient);
 
-impl Client for TracedClient {
+impl<const LIVE: bool> Client for TracedClient<LIVE> {
     type Conn = virtnet::Conn;
 
-    async fn join(spec: &Spec, ticket: &str) -> Result<TracedClient> {
+    async fn join(spec: &Spec, ticket: &str) -> Result<TracedClient<LIVE>> {
         let client = VirtClient::join(spec, ticket).await?;
-        client.net().record_with(&Recording::new().events(EVENTS))?;
+        client.net().record_with(&recording::<LIVE>())?;
         Ok(TracedClient(client))
     }
 
@@ -53,7 +61,7 @@ impl Client for TracedClient {
         self.0.dial().await
     }
 
-    async fn another(&self, number: usize) -> Result<TracedClient> {
+    async fn another(&self, number: usize) -> Result<TracedClient<LIVE>> {
         Ok(TracedClient(self.0.another(number).await?))
     }
 }

@@ -38,6 +38,11 @@ impl FaultGuard {
         }
     }
 
+    /// Which part of the network's plan it is: the `holder` of its rules in a status.
+    pub(crate) fn part(&self) -> &str {
+        &self.part
+    }
+
     /// Heals the plan. Returns when all subnetworks concerned have acknowledged that, and each
     /// healed pair of hosts has answered.
     ///

@@ -222,6 +222,9 @@ impl Rule {
 
     /// Only for the connection between these ports, of the sending and the receiving host. Its
     /// addresses are the same on every run: `β:3 -> α:4`.
+    ///
+    /// A cut or a hold is also for dials between these ports, if the port of the host that is dialed is the one that is
+    /// dialed: `hold β:3 -> α:1` holds dials of `β:3` to `α:1`, and `hold α:1 -> β:3` the answers to them.
     pub fn conn(mut self, from_port: u16, to_port: u16) -> Rule {
         self.scope = Scope::Conn(from_port, to_port);
         self
@@ -272,6 +275,21 @@ impl Rule {
         }
     }
 
+    /// The same for the other direction.
+    pub(crate) fn reversed(mut self) -> Rule {
+        std::mem::swap(&mut self.from, &mut self.to);
+        if let Scope::Conn(from, to) = &mut self.scope {
+            std::mem::swap(from, to);
+        }
+        self
+    }
+
+    /// It is for all that is between two addresses, and nothing else.
+    pub(crate) fn conn_only(&self) -> bool {
+        let is_all = self.dials.is_none() && self.after == 0 && self.lasting.is_none();
+        is_all && matches!(self.scope, Scope::Conn(..))
+    }
+
     /// Whether its parts go together.
     pub(crate) fn check(&self) -> Result<(), RuleError> {
         use Fault as F;
@@ -307,8 +325,8 @@ impl Rule {
         {
             return refuse("expected numbers of dials from 1, such as 2-3");
         }
-        if self.dials.is_some() && (self.after > 0 || matches!(self.scope, Scope::Conn(..))) {
-            return refuse("a dial has no bytes and no connection yet");
+        if self.dials.is_some() && self.after > 0 {
+            return refuse("a dial has no bytes yet");
         }
         if self.after > 0 && !matches!(self.fault, F::Cut | F::Hold | F::Reset | F::Corrupt(_)) {
             return refuse("only cut, hold, reset and corrupt can begin after a number of bytes");

@@ -70,24 +70,25 @@ impl Hasher for Mixer {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Peer {
     /// The place of its host's name in the log.
-    host: u32,
-    port: u16,
+    pub(super) host: u32,
+    pub(super) port: u16,
 }
 
 /// An [`End`].
 #[derive(Clone, Copy)]
 pub(crate) struct CompactEnd {
-    local: u16,
-    peer: Peer,
-    dialed: bool,
-    nth: u32,
+    pub(super) local: u16,
+    pub(super) peer: Peer,
+    pub(super) dialed: bool,
+    pub(super) nth: u32,
 }
 
+/// An [`Event`] of this host: its number, the nanoseconds since recording began, and its kind.
 #[derive(Clone)]
-struct Compact {
-    number: u64,
-    elapsed: u64,
-    kind: CompactKind,
+pub(super) struct Compact {
+    pub(super) number: u64,
+    pub(super) elapsed: u64,
+    pub(super) kind: CompactKind,
 }
 
 /// An [`EventKind`]: those that each connection has, and all others as they are.
@@ -202,14 +203,26 @@ impl HostLog {
     }
 
     /// Takes the events that wait to be sent, and gives their space back.
-    pub(super) fn take_unsent(&self, wall: Duration, outbox: &Outbox) -> Vec<Event> {
+    pub(super) fn take_unsent(&self, outbox: &Outbox) -> Vec<Compact> {
         let mut log = self.log.lock();
         let unsent = std::mem::take(&mut log.unsent);
         outbox.give_back(unsent.len() + std::mem::take(&mut log.unsent_space));
-        let events = unsent
-            .iter()
-            .map(|compact| self.whole_in(&log, wall, compact));
-        events.collect()
+        unsent
+    }
+
+    /// The name of the host.
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The name at a place.
+    pub(super) fn name(&self, place: u32) -> Arc<str> {
+        Arc::clone(&self.log.lock().names[place as usize])
+    }
+
+    /// A compact event as it is for others, if recording began at `wall`.
+    pub(super) fn whole_of(&self, wall: Duration, compact: &Compact) -> Event {
+        self.whole_in(&self.log.lock(), wall, compact)
     }
 
     /// The events that are kept, if the log was begun at `wall`.

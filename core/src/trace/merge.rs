@@ -3,13 +3,13 @@
 //! Owns the edges between hosts, and the order that follows. Never compares clocks to decide
 //! what came first: among events without an order, the clock only decides which is shown first.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
+use crate::trace::blame::blame;
 use crate::trace::edges::edges;
-use crate::trace::event::Event;
+use crate::trace::event::{Event, EventKind};
+use crate::trace::order::in_order;
 
 /// What one subnetwork recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +34,8 @@ pub struct Traced {
     /// The host's event before it: its index in the trace.
     pub previous: Option<usize>,
     /// The event of another host (or of the same, if it dialed itself) that led to it, such as
-    /// the dial of an accept: its index in the trace.
+    /// the dial of an accept: its index in the trace. For what a rule of faults did, such as a read that timed out under
+    /// a cut: the event of the same host since which the rule was in force.
     pub cause: Option<usize>,
 }
 
@@ -47,6 +48,7 @@ pub struct Traced {
 pub struct Trace {
     pub(super) events: Vec<Traced>,
     pub(super) dropped: u64,
+    circles: Vec<Vec<usize>>,
 }
 
 /// Records that make no trace.
@@ -64,10 +66,10 @@ pub enum MergeError {
         /// The event's number.
         number: u64,
     },
-    /// Events that would each have to come before the other: a record is damaged.
-    #[error("the records contradict each other: {0:?} would come before itself")]
-    Circle(String),
 }
+
+/// How many events a contradiction shows.
+const SHOWN: usize = 8;
 
 /// The name of a host, and its subnetwork.
 type HostOf = (Arc<str>, Arc<str>);
@@ -111,11 +113,16 @@ impl Trace {
                 previous = Some(index);
             }
         }
-        for (cause, effect) in edges(&unordered) {
+        let network = edges(&unordered).into_iter();
+        for (cause, effect) in network.chain(blame(&unordered)) {
             unordered[effect].cause = Some(cause);
         }
-        let events = in_order(unordered)?;
-        Ok(Trace { events, dropped })
+        let (events, circles) = in_order(unordered);
+        Ok(Trace {
+            events,
+            dropped,
+            circles,
+        })
     }
 
     /// All events. None comes before one that led to it.
@@ -126,6 +133,36 @@ impl Trace {
     /// How many events were dropped because a record was full. Such a trace has holes.
     pub fn dropped(&self) -> u64 {
         self.dropped
+    }
+
+    /// Contradictions of the records, as those of a network never have: a file was changed, or is of another run. Each
+    /// has the indices of events of which each would have led to the next one, and the last to the first. In the trace, they
+    /// have no edges between hosts; the rest of the order is right.
+    pub fn circles(&self) -> &[Vec<usize>] {
+        &self.circles
+    }
+
+    /// What each contradiction of the records is about, a line each.
+    pub fn contradictions(&self) -> impl Iterator<Item = String> {
+        self.circles.iter().map(|circle| {
+            let events = circle.iter().map(|index| &self.events[*index].event);
+            let lines: Vec<_> = events.take(SHOWN).map(|event| format!("{event:?}", event = event.to_string())).collect();
+            let more = match circle.len() {
+                len if len > SHOWN => format!(" -> … ({} more)", len - SHOWN),
+                _ => String::new(),
+            };
+            format!("the records contradict each other, as each of these events would have led to the next, and the last to the first: {}{more}", lines.join(" -> "))
+        })
+    }
+
+    /// The event whose message this one received, if it did.
+    pub(super) fn sent(&self, index: usize) -> Option<usize> {
+        let cause = self.events[index].cause?;
+        let is_fault = matches!(
+            self.events[cause].event.kind,
+            EventKind::FaultsInForce { .. }
+        );
+        (!is_fault).then_some(cause)
     }
 
     /// The names of the hosts, sorted.
@@ -171,50 +208,6 @@ fn in_turn(hosts: BTreeMap<HostOf, Vec<Event>>) -> Vec<(HostOf, Vec<Event>)> {
         (Arc::clone(host), begun, Arc::clone(process))
     });
     hosts
-}
-
-/// Sorts events so that each comes after its causes; among those that could be next, the one
-/// with the earliest time on its machine's clock.
-fn in_order(unordered: Vec<Traced>) -> Result<Vec<Traced>, MergeError> {
-    let mut effects = vec![Vec::new(); unordered.len()];
-    let mut waits_for = vec![0; unordered.len()];
-    for (index, traced) in unordered.iter().enumerate() {
-        for cause in traced.previous.into_iter().chain(traced.cause) {
-            effects[cause].push(index);
-            waits_for[index] += 1;
-        }
-    }
-    let key = |index: usize| -> Reverse<(Duration, usize)> {
-        Reverse((unordered[index].event.wall, index))
-    };
-    let free = waits_for
-        .iter()
-        .enumerate()
-        .filter(|(_, waits)| **waits == 0);
-    let mut next: BinaryHeap<_> = free.map(|(index, _)| key(index)).collect();
-    let mut order = Vec::with_capacity(unordered.len());
-    let mut place = vec![usize::MAX; unordered.len()];
-    while let Some(Reverse((_, index))) = next.pop() {
-        place[index] = order.len();
-        order.push(index);
-        for effect in &effects[index] {
-            waits_for[*effect] -= 1;
-            if waits_for[*effect] == 0 {
-                next.push(key(*effect));
-            }
-        }
-    }
-    if let Some(stuck) = place.iter().position(|place| *place == usize::MAX) {
-        return Err(MergeError::Circle(unordered[stuck].event.to_string()));
-    }
-    let mut events: Vec<_> = unordered.into_iter().map(Some).collect();
-    let moved = order.into_iter().map(|index| {
-        let mut traced = events[index].take().expect("each is taken once");
-        traced.previous = traced.previous.map(|index| place[index]);
-        traced.cause = traced.cause.map(|index| place[index]);
-        traced
-    });
-    Ok(moved.collect())
 }
 
 #[cfg(test)]

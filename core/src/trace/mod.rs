@@ -6,6 +6,7 @@
 //! package `virtnet`. [`SubNetwork::trace`](crate::SubNetwork::trace) returns what it has recorded, and [`Trace::merge`]
 //! orders the records of all subnetworks of a network.
 
+mod blame;
 pub(crate) mod conn_trace;
 mod edges;
 pub(crate) mod event;
@@ -16,6 +17,7 @@ pub(crate) mod host_trace;
 pub(crate) mod live;
 mod matching;
 pub(crate) mod merge;
+mod order;
 #[cfg(feature = "trace-files")]
 mod read;
 pub(crate) mod recorder;

@@ -14,9 +14,9 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::Failure;
-use crate::trace::event::Event;
 use crate::trace::file::{Header, RecordError, TraceFile};
 use crate::trace::host_log::{CompactKind, HostLog};
+use crate::trace::live::compact::Unsent;
 use crate::trace::live::outbox::Outbox;
 use crate::trace::merge::Record;
 use crate::trace::space::Space;
@@ -259,6 +259,11 @@ impl Recorder {
         Some((Arc::clone(&self.network), Arc::clone(process)))
     }
 
+    /// When it began to record: since 1970, by the machine's clock.
+    pub(crate) fn began(&self) -> Duration {
+        self.start.get().map_or(Duration::ZERO, |start| start.wall)
+    }
+
     /// What waits to be sent, if it records live.
     pub(crate) fn outbox(&self) -> Option<&Outbox> {
         self.outbox.get()
@@ -274,17 +279,17 @@ impl Recorder {
         }
     }
 
-    /// Takes the events that wait to be sent, by time.
-    pub(crate) fn take_unsent(&self) -> Vec<Event> {
-        let (Some(start), Some(outbox)) = (self.start.get(), self.outbox.get()) else {
+    /// Takes the events that wait to be sent, of each host.
+    pub(crate) fn take_unsent(&self) -> Vec<Unsent> {
+        let Some(outbox) = self.outbox.get() else {
             return Vec::new();
         };
         let hosts: Vec<_> = self.hosts.lock().values().cloned().collect();
-        let unsent = hosts.iter();
-        let unsent = unsent.flat_map(|log| log.take_unsent(start.wall, outbox));
-        let mut unsent: Vec<_> = unsent.collect();
-        unsent.sort_by_key(|event| event.elapsed);
-        unsent
+        let unsent = hosts.into_iter().map(|log| Unsent {
+            events: log.take_unsent(outbox).into(),
+            log,
+        });
+        unsent.filter(|unsent| !unsent.events.is_empty()).collect()
     }
 
     /// Whether a file is being written.

@@ -4,6 +4,8 @@
 //! writes to a file.
 
 use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::trace::event::{End, Event, EventKind};
 use crate::trace::merge::{Trace, Traced};
@@ -56,6 +58,13 @@ impl<'a> Object<'a> {
             quote(value.as_ref(), self.line);
         }
         self.line.push(']');
+    }
+
+    /// Seconds and nine digits, as text: its nanoseconds are more than the numbers of many programs that read JSON can
+    /// hold.
+    fn time(&mut self, key: &str, time: Duration) {
+        let (seconds, nanos) = (time.as_secs(), time.subsec_nanos());
+        self.text(key, &format!("{seconds}.{nanos:09}"));
     }
 
     fn addr(&mut self, key: &str, addr: &Addr) {
@@ -123,6 +132,8 @@ pub(super) struct BatchHead<'a> {
     pub(super) before: u64,
     /// How many were dropped so far.
     pub(super) dropped: u64,
+    /// When its subnetwork began to record: since 1970.
+    pub(super) began: Duration,
 }
 
 /// The first line of a batch.
@@ -134,6 +145,15 @@ pub(super) fn batch_line(head: &BatchHead<'_>, line: &mut String) {
     object.number("batch", head.batch);
     object.number("before", head.before);
     object.number("dropped", head.dropped);
+    object.time("began", head.began);
+    object.close();
+}
+
+/// The line that begins the short lines of one host's events in a batch; `names` are those of the hosts in them.
+pub(super) fn group_line(host: &str, names: &[Arc<str>], line: &mut String) {
+    let mut object = Object::new(line);
+    object.text("events_of", host);
+    object.texts("names", names);
     object.close();
 }
 
@@ -208,9 +228,7 @@ fn traced_line(id: usize, traced: &Traced, line: &mut String) {
 fn write_event(event: &Event, object: &mut Object<'_>) {
     object.text("host", &event.host);
     object.number("number", event.number);
-    // As text: its nanoseconds are more than the numbers of many programs that read JSON can hold.
-    let (seconds, nanos) = (event.wall.as_secs(), event.wall.subsec_nanos());
-    object.text("wall", &format!("{seconds}.{nanos:09}"));
+    object.time("wall", event.wall);
     object.number("elapsed_ns", event.elapsed.as_nanos());
     object.text("event", name(&event.kind));
     write_kind(&event.kind, object);

@@ -7,6 +7,7 @@
 #[cfg(all(feature = "axum-0_8", feature = "tonic-0_14"))]
 mod adapt;
 mod addr_props;
+mod breakpoint;
 mod closing;
 mod conformance;
 mod faults;

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::context::fault_counts::Did;
 use crate::context::rules::{InForce, Rules};
-use crate::rules::rule::{Fault, Scope};
+use crate::rules::rule::{Fault, Rule, Scope};
 use crate::rules::table::Active;
 use crate::{Addr, Cause, Failure};
 
@@ -170,16 +170,16 @@ impl DialGate {
     /// What the rules say to a dial at this stage.
     fn verdict(&self, in_force: &InForce, stage: Stage) -> Verdict {
         let now = Instant::now();
-        let concerns = |rule: &Active| {
-            is_on_dials(rule, self.dst.port())
-                && rule.is_in_force(now)
-                && self.is_its_turn(rule, stage)
-        };
+        let ports = (self.src.port(), self.dst.port());
+        let concerns = |rule: &Active| rule.is_in_force(now) && self.is_its_turn(rule, stage);
         let there = in_force.of(&self.src, &self.dst);
-        let there: Vec<_> = there.filter(|rule| concerns(rule)).collect();
+        let there = there.filter(|rule| is_on_dials(rule, ports) && concerns(rule));
+        let there: Vec<_> = there.collect();
         let back = in_force.of(&self.dst, &self.src);
         // Dials are counted at their dialer.
-        let back = back.filter(|rule| rule.rule.dials.is_none() && concerns(rule));
+        let counts = |rule: &Active| rule.rule.dials.is_some();
+        let back =
+            back.filter(|rule| is_on_answers(rule, ports) && !counts(rule) && concerns(rule));
         let back: Vec<_> = back.collect();
         let first = |rules: &[Arc<Active>], fault: Fault| {
             let mut rules = rules.iter();
@@ -215,7 +215,8 @@ impl DialGate {
     fn count(&mut self, in_force: &InForce) {
         for rule in in_force.of(&self.src, &self.dst) {
             let counted = |(counted, _): &(Arc<Active>, u64)| Arc::ptr_eq(counted, &rule);
-            if is_on_dials(&rule, self.dst.port()) && !self.numbers.iter().any(counted) {
+            let ports = (self.src.port(), self.dst.port());
+            if is_on_dials(&rule, ports) && !self.numbers.iter().any(counted) {
                 rule.counts.matched();
                 let pair = rule.pair(self.src.host(), self.dst.host());
                 let number = pair.nth.fetch_add(1, Relaxed) + 1;
@@ -249,7 +250,8 @@ pub(crate) async fn arrives(rules: &Rules, src: &Addr, dst: &Addr) -> Result<(),
     while let Some(in_force) = rules.in_force() {
         let now = Instant::now();
         let concerning = in_force.of(src, dst).filter(|rule| {
-            is_on_dials(rule, dst.port()) && rule.rule.dials.is_none() && rule.is_in_force(now)
+            let is_on_it = is_on_dials(rule, (src.port(), dst.port()));
+            is_on_it && rule.rule.dials.is_none() && rule.is_in_force(now)
         });
         let concerning: Vec<_> = concerning.collect();
         let mut all = concerning.iter();
@@ -273,13 +275,22 @@ fn refused(rule: &Active) -> Failure {
     Failure::explain(Cause::ConnectionRefused, sentence)
 }
 
-/// Whether the rule is for dials to this port.
-fn is_on_dials(active: &Active, dialed: u16) -> bool {
-    let rule = &active.rule;
+/// Whether the rule is for what leaves with a dial between these ports: the dialing one, and the dialed one.
+fn is_on_dials(active: &Active, (src, dialed): (u16, u16)) -> bool {
+    is_on(&active.rule, dialed, (src, dialed))
+}
+
+/// Whether the rule is for the answer to a dial between these ports.
+fn is_on_answers(active: &Active, (src, dialed): (u16, u16)) -> bool {
+    is_on(&active.rule, dialed, (dialed, src))
+}
+
+/// Whether the rule is for a dial to the port `dialed`, in the direction `from` one port `to` the other.
+fn is_on(rule: &Rule, dialed: u16, (from, to): (u16, u16)) -> bool {
     let scope = match rule.scope {
         Scope::All => true,
         Scope::Port(port) => port == dialed,
-        Scope::Conn(..) => false,
+        Scope::Conn(one, other) => (one, other) == (from, to),
     };
     let fault = matches!(rule.fault, Fault::Cut | Fault::Hold | Fault::Refuse);
     scope && fault && rule.after == 0

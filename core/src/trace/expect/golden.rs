@@ -83,7 +83,7 @@ impl Golden {
 }
 
 /// Where an event happened: at a host, or at one of its ports.
-fn place(event: &Event) -> (String, Option<u16>) {
+pub(super) fn place(event: &Event) -> (String, Option<u16>) {
     let addr = match &event.kind {
         EventKind::Listening { addr } | EventKind::ListenerClosed { addr } => Some(addr),
         EventKind::Dialing { src, .. }

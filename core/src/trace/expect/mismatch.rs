@@ -32,7 +32,7 @@ pub struct Mismatch {
 }
 
 impl Mismatch {
-    /// Without anything that differs, unless the trace has holes.
+    /// Without anything that differs, unless the trace has holes or contradictions.
     pub(super) fn new(trace: &Trace) -> Mismatch {
         let events = trace.events().iter();
         let causes = events.map(|traced| traced.previous.into_iter().chain(traced.cause).collect());
@@ -52,6 +52,9 @@ impl Mismatch {
                 trace.dropped()
             );
             mismatch.say(&holes);
+        }
+        for contradiction in trace.contradictions() {
+            mismatch.say(&contradiction);
         }
         mismatch
     }

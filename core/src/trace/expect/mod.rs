@@ -2,6 +2,7 @@
 //!
 //! Owns [`Check`], and which events an expectation is about. Never changes a trace, and never waits.
 
+mod compare;
 mod diff;
 mod golden;
 mod mismatch;

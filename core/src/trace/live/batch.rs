@@ -3,8 +3,10 @@
 //! Owns which lines a batch may have. Never knows other batches.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::trace::event::Event;
+use crate::trace::live::compact::Group;
 use crate::trace::read::fields::Fields;
 use crate::trace::read::object;
 use crate::trace::write::FILE_VERSION;
@@ -22,16 +24,27 @@ pub(super) struct Batch {
     pub(super) before: u64,
     /// How many events its subnetwork had dropped so far.
     pub(super) dropped: u64,
+    /// When its subnetwork began to record.
+    began: Duration,
+    /// The host whose events come next.
+    group: Option<Group>,
     pub(super) events: Vec<Event>,
     /// The asks that it answers.
     pub(super) answers: Vec<Arc<str>>,
 }
 
 impl Batch {
-    /// Reads a batch of `network`; the error says what is wrong.
+    /// Reads a batch of `network`; the error says what is wrong. Its events are by time.
     pub(super) fn parse(network: &Arc<str>, text: &str) -> Result<Batch, String> {
         let mut batch: Option<Batch> = None;
         for line in text.lines() {
+            if let Some(batch) = &mut batch
+                && let Some(group) = &batch.group
+                && !line.starts_with('{')
+            {
+                batch.events.push(group.event(line)?);
+                continue;
+            }
             let object = object(line.as_bytes()).ok_or_else(|| {
                 let shown: String = line.chars().take(SHOWN).collect();
                 format!("expected a JSON object, got {shown:?}")
@@ -42,7 +55,10 @@ impl Batch {
                 Some(batch) => batch.add(network, &fields)?,
             }
         }
-        batch.ok_or_else(|| "expected lines, got none".to_owned())
+        let mut batch = batch.ok_or_else(|| "expected lines, got none".to_owned())?;
+        // They are sent host by host.
+        batch.events.sort_by_key(|event| event.elapsed);
+        Ok(batch)
     }
 
     fn new(network: &Arc<str>, first: &Fields<'_>) -> Result<Batch, String> {
@@ -59,6 +75,8 @@ impl Batch {
             number: first.number("batch")?,
             before: first.number("before")?,
             dropped: first.number("dropped")?,
+            began: first.time("began")?,
+            group: None,
             events: Vec::new(),
             answers: Vec::new(),
         })
@@ -67,6 +85,8 @@ impl Batch {
     fn add(&mut self, network: &Arc<str>, fields: &Fields<'_>) -> Result<(), String> {
         if fields.0.contains_key("end") {
             self.dropped = fields.number("dropped")?;
+        } else if fields.0.contains_key("events_of") {
+            self.group = Some(Group::new(network, self.began, fields)?);
         } else if fields.0.contains_key("answers") {
             self.answers = fields.texts("answers")?;
         } else {

@@ -6,6 +6,7 @@
 //! Each subnetwork that records live sends batches of events. Its document under [`MEMBERS`] says that it does. A reader that must not
 //! miss anything writes a document under [`ASKS`]: each member then sends what it still holds, and an answer.
 
+pub(crate) mod compact;
 pub(crate) mod outbox;
 pub(crate) mod sender;
 

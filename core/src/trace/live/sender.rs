@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
-use crate::trace::event::Event;
+use crate::trace::live::compact::Unsent;
 use crate::trace::live::outbox::Outbox;
 use crate::trace::live::{ASKS, MEMBER, MEMBERS};
 use crate::trace::recorder::Recorder;
-use crate::trace::write::{BatchHead, answers_line, batch_line, event_line, last_line};
+use crate::trace::write::{BatchHead, answers_line, batch_line, last_line};
 use crate::{Documents, Failure, MAX_TRACE_BATCH, Registry, RegistryError, Traces};
 
 /// How long events wait for others to be sent with them.
@@ -41,7 +41,7 @@ pub(crate) struct Sender {
     recorder: Arc<Recorder>,
     registry: Arc<dyn Registry>,
     /// Events that are sent next.
-    queue: VecDeque<Event>,
+    queue: VecDeque<Unsent>,
     /// A batch that is being sent, and may have been.
     batch: Option<String>,
     batches: u64,
@@ -219,20 +219,13 @@ impl Sender {
             return None;
         }
         let (network, process) = self.recorder.names()?;
-        let mut events = String::new();
-        let mut count = 0;
-        while let Some(event) = self.queue.front() {
-            let len = events.len();
-            event_line(event, &mut events);
-            if events.len() > MOST {
-                events.truncate(len);
-                if len > 0 {
-                    break;
-                }
-                // No batch has space for it.
-                outbox.drop_one();
-            } else {
-                count += 1;
+        let (mut events, mut count) = (Vec::new(), 0);
+        while let Some(unsent) = self.queue.front_mut() {
+            let written = unsent.write(self.recorder.began(), &mut events, MOST);
+            count += written.events;
+            (0..written.too_large).for_each(|_| outbox.drop_one());
+            if !unsent.events.is_empty() {
+                break;
             }
             self.queue.pop_front();
         }
@@ -243,10 +236,11 @@ impl Sender {
             batch: self.batches,
             before: self.sent,
             dropped: outbox.dropped(),
+            began: self.recorder.began(),
         };
         let mut batch = String::new();
         batch_line(&head, &mut batch);
-        batch.push_str(&events);
+        batch.push_str(std::str::from_utf8(&events).expect("lines are text"));
         self.sent += count;
         if self.queue.is_empty() {
             let later = self.answers.split_off(self.answers.len().min(ANSWERS));

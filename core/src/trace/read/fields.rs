@@ -81,22 +81,22 @@ impl<'a> Fields<'a> {
     }
 
     /// Seconds and nine digits.
-    fn wall(&self) -> Result<Duration, String> {
-        let time = self.text("wall")?.split_once('.');
+    pub(in crate::trace) fn time(&self, key: &str) -> Result<Duration, String> {
+        let time = self.text(key)?.split_once('.');
         let time = time.filter(|(_, nanos)| {
             nanos.len() == 9 && nanos.bytes().all(|digit| digit.is_ascii_digit())
         });
         let time = time
             .and_then(|(seconds, nanos)| Some((seconds.parse().ok()?, nanos.parse().ok()?)))
             .map(|(seconds, nanos)| Duration::new(seconds, nanos));
-        time.ok_or_else(|| self.wrong("wall", "seconds with nine decimals"))
+        time.ok_or_else(|| self.wrong(key, "seconds with nine decimals"))
     }
 
     pub(in crate::trace) fn event(&self, network: &Arc<str>) -> Result<Event, String> {
         Ok(Event {
             host: self.text("host")?.into(),
             number: self.number("number")?,
-            wall: self.wall()?,
+            wall: self.time("wall")?,
             elapsed: Duration::from_nanos(self.number("elapsed_ns")?),
             kind: self.kind(network)?,
         })

@@ -79,10 +79,8 @@ impl fmt::Display for Mermaid<'_> {
             statements: String::new(),
         };
         for index in excerpt.clone() {
-            if let Some(place) = events[index]
-                .cause
-                .and_then(|it| it.checked_sub(excerpt.start))
-            {
+            let sent = self.trace.sent(index);
+            if let Some(place) = sent.and_then(|it| it.checked_sub(excerpt.start)) {
                 diagram.received[place] = true;
             }
         }
@@ -128,7 +126,7 @@ impl Diagram<'_> {
     fn event(&mut self, index: usize) -> fmt::Result {
         let (traced, line) = (&self.trace.events()[index], self.lines.of(index));
         let kind = &traced.event.kind;
-        if let Some(cause) = traced.cause {
+        if let Some(cause) = self.trace.sent(index) {
             let sent = &self.trace.events()[cause].event;
             // An accept is told to the dialer by what that sees of it.
             let (arrow, text) = match kind {

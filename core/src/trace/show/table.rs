@@ -99,6 +99,9 @@ impl fmt::Display for Table<'_> {
             let dropped = trace.dropped();
             writeln!(f, "{dropped} events were dropped because a record was full")?;
         }
+        for contradiction in trace.contradictions() {
+            writeln!(f, "{contradiction}")?;
+        }
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use super::*;
 fn batch(process: &str, batch: u64, before: u64, dropped: u64, events: &[u64]) -> String {
     let mut text = format!(
         "{{\"virtnet_trace\":1,\"network\":\"net\",\"process\":\"{process}\",\"batch\":{batch},\
-         \"before\":{before},\"dropped\":{dropped}}}\n"
+         \"before\":{before},\"dropped\":{dropped},\"began\":\"1.000000000\"}}\n"
     );
     for number in events {
         text += &format!(

@@ -7,11 +7,11 @@ const conns = data.conns;
 const events = data.events.map(([host, kind, wall, cause, conn, number, text], index) => (
   { index, host, kind: kinds[kind], wall, cause, conn, number, text, low: text.toLowerCase() }
 ));
-// The events of each host, and the messages: pairs of a cause and its effect.
+// The events of each host, and the messages: pairs of a cause and its effect. What a fault did is no message.
 const messages = [];
 for (const event of events) {
   hosts[event.host].events.push(event.index);
-  if (event.cause >= 0) messages.push([event.cause, event.index]);
+  if (event.cause >= 0 && events[event.cause].kind !== "fault") messages.push([event.cause, event.index]);
 }
 // From which event to which (not included) rules are in force at a host.
 const bands = [];
