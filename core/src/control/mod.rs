@@ -25,3 +25,4 @@ pub use guard::{FaultGuard, Healed};
 pub use status::{MemberStatus, RuleStatus, Status};
 
 pub(crate) use background::BoxFuture;
+pub(crate) use board::{NO_NUMBER, random_id};
