@@ -15,6 +15,7 @@ mod heal;
 pub(crate) mod joining;
 mod member;
 mod member_doc;
+pub(crate) mod orders;
 mod recovery;
 pub(crate) mod state;
 mod status;

@@ -15,6 +15,7 @@ use super::document::{
 use super::error::{Reason, SupervisionError};
 use super::request::documents;
 use super::{Calls, Supervision};
+use crate::control::orders::{Ordered, Wanted};
 use crate::control::{NO_NUMBER, random_id};
 use crate::{Failure, Host, Registry, SubNetwork};
 
@@ -26,7 +27,19 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// What was asked for. Answer it with [`Supervisor::done`] or [`Supervisor::refuse`].
 #[derive(Debug)]
-pub struct Request {
+pub struct Request(Source);
+
+/// Where a request comes from.
+#[derive(Debug)]
+enum Source {
+    Document(Taking),
+    /// The plan of faults wants something; then the program has this state as far as the plan is concerned.
+    Plan(Action, Wanted),
+}
+
+/// A request's document, as it is when it is taken.
+#[derive(Debug, Clone)]
+struct Taking {
     key: String,
     taken: RequestDoc,
 }
@@ -34,12 +47,18 @@ pub struct Request {
 impl Request {
     /// What is to be done.
     pub fn action(&self) -> Action {
-        self.taken.action
+        match &self.0 {
+            Source::Document(taking) => taking.taken.action,
+            Source::Plan(action, _) => *action,
+        }
     }
 
     /// Who asks, for people.
     pub fn by(&self) -> &str {
-        &self.taken.by
+        match &self.0 {
+            Source::Document(taking) => &taking.taken.by,
+            Source::Plan(..) => "the plan of faults",
+        }
     }
 }
 
@@ -53,7 +72,11 @@ pub struct Supervisor {
     /// The change number of requests that was seen last.
     seen: u64,
     /// A request that is being taken.
-    taking: Option<Request>,
+    taking: Option<Taking>,
+    /// What the plan of faults wants.
+    ordered: Ordered,
+    /// What of that was done.
+    done: Wanted,
 }
 
 impl SubNetwork {
@@ -87,6 +110,8 @@ impl SubNetwork {
             renewal: Instant::now(),
             seen: NO_NUMBER,
             taking: None,
+            ordered: Ordered::new(Arc::clone(&self.control), host.name()),
+            done: Wanted::default(),
         };
         if supervisor.calls.registry.documents().is_none() {
             return Err(supervisor.failed(Reason::NoDocuments));
@@ -198,7 +223,7 @@ impl Supervisor {
             Ok(docs.list(REQUESTS).await?)
         });
         let mut left = left.await?;
-        while let Some(Request { key, taken }) = self.first(&left) {
+        while let Some(Taking { key, taken }) = self.first(&left) {
             left.retain(|(other, _)| *other != key);
             let old = taken.with(Progress::Asked).text();
             let refused = Progress::Refused("its supervisor has ended".to_owned());
@@ -243,12 +268,20 @@ impl Supervisor {
         if Instant::now() >= self.renewal || self.seen == 0 {
             self.write().await?;
         }
+        if let Some((action, then)) = self.ordered_action() {
+            return Ok(Some(Request(Source::Plan(action, then))));
+        }
         if self.taking.is_none() {
             let seen = self.seen;
             let changed = self.calls.run(async move |registry| {
                 Ok(documents(&*registry)?.changed(REQUESTS, seen).await?)
             });
-            let Ok(number) = timeout_at(self.renewal, changed).await else {
+            let order = self.ordered.order();
+            let number = tokio::select! {
+                number = timeout_at(self.renewal, changed) => number,
+                () = order.changed(self.done) => return Ok(None),
+            };
+            let Ok(number) = number else {
                 return Ok(None);
             };
             let number = number?;
@@ -263,14 +296,39 @@ impl Supervisor {
         self.take().await
     }
 
+    /// The next step towards what the plan of faults wants, if there is one.
+    fn ordered_action(&self) -> Option<(Action, Wanted)> {
+        let wanted = self.ordered.order().wanted();
+        match (self.done, wanted) {
+            (done, wanted) if done == wanted => None,
+            (Wanted::Killed, _) => Some((Action::Restart, Wanted::Running)),
+            (_, Wanted::Killed) => Some((Action::Kill, Wanted::Killed)),
+            (_, Wanted::Paused) => Some((Action::Pause, Wanted::Paused)),
+            (_, Wanted::Running) => Some((Action::Resume, Wanted::Running)),
+        }
+    }
+
+    /// The plan's step is done, or cannot be done: then it is not tried again.
+    fn ordered_done(&mut self, then: Wanted, progress: Progress) {
+        let wanted = self.ordered.order().wanted();
+        let failed = match progress {
+            Progress::Refused(why) => Some(why),
+            _ => None,
+        };
+        self.done = if failed.is_some() { wanted } else { then };
+        if self.done == wanted {
+            self.ordered.see_to(wanted, failed);
+        }
+    }
+
     /// The first request for this supervisor that nobody has taken.
-    fn first(&self, listed: &[(String, String)]) -> Option<Request> {
+    fn first(&self, listed: &[(String, String)]) -> Option<Taking> {
         listed.iter().find_map(|(key, text)| {
             let doc = text.parse::<RequestDoc>().ok()?;
             let is_ours = doc.progress == Progress::Asked && doc.to.contains(&self.doc.id);
             let taken = doc.with(Progress::Taken(self.doc.id.clone()));
             let key = key.clone();
-            is_ours.then_some(Request { key, taken })
+            is_ours.then_some(Taking { key, taken })
         })
     }
 
@@ -294,7 +352,8 @@ impl Supervisor {
         });
         let now = now.await?;
         let taking = self.taking.take();
-        Ok(taking.filter(|_| now.as_deref() == Some(&*wanted)))
+        let taken = taking.filter(|_| now.as_deref() == Some(&*wanted));
+        Ok(taken.map(|taking| Request(Source::Document(taking))))
     }
 
     async fn answer(
@@ -303,7 +362,14 @@ impl Supervisor {
         state: HostState,
         progress: Progress,
     ) -> Result<(), SupervisionError> {
-        self.doc.state = state;
+        self.set_state(state);
+        let request = match request.0 {
+            Source::Document(taking) => taking,
+            Source::Plan(_, then) => {
+                self.ordered_done(then, progress);
+                return Ok(());
+            }
+        };
         let by = Instant::now() + ANSWER_WITHIN;
         loop {
             let answered = self.try_answer(&request, &progress).await;
@@ -317,7 +383,7 @@ impl Supervisor {
     }
 
     /// Whoever reads the answer finds the state, too.
-    async fn try_answer(&mut self, request: &Request, progress: &Progress) -> Result<(), Failure> {
+    async fn try_answer(&mut self, request: &Taking, progress: &Progress) -> Result<(), Failure> {
         self.write().await?;
         let key = request.key.clone();
         let (old, new) = (

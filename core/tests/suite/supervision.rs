@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use virtnet_core::faults::Rule;
 use virtnet_core::pipe::PipeNetwork;
 use virtnet_core::supervision::{Action, HostState, Reason, Supervisor};
 use virtnet_core::{Cause, SubNetwork};
@@ -167,18 +168,14 @@ async fn of_two_supervisors_one_gets_a_request() {
 }
 
 #[tokio::test]
-async fn a_killed_host_whose_name_is_another_processs_is_not_asked() {
+async fn a_killed_host_is_not_asked_if_another_has_its_name() {
     let (network, subnet) = both();
     let beta = subnet.new_host("β").await.unwrap();
     let mut killed = subnet.supervise(&beta).await.unwrap();
     let asking = network.subnetwork().supervision().within(LONG);
-    beta.crash().unwrap();
     let (asked, _) = tokio::join!(asking.kill("β"), serve(&mut killed, HostState::Killed));
     asked.unwrap();
-    let subnet = network.subnetwork();
-    let beta = subnet.new_host("β").await.unwrap();
     let mut other = subnet.supervise(&beta).await.unwrap();
-    let asked = asking.pause("β");
     let served = async {
         tokio::select! {
             biased;
@@ -186,7 +183,7 @@ async fn a_killed_host_whose_name_is_another_processs_is_not_asked() {
             done = serve(&mut other, HostState::Paused) => done,
         }
     };
-    let (asked, done) = tokio::join!(asked, served);
+    let (asked, done) = tokio::join!(asking.pause("β"), served);
     asked.unwrap();
     assert_eq!(done.0, Action::Pause);
 }
@@ -206,4 +203,79 @@ async fn the_end_refuses_what_nobody_took() {
     let err = asked.await.unwrap_err();
     assert_eq!(err.to_string(), "host kill β: its supervisor has ended");
     assert_eq!(asking.hosts().await.unwrap(), []);
+}
+
+/// What the plan of faults says, its supervisor does before it is acknowledged.
+#[tokio::test]
+async fn a_plan_pauses_and_kills_until_it_is_healed() {
+    let (network, mut supervisor) = network().await;
+    let setting = network.subnetwork();
+    let faults = setting.faults();
+    let does = async |supervisor: &mut Supervisor, action, state| {
+        let (what, by) = serve(supervisor, state).await;
+        assert_eq!((what, &*by), (action, "the plan of faults"));
+    };
+    for (rule, action, state, back) in [
+        (
+            Rule::pause("β"),
+            Action::Pause,
+            HostState::Paused,
+            Action::Resume,
+        ),
+        (
+            Rule::kill("β*"),
+            Action::Kill,
+            HostState::Killed,
+            Action::Restart,
+        ),
+    ] {
+        // Not before it is done.
+        let mut applied = pin!(faults.apply(rule));
+        let early = tokio::time::timeout(SHORT, applied.as_mut()).await;
+        assert!(early.is_err(), "acknowledged before it was done");
+        let (guard, ()) = tokio::join!(applied, does(&mut supervisor, action, state));
+        let running = HostState::Running;
+        let (healed, ()) =
+            tokio::join!(guard.unwrap().heal(), does(&mut supervisor, back, running));
+        assert_eq!(healed.unwrap().unmatched, []);
+    }
+    // From one to the other, and to both: killed is more than paused.
+    let pause = async { faults.apply(Rule::pause("β")).await.unwrap() };
+    let (paused, ()) = tokio::join!(
+        pause,
+        does(&mut supervisor, Action::Pause, HostState::Paused)
+    );
+    let kill = async { faults.apply(Rule::kill("β")).await.unwrap() };
+    let (killed, ()) = tokio::join!(kill, does(&mut supervisor, Action::Kill, HostState::Killed));
+    let restarts = async {
+        does(&mut supervisor, Action::Restart, HostState::Running).await;
+        does(&mut supervisor, Action::Pause, HostState::Paused).await;
+    };
+    let (healed, ()) = tokio::join!(killed.heal(), restarts);
+    healed.unwrap();
+    drop(paused);
+    does(&mut supervisor, Action::Resume, HostState::Running).await;
+}
+
+#[tokio::test]
+async fn a_plan_that_no_supervisor_can_do_is_refused() {
+    let (network, mut supervisor) = network().await;
+    let subnet = network.subnetwork();
+    let _gamma = subnet.new_host("γ").await.unwrap();
+    let faults = network.subnetwork().faults();
+    let err = faults.apply(Rule::pause("γ")).await.unwrap_err();
+    let text = "faults: the plan cannot be enforced by the subnetwork of \"γ\": \"pause γ\": γ is not \
+                supervised";
+    assert_eq!(err.to_string(), text);
+    let refusing = async {
+        let request = supervisor.next().await.unwrap();
+        let state = HostState::Running;
+        supervisor.refuse(request, state, "it will not").await
+    };
+    let (applied, refused) = tokio::join!(faults.apply(Rule::pause("β")), refusing);
+    refused.unwrap();
+    let text =
+        "faults: the plan cannot be enforced by the subnetwork of \"β\": \"pause β\": it will not";
+    assert_eq!(applied.unwrap_err().to_string(), text);
+    assert!(faults.status().await.unwrap().rules.is_empty());
 }

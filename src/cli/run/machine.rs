@@ -70,11 +70,15 @@ impl<'a> Machine<'a> {
         lines(self.on.as_ref().map_or(&[], |on| &on.forwards))
     }
 
-    /// Starts the host, then the forwards, then the program. If that fails, nothing is left.
-    pub(super) async fn start(&mut self) -> Result<(), Exit> {
+    /// Starts the host, then the forwards, then the program. If that fails, nothing is left. The host's
+    /// trace gets the note.
+    pub(super) async fn start(&mut self, note: Option<&str>) -> Result<(), Exit> {
         let mut hosts = Hosts::new(self.subnet, &self.args.shared, None);
         // Also if it has no forwards.
         let host = hosts.get(self.addr).await?;
+        if let Some(note) = note {
+            host.note(note);
+        }
         let started = async {
             let forwards = hosts.start(self.specs.clone()).await?;
             let variables = self.args.variables(&forwards);
@@ -102,15 +106,15 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Does what was asked for. The text of a failure says what was not done.
-    pub(super) async fn act(&mut self, action: Action) -> Result<(), String> {
+    /// Does what `by` has asked for. The text of a failure says what was not done.
+    pub(super) async fn act(&mut self, action: Action, by: &str) -> Result<(), String> {
         match action {
-            Action::Kill => self.kill().await,
-            Action::Pause => self.pause().await,
-            Action::Resume => self.resume(),
+            Action::Kill => self.kill(by).await,
+            Action::Pause => self.pause(by).await,
+            Action::Resume => self.resume(by),
             Action::Restart => {
-                self.kill().await?;
-                let started = self.start().await;
+                self.kill(by).await?;
+                let started = self.start(Some(&note("restarted", by))).await;
                 started.map_err(|why| format!("killed, but not started again: {}", text(why)))
             }
             other => Err(format!(
@@ -120,7 +124,7 @@ impl<'a> Machine<'a> {
     }
 
     /// As if it had lost its power.
-    async fn kill(&mut self) -> Result<(), String> {
+    async fn kill(&mut self, by: &str) -> Result<(), String> {
         let Some(on) = &mut self.on else {
             return Ok(());
         };
@@ -128,6 +132,7 @@ impl<'a> Machine<'a> {
         // If that fails, it dies all the same.
         let paused = on.program.pause().await;
         on.forwards.iter().for_each(Forward::pause);
+        on.host.note(&note("killed", by));
         if let Err(err) = on.host.crash() {
             on.resume();
             return Err(one_line(&err));
@@ -141,18 +146,30 @@ impl<'a> Machine<'a> {
         }
     }
 
-    async fn pause(&mut self) -> Result<(), String> {
+    async fn pause(&mut self, by: &str) -> Result<(), String> {
         let on = self.on.as_mut().ok_or(WAS_KILLED)?;
+        let is_paused = on.program.is_paused();
         on.program.pause().await?;
         on.forwards.iter().for_each(Forward::pause);
+        if !is_paused {
+            on.host.note(&note("paused", by));
+        }
         Ok(())
     }
 
-    fn resume(&mut self) -> Result<(), String> {
+    fn resume(&mut self, by: &str) -> Result<(), String> {
         let on = self.on.as_mut().ok_or(WAS_KILLED)?;
+        if on.program.is_paused() {
+            on.host.note(&note("resumed", by));
+        }
         on.resume();
         Ok(())
     }
+}
+
+/// What the host's trace says.
+fn note(done: &str, by: &str) -> String {
+    format!("program {done}, as {by} asked")
 }
 
 const WAS_KILLED: &str = "its program was killed: expected restart";

@@ -63,7 +63,7 @@ pub(super) async fn supervise(
     ready: &ReadyFile,
     signals: &mut Signals,
 ) -> Result<i32, Exit> {
-    signals.or(machine.start()).await??;
+    signals.or(machine.start(None)).await??;
     let mut others = Others::new()?;
     let host = machine.on().map(|on| on.host.clone());
     let host = host.expect("it has started");
@@ -128,7 +128,7 @@ async fn watch(
 /// Does what was asked for.
 async fn answer(machine: &mut Machine<'_>, supervisor: &mut Supervisor, request: Request) {
     let (action, by) = (request.action(), request.by().to_owned());
-    let acted = machine.act(action).await;
+    let acted = machine.act(action, &by).await;
     let (host, state) = (machine.name(), machine.state());
     let answered = match &acted {
         Ok(()) => {
