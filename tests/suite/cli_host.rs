@@ -43,11 +43,20 @@ struct Started {
 
 impl Echo {
     fn new(url: &str) -> (Echo, Started) {
+        Echo::with(url, &[])
+    }
+
+    fn traced(url: &str, traces: &str) -> (Echo, Started) {
+        Echo::with(url, &[("VIRTNET_TRACE", traces)])
+    }
+
+    fn with(url: &str, variables: &[(&str, &str)]) -> (Echo, Started) {
         let port = free_port().to_string();
         let expose = format!(":1=127.0.0.1:{port}");
         let args = ["run", "--host", "β", "--expose", &expose, "--proxy", "--"];
         let args = [&args[..], &["python3", "-c", ECHO, &port]].concat();
-        let mut program = start(&mut command(url, &args));
+        let mut program = command(url, &args);
+        let mut program = start(program.envs(variables.iter().copied()));
         let started = said(&mut program);
         let args = ["reach", "β:1", "--at", "127.0.0.1:0", "--from", "α"];
         let mut reach = start(&mut command(url, &args));
@@ -231,6 +240,54 @@ fn a_killed_host_is_silent_until_it_is_restarted() {
         let hosts = run(&mut command(url, &["host", "list"])).success();
         assert_eq!(hosts, "");
     });
+}
+
+#[test]
+fn a_plan_pauses_and_kills_until_it_is_healed() {
+    let net = Net::new();
+    let traces = net.path("traces");
+    let (mut echo, started) = Echo::traced(&format!("local:{}", net.path("net")), &traces);
+    let plan = net.path("plan");
+    fs::write(&plan, "cut β -> *\ncut * -> β\npause β\n").unwrap();
+    net.fault(&["apply", &plan, "--for", "100"]);
+    assert_eq!(states(&started), ['T', 'T']);
+    assert_eq!(echo.list(), "β\tpaused\n");
+    net.fault(&["heal"]);
+    assert_eq!(states(&started).map(|state| state == 'T'), [false; 2]);
+    net.fault(&["kill", "β", "--for", "100"]);
+    assert_eq!(states(&started), ['X', 'X']);
+    net.fault(&["heal", "β", "β"]);
+    let again = said(&mut echo.program);
+    assert_eq!(again.proxy, started.proxy);
+    echo.connected();
+    // It ends by itself, also if nobody heals it.
+    net.fault(&["pause", "β", "--for", "0.5"]);
+    until("resumed", || echo.list() == "β\trunning\n");
+    let refused = run(&mut net.command(&["fault", "kill", "α", "--for", "9"])).failure();
+    assert_eq!(
+        refused,
+        "faults: the plan cannot be enforced by the subnetwork of \"α\": \"kill α\": α is not supervised"
+    );
+    echo.ask("pause");
+    echo.ends_with("TERM", 128 + 15);
+    let shown = run(&mut net.command(&["trace", "show", &traces])).success();
+    let notes = shown
+        .lines()
+        .filter_map(|line| line.split_once("note: program "));
+    let notes: Vec<_> = notes
+        .map(|(_, note)| note.trim_end_matches("\t-"))
+        .collect();
+    let by_plan = [
+        "paused",
+        "resumed",
+        "killed",
+        "restarted",
+        "paused",
+        "resumed",
+    ];
+    let by_plan = by_plan.map(|done| format!("{done}, as the plan of faults asked"));
+    assert_eq!(notes[..6], by_plan);
+    assert!(notes[6].starts_with("paused, as process "), "{shown}");
 }
 
 #[test]
