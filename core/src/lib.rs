@@ -107,6 +107,7 @@ pub use host::Host;
 pub use host::accept::Accept;
 pub use host::conn::Conn;
 pub use host::incoming::Incoming;
+pub use host::incoming_dial::IncomingDial;
 pub use host::listener::Listener;
 pub use host::socket::{SocketInfo, SocketState};
 pub use host::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};

@@ -60,7 +60,7 @@ pub(super) async fn accept_programs(
                 continue;
             }
         };
-        if let Some(permit) = limit.take(forward, &program) {
+        if let Some(permit) = limit.take(forward, "reset", &program) {
             let (carried, links) = (carry(local, program, permit), links.clone());
             tasks.spawn(async move { links.unless_paused(carried).await });
         }

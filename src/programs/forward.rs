@@ -156,16 +156,17 @@ impl Limit {
         self.free.available_permits() == self.max
     }
 
-    /// Room for one more connection; warns if there is none.
+    /// Room for one more connection; warns if there is none, and says what is done.
     pub(super) fn take(
         &self,
         forward: &str,
+        done: &str,
         peer: impl fmt::Display,
     ) -> Option<OwnedSemaphorePermit> {
         let permit = Arc::clone(&self.free).try_acquire_owned().ok();
         if permit.is_none() {
             let max = self.max;
-            tracing::warn!("{forward}: reset {peer}: the limit of {max} connections is reached");
+            tracing::warn!("{forward}: {done} {peer}: the limit of {max} connections is reached");
         }
         permit
     }

@@ -311,3 +311,64 @@ pub async fn addresses_repeat_once_hosts_are_idle(bed: &dyn Bed) {
     drop(accepted);
     pair.close().await;
 }
+
+/// A dial that is looked at takes no port, and is refused or accepted later, with the lowest free port then.
+pub async fn dials_are_refused_and_accepted_later(bed: &dyn Bed) {
+    let pair = Pair::new(bed).await;
+    let listener = pair.alpha.listen(":1").unwrap();
+    for drops in [false, true] {
+        let beta = pair.beta.clone();
+        let dialing = tokio::spawn(async move { beta.dial("α:1").await });
+        let dial = listener.next_dial().await.unwrap();
+        assert_eq!(dial.peer_addr(), "β:1");
+        assert_eq!(dial.dialed_addr(), "α:1");
+        assert_eq!(pair.alpha.sockets().len(), 1, "only the listener");
+        match drops {
+            true => drop(dial),
+            false => dial.refuse(),
+        }
+        let err = dialing.await.unwrap().unwrap_err();
+        let line = "dial NET β:1->α:1: connection refused";
+        let refused = Cause::ConnectionRefused;
+        assert_error(&err, Op::Dial, Some("β:1"), Some("α:1"), refused, line);
+        assert_eq!(pair.beta.sockets(), []);
+    }
+    assert_eq!(pair.subnet_a.stats().refused.declined, 2);
+
+    // Two are looked at, and the second is accepted first.
+    let dial = || {
+        let beta = pair.beta.clone();
+        tokio::spawn(async move { beta.dial_with("α:1", b"first").await.unwrap() })
+    };
+    let one = dial();
+    let first = listener.next_dial().await.unwrap();
+    let other = dial();
+    let second = listener.next_dial().await.unwrap();
+    let mut accepted = second.accept().await.unwrap();
+    let mut dialed = other.await.unwrap();
+    assert_ends_of(&dialed, &accepted, ["β:2", "α:2"]);
+    let later = first.accept().await.unwrap();
+    assert_ends_of(&one.await.unwrap(), &later, ["β:1", "α:3"]);
+    let mut read = [0; 5];
+    accepted.read_exact(&mut read).await.unwrap();
+    assert_eq!(&read, b"first");
+    accepted.write_all(b"back").await.unwrap();
+    accepted.shutdown().await.unwrap();
+    let mut back = Vec::new();
+    dialed.read_to_end(&mut back).await.unwrap();
+    assert_eq!(back, b"back");
+    drop((dialed, accepted, later));
+    // An accept and a look take turns.
+    let (_dialed, accepted) = connect(&pair.beta, &listener).await;
+    assert_eq!(accepted.local_addr(), "α:2");
+    pair.close().await;
+}
+
+fn assert_ends_of(dialed: &Conn, accepted: &Conn, [from, to]: [&str; 2]) {
+    assert_eq!(
+        (dialed.local_addr(), dialed.peer_addr()),
+        (accepted.peer_addr(), accepted.local_addr())
+    );
+    assert_eq!(dialed.local_addr(), &from);
+    assert_eq!(dialed.peer_addr(), &to);
+}
