@@ -42,15 +42,7 @@ struct Started {
 }
 
 impl Echo {
-    fn new(url: &str) -> (Echo, Started) {
-        Echo::with(url, &[])
-    }
-
-    fn traced(url: &str, traces: &str) -> (Echo, Started) {
-        Echo::with(url, &[("VIRTNET_TRACE", traces)])
-    }
-
-    fn with(url: &str, variables: &[(&str, &str)]) -> (Echo, Started) {
+    fn new(url: &str, variables: &[(&str, &str)]) -> (Echo, Started) {
         let port = free_port().to_string();
         let expose = format!(":1=127.0.0.1:{port}");
         let args = ["run", "--host", "β", "--expose", &expose, "--proxy", "--"];
@@ -160,7 +152,7 @@ fn everywhere(check: impl Fn(&str)) {
 #[test]
 fn a_paused_program_and_its_connections_stand_still() {
     everywhere(|url| {
-        let (echo, started) = Echo::new(url);
+        let (echo, started) = Echo::new(url, &[]);
         let mut client = echo.connected();
         assert_eq!(echo.list(), "β\trunning\n");
         for _ in 0..2 {
@@ -186,7 +178,7 @@ fn a_paused_program_and_its_connections_stand_still() {
 #[test]
 fn a_host_is_paused_inside_of_a_partition() {
     let net = Net::new();
-    let (echo, started) = Echo::new(&format!("local:{}", net.path("net")));
+    let (echo, started) = Echo::new(&format!("local:{}", net.path("net")), &[]);
     for args in [["cut", "β", "*"], ["cut", "*", "β"], ["hold", "α", "β"]] {
         net.fault(&[&args[..], &["--for", "100"]].concat());
     }
@@ -202,7 +194,7 @@ fn a_host_is_paused_inside_of_a_partition() {
 #[test]
 fn a_killed_host_is_silent_until_it_is_restarted() {
     everywhere(|url| {
-        let (mut echo, started) = Echo::new(url);
+        let (mut echo, started) = Echo::new(url, &[]);
         let mut client = echo.connected();
         for _ in 0..2 {
             echo.ask("kill");
@@ -246,7 +238,10 @@ fn a_killed_host_is_silent_until_it_is_restarted() {
 fn a_plan_pauses_and_kills_until_it_is_healed() {
     let net = Net::new();
     let traces = net.path("traces");
-    let (mut echo, started) = Echo::traced(&format!("local:{}", net.path("net")), &traces);
+    let (mut echo, started) = Echo::new(
+        &format!("local:{}", net.path("net")),
+        &[("VIRTNET_TRACE", &traces)],
+    );
     let plan = net.path("plan");
     fs::write(&plan, "cut β -> *\ncut * -> β\npause β\n").unwrap();
     net.fault(&["apply", &plan, "--for", "100"]);
@@ -288,18 +283,6 @@ fn a_plan_pauses_and_kills_until_it_is_healed() {
     let by_plan = by_plan.map(|done| format!("{done}, as the plan of faults asked"));
     assert_eq!(notes[..6], by_plan);
     assert!(notes[6].starts_with("paused, as process "), "{shown}");
-}
-
-#[test]
-fn a_signal_that_ends_the_command_reaches_a_paused_program() {
-    let net = Net::new();
-    let script = "trap 'exit 7' TERM; echo there; while :; do sleep 0.01; done";
-    let args = ["run", "--host", "β", "--", "sh", "-c", script];
-    let mut running = net.starting(&args);
-    running.wait_for_stdout(&["there"]);
-    run(&mut net.command(&["host", "pause", "β"])).success();
-    running.signal("TERM");
-    assert_eq!(running.end().code, Some(7));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 use super::bed::{Bed, Pair, assert_cut, connect, drop_after, eventually, poll_times};
-use crate::{Cause, Conn, Host, Listener, OpError, SocketInfo, SocketState};
+use crate::{Cause, Conn, Listener, OpError, SocketInfo, SocketState};
 
 /// The last poll at which a future is dropped: more polls than any engine needs.
 const POLLS: usize = 12;
@@ -116,56 +116,6 @@ pub async fn accept_dropped_at_every_poll(bed: &dyn Bed) {
         let (_dialed, accepted) = connect(&pair.beta, &listener).await;
         assert_eq!(accepted.local_addr(), "α:2", "no port was lost");
     }
-    pair.close().await;
-}
-
-/// A look at the next dial that is dropped leaves it to the next look, or the next accept.
-pub async fn next_dial_dropped_at_every_poll(bed: &dyn Bed) {
-    let pair = Pair::new(bed).await;
-    let listener = pair.alpha.listen(":1").unwrap();
-    for polls in (1..=POLLS).chain(1..=POLLS) {
-        let beta = pair.beta.clone();
-        let dialing = tokio::spawn(async move { beta.dial("α:1").await });
-        let looked = drop_after(polls, listener.next_dial()).await;
-        let accepted = match looked {
-            Some(dial) => dial.unwrap().accept().await.unwrap(),
-            None if polls % 2 == 0 => listener.accept().await.unwrap().0,
-            None => listener.next_dial().await.unwrap().accept().await.unwrap(),
-        };
-        let dialed = dialing.await.unwrap().unwrap();
-        assert_eq!(accepted.local_addr(), "α:2", "no port was lost");
-        assert_eq!(dialed.peer_addr(), "α:2");
-        drop((dialed, accepted));
-        eventually("the ports are free", || {
-            pair.alpha.sockets().len() == 1 && pair.beta.sockets().is_empty()
-        })
-        .await;
-    }
-    pair.close().await;
-}
-
-/// A dial that is looked at ends for both sides: given up, or with the listener.
-pub async fn a_dial_that_is_looked_at_ends(bed: &dyn Bed) {
-    let pair = Pair::new(bed).await;
-    let listener = pair.alpha.listen(":1").unwrap();
-    let dialing = |beta: Host| tokio::spawn(async move { beta.dial("α:1").await });
-    let given_up = dialing(pair.beta.clone());
-    let mut dial = listener.next_dial().await.unwrap();
-    given_up.abort();
-    dial.given_up().await;
-    let err = dial.accept().await.unwrap_err();
-    assert_eq!(err.cause(), Cause::ConnectionCut);
-    assert_eq!(pair.alpha.sockets().len(), 1, "the port is free");
-
-    let refused = dialing(pair.beta.clone());
-    let mut dial = listener.next_dial().await.unwrap();
-    listener.close();
-    dial.given_up().await;
-    assert_eq!(dial.accept().await.unwrap_err().cause(), Cause::SocketDown);
-    let err = refused.await.unwrap().unwrap_err();
-    assert_eq!(err.cause(), Cause::ConnectionRefused);
-    let err = listener.next_dial().await.unwrap_err();
-    assert_eq!(err.cause(), Cause::SocketDown);
     pair.close().await;
 }
 

@@ -40,6 +40,7 @@ pub mod documents;
 pub mod fault_cells;
 pub mod faults;
 pub mod hosts;
+pub mod looking;
 mod matrix;
 pub mod registry;
 mod rules;
@@ -63,7 +64,9 @@ macro_rules! conformance {
             dialing: the_example, the_example_within_one_subnetwork, lowest_free_ports,
                 listen_errors, dial_errors, a_host_dials_itself, concurrent_dials,
                 many_connections_at_once, ports_are_free_when_the_peer_knows,
-                addresses_repeat_once_hosts_are_idle, dials_are_refused_and_accepted_later;
+                addresses_repeat_once_hosts_are_idle;
+            looking: dials_are_refused_and_accepted_later, next_dial_dropped_at_every_poll,
+                a_dial_that_is_looked_at_ends;
             streams: bytes_both_ways, first_bytes, half_close, split_halves, backpressure,
                 dropping_delivers, closing_the_subnetwork_delivers, after_shutdown, aborting_cuts,
                 aborting_cuts_what_was_dropped;
@@ -72,7 +75,7 @@ macro_rules! conformance {
                 the_first_close_counts, closing_twice, auto_close, handles_keep_their_subnetwork,
                 a_refused_dial_is_gone, a_close_right_after_a_dial;
             cancelling: dial_dropped_at_every_poll, accept_dropped_at_every_poll,
-                what_nobody_got_is_cut, next_dial_dropped_at_every_poll, a_dial_that_is_looked_at_ends,
+                what_nobody_got_is_cut,
                 new_host_dropped_at_every_poll, close_dropped_at_first_poll,
                 close_with_calls_nobody_polls;
             crashing: peers_hear_nothing, restarting, a_crash_is_no_close;

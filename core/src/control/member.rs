@@ -351,17 +351,4 @@ impl Member<'_> {
         self.write_hosts().await?;
         Ok(self.docs.get(PLAN).await?)
     }
-
-    /// Enforces the plan as it is known.
-    fn enforce(&mut self) {
-        let Some(enforcer) = self.enforcer else {
-            return;
-        };
-        let left = self.enforcing.enforce(enforcer, Instant::now());
-        let (control, table) = (self.control, self.enforcing.table());
-        self.recovery
-            .healed(&left, table, |host| control.has_host(host));
-        self.ask();
-        self.order();
-    }
 }

@@ -64,11 +64,6 @@ const SHORTEST: Duration = Duration::from_millis(200);
 ///
 /// It works while rules of [faults](crate::faults) are in force, for these hosts too. At the
 /// registry, it needs a member's rights.
-///
-/// # Cancel safety
-///
-/// When the future of an action is dropped, the action may be done, or not; it is not done later
-/// than the time limit.
 #[derive(Clone)]
 pub struct Supervision {
     calls: Calls,
@@ -114,6 +109,10 @@ impl Supervision {
     /// # Errors
     ///
     /// A [`SupervisionError`], which names the host, the action and the [`Reason`].
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped, it may be done, or not; it is not done later than the time limit.
     pub async fn kill(&self, host: &str) -> Result<(), SupervisionError> {
         self.ask(Action::Kill, host).await
     }
@@ -124,6 +123,10 @@ impl Supervision {
     /// # Errors
     ///
     /// A [`SupervisionError`], which names the host, the action and the [`Reason`].
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped, it may be done, or not; it is not done later than the time limit.
     pub async fn pause(&self, host: &str) -> Result<(), SupervisionError> {
         self.ask(Action::Pause, host).await
     }
@@ -133,6 +136,10 @@ impl Supervision {
     /// # Errors
     ///
     /// A [`SupervisionError`], which names the host, the action and the [`Reason`].
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped, it may be done, or not; it is not done later than the time limit.
     pub async fn resume(&self, host: &str) -> Result<(), SupervisionError> {
         self.ask(Action::Resume, host).await
     }
@@ -143,6 +150,10 @@ impl Supervision {
     /// # Errors
     ///
     /// A [`SupervisionError`], which names the host, the action and the [`Reason`].
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped, it may be done, or not; it is not done later than the time limit.
     pub async fn restart(&self, host: &str) -> Result<(), SupervisionError> {
         self.ask(Action::Restart, host).await
     }
@@ -152,6 +163,10 @@ impl Supervision {
     /// # Errors
     ///
     /// A [`SupervisionError`], which names the host, the action and the [`Reason`].
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped, it may be done, or not; it is not done later than the time limit.
     pub async fn ask(&self, action: Action, host: &str) -> Result<(), SupervisionError> {
         request::ask(&self.calls, (action, host), &self.by, self.within).await
     }
@@ -163,6 +178,10 @@ impl Supervision {
     /// # Errors
     ///
     /// A [`SupervisionError`], which names the [`Reason`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
     pub async fn hosts(&self) -> Result<Vec<SupervisedHost>, SupervisionError> {
         let found = request::supervisors(&self.calls).await;
         let found = found.map_err(|reason| SupervisionError::new(None, "", reason))?;

@@ -1,6 +1,6 @@
-//! What a member does about rules that are for its hosts' programs: it tells their supervisors.
+//! How a member has the plan enforced: by its subnetwork, and by the supervisors of its hosts' programs.
 //!
-//! Owns which of these rules are in force, and from when on the member says that it enforces a plan.
+//! Owns which rules for programs are in force, and from when on the member says that it enforces a plan.
 //! Never waits itself.
 
 use tokio::time::Instant;
@@ -20,8 +20,21 @@ fn wanted(active: &Active, now: Instant) -> Wanted {
 }
 
 impl Member<'_> {
+    /// Enforces the plan as it is known.
+    pub(super) fn enforce(&mut self) {
+        let Some(enforcer) = self.enforcer else {
+            return;
+        };
+        let left = self.enforcing.enforce(enforcer, Instant::now());
+        let (control, table) = (self.control, self.enforcing.table());
+        self.recovery
+            .healed(&left, table, |host| control.has_host(host));
+        self.ask();
+        self.order();
+    }
+
     /// Tells the supervisors of all hosts here what is in force.
-    pub(super) fn order(&mut self) {
+    fn order(&mut self) {
         let (orders, now) = (self.control.orders.all(), Instant::now());
         let rules = self.enforcing.table().rules();
         for (host, order) in &orders {
