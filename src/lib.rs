@@ -226,8 +226,8 @@ pub use setting::SettingError;
 
 pub use virtnet_core::{
     Abort, Accept, Addr, AddrError, BACKLOG, ByteStream, Cause, Conn, Dials, Documents, Enforced,
-    Engine, Failure, FaultStats, Host, Incoming, Limits, Listener, Lost, MAX_DOCUMENT,
-    MAX_DOCUMENT_KEY, MAX_DOCUMENTS, MAX_DOCUMENTS_SIZE, MAX_FIRST_BYTES, MAX_NAME,
+    Engine, Failure, FaultStats, Host, Incoming, IncomingDial, Limits, Listener, Lost,
+    MAX_DOCUMENT, MAX_DOCUMENT_KEY, MAX_DOCUMENTS, MAX_DOCUMENTS_SIZE, MAX_FIRST_BYTES, MAX_NAME,
     MAX_TRACE_BATCH, MAX_TRACE_BATCHES, MAX_TRACE_READ, MAX_TRACE_SIZE, MIN_DOCUMENT_LIFETIME,
     Notifier, Op, OpError, Open, OwnedReadHalf, OwnedWriteHalf, ReadHalf, Refused, Registry,
     RegistryError, ReuniteError, SocketInfo, SocketState, Stats, SubNetwork, ToAddr, TracePosition,
@@ -235,7 +235,7 @@ pub use virtnet_core::{
     check_document_topic, check_hostname, check_network, check_trace_batch, document_topic, report,
 };
 #[doc(inline)]
-pub use virtnet_core::{adapt, breakpoint, faults, memory, pipe};
+pub use virtnet_core::{adapt, breakpoint, faults, memory, pipe, supervision};
 
 #[doc(inline)]
 pub use virtnet_engine_quic as quic;

@@ -71,6 +71,7 @@ mod host;
 mod in_memory;
 mod rules;
 mod subnet;
+pub mod supervision;
 pub mod trace;
 mod wildcard;
 
@@ -107,6 +108,7 @@ pub use host::Host;
 pub use host::accept::Accept;
 pub use host::conn::Conn;
 pub use host::incoming::Incoming;
+pub use host::incoming_dial::IncomingDial;
 pub use host::listener::Listener;
 pub use host::socket::{SocketInfo, SocketState};
 pub use host::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};

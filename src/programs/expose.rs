@@ -5,12 +5,12 @@
 use std::sync::Arc;
 
 use tokio::time::timeout;
-use virtnet_core::{Addr, Listener, OpError};
+use virtnet_core::{Addr, IncomingDial, Listener, OpError};
 
 use super::accept::{Carried, Tasks, checked};
 use super::endpoint::Endpoint;
 use super::forward::{CONNECT_WITHIN, Limit, report};
-use super::links::{Link, Links};
+use super::links::Links;
 use super::local::LocalStream;
 use super::proxy_protocol;
 
@@ -33,9 +33,8 @@ impl Expose {
         let expose = Arc::new(self);
         let mut tasks = Tasks::new();
         loop {
-            // Not in a select!: dropping an accept loses the connection that it was accepting.
-            let (conn, peer) = match expose.listener.accept().await {
-                Ok(accepted) => accepted,
+            let dial = match links.unless_paused(expose.listener.next_dial()).await {
+                Ok(dial) => dial,
                 Err(err) => return err,
             };
             while let Some(done) = tasks.try_join_next() {
@@ -43,40 +42,62 @@ impl Expose {
                     return err;
                 }
             }
-            let Some(permit) = expose.limit.take(&expose.shown, &peer) else {
-                conn.abort();
+            let limit = &expose.limit;
+            let Some(permit) = limit.take(&expose.shown, "refused", dial.peer_addr()) else {
+                dial.refuse();
                 continue;
             };
-            let ends = format!("{}: {peer}->{}", expose.shown, conn.local_addr());
-            let first = match expose.proxy_protocol {
-                true => proxy_protocol::header(&peer, conn.local_addr()),
-                false => Vec::new(),
-            };
-            let link = links.add(conn);
-            let expose = Arc::clone(&expose);
+            let (expose, links) = (Arc::clone(&expose), links.clone());
             let carried: Carried = Box::pin(async move {
                 let _permit = permit;
-                expose.carry(link, &ends, first).await;
+                links.unless_paused(expose.carry(dial, &links)).await;
                 Ok(())
             });
             tasks.spawn(carried);
         }
     }
 
-    async fn carry(&self, link: Link, ends: &str, first: Vec<u8>) {
-        let connecting = timeout(CONNECT_WITHIN, LocalStream::connect(&self.to));
-        let why = match connecting.await {
-            Ok(Ok(local)) => {
-                tracing::debug!("{ends}: connected");
-                return report(ends, link.pump(local, Vec::new(), first).await);
+    /// Accepts the dial once the program is connected; else refuses it.
+    async fn carry(&self, mut dial: IncomingDial, links: &Links) {
+        let dialer = format!(
+            "{}: {}->{}",
+            self.shown,
+            dial.peer_addr(),
+            dial.dialed_addr()
+        );
+        let connected = tokio::select! {
+            connected = timeout(CONNECT_WITHIN, LocalStream::connect(&self.to)) => connected,
+            () = dial.given_up() => {
+                tracing::debug!("{dialer}: given up");
+                return;
             }
+        };
+        let why = match connected {
+            Ok(Ok(local)) => return self.connected(dial, local, links).await,
             Ok(Err(err)) => err.to_string(),
             Err(_) => format!("no answer within {CONNECT_WITHIN:?}"),
         };
-        drop(link);
+        dial.refuse();
         tracing::warn!(
-            "{ends}: reset, as {} cannot be connected to: {why}",
+            "{dialer}: refused, as {} cannot be connected to: {why}",
             self.to
         );
+    }
+
+    async fn connected(&self, dial: IncomingDial, local: LocalStream, links: &Links) {
+        let peer = dial.peer_addr().clone();
+        let conn = match dial.accept().await {
+            Ok(conn) => conn,
+            // The drop resets the program's connection.
+            Err(err) => return tracing::debug!("{}: {peer}: {err}", self.shown),
+        };
+        let ends = format!("{}: {peer}->{}", self.shown, conn.local_addr());
+        tracing::debug!("{ends}: connected");
+        let first = match self.proxy_protocol {
+            true => proxy_protocol::header(&peer, conn.local_addr()),
+            false => Vec::new(),
+        };
+        let link = links.add(conn);
+        report(&ends, link.pump(local, Vec::new(), first).await);
     }
 }

@@ -28,8 +28,9 @@
 //! Unix sockets have no reset: there, a program sees an end-of-file (or a reset, if it wrote
 //! something that was not read).
 //!
-//! What a forward cannot keep: a program's `connect` and a dial succeed before the other side is
-//! known, so a refusal is seen as a reset right after it. Only a proxy answers after the dial.
+//! What a forward cannot keep: a program's `connect` to a [`reach`](Forwarder::reach) succeeds before the dial, so
+//! a refusal is seen as a reset right after it. A proxy answers after the dial, and a dial to what
+//! is exposed succeeds once its program is connected.
 //! There is no UDP, as virtual networks have none.
 //!
 //! ```
@@ -114,7 +115,8 @@ impl Forwarder {
     }
 
     /// How many connections all its forwards may have at the same time, [`MAX_CONNECTIONS`] by
-    /// default. One more is accepted and reset, with a warning. Each needs a file descriptor.
+    /// default. One more is refused by an exposed address, and accepted and reset by a socket of this machine,
+    /// with a warning. Each needs a file descriptor.
     #[must_use]
     pub fn max_connections(mut self, max: usize) -> Forwarder {
         self.limit = Limit::new(max);
@@ -140,7 +142,8 @@ impl Forwarder {
     /// Listens at a virtual address, and connects what is accepted to a program. Must be called within a
     /// runtime.
     ///
-    /// The program need not run yet; a connection that comes before is reset.
+    /// A dial is accepted once the program is connected. The program need not run yet; a dial that
+    /// comes before is refused.
     ///
     /// # Errors
     ///

@@ -173,16 +173,15 @@ fn what_cannot_be_connected_is_reset_and_said() {
     for (to, why) in [
         ("δ:1", "no such host"),
         ("β:2", "connection refused"),
-        ("β:1", ""),
+        // It is exposed, and its program refuses.
+        ("β:1", "connection refused"),
     ] {
         let (reach, at) = net.reach(to);
         expect_reset(&mut bounded(TcpStream::connect(at).unwrap()));
         reach.signal("TERM");
         let ended = reach.end();
         let [line] = &ended.stderr[..] else {
-            // The dial succeeded: the other process says why.
-            assert_eq!((to, &ended.stderr[..]), ("β:1", &[][..]));
-            continue;
+            panic!("{to}: {ended:?}");
         };
         assert!(
             line.contains(&format!(": dial virtnet α:1->{to}: ")),
@@ -195,8 +194,29 @@ fn what_cannot_be_connected_is_reset_and_said() {
     let [line] = &ended.stderr[..] else {
         panic!("{ended:?}");
     };
-    let said = format!("reset, as {nobody} cannot be connected to: ");
+    let said = format!("refused, as {nobody} cannot be connected to: ");
     assert!(line.contains(&said), "{line}");
+}
+
+/// The limit of an exposed address: the dial that is one too many is refused.
+#[test]
+fn one_dial_more_than_the_limit_is_refused_and_said() {
+    let net = Net::new();
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = server.local_addr().unwrap().to_string();
+    let args = ["expose", "β:1", "--to", &to, "--max-connections", "1"];
+    let expose = net.ready(&args);
+    let mut first = net.starting(&["dial", "--from", "γ", "β:1"]);
+    let _served = server.accept().unwrap();
+    let mut second = net.starting(&["dial", "--from", "δ", "β:1"]);
+    second.close_stdin();
+    let why = second.end().failure();
+    assert_eq!(why, "dial virtnet δ:1->β:1: connection refused");
+    first.kill();
+    expose.signal("TERM");
+    let said = expose.end().stderr;
+    let limit = ": refused δ:1: the limit of 1 connections is reached";
+    assert!(said.iter().any(|line| line.ends_with(limit)), "{said:?}");
 }
 
 #[test]

@@ -69,6 +69,18 @@ fn signals_are_passed_on_and_the_host_is_there_as_long() {
 }
 
 #[test]
+fn a_signal_that_ends_the_command_reaches_a_paused_program() {
+    let net = Net::new();
+    let script = "trap 'exit 7' TERM; echo there; while :; do sleep 0.01; done";
+    let args = ["run", "--host", "β", "--", "sh", "-c", script];
+    let mut running = net.starting(&args);
+    running.wait_for_stdout(&["there"]);
+    run(&mut net.command(&["host", "pause", "β"])).success();
+    running.signal("TERM");
+    assert_eq!(running.end().code, Some(7));
+}
+
+#[test]
 fn the_program_ends_with_its_parent() {
     let net = Net::new();
     let mut running = crate::support::start(&mut sh(&net, &[], "echo $$; exec sleep 1000"));

@@ -40,6 +40,7 @@ pub mod documents;
 pub mod fault_cells;
 pub mod faults;
 pub mod hosts;
+pub mod looking;
 mod matrix;
 pub mod registry;
 mod rules;
@@ -64,6 +65,8 @@ macro_rules! conformance {
                 listen_errors, dial_errors, a_host_dials_itself, concurrent_dials,
                 many_connections_at_once, ports_are_free_when_the_peer_knows,
                 addresses_repeat_once_hosts_are_idle;
+            looking: dials_are_refused_and_accepted_later, next_dial_dropped_at_every_poll,
+                a_dial_that_is_looked_at_ends;
             streams: bytes_both_ways, first_bytes, half_close, split_halves, backpressure,
                 dropping_delivers, closing_the_subnetwork_delivers, after_shutdown, aborting_cuts,
                 aborting_cuts_what_was_dropped;

@@ -58,6 +58,8 @@ pub struct Refused {
     pub name_in_doubt: u64,
     /// All ports of the host were taken.
     pub no_port: u64,
+    /// The program did not want it ([`IncomingDial`](crate::IncomingDial)).
+    pub declined: u64,
 }
 
 impl Refused {
@@ -70,6 +72,7 @@ impl Refused {
             ("went_down", self.went_down),
             ("name_in_doubt", self.name_in_doubt),
             ("no_port", self.no_port),
+            ("declined", self.declined),
         ]
         .into_iter()
     }
@@ -84,11 +87,12 @@ pub(crate) enum Refusal {
     WentDown,
     NameInDoubt,
     NoPort,
+    Declined,
 }
 
 /// The counters behind [`Refused`].
 #[derive(Debug, Default)]
-pub(crate) struct Refusals([AtomicU64; 6]);
+pub(crate) struct Refusals([AtomicU64; 7]);
 
 impl Refusals {
     /// Counts a refusal; returns the failure for the dialer.
@@ -110,6 +114,7 @@ impl Refusals {
             went_down: count(Refusal::WentDown),
             name_in_doubt: count(Refusal::NameInDoubt),
             no_port: count(Refusal::NoPort),
+            declined: count(Refusal::Declined),
         }
     }
 }

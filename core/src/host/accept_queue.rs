@@ -8,16 +8,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::context::down::Down;
 use crate::context::limits::{Refusal, Refusals};
+use crate::error::Op;
 use crate::host::inner::HostInner;
 use crate::host::port::Port;
 use crate::host::socket::Socket;
 use crate::trace::EventKind;
 use crate::trace::host_trace::HostTrace;
-use crate::{Accept, Addr, Cause, Conn, Failure};
+use crate::{Accept, Addr, Cause, Conn, Failure, OpError};
 
 /// Dials that wait to be taken, or accepts that wait for dials. The second to come does the
 /// taking, so that no task has to be woken for it.
@@ -32,6 +33,8 @@ pub(crate) struct AcceptQueue {
     ended: AtomicBool,
     /// Held for map operations only.
     waiting: Mutex<Waiting>,
+    /// A dial was queued: for those who look at dials before they take them.
+    queued: Notify,
 }
 
 /// The dials or the accepts that wait, never both, in order of arrival.
@@ -49,9 +52,10 @@ impl Waiting {
     }
 }
 
-struct PendingDial {
-    src: Addr,
-    taken: oneshot::Sender<Accept>,
+/// A dial that waits. Dropping it refuses the dial.
+pub(crate) struct PendingDial {
+    pub(crate) src: Addr,
+    pub(crate) taken: oneshot::Sender<Result<Accept, Refusal>>,
 }
 
 /// A dial's place in the queue; given up when the dial is.
@@ -100,10 +104,7 @@ impl PendingAccept {
                 Ok(accept)
             }
             Err(why) => {
-                let refusal = match why.cause() {
-                    Cause::NoFreePort => Refusal::NoPort,
-                    _ => Refusal::WentDown,
-                };
+                let refusal = refusal(&why);
                 *slot = AcceptSlot::Failed(why);
                 Err(TakeError::Failed(refusal))
             }
@@ -111,10 +112,18 @@ impl PendingAccept {
     }
 }
 
+/// Why a dial is refused for which no port could be taken.
+pub(crate) fn refusal(why: &Failure) -> Refusal {
+    match why.cause() {
+        Cause::NoFreePort => Refusal::NoPort,
+        _ => Refusal::WentDown,
+    }
+}
+
 /// The place of a dial that has come.
 enum Joined<'a> {
     Accept(PendingAccept),
-    Queued(DialTicket<'a>, oneshot::Receiver<Accept>),
+    Queued(DialTicket<'a>, oneshot::Receiver<Result<Accept, Refusal>>),
 }
 
 /// Why a dial was not taken.
@@ -165,7 +174,14 @@ impl AcceptQueue {
             ended: AtomicBool::new(false),
             down: Down::default(),
             waiting: Mutex::default(),
+            queued: Notify::new(),
         }
+    }
+
+    /// The error of an accept.
+    pub(crate) fn failed(&self, failure: Failure) -> OpError {
+        let addr = &self.addr;
+        OpError::new(Op::Accept, addr.network(), None, Some(addr), failure)
     }
 
     /// How many dials wait.
@@ -209,8 +225,8 @@ impl AcceptQueue {
         tokio::select! {
             biased;
             _ = self.down.wait() => Err(refuse(Refusal::WentDown)),
-            // An accept came, but its host had no free port.
-            taken = taken => taken.map_err(|_| refuse(Refusal::NoPort)),
+            // Or an accept came, but its host had no free port.
+            taken = taken => taken.unwrap_or(Err(Refusal::Declined)).map_err(refuse),
         }
     }
 
@@ -227,6 +243,8 @@ impl AcceptQueue {
         let (number, src) = (waiting.number(), src.clone());
         let dial = PendingDial { src, taken: sender };
         waiting.dials.insert(number, dial);
+        drop(waiting);
+        self.queued.notify_one();
         let ticket = DialTicket {
             queue: self,
             number,
@@ -259,11 +277,30 @@ impl AcceptQueue {
             return ticket;
         };
         drop(waiting);
-        if let Ok(accept) = accept.take(&src, self.addr.port()) {
-            // If the dialer is gone by now, the accept is dropped, which cancels it.
-            drop(taken.send(accept));
-        }
+        let accept = accept.take(&src, self.addr.port());
+        let accept = accept.map_err(|why| match why {
+            TakeError::Failed(why) => why,
+            TakeError::Dropped => Refusal::WentDown,
+        });
+        // If the dialer is gone by now, the accept is dropped, which cancels it.
+        drop(taken.send(accept));
         ticket
+    }
+
+    /// Takes the first dial out of the queue, or waits for one. Dropping the future leaves it there.
+    pub(crate) async fn next_dial(&self) -> PendingDial {
+        loop {
+            // One that was queued since the look leaves a permit. Of several that wait, one is woken; if
+            // it is dropped, the next.
+            let first = self.waiting.lock().dials.pop_first();
+            if let Some((_, dial)) = first {
+                if !self.waiting.lock().dials.is_empty() {
+                    self.queued.notify_one();
+                }
+                return dial;
+            }
+            self.queued.notified().await;
+        }
     }
 }
 

@@ -7,10 +7,9 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use crate::error::Op;
 use crate::host::accept_queue::AcceptQueue;
 use crate::host::port::Port;
-use crate::{Addr, Cause, Conn, Failure, Incoming, OpError};
+use crate::{Addr, Cause, Conn, Failure, Incoming, IncomingDial, OpError};
 
 /// A socket that accepts connections on one of a host's ports; made by
 /// [`Host::listen`](crate::Host::listen).
@@ -83,10 +82,54 @@ impl Listener {
             why = self.queue.down.wait() => Err(why.clone()),
             accepted = self.accept_next() => accepted,
         };
-        accepted.map_err(|failure| {
-            let addr = self.local_addr();
-            OpError::new(Op::Accept, addr.network(), None, Some(addr), failure)
-        })
+        accepted.map_err(|failure| self.queue.failed(failure))
+    }
+
+    /// Waits for the next dial, and lets the caller decide: it waits until it is
+    /// [accepted](IncomingDial::accept) or refused. For programs that have to do something first, such as
+    /// connect to another server: then the dialer's error is *connection refused* if that fails, and not a
+    /// connection that is cut.
+    ///
+    /// Dials that are taken so do not count for [`Limits::backlog`](crate::Limits::backlog): bound
+    /// how many you hold. With a backlog of 0 none comes.
+    ///
+    /// # Errors
+    ///
+    /// An [`OpError`] whose cause is [`Cause::SocketDown`], [`Cause::HostDown`] or
+    /// [`Cause::NetworkDown`], as for [`accept`](Listener::accept).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing: the dial waits for the next call, or the next accept.
+    ///
+    /// ```
+    /// # use virtnet_core::{Cause, pipe::PipeNetwork};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let subnet = PipeNetwork::new("pipet")?.subnetwork();
+    /// # let (alpha, beta) = (subnet.new_host("α").await?, subnet.new_host("β").await?);
+    /// let listener = beta.listen("β:1")?;
+    /// let serve = async {
+    ///     listener.next_dial().await?.refuse();
+    ///     listener.next_dial().await?.accept().await
+    /// };
+    /// let dial = async {
+    ///     let refused = alpha.dial("β:1").await.unwrap_err();
+    ///     assert_eq!(refused.cause(), Cause::ConnectionRefused);
+    ///     alpha.dial("β:1").await
+    /// };
+    /// let (accepted, dialed) = tokio::try_join!(serve, dial)?;
+    /// assert_eq!(accepted.local_addr(), dialed.peer_addr());
+    /// # Ok(()) }
+    /// ```
+    pub async fn next_dial(&self) -> Result<IncomingDial, OpError> {
+        tokio::select! {
+            biased;
+            why = self.queue.down.wait() => Err(self.queue.failed(why.clone())),
+            dial = self.queue.next_dial() => {
+                let (queue, host) = (Arc::clone(&self.queue), Arc::clone(self.port.host()));
+                Ok(IncomingDial::new(queue, host, dial))
+            }
+        }
     }
 
     async fn accept_next(&self) -> Result<(Conn, Addr), Failure> {

@@ -12,6 +12,7 @@ pub(crate) mod gate;
 pub(crate) mod half;
 pub(crate) mod idle;
 pub(crate) mod incoming;
+pub(crate) mod incoming_dial;
 pub(crate) mod inner;
 pub(crate) mod listener;
 pub(crate) mod port;
