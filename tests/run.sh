@@ -156,6 +156,10 @@ need() {
 # with openssl, as other TLS stacks do.
 workspace() {
     need redis-server kill script openssl
+    # More than the cores of a small machine, because the tests mostly wait.
+    local threads
+    threads=$(nproc 2>/dev/null || echo 4)
+    export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((threads > 4 ? threads : 4))}
     cargo test --workspace --all-features --no-fail-fast "$@"
 }
 

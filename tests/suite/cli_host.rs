@@ -206,10 +206,9 @@ fn a_killed_host_is_silent_until_it_is_restarted() {
         let mut dial = start(&mut command(url, &["dial", "--from", "γ", "β:1"]));
         dial.close_stdin();
         let why = dial.end().failure();
-        assert!(
-            why.contains("timed out") || why.contains("no such host"),
-            "{why}"
-        );
+        // Until its name is free; the QUIC connection that the client had may still be there, or not.
+        let silent = ["timed out", "no answer from host", "no such host"];
+        assert!(silent.iter().any(|text| why.contains(text)), "{why}");
         for action in ["pause", "resume"] {
             let why = run(&mut echo.host(&[action, "β"])).failure();
             let expected = format!("host {action} β: its program was killed: expected restart");
