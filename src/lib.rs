@@ -235,7 +235,7 @@ pub use virtnet_core::{
     check_document_topic, check_hostname, check_network, check_trace_batch, document_topic, report,
 };
 #[doc(inline)]
-pub use virtnet_core::{adapt, faults, memory, pipe};
+pub use virtnet_core::{adapt, faults, memory, pipe, supervision};
 
 #[doc(inline)]
 pub use virtnet_engine_quic as quic;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::OnceCell;
 use virtnet_core::faults::Faults;
+use virtnet_core::supervision::Supervision;
 use virtnet_core::{Addr, ByteStream, Cause, Engine, Failure, Registry, RegistryError, SubNetwork};
 
 use crate::registries::{Access, HostEntry, RegistryUrl};
@@ -160,6 +161,27 @@ impl Observer {
         let url = config.registry_url()?;
         let opened = url.open(config.checked_network()?, &config.access).await?;
         Ok(Faults::of(opened.registry))
+    }
+
+    /// The programs of the network's hosts, to kill, pause, resume and restart them: see
+    /// [`virtnet_core::supervision`]. At the registry, this needs a member's rights.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`faults`](Observer::faults).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves nothing behind.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime with time and I/O enabled.
+    pub async fn supervision(&self) -> Result<Supervision, OpenError> {
+        let config = &self.0;
+        let url = config.registry_url()?;
+        let opened = url.open(config.checked_network()?, &config.access).await?;
+        Ok(Supervision::of(opened.registry))
     }
 }
 

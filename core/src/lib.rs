@@ -70,6 +70,7 @@ mod host;
 mod in_memory;
 mod rules;
 mod subnet;
+pub mod supervision;
 pub mod trace;
 mod wildcard;
 

@@ -39,6 +39,10 @@ pub(crate) enum Fault {
     Reorder(Set),
     /// Flip a bit in a part of the bytes that TO receives from FROM: 0.001%
     Corrupt(Set),
+    /// Pause the program of HOST, as `virtnet host pause`; it goes on when this is healed
+    Pause(SetProgram),
+    /// Kill the program of HOST, as `virtnet host kill`; it is restarted when this is healed
+    Kill(SetProgram),
     /// Set all rules of a plan file
     ///
     /// A file that ends in .toml has `rules`, an array of strings, and maybe `seed`, a
@@ -82,6 +86,15 @@ pub(crate) struct Set {
     end: End,
 }
 
+/// A rule for programs on the command line.
+#[derive(Debug, Args)]
+pub(crate) struct SetProgram {
+    /// The host of `virtnet run`, or a pattern such as 'node-*'
+    host: String,
+    #[command(flatten)]
+    end: End,
+}
+
 /// When a fault that is set ends.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
@@ -108,6 +121,7 @@ impl Fault {
             Fault::Duplicate(set) => ("duplicate", set),
             Fault::Reorder(set) => ("reorder", set),
             Fault::Corrupt(set) => ("corrupt", set),
+            Fault::Pause(_) | Fault::Kill(_) => return None,
             Fault::Apply { .. } | Fault::Heal { .. } => return None,
         })
     }
@@ -121,6 +135,8 @@ pub(crate) async fn fault(
     // Before anything is connected to: a wrong word is a usage error.
     let plan = match (&fault, fault.set()) {
         (_, Some((word, set))) => Some((rules(word, set)?, &set.end)),
+        (Fault::Pause(set), _) => Some((program("pause", set)?, &set.end)),
+        (Fault::Kill(set), _) => Some((program("kill", set)?, &set.end)),
         (Fault::Apply { file, end }, _) => Some((read(file)?, end)),
         _ => None,
     };
@@ -155,13 +171,24 @@ async fn heal(faults: &Faults, between: Option<(&str, &str)>) -> Result<(), Exit
     Ok(())
 }
 
+/// A host's name or pattern, as in a rule.
+fn quoted(name: &str) -> String {
+    match name.contains(char::is_whitespace) {
+        true => format!("\"{name}\""),
+        false => name.to_owned(),
+    }
+}
+
+/// The rule for a host's program.
+fn program(word: &str, set: &SetProgram) -> Result<Plan, Exit> {
+    let rule = format!("{word} {}", quoted(&set.host)).parse::<Rule>();
+    let rule = rule.map_err(|err| Exit::Usage(err.to_string()))?;
+    Ok(rule.into())
+}
+
 /// The rule that the words make, and its other direction if that is asked for.
 fn rules(word: &str, set: &Set) -> Result<Plan, Exit> {
     let rule = |from: &str, to: &str| {
-        let quoted = |name: &str| match name.contains(char::is_whitespace) {
-            true => format!("\"{name}\""),
-            false => name.to_owned(),
-        };
         let text = format!(
             "{word} {} -> {} {}",
             quoted(from),

@@ -16,6 +16,7 @@ Exit codes:
   129, 130, 143
        Ended by SIGHUP, SIGINT or SIGTERM. The names are freed; an unfinished transfer
        is aborted, so that the peer fails too. run passes them on, and ends as its program
+  137  run: SIGKILL ended its program, or `virtnet host kill` did and no restart followed
   141  The reader of stdout closed it, as `head -1` does; nothing is printed. For listen
        and dial this is a failure, as data is lost
 
@@ -30,6 +31,7 @@ Examples:
   virtnet proxy --at 127.0.0.1:1080 --from α
                                  Let programs reach all hosts by name
   virtnet fault cut α β --for 30 Cut what α sends to β, for 30 s
+  virtnet host pause β           Stop the program of `virtnet run --host β`; then: resume
   virtnet trace show traces      Print what programs with VIRTNET_TRACE=traces did
 
   source <(virtnet completions bash)
@@ -58,7 +60,7 @@ fn unused(subcommand: &str) -> &'static [&'static str] {
     match subcommand {
         "keygen" | "completions" | "man" | "supervised" => &ALL,
         "name" | "trace" => &ALL[1..],
-        "hosts" | "wait" | "fault" | "faults" => &ALL[6..],
+        "host" | "hosts" | "wait" | "fault" | "faults" => &ALL[6..],
         _ => &[],
     }
 }

@@ -12,6 +12,7 @@ mod exit;
 mod fault;
 mod forward;
 mod help;
+mod host;
 mod hosts;
 mod keygen;
 mod log;
@@ -155,13 +156,20 @@ enum Command {
     ///
     /// Creates the host, starts the forwards, then the program; passes signals on to it, and ends with its
     /// exit code (128 plus the signal's number if a signal ended it, 126 or 127 if it cannot be started).
-    /// Programs that it leaves behind are killed. It is killed if this process is. See docs/programs.md.
+    /// Programs that it leaves behind are killed. It is killed if this process is. `virtnet host` kills, pauses,
+    /// resumes and restarts it from anywhere on the network. See docs/programs.md.
     #[cfg(target_os = "linux")]
     Run(run::RunArgs),
     /// Becomes a program that ends with its parent
     #[cfg(target_os = "linux")]
     #[command(hide = true)]
     Supervised(run::Supervised),
+    /// Kill, pause, resume or restart the program of a host, on whichever machine it runs
+    ///
+    /// For hosts of `virtnet run`. Returns when that has done it, or fails and says why. Works while faults
+    /// are set, also on that host. Needs no secret, only the registry. See docs/programs.md.
+    #[command(subcommand)]
+    Host(host::HostCommand),
     /// Print the hosts of the network: name, address, lease or process, owner
     ///
     /// Prints aligned columns to a terminal, tab-separated columns otherwise. With local:
@@ -305,6 +313,7 @@ async fn dispatch(cli: Cli, signals: &mut Signals) -> Result<(), Exit> {
         Command::Run(args) => Box::pin(run::run(options, args, signals)).await,
         #[cfg(target_os = "linux")]
         Command::Supervised(supervised) => Err(supervised.run()),
+        Command::Host(command) => host::host(options, command, signals).await,
         Command::Hosts { json } => hosts::hosts(options, json, signals).await,
         Command::Wait { hosts, timeout } => wait::wait(options, hosts, timeout, signals).await,
         Command::Ping(ping) => ping::ping(options, ping, signals).await,

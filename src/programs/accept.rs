@@ -13,6 +13,7 @@ use tokio::task::{JoinError, JoinSet};
 use virtnet_core::OpError;
 
 use super::forward::Limit;
+use super::links::Links;
 use super::local::{LocalListener, LocalStream};
 
 /// How long a forward that cannot accept waits until it tries again: for a free file
@@ -40,13 +41,13 @@ pub(super) fn checked(done: Result<Result<(), OpError>, JoinError>) -> Result<()
 /// connection can be carried any more.
 pub(super) async fn accept_programs(
     listener: LocalListener,
-    (forward, limit): (&str, &Limit),
+    (forward, limit, links): (&str, &Limit, Links),
     carry: Carry,
 ) -> OpError {
     let mut tasks = Tasks::new();
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = links.unless_paused(listener.accept()) => accepted,
             Some(done) = tasks.join_next() => match checked(done) {
                 Ok(()) => continue,
                 Err(down) => return down,
@@ -60,7 +61,8 @@ pub(super) async fn accept_programs(
             }
         };
         if let Some(permit) = limit.take(forward, &program) {
-            tasks.spawn(carry(local, program, permit));
+            let (carried, links) = (carry(local, program, permit), links.clone());
+            tasks.spawn(async move { links.unless_paused(carried).await });
         }
     }
 }

@@ -34,7 +34,8 @@ impl Expose {
         let mut tasks = Tasks::new();
         loop {
             // Not in a select!: dropping an accept loses the connection that it was accepting.
-            let (conn, peer) = match expose.listener.accept().await {
+            let accepting = links.unless_paused(expose.listener.accept());
+            let (conn, peer) = match accepting.await {
                 Ok(accepted) => accepted,
                 Err(err) => return err,
             };
@@ -53,10 +54,10 @@ impl Expose {
                 false => Vec::new(),
             };
             let link = links.add(conn);
-            let expose = Arc::clone(&expose);
+            let (expose, links) = (Arc::clone(&expose), links.clone());
             let carried: Carried = Box::pin(async move {
                 let _permit = permit;
-                expose.carry(link, &ends, first).await;
+                links.unless_paused(expose.carry(link, &ends, first)).await;
                 Ok(())
             });
             tasks.spawn(carried);

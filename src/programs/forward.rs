@@ -60,7 +60,7 @@ pub struct Forward {
     virtual_addr: Option<Addr>,
     endpoint: Endpoint,
     task: JoinHandle<OpError>,
-    _cut: CutAll,
+    cut: CutAll,
 }
 
 impl Forward {
@@ -90,6 +90,17 @@ impl Forward {
         }
     }
 
+    /// Stops moving bytes, accepting and dialing, as a machine does that stands still: the peers of its
+    /// connections wait, and nothing ends. When it returns, nothing moves. A second pause has no effect.
+    pub fn pause(&self) {
+        self.cut.0.pause();
+    }
+
+    /// Goes on after a [`pause`](Forward::pause). Without one it has no effect.
+    pub fn resume(&self) {
+        self.cut.0.resume();
+    }
+
     /// Starts what accepts connections.
     pub(super) fn start(
         (shown, virtual_addr, endpoint): (String, Option<Addr>, Endpoint),
@@ -101,7 +112,7 @@ impl Forward {
             virtual_addr,
             endpoint,
             task: tokio::spawn(serve),
-            _cut: CutAll(links),
+            cut: CutAll(links),
         }
     }
 }

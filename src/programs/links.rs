@@ -1,12 +1,15 @@
 //! The open connections of one forward.
 //!
 //! Owns that they are cut when the forward is dropped, before the drop returns: a close of the
-//! subnetwork that follows would end them cleanly. Never moves bytes, and never decides which
-//! connections there are.
+//! subnetwork that follows would end them cleanly; and that nothing moves while the forward is paused.
+//! Never moves bytes, and never decides which connections there are.
 
 use std::collections::HashMap;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use virtnet_core::Conn;
 
@@ -37,6 +40,16 @@ impl Drop for CutOnDrop {
 #[derive(Clone, Default)]
 pub(super) struct Links {
     slots: Arc<Mutex<Slots>>,
+    pause: Arc<Pause>,
+}
+
+/// Whether the forward is paused.
+#[derive(Default)]
+struct Pause {
+    is_on: AtomicBool,
+    /// Of those who wait for its end: each task is here as often as it was woken since, which what it
+    /// waits for does once each.
+    waiting: Mutex<Vec<Waker>>,
 }
 
 #[derive(Default)]
@@ -62,6 +75,42 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Links {
+    /// Nothing moves from now on: no poll of a connection is under way when it returns.
+    pub(super) fn pause(&self) {
+        self.pause.is_on.store(true, Ordering::SeqCst);
+        let open: Vec<_> = lock(&self.slots).open.values().map(Arc::clone).collect();
+        for slot in open {
+            drop(lock(&slot));
+        }
+    }
+
+    /// Everything goes on.
+    pub(super) fn resume(&self) {
+        self.pause.is_on.store(false, Ordering::SeqCst);
+        let waiting = std::mem::take(&mut *lock(&self.pause.waiting));
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// Whether the forward is paused; then the task is woken when it goes on.
+    fn is_paused(&self, cx: &mut Context<'_>) -> bool {
+        if !self.pause.is_on.load(Ordering::SeqCst) {
+            return false;
+        }
+        lock(&self.pause.waiting).push(cx.waker().clone());
+        // It may have gone on before that.
+        self.pause.is_on.load(Ordering::SeqCst)
+    }
+
+    /// Polls the future only while the forward is not paused.
+    pub(super) async fn unless_paused<F: Future>(&self, future: F) -> F::Output {
+        let mut future = pin!(future);
+        poll_fn(|cx| match self.is_paused(cx) {
+            true => Poll::Pending,
+            false => future.as_mut().poll(cx),
+        })
+        .await
+    }
+
     /// Takes a connection whose program is not connected yet.
     pub(super) fn add(&self, conn: Conn) -> Link {
         let state = State::Half(CutOnDrop(Some(conn)));
@@ -101,10 +150,15 @@ impl Link {
             let pump = Pump::new(conn, local, to_network, to_program);
             *slot = Some(State::Open(Box::new(pump)));
         }
-        // The lock is only held for one poll, and only a drop of the forward contends for it.
-        let ended = poll_fn(|cx| match lock(&self.slot).as_mut() {
-            Some(State::Open(pump)) => pump.poll(cx).map(Some),
-            _ => std::task::Poll::Ready(None),
+        // The lock is only held for one poll, and only a drop or a pause of the forward contends for it.
+        let ended = poll_fn(|cx| {
+            let mut slot = lock(&self.slot);
+            match slot.as_mut() {
+                // Looked at under the lock: a pause waits for that.
+                Some(State::Open(_)) if self.links.is_paused(cx) => Poll::Pending,
+                Some(State::Open(pump)) => pump.poll(cx).map(Some),
+                _ => Poll::Ready(None),
+            }
         });
         let ended = ended.await;
         // Ends both sides before anybody is told.

@@ -30,7 +30,7 @@ impl Reach {
     /// Accepts until its host is down.
     pub(super) async fn serve(self, listener: LocalListener, links: Links) -> OpError {
         let reach = Arc::new(self);
-        let carrying = Arc::clone(&reach);
+        let (carrying, all) = (Arc::clone(&reach), links.clone());
         let carry = move |local, program, permit| -> Carried {
             let (reach, links) = (Arc::clone(&carrying), links.clone());
             Box::pin(async move {
@@ -38,7 +38,7 @@ impl Reach {
                 reach.carry(local, program, &links).await
             })
         };
-        let limit = (&*reach.shown, &reach.limit);
+        let limit = (&*reach.shown, &reach.limit, all);
         accept_programs(listener, limit, Box::new(carry)).await
     }
 

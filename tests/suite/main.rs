@@ -19,6 +19,8 @@ mod cli_fault;
 mod cli_forward;
 #[cfg(all(feature = "cli", unix))]
 mod cli_forward_ends;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod cli_host;
 #[cfg(feature = "cli")]
 mod cli_hosts;
 #[cfg(all(feature = "cli", unix))]

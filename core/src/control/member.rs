@@ -3,6 +3,7 @@
 //!
 //! Owns that loop, and how it goes on after an outage of the registry. Never decides about traffic.
 
+mod ordering;
 mod watching;
 mod writing;
 
@@ -42,6 +43,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 enum Done {
     Healed(Vec<String>),
     Asked(Pair, bool),
+    Settled,
 }
 
 /// The state of the task.
@@ -67,6 +69,12 @@ struct Member<'a> {
     /// join were listed.
     fresh: Option<[Option<String>; 2]>,
     asked: String,
+    /// Up to this version of the plan, supervisors have seen to what it says about programs.
+    settled: u64,
+    /// A supervisor is waited for.
+    settling: bool,
+    /// The parts with rules that supervisors could not see to, and why.
+    unsettled: Vec<(String, String)>,
     failures: u32,
     retry: Option<Instant>,
 }
@@ -93,6 +101,9 @@ impl Control {
             read: false,
             fresh: None,
             asked: String::new(),
+            settled: 0,
+            settling: false,
+            unsettled: Vec::new(),
             failures: 0,
             retry: None,
         };
@@ -219,12 +230,17 @@ impl Member<'_> {
                     .min()
             }
         };
-        [due, over].into_iter().flatten().min()
+        let order = self.next_order(Instant::now());
+        [due, over, order].into_iter().flatten().min()
     }
 
     fn done(&mut self, done: Done) {
         match done {
             Done::Healed(parts) => self.healing.retain(|part| !parts.contains(part)),
+            Done::Settled => {
+                self.settling = false;
+                self.settle();
+            }
             Done::Asked(pair, answered) => {
                 self.recovery.asked(pair, answered, self.enforcing.table());
             }
@@ -346,5 +362,6 @@ impl Member<'_> {
         self.recovery
             .healed(&left, table, |host| control.has_host(host));
         self.ask();
+        self.order();
     }
 }

@@ -15,6 +15,7 @@ mod heal;
 pub(crate) mod joining;
 mod member;
 mod member_doc;
+pub(crate) mod orders;
 mod recovery;
 pub(crate) mod state;
 mod status;
@@ -25,3 +26,4 @@ pub use guard::{FaultGuard, Healed};
 pub use status::{MemberStatus, RuleStatus, Status};
 
 pub(crate) use background::BoxFuture;
+pub(crate) use board::{NO_NUMBER, random_id};

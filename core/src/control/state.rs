@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::control::board::{Known, random_id};
 use crate::control::member_doc::HOSTS;
+use crate::control::orders::Orders;
 use crate::rules::plan::{Part, SharedPlan};
 use crate::{Registry, RegistryError};
 
@@ -25,6 +26,7 @@ pub(crate) struct Control {
     /// Wakes the task, of which there is one.
     pub(crate) wake: Notify,
     pub(crate) progress: watch::Sender<Progress>,
+    pub(crate) orders: Orders,
 }
 
 #[derive(Default)]
@@ -92,6 +94,7 @@ impl Control {
             state: Mutex::default(),
             wake: Notify::new(),
             progress: watch::Sender::default(),
+            orders: Orders::default(),
         }
     }
 
@@ -143,6 +146,13 @@ impl Control {
         let state = self.state.lock();
         let mut chunks = state.chunks.iter();
         chunks.any(|chunk| chunk.hosts.iter().any(|name| name == host))
+    }
+
+    /// The hosts here for which `is` holds.
+    pub(crate) fn hosts_like(&self, is: impl Fn(&str) -> bool) -> Vec<String> {
+        let state = self.state.lock();
+        let hosts = state.chunks.iter().flat_map(|chunk| &chunk.hosts);
+        hosts.filter(|host| is(host)).cloned().collect()
     }
 
     /// How many documents name hosts.

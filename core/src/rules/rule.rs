@@ -71,6 +71,12 @@ pub enum Fault {
     /// In this part of the *bytes* of connections one bit is wrong. Only the receiving program can
     /// notice: a datagram with a wrong bit would just be lost.
     Corrupt(Chance),
+    /// The programs of the hosts stand still, as by
+    /// [`Supervision::pause`](crate::supervision::Supervision::pause), until the rule is healed.
+    Pause,
+    /// The programs of the hosts are killed, as by
+    /// [`Supervision::kill`](crate::supervision::Supervision::kill), and restarted when the rule is healed.
+    Kill,
 }
 
 /// A part of all, from 0 to 1, in steps of a billionth.
@@ -197,6 +203,16 @@ impl Rule {
         Rule::new(Fault::Corrupt(Chance::new(part)), from, to)
     }
 
+    /// [`Fault::Pause`] of the programs of `host`, a name or a pattern.
+    pub fn pause(host: &str) -> Rule {
+        Rule::new(Fault::Pause, host, host)
+    }
+
+    /// [`Fault::Kill`] of the programs of `host`, a name or a pattern.
+    pub fn kill(host: &str) -> Rule {
+        Rule::new(Fault::Kill, host, host)
+    }
+
     /// Adds up to so much to a delay. No effect on other faults.
     pub fn jitter(mut self, most: Duration) -> Rule {
         if let Fault::Delay { jitter, .. } = &mut self.fault {
@@ -251,12 +267,12 @@ impl Rule {
         self.fault
     }
 
-    /// The hosts that send: a name or a pattern.
+    /// The hosts that send: a name or a pattern. For a rule on programs, their hosts.
     pub fn from(&self) -> &str {
         &self.from.0
     }
 
-    /// The hosts that receive: a name or a pattern.
+    /// The hosts that receive: a name or a pattern. For a rule on programs, their hosts.
     pub fn to(&self) -> &str {
         &self.to.0
     }
@@ -269,7 +285,13 @@ impl Rule {
             }
             Fault::Delay { .. } | Fault::Lose(_) | Fault::Duplicate(_) | Fault::Reorder(..) => true,
             Fault::Hold | Fault::Refuse | Fault::Reset | Fault::Corrupt(_) => false,
+            Fault::Pause | Fault::Kill => false,
         }
+    }
+
+    /// Whether it is for hosts' programs, and not for what hosts send.
+    pub(crate) fn is_on_programs(&self) -> bool {
+        matches!(self.fault, Fault::Pause | Fault::Kill)
     }
 
     /// Whether its parts go together.
@@ -285,6 +307,12 @@ impl Rule {
             }
         }
         let narrow = self.scope != Scope::All;
+        let is_of_traffic = narrow || self.dials.is_some() || self.after > 0;
+        if self.is_on_programs() && is_of_traffic {
+            return refuse(
+                "a program has no ports, dials or bytes: expected a host, and maybe a time",
+            );
+        }
         if narrow
             && matches!(
                 self.fault,

@@ -35,6 +35,13 @@ impl RuleError {
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (word, ports) = (self.fault.word(), self.scope);
+        if self.is_on_programs() {
+            write!(f, "{word} {}", end(&self.from, None))?;
+            return match self.lasting {
+                Some(time) => write!(f, " for {time:?}"),
+                None => Ok(()),
+            };
+        }
         let (from, to) = match ports {
             Scope::Conn(from, to) => (Some(from), Some(to)),
             _ => (None, None),
@@ -65,6 +72,7 @@ impl fmt::Display for Rule {
             }
             Fault::Reorder(part, by) => write!(f, " {part} by {by:?}")?,
             Fault::Cut | Fault::Hold | Fault::Refuse | Fault::Reset => {}
+            Fault::Pause | Fault::Kill => {}
         }
         if let Scope::Port(port) = self.scope {
             write!(f, " port {port}")?;
@@ -98,6 +106,8 @@ impl Fault {
             Fault::Duplicate(_) => "duplicate",
             Fault::Reorder(..) => "reorder",
             Fault::Corrupt(_) => "corrupt",
+            Fault::Pause => "pause",
+            Fault::Kill => "kill",
         }
     }
 }

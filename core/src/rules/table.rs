@@ -140,7 +140,8 @@ impl Active {
             ..
         } = &self.rule;
         let names = || one.name().is_some() && other.name().is_some();
-        one.matches(from) && other.matches(to) && (from != to || names())
+        let is_on_traffic = !self.rule.is_on_programs();
+        is_on_traffic && one.matches(from) && other.matches(to) && (from != to || names())
     }
 }
 

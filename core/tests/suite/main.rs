@@ -19,6 +19,7 @@ mod names;
 mod outcomes;
 mod schedules;
 mod seams;
+mod supervision;
 mod support;
 mod trace;
 mod trace_show;

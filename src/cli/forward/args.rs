@@ -96,7 +96,7 @@ enum Words {
 }
 
 /// A forward to start. A host of `None` is the default one.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Spec {
     Expose {
         at: Addr,
@@ -112,6 +112,16 @@ pub(crate) enum Spec {
         at: Endpoint,
         from: Vec<Addr>,
     },
+}
+
+impl Spec {
+    /// Makes it listen on this machine where it was found to listen, if it does.
+    pub(crate) fn listens_at(&mut self, found: &Endpoint) {
+        match self {
+            Spec::Expose { .. } => {}
+            Spec::Reach { at, .. } | Spec::Proxy { at, .. } => *at = found.clone(),
+        }
+    }
 }
 
 impl ExposeArgs {

@@ -1,34 +1,28 @@
 //! `virtnet run`: a program as a virtual host.
 //!
-//! Owns the order (host and forwards, then the program; the program's end, then what it has sent, then
-//! the forwards), and which variables the program gets. Never touches a process itself:
-//! `program.rs` does.
+//! Owns its arguments, which variables the program gets, and the exit code. Never touches a process
+//! itself: `program.rs` does.
 
+mod machine;
 mod program;
+mod supervise;
+mod tree;
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal};
-use std::time::Duration;
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
+use virtnet::Addr;
 use virtnet::programs::{Endpoint, Forward};
-use virtnet::{Addr, SubNetwork};
 
 pub(crate) use program::Supervised;
 
 use super::exit::Exit;
-use super::forward::{Hosts, ReadyFile, Shared, Spec, any_end, lines};
+use super::forward::{ReadyFile, Shared, Spec};
 use super::name;
 use super::options::Options;
 use super::output::warn;
 use super::session::{Signals, close};
-use program::Program;
-
-/// How long connections may take to end after the program.
-const LEAVE_WITHIN: Duration = Duration::from_secs(1);
-
-const SIGINT: i32 = 2;
+use machine::Machine;
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
@@ -135,7 +129,8 @@ pub(crate) async fn run(
     let config = options.shared_config()?;
     let ready = ReadyFile::new(args.shared.ready_file.clone())?;
     let subnets = [signals.or(config.open()).await??];
-    let ended = supervise(&subnets[0], (&args, &host, specs), (&ready, signals)).await;
+    let machine = Machine::new(&subnets[0], &args, &host, specs);
+    let ended = supervise::supervise(machine, &ready, signals).await;
     let hurry = matches!(ended, Err(Exit::Signal(_)));
     let closed = close(&subnets, signals, hurry).await;
     match (ended, closed) {
@@ -151,45 +146,4 @@ pub(crate) async fn run(
             }
         }
     }
-}
-
-/// Starts everything, and waits until the program ends. Returns its exit code.
-async fn supervise(
-    subnet: &SubNetwork,
-    (args, host, specs): (&RunArgs, &Addr, Vec<Spec>),
-    (ready, signals): (&ReadyFile, &mut Signals),
-) -> Result<i32, Exit> {
-    let mut hosts = Hosts::new(subnet, &args.shared, None);
-    let starting = async {
-        // Also if it has no forwards.
-        hosts.get(host).await?;
-        hosts.start(specs).await
-    };
-    let mut forwards = signals.or(starting).await??;
-    let mut quit = signal(SignalKind::quit())?;
-    let mut first = signal(SignalKind::user_defined1())?;
-    let mut second = signal(SignalKind::user_defined2())?;
-    let mut program = Program::start(&args.program, args.variables(&forwards))?;
-    ready.write(&lines(&forwards))?;
-    let code = loop {
-        let number = tokio::select! {
-            code = program.ended() => break code,
-            number = signals.next() => number,
-            Some(()) = quit.recv() => SignalKind::quit().as_raw_value(),
-            Some(()) = first.recv() => SignalKind::user_defined1().as_raw_value(),
-            Some(()) = second.recv() => SignalKind::user_defined2().as_raw_value(),
-            failed = any_end(&mut forwards) => {
-                program.terminate().await;
-                return Err(failed.into());
-            }
-        };
-        // A terminal has sent ^C to the program as well.
-        if number != SIGINT || !io::stdin().is_terminal() {
-            program.signal(number);
-        }
-    };
-    program.kill_rest().await;
-    // What the program has sent may still be on its way.
-    hosts.forwarder.idle(LEAVE_WITHIN).await;
-    Ok(code)
 }

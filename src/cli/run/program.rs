@@ -3,7 +3,6 @@
 //! Owns that none of them outlives this process, and that each is reaped. Never knows the network.
 
 use std::ffi::OsString;
-use std::fs;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -17,6 +16,7 @@ use rustix::process::{
 use tokio::signal::unix::{self, SignalKind};
 use tokio::time::timeout;
 
+use super::tree::{self, Stopped};
 use crate::cli::exit::Exit;
 use crate::cli::output::warn;
 
@@ -62,6 +62,8 @@ impl Supervised {
 pub(super) struct Program {
     pid: Pid,
     ended: bool,
+    /// Set while it is paused.
+    stopped: Option<Stopped>,
     changes: unix::Signal,
 }
 
@@ -69,7 +71,7 @@ impl Program {
     /// Starts the program, with these variables; without those of `None`.
     pub(super) fn start(
         program: &[OsString],
-        variables: Vec<(&str, Option<String>)>,
+        variables: &[(&str, Option<String>)],
     ) -> io::Result<Program> {
         // Those whose parents end become children of this process.
         set_child_subreaper(Some(rustix::process::getpid()))?;
@@ -90,6 +92,7 @@ impl Program {
         Ok(Program {
             pid: pid.ok_or(io::ErrorKind::InvalidData)?,
             ended: false,
+            stopped: None,
             changes,
         })
     }
@@ -124,21 +127,42 @@ impl Program {
         }
     }
 
+    /// Stops it and all that it has started. A second pause changes nothing.
+    pub(super) async fn pause(&mut self) -> Result<(), String> {
+        if self.stopped.is_none() {
+            self.stopped = Some(tree::stop(self.pid).await?);
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.stopped.is_some()
+    }
+
+    /// Lets all that was paused go on.
+    pub(super) fn resume(&mut self) {
+        if let Some(stopped) = self.stopped.take() {
+            stopped.go_on();
+        }
+    }
+
     /// Asks the program to end, and waits for it within a bound.
     pub(super) async fn terminate(&mut self) {
         self.signal(Signal::TERM.as_raw());
+        self.resume();
         let _ = timeout(END_WITHIN, self.ended()).await;
     }
 
-    /// Kills what the program has left behind, and waits for it within a bound.
-    pub(super) async fn kill_rest(&mut self) {
+    /// Kills the program and what it has left behind, and waits for it within a bound. `false` if that
+    /// is over, and some still live.
+    pub(super) async fn kill(&mut self) -> bool {
         let killing = async {
-            while kill_children() {
-                self.reap();
+            while tree::kill() {
+                self.ended |= self.reap().is_some();
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
-        let _ = timeout(KILL_WITHIN, killing).await;
+        timeout(KILL_WITHIN, killing).await.is_ok()
     }
 }
 
@@ -147,7 +171,7 @@ impl Drop for Program {
         if !self.ended {
             let _ = kill_process(self.pid, Signal::KILL);
         }
-        kill_children();
+        tree::kill();
     }
 }
 
@@ -155,20 +179,4 @@ impl Drop for Program {
 fn code(status: WaitStatus) -> i32 {
     let by_signal = status.terminating_signal().map(|number| 128 + number);
     status.exit_status().or(by_signal).unwrap_or(1)
-}
-
-/// Kills all children of this process; `false` if there are none.
-fn kill_children() -> bool {
-    let threads = fs::read_dir("/proc/self/task").into_iter().flatten();
-    let mut any = false;
-    for thread in threads.flatten() {
-        let children = fs::read_to_string(thread.path().join("children"));
-        for pid in children.unwrap_or_default().split_whitespace() {
-            if let Some(pid) = pid.parse().ok().and_then(Pid::from_raw) {
-                any = true;
-                let _ = kill_process(pid, Signal::KILL);
-            }
-        }
-    }
-    any
 }

@@ -155,7 +155,7 @@ impl Proxy {
     /// Accepts until one of its hosts is down.
     pub(super) async fn serve(self, listener: LocalListener, links: Links) -> OpError {
         let proxy = Arc::new(self);
-        let carrying = Arc::clone(&proxy);
+        let (carrying, all) = (Arc::clone(&proxy), links.clone());
         let carry = move |local, program, permit| -> Carried {
             let (proxy, links) = (Arc::clone(&carrying), links.clone());
             Box::pin(async move {
@@ -163,7 +163,7 @@ impl Proxy {
                 proxy.carry(local, program, &links).await
             })
         };
-        let limit = (&*proxy.shown, &proxy.limit);
+        let limit = (&*proxy.shown, &proxy.limit, all);
         accept_programs(listener, limit, Box::new(carry)).await
     }
 

@@ -105,10 +105,10 @@ impl Member<'_> {
         MemberDoc {
             id: self.control.id.clone(),
             hosts,
-            version: self.enforcing.table().version(),
+            version: self.settled,
             recovered: self.recovery.version(),
             silent: self.recovery.silent(),
-            refused: self.enforcing.refused().to_vec(),
+            refused: [self.enforcing.refused(), &self.unsettled].concat(),
             asked: self.asked.clone(),
             counts: match self.asked.is_empty() {
                 true => Vec::new(),

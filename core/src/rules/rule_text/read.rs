@@ -62,6 +62,11 @@ impl<'a> Words<'a> {
     fn rule(mut self) -> Result<Rule, String> {
         let word = self.next().unwrap_or_default();
         let fault_word = word;
+        match word {
+            "pause" => return self.on_programs(Rule::pause),
+            "kill" => return self.on_programs(Rule::kill),
+            _ => {}
+        }
         let (from, from_port) = self.read("the host that sends", read_end)?;
         self.read("\"->\" after the first host", |word| {
             (word == "->").then_some(())
@@ -122,6 +127,22 @@ impl<'a> Words<'a> {
         Ok(rule)
     }
 
+    /// A rule for the programs of hosts.
+    fn on_programs(mut self, rule: impl Fn(&str) -> Rule) -> Result<Rule, String> {
+        let host = |word| match read_end(word)? {
+            (host, None) => Some(host),
+            _ => None,
+        };
+        let mut rule = rule(&self.read("a host", host)?.0);
+        while let Some(word) = self.next() {
+            if word != "for" {
+                return Err(format!("unexpected {:?}", clipped(word)));
+            }
+            rule.lasting = Some(self.read("a time such as 10s", read_time)?);
+        }
+        Ok(rule)
+    }
+
     fn fault(&mut self, word: &str) -> Result<Fault, String> {
         let percent = "a part such as 10%";
         Ok(match word {
@@ -148,8 +169,8 @@ impl<'a> Words<'a> {
             }
             _ => {
                 return Err(format!(
-                    "expected cut, hold, refuse, reset, delay, rate, lose, duplicate, reorder or \
-                     corrupt, got {:?}",
+                    "expected cut, hold, refuse, reset, delay, rate, lose, duplicate, reorder, \
+                     corrupt, pause or kill, got {:?}",
                     clipped(word)
                 ));
             }
