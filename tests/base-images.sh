@@ -7,17 +7,24 @@
 #   tests/base-images.sh [--install]    with --install, installs debootstrap if a stand-in
 #                                       needs it
 #
+# The stand-in for Debian has the packages of the examples, and no sources: `apt-get install`
+# finds them installed, so that no build needs a network.
+#
 # Owns only images with these tags, and a temporary folder.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 rust=rust:1-slim-bookworm
 redis=redis:7-bookworm
+debian=debian:bookworm-slim
+# What the Dockerfiles of the examples install.
+examples=(etcd-server etcd-client redis-server redis-sentinel postgresql-15)
 # The stand-in for Rust contains their crates: a build may have no network.
 manifests=(Cargo.toml examples/raft-kv/Cargo.toml)
 
-# Identifies the lock files; the label of a stand-in holds it.
-locked=$(cat Cargo.lock examples/raft-kv/Cargo.lock | sha256sum | cut -c1-16)
+# Identifies the lock files and the packages; the label of a stand-in holds it.
+locked=$({ cat Cargo.lock examples/raft-kv/Cargo.lock && echo "${examples[*]}"; } | sha256sum |
+    cut -c1-16)
 
 have() {
     local labels
@@ -26,7 +33,7 @@ have() {
 }
 
 missing=()
-for image in "$rust" "$redis"; do
+for image in "$rust" "$redis" "$debian"; do
     have "$image" && continue
     timeout 300 docker pull --quiet "$image" && continue
     missing+=("$image")
@@ -51,7 +58,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 root=$work/root
 
-# One Debian serves both: a C compiler for crates, redis-server, and certificates.
+# One Debian serves all: a C compiler for crates, redis-server, and certificates.
 debootstrap --variant=minbase --include=gcc,libc6-dev,ca-certificates,redis-server \
     bookworm "$root" >"$work/log" 2>&1 || {
     tail -20 "$work/log" >&2
@@ -77,3 +84,18 @@ tar -C "$root" -c . | docker import --change "LABEL virtnet.stand-in=$locked" \
     --change 'ENV CARGO_HOME=/usr/local/cargo' \
     --change 'ENV PATH=/usr/local/cargo/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' \
     - "$rust" >/dev/null
+
+# The packages of the examples, instead of the toolchain. Nothing is started, and no database made.
+rm -rf "$root"/usr/local/*
+mkdir -p "$root"/usr/local/bin "$root"/etc/postgresql-common
+printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
+chmod +x "$root/usr/sbin/policy-rc.d"
+echo 'create_main_cluster = false' >"$root/etc/postgresql-common/createcluster.conf"
+chroot "$root" sh -c 'apt-get update && DEBIAN_FRONTEND=noninteractive \
+    apt-get install -qy --no-install-recommends "$@"' sh "${examples[@]}" >"$work/log" 2>&1 || {
+    tail -20 "$work/log" >&2
+    exit 1
+}
+rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
+: >"$root/etc/apt/sources.list"
+tar -C "$root" -c . | docker import --change "LABEL virtnet.stand-in=$locked" - "$debian" >/dev/null

@@ -199,7 +199,7 @@ pictures() {
     cargo test --workspace --all-features --test suite -- --ignored trace_show::in_
 }
 
-# The environment of docker-compose.yml, intact and broken.
+# The environment of docker-compose.yml, intact and broken; and the examples with real programs.
 containers() {
     docker info >/dev/null 2>&1 || {
         echo "tests/run.sh: no Docker engine answers: start one and run this again" >&2
@@ -213,6 +213,11 @@ containers() {
     }
     tests/base-images.sh $install
     $compose build
+    # On top of the image that is built now.
+    local example
+    for example in etcd; do
+        $compose -f "examples/$example/docker-compose.yml" build
+    done
     cargo test --workspace --all-features --test compose -- --ignored --nocapture --test-threads 4
 }
 

@@ -1,10 +1,10 @@
-//! A test's own compose project: brought up from the unchanged docker-compose.yml, and
-//! always taken down.
+//! A test's own compose project: brought up from an unchanged docker-compose.yml, this
+//! folder's or an example's, and always taken down.
 //!
 //! Owns the containers, by the project's name. Never touches others, and never builds:
 //! `tests/run.sh` has built the images.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -22,6 +22,8 @@ const LONGEST: Duration = Duration::from_secs(180);
 /// A running project.
 pub(crate) struct Project {
     name: String,
+    /// The compose file, from the root of the repository.
+    file: &'static str,
     overrides: Option<PathBuf>,
 }
 
@@ -84,6 +86,17 @@ impl Project {
     /// A project with nothing up yet. `overrides` is a compose file that overrides the
     /// project's.
     pub(crate) fn new(overrides: Option<&str>) -> Project {
+        Project::of("docker-compose.yml", overrides)
+    }
+
+    /// An example's project with all its services started, but nothing waited for.
+    pub(crate) fn example(file: &'static str) -> Project {
+        let project = Project::of(file, None);
+        project.run(&["up", "-d"]);
+        project
+    }
+
+    fn of(file: &'static str, overrides: Option<&str>) -> Project {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let next = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("virtnet-test-{}-{next}", std::process::id());
@@ -92,7 +105,11 @@ impl Project {
             std::fs::write(&path, text).expect("there is a folder for temporary files");
             path
         });
-        Project { name, overrides }
+        Project {
+            name,
+            file,
+            overrides,
+        }
     }
 
     /// Brings up Redis and the hosts, and waits until all are on the network.
@@ -119,9 +136,9 @@ impl Project {
     }
 
     pub(crate) fn compose(&self, args: &[&str]) -> Command {
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docker-compose.yml");
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(self.file);
         let mut command = compose();
-        command.args(["-p", &self.name, "-f", file]);
+        command.args(["-p", &self.name, "-f"]).arg(file);
         if let Some(path) = &self.overrides {
             command.arg("-f").arg(path);
         }
@@ -178,6 +195,23 @@ impl Project {
         let container = self.container(service);
         let exec = ["exec", "-i", &container, "/usr/local/bin/virtnet"];
         start(docker(&exec).args(args))
+    }
+
+    /// Runs a program in a service's running container, with these variables, and waits for its end.
+    pub(crate) fn exec(&self, service: &str, variables: &[&str], args: &[&str]) -> Output {
+        let mut command = docker(&["exec"]);
+        for variable in variables {
+            command.args(["-e", variable]);
+        }
+        output(command.arg(self.container(service)).args(args))
+    }
+
+    /// Runs the command in a service's container, which must succeed, and returns its stdout.
+    #[track_caller]
+    pub(crate) fn fault(&self, service: &str, args: &[&str]) -> String {
+        let mut command = self.virtnet(service, &[&["fault"], args].concat());
+        command.close_stdin();
+        command.end().success()
     }
 
     /// A service's log so far.

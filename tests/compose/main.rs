@@ -1,5 +1,5 @@
-//! The compose environment as users have it: real containers from the unchanged
-//! docker-compose.yml, with faults from outside.
+//! The compose environments as users have them: real containers from the unchanged
+//! docker-compose.yml, with faults from outside; and the examples with real programs.
 //!
 //! Owns the faults and their bounds; prints each measured time. Never runs by default,
 //! because it needs Docker and images: `tests/run.sh` builds them and runs this, and
@@ -11,9 +11,11 @@
 mod support;
 
 mod docker;
+mod register;
 mod talk;
 
 mod crowd;
+mod etcd;
 mod faults;
 mod hosts;
 mod registry;
