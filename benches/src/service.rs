@@ -154,11 +154,11 @@ pub async fn request_kept(conn: &mut impl Stream) -> Result<()> {
 async fn exchange(conn: &mut impl Stream, bytes: [u8; REQUEST]) -> Result<()> {
     conn.write_all(&bytes).await?;
     conn.flush().await?;
-    reply(conn, bytes).await
+    replied(conn, bytes).await
 }
 
-/// The reply to a request that was sent.
-pub async fn reply(conn: &mut impl Stream, bytes: [u8; REQUEST]) -> Result<()> {
+/// Reads the reply to a request that was sent.
+pub async fn replied(conn: &mut impl Stream, bytes: [u8; REQUEST]) -> Result<()> {
     let mut heard = [0; REQUEST];
     conn.read_exact(&mut heard).await?;
     let same = bytes.iter().zip(&heard).all(|(sent, back)| *sent == !*back);

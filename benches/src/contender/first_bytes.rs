@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::virt::{VirtClient, VirtServer, Virtnet};
 use super::{Client, Contender};
-use crate::service::{reply, request_of};
+use crate::service::{replied, request_of};
 use crate::spec::Spec;
 
 pub struct FirstBytes;
@@ -33,7 +33,7 @@ impl Client for FirstBytesClient {
     async fn exchange(&self, seed: usize) -> Result<virtnet::Conn> {
         let request = request_of(seed);
         let mut conn = self.0.host().dial_with("server:1", &request).await?;
-        reply(&mut conn, request).await?;
+        replied(&mut conn, request).await?;
         Ok(conn)
     }
 
