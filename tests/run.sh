@@ -215,7 +215,7 @@ containers() {
     $compose build
     # On top of the image that is built now.
     local example
-    for example in etcd; do
+    for example in etcd postgres redis-sentinel; do
         $compose -f "examples/$example/docker-compose.yml" build
     done
     cargo test --workspace --all-features --test compose -- --ignored --nocapture --test-threads 4

@@ -214,6 +214,14 @@ impl Project {
         command.end().success()
     }
 
+    /// Runs `virtnet host ACTION HOST` in a service's container, which must succeed.
+    #[track_caller]
+    pub(crate) fn host(&self, service: &str, action: &str, host: &str) {
+        let mut command = self.virtnet(service, &["host", action, host]);
+        command.close_stdin();
+        command.end().success();
+    }
+
     /// A service's log so far.
     pub(crate) fn logs(&self, service: &str) -> String {
         let output = output(docker(&["logs"]).arg(self.container(service)));

@@ -18,6 +18,8 @@ mod crowd;
 mod etcd;
 mod faults;
 mod hosts;
+mod postgres;
+mod redis_sentinel;
 mod registry;
 mod trace;
 mod up;
