@@ -29,6 +29,12 @@ pub(super) struct On {
     pub(super) program: Program,
 }
 
+/// A machine whose program has not started yet.
+pub(super) struct Begun<'a> {
+    hosts: Hosts<'a>,
+    pub(super) host: Host,
+}
+
 impl<'a> Machine<'a> {
     pub(super) fn new(
         subnet: &'a SubNetwork,
@@ -73,12 +79,24 @@ impl<'a> Machine<'a> {
     /// Starts the host, then the forwards, then the program. If that fails, nothing is left. The host's
     /// trace gets the note.
     pub(super) async fn start(&mut self, note: Option<&str>) -> Result<(), Exit> {
+        let begun = self.host(note).await?;
+        self.program(begun).await
+    }
+
+    /// The first part: the host.
+    pub(super) async fn host(&self, note: Option<&str>) -> Result<Begun<'a>, Exit> {
         let mut hosts = Hosts::new(self.subnet, &self.args.shared, None);
         // Also if it has no forwards.
         let host = hosts.get(self.addr).await?;
         if let Some(note) = note {
             host.note(note);
         }
+        Ok(Begun { hosts, host })
+    }
+
+    /// The other parts.
+    pub(super) async fn program(&mut self, begun: Begun<'a>) -> Result<(), Exit> {
+        let Begun { mut hosts, host } = begun;
         let started = async {
             let forwards = hosts.start(self.specs.clone()).await?;
             let variables = self.args.variables(&forwards);

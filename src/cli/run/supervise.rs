@@ -11,7 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 use virtnet::supervision::{Action, Request, Supervisor};
 
-use super::machine::Machine;
+use super::machine::{Machine, On};
 use super::program::Program;
 use crate::cli::exit::Exit;
 use crate::cli::forward::{ReadyFile, any_end};
@@ -63,19 +63,24 @@ pub(super) async fn supervise(
     ready: &ReadyFile,
     signals: &mut Signals,
 ) -> Result<i32, Exit> {
-    signals.or(machine.start(None)).await??;
+    // Before the program starts: it may be signalled at once, and others may ask for it.
     let mut others = Others::new()?;
-    let host = machine.on().map(|on| on.host.clone());
-    let host = host.expect("it has started");
-    // Nobody holds it after a crash.
-    let supervised = machine.subnet().supervise(&host);
+    let begun = signals.or(machine.host(None)).await??;
+    let supervised = machine.subnet().supervise(&begun.host);
     let mut supervisor = signals.or(supervised).await??;
-    drop(host);
+    signals.or(machine.program(begun)).await??;
     ready.write(&machine.lines())?;
     let code = watch(&mut machine, &mut supervisor, &mut others, signals).await?;
     leave(&mut machine, &mut supervisor).await;
     let _ = timeout(END_WITHIN, supervisor.end()).await;
     Ok(code)
+}
+
+fn pass_on(on: &On, number: i32) {
+    // A terminal has sent ^C to the program as well.
+    if number != SIGINT || !io::stdin().is_terminal() {
+        on.program.signal(number);
+    }
 }
 
 /// The exit code of the program, if there is one.
@@ -102,10 +107,7 @@ async fn watch(
             code = ended(program) => return Ok(code),
             (number, ends) = others.next(signals) => match machine.on() {
                 Some(on) => {
-                    // A terminal has sent ^C to the program as well.
-                    if number != SIGINT || !io::stdin().is_terminal() {
-                        on.program.signal(number);
-                    }
+                    pass_on(on, number);
                     if ends && on.program.is_paused() {
                         on.resume();
                         supervisor.set_state(machine.state());
