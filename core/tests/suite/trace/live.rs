@@ -238,7 +238,16 @@ async fn what_cannot_be_sent_in_time_is_dropped_and_counted() {
     assert!((32_000..=66_000).contains(&count), "{count}");
     // After the hole it goes on.
     alpha.note("last");
-    let collected = trace.collect(BOUND).await.unwrap();
+    let more = async {
+        loop {
+            // On a machine so busy that reading all of that takes seconds, it may be taken for gone, once.
+            let collected = trace.collect(BOUND).await.unwrap();
+            if collected.events().len() as u64 > count {
+                return collected;
+            }
+        }
+    };
+    let collected = timeout(10 * BOUND, more).await.expect("it goes on");
     assert_eq!(lines(&collected).last().unwrap(), "α note: last");
     assert_eq!(collected.events().len() as u64, count + 1);
     assert_eq!(subnet.trace().events.len(), 10);
