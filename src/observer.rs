@@ -157,10 +157,7 @@ impl Observer {
     ///
     /// Outside of a tokio runtime with time and I/O enabled.
     pub async fn faults(&self) -> Result<Faults, OpenError> {
-        let config = &self.0;
-        let url = config.registry_url()?;
-        let opened = url.open(config.checked_network()?, &config.access).await?;
-        Ok(Faults::of(opened.registry))
+        Ok(Faults::of(self.registry().await?))
     }
 
     /// The programs of the network's hosts, to kill, pause, resume and restart them: see
@@ -178,10 +175,14 @@ impl Observer {
     ///
     /// Outside of a tokio runtime with time and I/O enabled.
     pub async fn supervision(&self) -> Result<Supervision, OpenError> {
+        Ok(Supervision::of(self.registry().await?))
+    }
+
+    /// Opens the registry of the network.
+    async fn registry(&self) -> Result<Arc<dyn Registry>, OpenError> {
         let config = &self.0;
-        let url = config.registry_url()?;
-        let opened = url.open(config.checked_network()?, &config.access).await?;
-        Ok(Supervision::of(opened.registry))
+        let (network, url) = (config.checked_network()?, config.registry_url()?);
+        Ok(url.open(network, &config.access).await?.registry)
     }
 }
 
@@ -203,10 +204,7 @@ impl Observer {
     ///
     /// Outside of a tokio runtime with time and I/O enabled.
     pub async fn live_trace(&self) -> Result<LiveTrace, OpenError> {
-        let config = &self.0;
-        let (network, url) = (config.checked_network()?, config.registry_url()?);
-        let opened = url.open(network, &config.access).await?;
-        let trace = LiveTrace::new(network, opened.registry);
+        let trace = LiveTrace::new(self.0.checked_network()?, self.registry().await?);
         trace.map_err(|err| SettingError::new("registry", None, err).into())
     }
 }

@@ -106,6 +106,8 @@ fn a_failed_forward_ends_the_program() {
     let reach = format!("β:1={}", taken.local_addr().unwrap());
     let why = run(&mut sh(&net, &["--reach", &reach], "echo never")).failure();
     assert!(why.starts_with("cannot listen at "), "{why}");
+    let list = run(&mut net.command(&["host", "list"]));
+    assert_eq!(list.success(), "", "it has no supervisor any more");
     let why = run(&mut sh(
         &net,
         &["--expose", "β:1=127.0.0.1:1"],

@@ -97,8 +97,7 @@ async fn a_test_that_fails_as_it_is_has_no_orders() {
         panics.unwrap_err().to_string(),
         "the test fails as it is: it panicked: at once"
     );
-    let second = Duration::from_millis(50);
-    let hangs = reorder().within(second);
+    let hangs = reorder().within(Duration::from_millis(50));
     let hangs = hangs.run(|_| std::future::pending::<Result<(), String>>());
     assert_eq!(
         hangs.await.unwrap_err().to_string(),

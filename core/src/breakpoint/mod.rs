@@ -110,8 +110,8 @@ impl Breakpoint {
     ///
     /// Dropping the future changes nothing.
     pub async fn reached(&self) -> Result<(), BreakpointError> {
-        let until = self.since.checked_add(self.bound);
-        let until = until.unwrap_or_else(|| self.since + Duration::from_secs(24 * 60 * 60));
+        // A rule lasts for a day at most, so this is a time.
+        let until = self.since + self.bound;
         let held = async {
             loop {
                 let status = self.faults.status().await?;

@@ -2,6 +2,7 @@
 //!
 //! Owns a request from its beginning to its end. Never does what is asked for.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
@@ -113,7 +114,7 @@ impl Asked<'_> {
     async fn answered(&self, within: Duration) -> Result<(), Reason> {
         let (key, text) = (self.key.clone(), self.doc.text());
         // It is not done later than that, also if this process is killed.
-        let write = async move |registry: std::sync::Arc<dyn Registry>| {
+        let write = async move |registry: Arc<dyn Registry>| {
             let docs = documents(&*registry)?;
             Ok(docs.replace(&key, None, &text, Some(within)).await?)
         };
@@ -130,9 +131,12 @@ impl Asked<'_> {
             let text = texts.pop().flatten();
             match text.and_then(|text| text.parse::<RequestDoc>().ok()) {
                 Some(doc) => match doc.progress {
-                    Progress::Done => break self.end().await,
+                    Progress::Done => {
+                        self.end().await;
+                        break Ok(());
+                    }
                     Progress::Refused(why) => {
-                        self.end().await?;
+                        self.end().await;
                         break Err(Reason::Refused(why));
                     }
                     _ => {}
@@ -144,7 +148,7 @@ impl Asked<'_> {
     }
 
     /// The request was answered, and nobody needs it any more.
-    async fn end(&self) -> Result<(), Reason> {
+    async fn end(&self) {
         let key = self.key.clone();
         let removed = self.calls.run(async move |registry| {
             documents(&*registry)?.remove(&key).await?;
@@ -152,7 +156,6 @@ impl Asked<'_> {
         });
         // It would vanish by itself.
         let _ = removed.await;
-        Ok(())
     }
 
     /// Withdraws the request, unless a supervisor has taken it.
@@ -174,9 +177,12 @@ impl Asked<'_> {
             // What has expired cannot be taken any more either.
             None | Some(Progress::Asked | Progress::Withdrawn) => Err(Reason::NoAnswer(within)),
             Some(Progress::Taken(_)) => Err(Reason::Unfinished(within)),
-            Some(Progress::Done) => self.end().await,
+            Some(Progress::Done) => {
+                self.end().await;
+                Ok(())
+            }
             Some(Progress::Refused(why)) => {
-                self.end().await?;
+                self.end().await;
                 Err(Reason::Refused(why))
             }
         }

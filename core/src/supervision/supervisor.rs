@@ -1,7 +1,10 @@
 //! The side of a supervisor: it is found by its host's name, takes requests, and answers them.
 //!
-//! Owns [`Supervisor`], its document, and that each request is handed out once. Never does what is
+//! Owns [`Supervisor`], its document, and which request is next. Never does what is
 //! asked for.
+
+mod planned;
+mod taking;
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,15 +12,14 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::document::{
-    ANSWERED, Action, HostState, LIFETIME, Progress, REQUESTS, RequestDoc, SupervisorDoc, line,
-};
+use self::taking::Taking;
+use super::document::{Action, HostState, LIFETIME, Progress, REQUESTS, SupervisorDoc, line};
 use super::error::{Reason, SupervisionError};
 use super::request::documents;
 use super::{Calls, Supervision};
 use crate::control::orders::{Ordered, Wanted};
 use crate::control::{NO_NUMBER, random_id};
-use crate::{Failure, Host, Registry, SubNetwork};
+use crate::{Failure, Host, SubNetwork};
 
 /// The pause after a failure of the registry.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -35,13 +37,6 @@ enum Source {
     Document(Taking),
     /// The plan of faults wants something; then the program has this state as far as the plan is concerned.
     Plan(Action, Wanted),
-}
-
-/// A request's document, as it is when it is taken.
-#[derive(Debug, Clone)]
-struct Taking {
-    key: String,
-    taken: RequestDoc,
 }
 
 impl Request {
@@ -215,29 +210,6 @@ impl Supervisor {
         ended.map_err(|why| self.failed(why.into()))
     }
 
-    async fn try_end(&self) -> Result<(), Failure> {
-        let key = SupervisorDoc::key(&self.doc.id);
-        let left = self.calls.run(async move |registry: Arc<dyn Registry>| {
-            let docs = documents(&*registry)?;
-            docs.remove(&key).await?;
-            Ok(docs.list(REQUESTS).await?)
-        });
-        let mut left = left.await?;
-        while let Some(Taking { key, taken }) = self.first(&left) {
-            left.retain(|(other, _)| *other != key);
-            let old = taken.with(Progress::Asked).text();
-            let refused = Progress::Refused("its supervisor has ended".to_owned());
-            let new = taken.with(refused).text();
-            let replaced = self.calls.run(async move |registry: Arc<dyn Registry>| {
-                let docs = documents(&*registry)?;
-                docs.replace(&key, Some(&old), &new, Some(ANSWERED)).await?;
-                Ok(())
-            });
-            replaced.await?;
-        }
-        Ok(())
-    }
-
     fn failed(&self, reason: Reason) -> SupervisionError {
         SupervisionError::new(None, &self.doc.host, reason)
     }
@@ -293,67 +265,8 @@ impl Supervisor {
                 self.seen = number;
             }
         }
-        self.take().await
-    }
-
-    /// The next step towards what the plan of faults wants, if there is one.
-    fn ordered_action(&self) -> Option<(Action, Wanted)> {
-        let wanted = self.ordered.order().wanted();
-        match (self.done, wanted) {
-            (done, wanted) if done == wanted => None,
-            (Wanted::Killed, _) => Some((Action::Restart, Wanted::Running)),
-            (_, Wanted::Killed) => Some((Action::Kill, Wanted::Killed)),
-            (_, Wanted::Paused) => Some((Action::Pause, Wanted::Paused)),
-            (_, Wanted::Running) => Some((Action::Resume, Wanted::Running)),
-        }
-    }
-
-    /// The plan's step is done, or cannot be done: then it is not tried again.
-    fn ordered_done(&mut self, then: Wanted, progress: Progress) {
-        let wanted = self.ordered.order().wanted();
-        let failed = match progress {
-            Progress::Refused(why) => Some(why),
-            _ => None,
-        };
-        self.done = if failed.is_some() { wanted } else { then };
-        if self.done == wanted {
-            self.ordered.see_to(wanted, failed);
-        }
-    }
-
-    /// The first request for this supervisor that nobody has taken.
-    fn first(&self, listed: &[(String, String)]) -> Option<Taking> {
-        listed.iter().find_map(|(key, text)| {
-            let doc = text.parse::<RequestDoc>().ok()?;
-            let is_ours = doc.progress == Progress::Asked && doc.to.contains(&self.doc.id);
-            let taken = doc.with(Progress::Taken(self.doc.id.clone()));
-            let key = key.clone();
-            is_ours.then_some(Taking { key, taken })
-        })
-    }
-
-    /// Takes the request that is being taken, unless it was withdrawn. It may be taken already, by a call
-    /// that was dropped.
-    async fn take(&mut self) -> Result<Option<Request>, Failure> {
-        let Some(taking) = &self.taking else {
-            return Ok(None);
-        };
-        let key = taking.key.clone();
-        let old = taking.taken.with(Progress::Asked).text();
-        let new = taking.taken.text();
-        let wanted = new.clone();
-        let now = self.calls.run(async move |registry| {
-            let docs = documents(&*registry)?;
-            let (old, keys) = (Some(&*old), [&*key]);
-            let (_, mut texts) = docs
-                .replace_and_read(&key, old, &new, Some(ANSWERED), &keys)
-                .await?;
-            Ok(texts.pop().flatten())
-        });
-        let now = now.await?;
-        let taking = self.taking.take();
-        let taken = taking.filter(|_| now.as_deref() == Some(&*wanted));
-        Ok(taken.map(|taking| Request(Source::Document(taking))))
+        let taken = self.take().await?;
+        Ok(taken.map(|taken| Request(Source::Document(taken))))
     }
 
     async fn answer(
@@ -380,23 +293,6 @@ impl Supervisor {
             }
             sleep(PAUSE).await;
         }
-    }
-
-    /// Whoever reads the answer finds the state, too.
-    async fn try_answer(&mut self, request: &Taking, progress: &Progress) -> Result<(), Failure> {
-        self.write().await?;
-        let key = request.key.clone();
-        let (old, new) = (
-            request.taken.text(),
-            request.taken.with(progress.clone()).text(),
-        );
-        let replaced = self.calls.run(async move |registry: Arc<dyn Registry>| {
-            let docs = documents(&*registry)?;
-            // If it is another's now, all documents have vanished, and whoever asked knows.
-            docs.replace(&key, Some(&old), &new, Some(ANSWERED)).await?;
-            Ok(())
-        });
-        replaced.await
     }
 }
 

@@ -71,6 +71,9 @@ pub enum MergeError {
 /// How many events a contradiction shows.
 const SHOWN: usize = 8;
 
+const CONTRADICTION: &str = "the records contradict each other, as each of these events would have \
+                             led to the next, and the last to the first";
+
 /// The name of a host, and its subnetwork.
 type HostOf = (Arc<str>, Arc<str>);
 
@@ -146,12 +149,15 @@ impl Trace {
     pub fn contradictions(&self) -> impl Iterator<Item = String> {
         self.circles.iter().map(|circle| {
             let events = circle.iter().map(|index| &self.events[*index].event);
-            let lines: Vec<_> = events.take(SHOWN).map(|event| format!("{event:?}", event = event.to_string())).collect();
+            let lines = events
+                .take(SHOWN)
+                .map(|event| format!("{:?}", event.to_string()));
+            let lines: Vec<_> = lines.collect();
             let more = match circle.len() {
                 len if len > SHOWN => format!(" -> … ({} more)", len - SHOWN),
                 _ => String::new(),
             };
-            format!("the records contradict each other, as each of these events would have led to the next, and the last to the first: {}{more}", lines.join(" -> "))
+            format!("{CONTRADICTION}: {}{more}", lines.join(" -> "))
         })
     }
 

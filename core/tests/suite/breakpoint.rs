@@ -5,11 +5,12 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use virtnet_core::breakpoint::{At, Breakpoint};
 use virtnet_core::pipe::PipeNetwork;
 use virtnet_core::trace::Trace;
-use virtnet_core::{Host, Listener, SubNetwork};
+use virtnet_core::{Conn, Host, Listener, OpError, SubNetwork};
 
 const BOUND: Duration = Duration::from_secs(60);
 
@@ -45,6 +46,12 @@ impl Net {
             .unwrap()
     }
 
+    /// A dial of β, as a task of its own.
+    fn dialing(&self) -> JoinHandle<Result<Conn, OpError>> {
+        let beta = self.beta.clone();
+        tokio::spawn(async move { beta.dial("α:1").await })
+    }
+
     /// The lines of the trace, but those about faults.
     fn lines(&self) -> Vec<String> {
         let trace = Trace::merge([self.here.trace(), self.there.trace()]).unwrap();
@@ -53,14 +60,16 @@ impl Net {
     }
 }
 
+/// Returns when every task waits: the clock of these tests is paused, and goes on only then. No time passes.
+async fn all_wait() {
+    sleep(Duration::from_secs(3)).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_dial_waits_while_others_are_accepted() {
     let net = Net::new().await;
     let dial = net.set(At::dial("β:1 -> α:1").unwrap()).await;
-    let dialing = tokio::spawn({
-        let beta = net.beta.clone();
-        async move { beta.dial("α:1").await }
-    });
+    let dialing = net.dialing();
     dial.reached().await.unwrap();
     // β dialed first; its other dials are not held.
     for (dialer, port) in [(&net.gamma, "γ:1"), (&net.beta, "β:2")] {
@@ -68,7 +77,7 @@ async fn a_dial_waits_while_others_are_accepted() {
             tokio::try_join!(dialer.dial("α:1"), net.listener.accept()).unwrap();
         assert_eq!(accepted.peer_addr(), port);
     }
-    sleep(Duration::from_secs(3)).await;
+    all_wait().await;
     assert!(!dialing.is_finished());
     dial.go_on().await.unwrap();
     let (accepted, _) = net.listener.accept().await.unwrap();
@@ -83,10 +92,7 @@ async fn only_the_dial_with_its_number_waits() {
     let dial = net.set(second).await;
     let ends = tokio::try_join!(net.beta.dial("α:1"), net.listener.accept()).unwrap();
     drop(ends);
-    let dialing = tokio::spawn({
-        let beta = net.beta.clone();
-        async move { beta.dial("α:1").await }
-    });
+    let dialing = net.dialing();
     dial.reached().await.unwrap();
     assert!(!dialing.is_finished());
     dial.go_on().await.unwrap();
@@ -98,14 +104,11 @@ async fn only_the_dial_with_its_number_waits() {
 async fn an_answer_waits_when_the_dial_is_accepted() {
     let net = Net::new().await;
     let answer = net.set(At::answer("β:1 -> α:1").unwrap()).await;
-    let dialing = tokio::spawn({
-        let beta = net.beta.clone();
-        async move { beta.dial("α:1").await }
-    });
+    let dialing = net.dialing();
     let (mut accepted, _) = net.listener.accept().await.unwrap();
     answer.reached().await.unwrap();
     accepted.write_all(b"early").await.unwrap();
-    sleep(Duration::from_secs(3)).await;
+    all_wait().await;
     assert_eq!(
         net.lines()[4..],
         [
@@ -134,7 +137,7 @@ async fn bytes_and_the_end_after_them_wait() {
     accepted.read_exact(&mut heard).await.unwrap();
     let reading = tokio::spawn(async move { accepted.read(&mut [0; 1]).await });
     end.reached().await.unwrap();
-    sleep(Duration::from_secs(3)).await;
+    all_wait().await;
     assert!(!reading.is_finished());
     end.go_on().await.unwrap();
     assert_eq!(reading.await.unwrap().unwrap(), 0);

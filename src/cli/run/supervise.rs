@@ -68,12 +68,17 @@ pub(super) async fn supervise(
     let begun = signals.or(machine.host(None)).await??;
     let supervised = machine.subnet().supervise(&begun.host);
     let mut supervisor = signals.or(supervised).await??;
-    signals.or(machine.program(begun)).await??;
-    ready.write(&machine.lines())?;
-    let code = watch(&mut machine, &mut supervisor, &mut others, signals).await?;
-    leave(&mut machine, &mut supervisor).await;
+    let code = async {
+        signals.or(machine.program(begun)).await??;
+        ready.write(&machine.lines())?;
+        let code = watch(&mut machine, &mut supervisor, &mut others, signals).await?;
+        leave(&mut machine, &mut supervisor).await;
+        Ok(code)
+    };
+    let code = code.await;
+    // Else it would be found for some time longer.
     let _ = timeout(END_WITHIN, supervisor.end()).await;
-    Ok(code)
+    code
 }
 
 fn pass_on(on: &On, number: i32) {
