@@ -2,6 +2,8 @@
 //!
 //! Owns races and cancellation, in memory. Never has a process: `tests/suite/cli_host.rs` does.
 
+mod rough;
+
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -85,10 +87,13 @@ async fn a_refusal_has_a_reason() {
     assert_eq!(err.to_string(), text);
 }
 
+/// The registry still has the request, so that only its withdrawal tells.
 #[tokio::test]
 async fn what_was_withdrawn_is_not_done() {
-    let (network, mut supervisor) = network().await;
-    let asking = network.subnetwork().supervision();
+    let [here, there] = rough::subnetworks();
+    let beta = there.new_host("β").await.unwrap();
+    let mut supervisor = there.supervise(&beta).await.unwrap();
+    let asking = here.supervision();
     let err = asking.clone().within(SHORT).kill("β").await.unwrap_err();
     let text = "host kill β: its supervisor did not answer within 200ms; nothing was done";
     assert_eq!(
@@ -143,12 +148,12 @@ fn noop() -> Context<'static> {
 }
 
 #[tokio::test]
-async fn of_two_supervisors_one_gets_a_request() {
-    let (network, subnet) = both();
-    let beta = subnet.new_host("β").await.unwrap();
-    let mut one = subnet.supervise(&beta).await.unwrap();
-    let mut other = subnet.supervise(&beta).await.unwrap();
-    let asking = network.subnetwork().supervision().within(LONG);
+async fn of_two_supervisors_that_see_a_request_one_gets_it() {
+    let [here, there] = rough::subnetworks();
+    let beta = there.new_host("β").await.unwrap();
+    let mut one = there.supervise(&beta).await.unwrap();
+    let mut other = there.supervise(&beta).await.unwrap();
+    let asking = here.supervision().within(LONG);
     for _ in 0..10 {
         let serving = async {
             let (first, request) = tokio::select! {
