@@ -1,11 +1,13 @@
 //! The library's forwards, in one process.
 //!
-//! Owns what dropping a forward does. Never starts a command: `cli_forward.rs` does.
+//! Owns what dropping and pausing a forward does. Never starts a command: `cli_forward.rs` does.
 
 use std::io::ErrorKind;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 use virtnet::Cause;
 use virtnet::programs::{Endpoint, ForwardError, Forwarder};
 
@@ -43,6 +45,52 @@ async fn dropping_a_forward_cuts_what_is_open_even_if_the_network_is_closed_at_o
             let err = end.read(&mut [0]).await.unwrap_err();
             assert_eq!(err.kind(), ErrorKind::ConnectionReset);
         }
+    }
+}
+
+/// Neither what is open moves, nor does anything new get through; and then nothing was lost.
+#[tokio::test]
+async fn a_paused_forward_stands_still() {
+    // They can only fail if something comes.
+    let moment = Duration::from_millis(100);
+    for pause_exposed in [true, false] {
+        let net = virtnet::testing::open().await.unwrap();
+        let (alpha, beta) = (
+            net.new_host("α").await.unwrap(),
+            net.new_host("β").await.unwrap(),
+        );
+        let program = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let to = program.local_addr().unwrap().into();
+        let forwarder = Forwarder::new();
+        let exposed = forwarder.expose(&beta, ":1", &to).unwrap();
+        let at: Endpoint = "127.0.0.1:0".parse().unwrap();
+        let reached = forwarder.reach(&alpha, "β:1", &at).await.unwrap();
+        let at = reached.endpoint().to_string();
+        let mut client = TcpStream::connect(&at).await.unwrap();
+        let (mut served, _) = program.accept().await.unwrap();
+
+        let paused = if pause_exposed { &exposed } else { &reached };
+        paused.pause();
+        paused.pause();
+        client.write_all(b"out").await.unwrap();
+        served.write_all(b"back").await.unwrap();
+        let mut late = TcpStream::connect(&at).await.unwrap();
+        late.write_all(b"late").await.unwrap();
+        let mut read = [0; 4];
+        assert!(timeout(moment, served.read(&mut read)).await.is_err());
+        assert!(timeout(moment, client.read(&mut read)).await.is_err());
+        assert!(timeout(moment, program.accept()).await.is_err());
+
+        paused.resume();
+        served.read_exact(&mut read[..3]).await.unwrap();
+        assert_eq!(read[..3], *b"out");
+        client.read_exact(&mut read).await.unwrap();
+        assert_eq!(read, *b"back");
+        let (mut served, _) = program.accept().await.unwrap();
+        served.read_exact(&mut read).await.unwrap();
+        assert_eq!(read, *b"late");
+        drop((exposed, reached));
+        let _ = net.close_expecting(Cause::ConnectionCut).await;
     }
 }
 
