@@ -7,7 +7,8 @@
 # FOLDER/1.log and FOLDER/2.log are the engines' logs.
 #
 # Owns these files. All else is in namespaces, which end with this script, whatever ends it: engines,
-# containers, images, links. Never touches the machine's own engine and network.
+# containers, images, links. Only empty control groups stay if it is killed. Never touches the machine's
+# own engine and network.
 set -euo pipefail
 
 fail() {
