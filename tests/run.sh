@@ -199,7 +199,8 @@ pictures() {
     cargo test --workspace --all-features --test suite -- --ignored trace_show::in_
 }
 
-# The environment of docker-compose.yml, intact and broken; and the examples with real programs.
+# The environment of docker-compose.yml, intact and broken; the examples with real programs; and, on
+# Linux, the same environment on two Docker engines, which are started as root.
 containers() {
     docker info >/dev/null 2>&1 || {
         echo "tests/run.sh: no Docker engine answers: start one and run this again" >&2

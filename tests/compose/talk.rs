@@ -19,7 +19,12 @@ pub(crate) struct Talk(Running);
 impl Talk {
     /// Dials from a container as `guest`, and checks the connection.
     pub(crate) fn open(project: &Project, service: &str, guest: &str, to: &str) -> Talk {
-        let dialed = project.virtnet(service, &["dial", "--from", guest, to, "--within", "20"]);
+        let dial = ["dial", "--from", guest, to, "--within", "20"];
+        Talk::over(project.virtnet(service, &dial))
+    }
+
+    /// A dial that was started elsewhere; checks the connection.
+    pub(crate) fn over(dialed: Running) -> Talk {
         let mut talk = Talk(dialed);
         talk.goes_on();
         talk
