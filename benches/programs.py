@@ -3,7 +3,7 @@
 
     benches/programs.py                      all works, 5 rounds
     benches/programs.py --quick              short works, 1 round: whether everything runs
-    benches/programs.py --only gigabyte      one work: pgbench, redis, redis-pipelined, gigabyte, idle
+    benches/programs.py --only gigabyte      one work: pgbench, redis, redis-pipelined, gigabyte, idle, stopped
 
 Three ways lead to the same server, all on loopback:
 
@@ -214,7 +214,8 @@ class Sockets:
 
     def __init__(self, stack, scratch, virtnet, quick):
         self.size = (GIGABYTE >> 6) if quick else GIGABYTE
-        self.data, self.open, self.lock = os.urandom(CHUNK), 0, threading.Lock()
+        self.data, self.sent = os.urandom(CHUNK), 0
+        self.open, self.lock = 0, threading.Lock()
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=4000))
         threading.Thread(target=self.accept, args=(listener,), daemon=True).start()
         self.ways = Ways(stack, scratch, virtnet, self.name, listener.getsockname()[1])
@@ -245,8 +246,13 @@ class Sockets:
             conn.sendall(self.receive(conn, checked=wish == b"c"))
 
     def send(self, conn):
+        self.sent = 0
         for _ in range(self.size // CHUNK):
-            conn.sendall(self.data)
+            rest = memoryview(self.data)
+            while rest:
+                count = conn.send(rest)
+                self.sent += count
+                rest = rest[count:]
         conn.shutdown(socket.SHUT_WR)
 
     def receive(self, conn, checked):
@@ -316,7 +322,27 @@ class Idle(Sockets):
         return used, seconds
 
 
-WORKS = (Postgres, Redis, RedisPipelined, Gigabyte, Idle)
+class Stopped(Sockets):
+    name = "stopped"
+    what = "a client that reads nothing"
+    metrics = ("MB that the server can send", "MB held by both processes")
+
+    def measure(self, way):
+        between = self.ways.between[way]
+        before = sum(map(resident, between))
+        with self.connect(way) as conn:
+            conn.sendall(b"d")
+            sent = -1
+            # Until nothing more is taken.
+            while sent != self.sent or not sent:
+                sent = self.sent
+                time.sleep(1)
+            held = sum(map(resident, between)) - before
+        until(f"the connection by {way} is closed", lambda: self.open == 0)
+        return sent / 1e6, held / 1e6
+
+
+WORKS = (Postgres, Redis, RedisPipelined, Gigabyte, Idle, Stopped)
 GOALS = {
     ("pgbench", 0): ("≥", 0.8), ("pgbench", 1): ("≤", 1.5),
     ("redis", 0): ("≥", 0.8), ("redis", 1): ("≤", 1.5),
@@ -334,7 +360,9 @@ def report(work, rounds):
         row = [work.what, metric]
         for way in WAYS:
             values = [measured[way][at] for measured in rounds]
-            row.append("–" if way == "direct" and work is Idle and at == 0 else number(statistics.median(values)))
+            # Nothing is between.
+            held = way == "direct" and "processes" in metric
+            row.append("–" if held else number(statistics.median(values)))
         ratio = statistics.median(measured["virtnet"][at] / measured["haproxy"][at] for measured in rounds)
         goal = ""
         if (work.name, at) in GOALS:

@@ -85,12 +85,9 @@ pub(crate) fn lock_name(folder: &Path, path: &Path, text: &str) -> io::Result<At
             file,
             path: path.to_owned(),
         })),
-        // Another process was faster; or it removed the draft, which it had seen before
-        // it was locked.
-        Err(err) => match err.kind() {
-            io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound => Ok(Attempt::Busy),
-            _ => Err(err),
-        },
+        // Another process was faster.
+        Err(err) if err.kind() == io::ErrorKind::AlreadyExists => Ok(Attempt::Busy),
+        Err(err) => Err(err),
     }
 }
 
@@ -185,6 +182,10 @@ impl Draft {
             // By a cleanup that takes it for a stale file.
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(err)) => return Err(err),
+        }
+        // One that saw it before it was locked has removed it.
+        if !is_same_file(&draft.0, &file) {
+            return Ok(None);
         }
         file.write_all(text.as_bytes())?;
         Ok(Some((draft, file)))
