@@ -122,8 +122,12 @@ impl<'a> TopicLock<'a> {
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(err)) => return Err(err),
         }
-        // Another process may have removed it before it was locked.
-        Ok(is_same_file(&path, &file).then_some(TopicLock {
+        // Another process may have removed it before it was locked. Then this is no lock, whose drop
+        // could remove the file of another.
+        if !is_same_file(&path, &file) {
+            return Ok(None);
+        }
+        Ok(Some(TopicLock {
             folder,
             topic,
             path,
@@ -224,7 +228,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = os::shared(&folder::changes(dir.path(), "t")).unwrap();
         drop(TopicLock::take(dir.path(), "t").unwrap().unwrap());
+        // Another has begun to change the topic, which has no documents yet.
+        let lock = TopicLock::take(dir.path(), "t").unwrap().unwrap();
         assert!(TopicLock::lock(dir.path(), "t", file).unwrap().is_none());
-        assert!(TopicLock::take(dir.path(), "t").unwrap().is_some());
+        assert!(is_same_file(&lock.path, &lock.file), "it keeps its file");
+        assert!(TopicLock::take(dir.path(), "t").unwrap().is_none());
     }
 }
