@@ -155,7 +155,7 @@ async fn a_large_certificate_stands_the_loss_of_a_datagram() {
     let mut tuning = Tuning::default();
     tuning.largest_datagram = 1200;
     let join = |net: &Net| {
-        let config = QuicConfig::new(pki.identity(&leaf)).tuning(tuning.clone());
+        let config = QuicConfig::new(pki.identity(&leaf)).tuning(tuning);
         net.join_with(config.bind((Ipv4Addr::LOCALHOST, 0).into()))
             .0
     };
