@@ -1,12 +1,14 @@
 //! NAT: clouds whose machines have a public address that they do not know, and machines
 //! that share one public address.
 //!
-//! Owns what the page says about `VIRTNET_ADVERTISE` there. Never lets a private address
+//! Owns what the page says about `VIRTNET_ADVERTISE` there, and about entries that a NAT has forgotten. Never lets a private address
 //! pass from one cloud to the other.
+
+use std::time::Instant;
 
 use crate::page;
 use crate::support::start;
-use crate::talk::{dialing, exchange, hosts, leave, listening, refused};
+use crate::talk::{CUT, SLACK, dialing, exchange, hosts, leave, listening, refused};
 use crate::world::{At, CloudA, CloudB, World};
 
 /// The public addresses of the clouds (RFC 5737).
@@ -89,4 +91,38 @@ fn behind_a_shared_address_hosts_dial_and_are_dialed_by_mapped_ports_only() {
     let listener = behind("β");
     let took = exchange(listener, dialing(&world, CloudB, "α", "β"));
     println!("to a mapped port: 8 MiB both ways in {took:.2?}");
+}
+
+#[test]
+#[ignore = "needs root, iproute2 and iptables: tests/run.sh runs it"]
+fn an_idle_connection_outlives_its_entry_in_a_nat_but_not_another_port() {
+    let world = World::new();
+    let (link, private) = (CloudB.link(), CloudA.ip());
+    let snat = |port: u16| format!("-o {link} -s {private} -p udp -j SNAT --to 203.0.113.9:{port}");
+    world.rule(&format!("-t nat -A POSTROUTING {}", snat(40000)));
+    // Entries end between two packets of an idle connection, so each packet makes one anew.
+    for timeout in ["udp_timeout", "udp_timeout_stream"] {
+        world.route(&format!(
+            "sysctl -qw net.netfilter.nf_conntrack_{timeout}=1"
+        ));
+    }
+    let mut listener = listening(&world, CloudB, "β");
+    let dialer = dialing(&world, CloudA, "α", "β");
+    listener.wait_for("connected α:1->β:2");
+    world.translated(3);
+    let took = exchange(listener, dialer);
+    println!("entries that ended: 8 MiB both ways in {took:.2?}");
+
+    let listener = listening(&world, CloudB, "γ");
+    let dialer = dialing(&world, CloudA, "α", "γ");
+    world.rule(&format!("-t nat -R POSTROUTING 1 {}", snat(40001)));
+    world.translated(1);
+    let begun = Instant::now();
+    for (end, read) in [(listener, "α:1->γ:2"), (dialer, "γ:2->α:1")] {
+        let why = end.end().failure();
+        assert!(why.contains(&format!("{read}: timed out")), "{why}");
+    }
+    let took = begun.elapsed();
+    println!("another port: both ends time out within {took:.1?}");
+    assert!(took < CUT + SLACK, "{took:?}");
 }

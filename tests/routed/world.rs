@@ -167,6 +167,27 @@ impl World {
         self.route(&format!("iptables -w {rule}"));
     }
 
+    /// Waits until the router's only rule for NAT on the way out has been asked for this many flows. Later packets of a
+    /// flow do not ask: they go by the entry that the first one made.
+    pub(crate) fn translated(&self, flows: u64) {
+        let router = self.router();
+        let until = Instant::now() + BOUND;
+        loop {
+            let rules = run(&format!(
+                "ip netns exec {router} iptables -w -t nat -v -S POSTROUTING"
+            ));
+            let rule = rules.lines().find(|line| line.starts_with("-A "));
+            let mut words = rule.expect("there is a rule").split_whitespace();
+            words.find(|word| *word == "-c");
+            let counted = words.next().expect("it is listed with its counts");
+            if counted.parse::<u64>().expect("packets are counted") >= flows {
+                return;
+            }
+            assert!(Instant::now() < until, "not {flows} flows: {rules}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// Makes the router forward only what these rules allow.
     pub(crate) fn only(&self, rules: &[&str]) {
         // The policy first: nothing slips through in between.

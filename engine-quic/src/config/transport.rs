@@ -11,6 +11,7 @@ use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{ClientConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt};
 
 use crate::QuicConfig;
+use crate::identity::{IdentityKind, MAX_CHAIN};
 use crate::udp::faults::recovery::{Recovery, UNI_STREAMS};
 use crate::udp::mtu::{self, Route};
 
@@ -30,6 +31,10 @@ pub(crate) const MAX_STREAMS: u32 = 1 << 16;
 const MAX_INCOMING: usize = 256;
 const INCOMING_BUFFER: u64 = 16 << 10;
 const INCOMING_BUFFERS: u64 = 1 << 20;
+
+/// How much of a TLS handshake may wait behind a lost datagram, with certificates of the user's own: the largest chain, and
+/// the messages around it. With quinn's 16 KiB, a loss ends the handshake if a chain is larger.
+const HANDSHAKE: usize = MAX_CHAIN + (16 << 10);
 
 fn transport(
     config: &QuicConfig,
@@ -57,6 +62,9 @@ fn transport(
         .keep_alive_interval(Some(config.keep_alive))
         .mtu_discovery_config(Some(search))
         .congestion_controller_factory(Arc::new(recovery.clone()));
+    if let IdentityKind::Pki(_) = config.identity.0 {
+        transport.crypto_buffer_size(HANDSHAKE);
+    }
     transport
 }
 

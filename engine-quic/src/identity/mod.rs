@@ -15,8 +15,11 @@ use std::path::Path;
 use data_encoding::BASE32_NOPAD;
 use ring::digest::{Context, SHA256};
 use ring::hkdf::{HKDF_SHA256, Salt};
-use rustls::pki_types::pem::PemObject;
+use rustls::InconsistentKeys;
+use rustls::crypto::ring::sign as ring_sign;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 use virtnet_core::Failure;
 
 use crate::Secret;
@@ -27,6 +30,9 @@ pub(crate) const RESET_PURPOSE: &[u8] = b"virtnet/1 resets";
 
 /// Most bytes that a PEM file may have.
 const MAX_PEM: u64 = 1 << 20;
+
+/// Most bytes that TLS of peers reads of a chain, with 5 bytes around each certificate and 4 before them.
+pub(crate) const MAX_CHAIN: usize = 0xffff;
 
 /// How the hosts of a subnetwork prove their names, and which peers they trust.
 ///
@@ -67,7 +73,8 @@ impl Identity {
     ///
     /// # Errors
     ///
-    /// When `authorities` or `chain` contains no certificate, or `key` no private key.
+    /// When `authorities` or `chain` contains no certificate, or `key` no private key that can be used and that belongs
+    /// to the chain's first certificate; when `chain` is larger than peers accept, 65,535 bytes in DER.
     pub fn pki(authorities: &[u8], chain: &[u8], key: &[u8]) -> Result<Identity, Failure> {
         Identity::read_pki([
             (authorities, "the authorities' certificates"),
@@ -103,12 +110,18 @@ impl Identity {
             (chain, chain_at),
             (key, key_at),
         ] = pem;
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(|err| {
-            Failure::other(format!("cannot read a private key from {key_at}: {err}"))
-        })?;
+        let key = read_key(key, key_at)?;
+        let chain = read_certificates(chain, chain_at)?;
+        let size = chain.iter().map(|der| der.len() + 5).sum::<usize>() + 4;
+        if size > MAX_CHAIN {
+            return Err(Failure::other(format!(
+                "{chain_at}: expected a chain of at most {MAX_CHAIN} bytes, got {size}: peers accept no larger one"
+            )));
+        }
+        check_key(&key, key_at, (&chain, chain_at))?;
         Ok(Identity(IdentityKind::Pki(Pki {
             authorities: read_certificates(authorities, authorities_at)?,
-            chain: read_certificates(chain, chain_at)?,
+            chain,
             key: key.into(),
         })))
     }
@@ -134,6 +147,41 @@ fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
         _ => Err(Failure::other(format!(
             "file {path:?}: expected at most {MAX_PEM} bytes, got more"
         ))),
+    }
+}
+
+fn read_key(pem: &[u8], at: &str) -> Result<PrivateKeyDer<'static>, Failure> {
+    PrivateKeyDer::from_pem_slice(pem).map_err(|err| {
+        let why = match err {
+            // In the label of PKCS#8, in a header before that.
+            _ if pem.windows(9).any(|word| word == b"ENCRYPTED") => "it is encrypted".into(),
+            pem::Error::NoItemsFound => "expected one in PEM, got none".into(),
+            _ => err.to_string(),
+        };
+        Failure::other(format!("cannot read a private key from {at}: {why}"))
+    })
+}
+
+/// Without this, making a host would fail, and could not say which file is the cause.
+fn check_key(
+    key: &PrivateKeyDer<'static>,
+    at: &str,
+    (chain, chain_at): (&[CertificateDer<'static>], &str),
+) -> Result<(), Failure> {
+    let key = ring_sign::any_supported_type(key).map_err(|_| {
+        Failure::other(format!(
+            "cannot use the private key from {at}: expected Ed25519, ECDSA on P-256 or P-384, \
+             or RSA of 2048 to 8192 bits; in PKCS#8, keys of ECDSA must contain the public key"
+        ))
+    })?;
+    match CertifiedKey::new(chain.to_vec(), key).keys_match() {
+        Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
+            Err(Failure::other(format!(
+                "the private key from {at} does not belong to the first certificate from {chain_at}"
+            )))
+        }
+        // What is wrong with the certificate is said where a host is made.
+        _ => Ok(()),
     }
 }
 

@@ -25,8 +25,8 @@ pub struct Pki {
 
 /// A certificate and its key, as PEM.
 pub struct Leaf {
-    chain: String,
-    key: String,
+    pub chain: String,
+    pub key: String,
 }
 
 impl Pki {

@@ -17,6 +17,8 @@ use tokio::time::sleep;
 #[derive(Debug, Clone, Copy)]
 pub struct Path {
     pub lost: u64,
+    /// The datagram with this number is lost, counted from 1 since the path was set.
+    pub lost_at: u64,
     pub twice: u64,
     /// This many are delayed by up to `late_by`, and so reordered.
     pub late: u64,
@@ -29,6 +31,7 @@ pub struct Path {
 impl Path {
     pub const CLEAN: Path = Path {
         lost: 0,
+        lost_at: 0,
         twice: 0,
         late: 0,
         late_by: Duration::ZERO,
@@ -43,6 +46,7 @@ impl Path {
     /// Loses a tenth, duplicates a twentieth, and delays a third.
     pub const ROUGH: Path = Path {
         lost: 100,
+        lost_at: 0,
         twice: 50,
         late: 333,
         late_by: Duration::from_millis(8),
@@ -65,6 +69,8 @@ pub struct Fates {
 struct State {
     there: Path,
     back: Path,
+    /// How many datagrams came on each since it was set.
+    came: [u64; 2],
     fates: Fates,
     random: fastrand::Rng,
 }
@@ -89,6 +95,7 @@ impl Relay {
         let state = Arc::new(Mutex::new(State {
             there: Path::CLEAN,
             back: Path::CLEAN,
+            came: [0; 2],
             fates: Fates::default(),
             random: fastrand::Rng::with_seed(seed),
         }));
@@ -115,6 +122,7 @@ impl Relay {
     pub fn set_each(&self, there: Path, back: Path) {
         let mut state = self.state.lock().unwrap();
         (state.there, state.back) = (there, back);
+        state.came = [0; 2];
     }
 
     pub fn fates(&self) -> Fates {
@@ -132,6 +140,8 @@ async fn run(near: Arc<UdpSocket>, to: SocketAddr, state: Arc<Mutex<State>>) {
             Entry::Vacant(new) => {
                 let far = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap());
                 far.connect(to).await.unwrap();
+                // Else the first datagram would be dropped, which costs a second.
+                far.writable().await.unwrap();
                 let (near, state) = (Arc::clone(&near), Arc::clone(&state));
                 tasks.spawn(answers(Arc::clone(&far), near, peer, state));
                 Arc::clone(new.insert(far))
@@ -190,8 +200,11 @@ impl State {
             Way::Back => self.back,
         };
         self.fates.came += 1;
+        let came = &mut self.came[way as usize];
+        *came += 1;
+        let chosen = *came == path.lost_at;
         self.fates.bytes += length as u64;
-        if length > path.largest || self.below(1000) < path.lost {
+        if chosen || length > path.largest || self.below(1000) < path.lost {
             self.fates.lost += 1;
             return Vec::new();
         }

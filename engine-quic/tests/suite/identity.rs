@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::common::raw::{Pki, other_server, server};
+use crate::common::relay::{Path, Relay};
 use crate::common::{Net, config, connect, eventually};
 use virtnet_core::{Cause, OpError, Registry, SubNetwork};
-use virtnet_engine_quic::{Identity, QuicConfig, Secret};
+use virtnet_engine_quic::{Identity, QuicConfig, Secret, Tuning};
 
 fn secret(text: &str) -> Secret {
     text.parse().unwrap()
@@ -142,6 +143,108 @@ async fn given_certificates() {
     assert!(net.hub.hosts().iter().all(|(host, _)| host != "δ"));
     here.close().await.unwrap();
     there.close().await.unwrap();
+}
+
+/// A certificate with so many names that QUIC's usual 16 KiB for what comes behind a gap would not do.
+#[tokio::test]
+async fn a_large_certificate_stands_the_loss_of_a_datagram() {
+    let pki = Pki::new();
+    let more: Vec<_> = (0..700).map(|number| number.to_string()).collect();
+    let hosts: Vec<_> = more.iter().map(String::as_str).chain(["α", "β"]).collect();
+    let leaf = pki.leaf("net", &hosts);
+    let mut tuning = Tuning::default();
+    tuning.largest_datagram = 1200;
+    let join = |net: &Net| {
+        let config = QuicConfig::new(pki.identity(&leaf)).tuning(tuning);
+        net.join_with(config.bind((Ipv4Addr::LOCALHOST, 0).into()))
+            .0
+    };
+    for lost_at in [10, 14] {
+        let path = Path {
+            lost_at,
+            ..Path::CLEAN
+        };
+        for (there, back) in [(path, Path::CLEAN), (Path::CLEAN, path)] {
+            let (at_alpha, at_beta) = (Net::new("net"), Net::new("net"));
+            let (here, away) = (join(&at_alpha), join(&at_beta));
+            let alpha = here.new_host("α").await.unwrap();
+            let beta = away.new_host("β").await.unwrap();
+            let relay = Relay::start(at_alpha.real_addr("α"), 1).await;
+            relay.set_each(there, back);
+            let says_so = at_beta.hub.registry();
+            let place = relay.real_addr().to_string();
+            says_so.announce("α", &place).await.unwrap();
+            connect(&beta, &alpha.listen(":1").unwrap()).await;
+            assert!(relay.fates().lost > 0, "the certificate is that large");
+            away.close().await.unwrap();
+            here.close().await.unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_chain_that_no_peer_accepts_is_an_error_at_once() {
+    let pki = Pki::new();
+    let hosts: Vec<_> = (0..1100).map(|number| number.to_string()).collect();
+    let hosts: Vec<_> = hosts.iter().map(String::as_str).collect();
+    let of = |count| {
+        let leaf = pki.leaf("net", &hosts[..count]);
+        Identity::pki(
+            leaf.chain.as_bytes(),
+            leaf.chain.as_bytes(),
+            leaf.key.as_bytes(),
+        )
+    };
+    of(1000).unwrap();
+    let err = of(1100).unwrap_err().to_string();
+    let said = "the certificate chain: expected a chain of at most 65535 bytes, got ";
+    assert!(err.starts_with(said), "{err}");
+}
+
+/// As keytool of Java 17 makes it, through `openssl pkcs12 -nodes`: PKCS#8 without the optional public key.
+const OF_JAVA: &str = "-----BEGIN PRIVATE KEY-----
+MEECAQAwEwYHKoZIzj0CAQYIKoZIzj0DAQcEJzAlAgEBBCDjSVV7tGxJii/ffM90
+VyMLu3vDGDGZFRWnvMuSU3N3+Q==
+-----END PRIVATE KEY-----
+";
+
+#[test]
+fn keys_that_cannot_be_used_are_errors_that_say_why() {
+    let pki = Pki::new();
+    let (leaf, other) = (pki.leaf("net", &["α"]), pki.leaf("net", &["α"]));
+    let read = |key: &str| {
+        let chain = leaf.chain.as_bytes();
+        Identity::pki(chain, chain, key.as_bytes())
+            .unwrap_err()
+            .to_string()
+    };
+    let encrypted = leaf.key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
+    let old = "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nAAAA\n-----END EC PRIVATE KEY-----\n";
+    for (key, why) in [
+        (
+            encrypted.as_str(),
+            "cannot read a private key from the key: it is encrypted",
+        ),
+        (
+            old,
+            "cannot read a private key from the key: it is encrypted",
+        ),
+        (
+            &leaf.chain,
+            "cannot read a private key from the key: expected one in PEM, got none",
+        ),
+        (
+            OF_JAVA,
+            "cannot use the private key from the key: expected Ed25519, ECDSA on P-256 or P-384, or RSA of 2048 to 8192 bits; \
+             in PKCS#8, keys of ECDSA must contain the public key",
+        ),
+        (
+            &other.key,
+            "the private key from the key does not belong to the first certificate from the certificate chain",
+        ),
+    ] {
+        assert_eq!(read(key), why);
+    }
 }
 
 #[tokio::test]
