@@ -11,12 +11,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream, lookup_host};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
 
 use super::endpoint::Endpoint;
 use super::forward::ForwardError;
+
+/// How many connections of programs may wait to be accepted. The system's own limit is in force, too.
+const BACKLOG: u32 = 4096;
 
 /// A program's connection. Dropping it resets it, unless [`finish`](LocalStream::finish) was
 /// called.
@@ -137,7 +140,7 @@ impl LocalListener {
                     ),
                     None => {}
                 }
-                let listener = TcpListener::bind(&*addrs).await.map_err(failed)?;
+                let listener = listen(&addrs).map_err(failed)?;
                 let bound = listener.local_addr().map_err(failed)?;
                 Ok((LocalListener::Tcp(listener), bound.into()))
             }
@@ -168,6 +171,31 @@ impl LocalListener {
             }
         }
     }
+}
+
+/// Listens at the first address that can be had.
+///
+/// tokio's own way has room for 128 connections that were not accepted yet; those that come after them wait for
+/// a second.
+fn listen(addrs: &[SocketAddr]) -> io::Result<TcpListener> {
+    let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for addr in addrs {
+        let listened = (|| {
+            let socket = match addr {
+                SocketAddr::V4(_) => TcpSocket::new_v4()?,
+                SocketAddr::V6(_) => TcpSocket::new_v6()?,
+            };
+            #[cfg(unix)]
+            socket.set_reuseaddr(true)?;
+            socket.bind(*addr)?;
+            socket.listen(BACKLOG)
+        })();
+        match listened {
+            Ok(listener) => return Ok(listener),
+            Err(err) => failed = err,
+        }
+    }
+    Err(failed)
 }
 
 /// Removes the socket file of a process that was killed: nobody is there.

@@ -94,6 +94,30 @@ async fn a_paused_forward_stands_still() {
     }
 }
 
+/// They wait in the kernel until they are accepted: none is made to try again.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_burst_of_programs_can_connect() {
+    const PROGRAMS: usize = 300;
+    let net = virtnet::testing::open().await.unwrap();
+    let alpha = net.new_host("α").await.unwrap();
+    let forwarder = Forwarder::new();
+    let at: Endpoint = "127.0.0.1:0".parse().unwrap();
+    let reached = forwarder.reach(&alpha, "β:1", &at).await.unwrap();
+    // So that none is accepted.
+    reached.pause();
+    let at = reached.endpoint().to_string();
+    let connect = async {
+        for _ in 0..PROGRAMS {
+            drop(TcpStream::connect(&at).await.unwrap());
+        }
+    };
+    let bound = Duration::from_secs(20);
+    timeout(bound, connect).await.expect("there is room");
+    drop(reached);
+    net.close().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_forward_ends_when_its_host_does() {
     let net = virtnet::testing::open().await.unwrap();
