@@ -5,9 +5,14 @@
 
 mod cli;
 
+use std::io;
 use std::panic;
+use std::thread;
 
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
+
+/// tokio's own variable: how many threads run tasks.
+const THREADS: &str = "TOKIO_WORKER_THREADS";
 
 fn main() {
     // A usage error ends the process here, with exit code 2.
@@ -33,7 +38,7 @@ fn main() {
 fn runtime() -> Result<Runtime, String> {
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));
-    let created = panic::catch_unwind(Runtime::new);
+    let created = panic::catch_unwind(build);
     panic::set_hook(hook);
     match created {
         Ok(created) => created.map_err(|err| err.to_string()),
@@ -42,4 +47,15 @@ fn runtime() -> Result<Runtime, String> {
             Err(_) => "the system allows no more threads".to_owned(),
         }),
     }
+}
+
+/// With half of the cores, unless the variable says otherwise: programs whose bytes it carries need the others, and a
+/// thread that wakes another one costs more than it brings.
+fn build() -> io::Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    if std::env::var_os(THREADS).is_none() {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        builder.worker_threads(cores.div_ceil(2));
+    }
+    builder.enable_all().build()
 }
