@@ -75,6 +75,16 @@ def connects(port):
         return False
 
 
+def output(command, **options):
+    """What a program prints that must end well, within a bound."""
+    command = [str(word) for word in command]
+    try:
+        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=WITHIN, **options)
+    except subprocess.CalledProcessError as err:
+        fail(f"{err}: {err.stderr}")
+    return done.stdout
+
+
 @contextlib.contextmanager
 def running(command, log, **options):
     """A process, ended at the end."""
@@ -139,8 +149,14 @@ def percentile(values, part):
     return values[min(len(values) - 1, int(len(values) * part))]
 
 
-class Postgres:
+class Work:
+    """What is measured by each way: two numbers, which `metrics` names."""
+
+    # Whether one round is all.
     once = False
+
+
+class Postgres(Work):
     name = "pgbench"
     what = "pgbench, read-only, 8 clients"
     metrics = ("transactions/s", "p99, ms")
@@ -169,8 +185,7 @@ class Postgres:
 
     def run_bench(self, port, *options):
         command = [self.pgbench, "-h", "127.0.0.1", "-p", str(port), "-U", "bench", *options, "postgres"]
-        done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=self.scratch)
-        return done.stdout
+        return output(command, cwd=self.scratch)
 
     def measure(self, way):
         said = self.run_bench(self.ways.ports[way], "-S", "-n", "-c", "8", "-j", "2", "-T", str(self.seconds), "-l")
@@ -182,8 +197,7 @@ class Postgres:
         return rate, percentile(took, 0.99) / 1000
 
 
-class Redis:
-    once = False
+class Redis(Work):
     name = "redis"
     what = "redis-benchmark, GET, 50 clients"
     metrics = ("requests/s", "p99, ms")
@@ -200,8 +214,7 @@ class Redis:
     def measure(self, way):
         command = [program("redis-benchmark"), "-p", self.ways.ports[way], "-t", "get", "-c", 50, "-n", self.requests,
                    "-P", self.pipeline, "--csv"]
-        done = subprocess.run([str(word) for word in command], check=True, capture_output=True, text=True)
-        row = next(csv.DictReader(done.stdout.splitlines()))
+        row = next(csv.DictReader(output(command).splitlines()))
         return float(row["rps"]), float(row["p99_latency_ms"])
 
 
@@ -211,11 +224,8 @@ class RedisPipelined(Redis):
     pipeline = 16
 
 
-class Sockets:
+class Sockets(Work):
     """A server of our own: it keeps connections open, and sends back what a first byte asks for."""
-
-    # Whether one round is all.
-    once = False
 
     def __init__(self, stack, scratch, virtnet, quick):
         self.size = (GIGABYTE >> 6) if quick else GIGABYTE
@@ -337,12 +347,13 @@ class Stopped(Sockets):
 
     def measure(self, way):
         between = self.ways.between[way]
-        before = sum(map(resident, between))
+        before, self.sent = sum(map(resident, between)), 0
         with self.connect(way) as conn:
             conn.sendall(b"d")
-            sent = -1
-            # Until nothing more is taken.
-            while sent != self.sent or not sent:
+            until(f"the server sends by {way}", lambda: self.sent > 0)
+            # Until nothing more is taken for a second. Without a bound of its own: there is a gigabyte at most.
+            sent = 0
+            while sent != self.sent:
                 sent = self.sent
                 time.sleep(1)
             held = sum(map(resident, between)) - before

@@ -8,14 +8,19 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
-use virtnet::Cause;
-use virtnet::programs::{Endpoint, ForwardError, Forwarder};
+use virtnet::programs::{Endpoint, Forward, ForwardError, Forwarder};
+use virtnet::{Cause, SubNetwork};
 
-/// Those that are open are cut before the drop returns, so that a close of the network that follows
-/// does not end them cleanly.
-#[tokio::test]
-async fn dropping_a_forward_cuts_what_is_open_even_if_the_network_is_closed_at_once() {
-    for drop_exposed in [true, false] {
+/// A program on a virtual host, and the way to it from another host.
+struct Way {
+    net: SubNetwork,
+    program: TcpListener,
+    exposed: Forward,
+    reached: Forward,
+}
+
+impl Way {
+    async fn new() -> Way {
         let net = virtnet::testing::open().await.unwrap();
         let (alpha, beta) = (
             net.new_host("α").await.unwrap(),
@@ -24,10 +29,29 @@ async fn dropping_a_forward_cuts_what_is_open_even_if_the_network_is_closed_at_o
         let program = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let to = program.local_addr().unwrap().into();
         let forwarder = Forwarder::new();
-        let exposed = forwarder.expose(&beta, ":1", &to).unwrap();
         let at: Endpoint = "127.0.0.1:0".parse().unwrap();
-        let reached = forwarder.reach(&alpha, "β:1", &at).await.unwrap();
+        Way {
+            exposed: forwarder.expose(&beta, ":1", &to).unwrap(),
+            reached: forwarder.reach(&alpha, "β:1", &at).await.unwrap(),
+            net,
+            program,
+        }
+    }
+}
+
+/// Those that are open are cut before the drop returns, so that a close of the network that follows
+/// does not end them cleanly.
+#[tokio::test]
+async fn dropping_a_forward_cuts_what_is_open_even_if_the_network_is_closed_at_once() {
+    for drop_exposed in [true, false] {
+        let Way {
+            net,
+            program,
+            exposed,
+            reached,
+        } = Way::new().await;
         assert_eq!(exposed.virtual_addr().unwrap(), "β:1");
+        let to = program.local_addr().unwrap();
         assert_eq!(exposed.to_string(), format!("expose β:1 -> {to}"));
         let at = reached.endpoint().to_string();
         let mut client = TcpStream::connect(&at).await.unwrap();
@@ -54,17 +78,12 @@ async fn a_paused_forward_stands_still() {
     // They can only fail if something comes.
     let moment = Duration::from_millis(100);
     for pause_exposed in [true, false] {
-        let net = virtnet::testing::open().await.unwrap();
-        let (alpha, beta) = (
-            net.new_host("α").await.unwrap(),
-            net.new_host("β").await.unwrap(),
-        );
-        let program = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let to = program.local_addr().unwrap().into();
-        let forwarder = Forwarder::new();
-        let exposed = forwarder.expose(&beta, ":1", &to).unwrap();
-        let at: Endpoint = "127.0.0.1:0".parse().unwrap();
-        let reached = forwarder.reach(&alpha, "β:1", &at).await.unwrap();
+        let Way {
+            net,
+            program,
+            exposed,
+            reached,
+        } = Way::new().await;
         let at = reached.endpoint().to_string();
         let mut client = TcpStream::connect(&at).await.unwrap();
         let (mut served, _) = program.accept().await.unwrap();
