@@ -117,7 +117,8 @@ fn an_isolated_leader_loses_no_acknowledged_write() {
     let lost = etcd.ctl(old, &["put", "isolated", "lost", "--command-timeout", "2s"]);
     assert!(!lost.status.success(), "{lost:?}");
     let why = String::from_utf8_lossy(&lost.stderr).into_owned();
-    assert!(why.ends_with("Error: context deadline exceeded\n"), "{why}");
+    // Either the client's own clock ended it, or the member's answer did.
+    assert!(why.ends_with("context deadline exceeded\n"), "{why}");
 
     etcd.project.fault("client", &["heal"]);
     let took = until("the old one follows", || {
