@@ -3,6 +3,7 @@
 //! Owns the member's view of the plan: leases by its own clock, parts that it cannot enforce, and the
 //! table. Never reads or writes a document.
 
+use std::cmp::Ordering;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
@@ -17,8 +18,11 @@ use crate::faults::PlanError;
 use crate::rules::plan::{Part, SharedPlan};
 use crate::rules::table::{Active, FaultTable};
 
-/// How many healed parts a member remembers, to say which of their rules matched something.
+/// How many parts that left a member remembers, to say which of their rules matched something.
 const REMEMBERED: usize = 32;
+
+/// How many healed parts a member remembers, so that they do not come back.
+const HEALED: usize = 256;
 
 /// The time after which a silent peer counts as lost, where no engine says so.
 pub(crate) const SILENCE: Duration = Duration::from_secs(10);
@@ -61,6 +65,19 @@ pub(crate) struct Enforcing {
     in_force: Vec<String>,
     refused: Vec<(String, String)>,
     gone: VecDeque<(String, Vec<usize>)>,
+    /// The parts that a plan had, and a later one had not.
+    healed: VecDeque<String>,
+}
+
+/// What a plan's document was to a member that read it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Adopted {
+    /// It is known.
+    Known,
+    /// It is taken over.
+    New,
+    /// It is not, as it is behind what is known: it has to be [amended](Enforcing::amend).
+    Behind,
 }
 
 impl Enforcing {
@@ -108,14 +125,26 @@ impl Enforcing {
         plan.is_ok_and(|plan| plan.version >= self.known.version)
     }
 
-    /// Takes over the plan's document. Returns whether it is another than before.
-    pub(crate) fn adopt(&mut self, text: &str, now: Instant) -> Result<bool, PlanError> {
+    /// Takes over the plan's document, unless that would undo something.
+    pub(crate) fn adopt(&mut self, text: &str, now: Instant) -> Result<Adopted, PlanError> {
         if self.text.as_deref() == Some(text) {
-            return Ok(false);
+            return Ok(Adopted::Known);
         }
         let shared: SharedPlan = text.parse()?;
-        self.beats
-            .retain(|id, _| shared.parts.iter().any(|part| part.id == *id));
+        let mut amended = shared.clone();
+        self.amend(&mut amended);
+        if amended != shared {
+            return Ok(Adopted::Behind);
+        }
+        for part in &self.known.parts {
+            if !shared.has(&part.id) {
+                self.healed.push_back(part.id.clone());
+            }
+        }
+        while self.healed.len() > HEALED {
+            self.healed.pop_front();
+        }
+        self.beats.retain(|id, _| shared.has(id));
         for part in &shared.parts {
             let beat = self
                 .beats
@@ -125,11 +154,44 @@ impl Enforcing {
                 *beat = (part.beat, now);
             }
         }
-        self.refused
-            .retain(|(id, _)| shared.parts.iter().any(|part| part.id == *id));
+        self.refused.retain(|(id, _)| shared.has(id));
         self.known = shared;
         self.text = Some(text.to_owned());
-        Ok(true)
+        Ok(Adopted::New)
+    }
+
+    /// Has a plan that was read say what is known here, too. It does so already, unless documents vanished and
+    /// somebody wrote the plan again that did not know all of it: a healed part is no part of it then, and
+    /// a part that it should have is.
+    pub(crate) fn amend(&self, shared: &mut SharedPlan) {
+        let known = &self.known;
+        // Only versions that follow the known one can have healed one of its parts.
+        let follows = match shared.version.cmp(&known.version) {
+            Ordering::Greater => true,
+            Ordering::Equal => shared.has_parts_of(known) && known.has_parts_of(shared),
+            Ordering::Less => false,
+        };
+        let (read, before) = (shared.version, shared.parts.len());
+        shared.parts.retain(|part| !self.healed.contains(&part.id));
+        let mut differs = shared.parts.len() < before;
+        for part in &known.parts {
+            match shared.parts.iter_mut().find(|there| there.id == part.id) {
+                Some(there) => there.beat = there.beat.max(part.beat),
+                None if follows => {}
+                None => {
+                    shared.parts.push(part.clone());
+                    differs = true;
+                }
+            }
+        }
+        if read < known.version && known.has_parts_of(shared) {
+            // It is what is known again, and was acknowledged as such.
+            let place = |part: &Part| known.parts.iter().position(|there| there.id == part.id);
+            shared.parts.sort_by_key(place);
+            shared.version = known.version;
+        } else if differs || read < known.version {
+            shared.version = read.max(known.version) + 1;
+        }
     }
 
     /// When the lease of `part` is over, by this member's clock.
@@ -273,8 +335,8 @@ mod tests {
             (Enforcing::default(), NoDatagrams::default(), Instant::now());
         let lossy = "part a until healed\nlose α -> β 10%\n";
         let text = document(1, &format!("{lossy}part b until healed\ncut α -> β\n"));
-        assert_eq!(member.adopt(&text, now), Ok(true));
-        assert_eq!(member.adopt(&text, now), Ok(false));
+        assert_eq!(member.adopt(&text, now), Ok(Adopted::New));
+        assert_eq!(member.adopt(&text, now), Ok(Adopted::Known));
         assert!(member.enforce(&subnet, now).is_empty());
         assert_eq!(*subnet.0.lock().unwrap(), [["cut α -> β"]]);
         assert_eq!(member.table().version(), 1);

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::control::BoxFuture;
 use crate::control::background::Background;
 use crate::control::board::{self, ASK, FaultsResult, Known, NO_NUMBER, PLAN};
-use crate::control::enforcing::{Enforcer, Enforcing, SILENCE};
+use crate::control::enforcing::{Adopted, Enforcer, Enforcing, SILENCE};
 use crate::control::error::FaultError;
 use crate::control::heal::heal_in_background;
 use crate::control::member::watching::{WATCHED, Watch, at, changed};
@@ -321,25 +321,46 @@ impl Member<'_> {
                 plan
             }
         };
-        let text = match plan {
+        let mut text = match plan {
             Some(text) => text,
             None => match self.write_lost_plan().await? {
                 Some(text) => text,
                 None => return Ok(()),
             },
         };
-        if self.enforcing.adopt(&text, Instant::now())? {
-            let known = Known {
-                plan: self.enforcing.known().clone(),
-                text: Some(text),
-            };
-            self.control.set_known(known);
+        loop {
+            match self.enforcing.adopt(&text, Instant::now())? {
+                Adopted::Known => return Ok(()),
+                Adopted::New => {
+                    let plan = self.enforcing.known().clone();
+                    let known = Known {
+                        plan,
+                        text: Some(text),
+                    };
+                    self.control.set_known(known);
+                    return Ok(());
+                }
+                Adopted::Behind => text = self.amend_plan(text).await?,
+            }
         }
-        Ok(())
+    }
+
+    /// Writes a plan that is behind what is known here as it has to be, and returns its text.
+    async fn amend_plan(&mut self, text: String) -> FaultsResult<String> {
+        // Where the plan was lost, the member's documents may have been, too.
+        self.all = true;
+        let plan = self.enforcing.known().clone();
+        let known = Known {
+            plan,
+            text: Some(text),
+        };
+        let amend = |shared: &mut _| self.enforcing.amend(shared);
+        let (plan, ()) = board::update(self.docs, &known, amend).await?;
+        Ok(plan.to_string())
     }
 
     /// All documents vanished, such as by a flush of the server: that changes nothing. Each member
-    /// writes the plan again as it knows it, and itself; the first succeeds.
+    /// writes the plan again as it knows it, and itself; the first succeeds, and others amend it.
     async fn write_lost_plan(&mut self) -> FaultsResult<Option<String>> {
         let known = self.enforcing.known();
         if known.parts.is_empty() {

@@ -176,6 +176,14 @@ impl SharedPlan {
     pub(crate) fn rules(&self) -> usize {
         self.parts.iter().map(|part| part.plan.rules.len()).sum()
     }
+
+    pub(crate) fn has(&self, part: &str) -> bool {
+        self.parts.iter().any(|there| there.id == part)
+    }
+
+    pub(crate) fn has_parts_of(&self, other: &SharedPlan) -> bool {
+        other.parts.iter().all(|part| self.has(&part.id))
+    }
 }
 
 impl fmt::Display for SharedPlan {

@@ -1,4 +1,4 @@
-//! The ends of plans: healed, dropped, out of time, left behind, vanished.
+//! The ends of plans: healed, dropped, out of time, left behind.
 //!
 //! Owns these tests. Never refuses a plan.
 
@@ -130,58 +130,6 @@ async fn a_lease_ends_while_the_registry_is_down() {
             .is_empty()
     })
     .await;
-}
-
-#[tokio::test]
-async fn documents_that_vanish_change_nothing() {
-    let net = Net::default();
-    let (here, there) = (net.member(&["α"]).await, net.member(&["β"]).await);
-    let guard = here
-        .subnet
-        .faults()
-        .apply(Rule::cut("α", "β"))
-        .await
-        .unwrap();
-    there
-        .subnet
-        .faults()
-        .apply_until_healed(Rule::cut("β", "α"))
-        .await
-        .unwrap();
-    for round in 0..5 {
-        let given = [&here, &there].map(|member| member.record.given());
-        net.flush().await;
-        until(async || net.members().await.len() >= 2).await;
-        let status = here.subnet.faults().status().await.unwrap();
-        assert_eq!(rules(&status), ["cut α -> β", "cut β -> α"]);
-        assert_eq!([&here, &there].map(|member| member.record.given()), given);
-        let name = format!("γ{round}");
-        let joins = net.member(&[&name]).await;
-        assert!(joins.record.cuts("α", "β"));
-        joins.subnet.close().await.unwrap();
-    }
-    guard.heal().await.unwrap();
-    here.subnet.faults().heal().await.unwrap();
-    assert!(
-        [&here, &there]
-            .iter()
-            .all(|member| !member.record.cuts("β", "α"))
-    );
-}
-
-#[tokio::test]
-async fn a_holder_without_hosts_writes_its_part_again() {
-    let net = Net::default();
-    let faults = Faults::of(Arc::new(net.hub.registry())).lease(SOON);
-    let guard = faults.apply(Rule::cut("α", "β")).await.unwrap();
-    for _ in 0..3 {
-        net.flush().await;
-        until(async || net.hub.registry().get("plan").await.unwrap().is_some()).await;
-        assert_eq!(rules(&faults.status().await.unwrap()), ["cut α -> β"]);
-    }
-    // Nobody acknowledged anything, so versions began anew; healing works all the same.
-    guard.heal().await.unwrap();
-    assert_eq!(faults.status().await.unwrap().rules, []);
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod following;
 mod joining;
 mod net;
 mod setting;
+mod vanishing;
 
 use std::time::Duration;
 

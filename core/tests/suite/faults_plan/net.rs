@@ -24,24 +24,32 @@ struct Recorder {
 
 #[derive(Clone, Default)]
 pub(crate) struct Record {
-    table: Arc<Mutex<Arc<FaultTable>>>,
-    /// The versions of the tables that were given.
-    given: Arc<Mutex<Vec<u64>>>,
+    /// The tables that were given.
+    given: Arc<Mutex<Vec<Arc<FaultTable>>>>,
     /// Its dials never end.
     pub(crate) deaf: Arc<AtomicBool>,
 }
 
 impl Record {
     pub(crate) fn cuts(&self, from: &str, to: &str) -> bool {
-        self.table.lock().unwrap().link(from, to).is_some()
+        let given = self.given.lock().unwrap();
+        given
+            .last()
+            .is_some_and(|table| table.link(from, to).is_some())
     }
 
     pub(crate) fn given(&self) -> usize {
-        self.versions().len()
+        self.given.lock().unwrap().len()
     }
 
     pub(crate) fn versions(&self) -> Vec<u64> {
-        self.given.lock().unwrap().clone()
+        let given = self.given.lock().unwrap();
+        given.iter().map(|table| table.version()).collect()
+    }
+
+    /// The tables that were given after the first `given`.
+    pub(crate) fn since(&self, given: usize) -> Vec<Arc<FaultTable>> {
+        self.given.lock().unwrap()[given..].to_vec()
     }
 }
 
@@ -64,8 +72,7 @@ impl Engine for Recorder {
     }
 
     fn vnet_enforce(&self, table: &Arc<FaultTable>) -> Enforced {
-        *self.record.table.lock().unwrap() = Arc::clone(table);
-        self.record.given.lock().unwrap().push(table.version());
+        self.record.given.lock().unwrap().push(Arc::clone(table));
         self.pipe.vnet_enforce(table)
     }
 

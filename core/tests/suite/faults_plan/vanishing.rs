@@ -1,0 +1,145 @@
+//! Documents that vanish, and come back as somebody knew them earlier: nothing changes.
+//!
+//! Owns these tests. Never lets a lease run out.
+
+use std::sync::Arc;
+
+use virtnet_core::Documents;
+use virtnet_core::faults::{Faults, Rule};
+
+use super::net::{Member, Net};
+use super::{SOON, rules, until};
+
+#[tokio::test]
+async fn documents_that_vanish_change_nothing() {
+    let net = Net::default();
+    let (here, there) = (net.member(&["α"]).await, net.member(&["β"]).await);
+    let guard = here
+        .subnet
+        .faults()
+        .apply(Rule::cut("α", "β"))
+        .await
+        .unwrap();
+    there
+        .subnet
+        .faults()
+        .apply_until_healed(Rule::cut("β", "α"))
+        .await
+        .unwrap();
+    for round in 0..5 {
+        let given = [&here, &there].map(|member| member.record.given());
+        net.flush().await;
+        until(async || net.members().await.len() >= 2).await;
+        let status = here.subnet.faults().status().await.unwrap();
+        assert_eq!(rules(&status), ["cut α -> β", "cut β -> α"]);
+        assert_eq!([&here, &there].map(|member| member.record.given()), given);
+        let name = format!("γ{round}");
+        let joins = net.member(&[&name]).await;
+        assert!(joins.record.cuts("α", "β"));
+        joins.subnet.close().await.unwrap();
+    }
+    guard.heal().await.unwrap();
+    here.subnet.faults().heal().await.unwrap();
+    assert!(
+        [&here, &there]
+            .iter()
+            .all(|member| !member.record.cuts("β", "α"))
+    );
+}
+
+#[tokio::test]
+async fn a_holder_without_hosts_writes_its_part_again() {
+    let net = Net::default();
+    let faults = Faults::of(Arc::new(net.hub.registry())).lease(SOON);
+    let guard = faults.apply(Rule::cut("α", "β")).await.unwrap();
+    for _ in 0..3 {
+        net.flush().await;
+        until(async || net.hub.registry().get("plan").await.unwrap().is_some()).await;
+        assert_eq!(rules(&faults.status().await.unwrap()), ["cut α -> β"]);
+    }
+    // Nobody acknowledged anything, so versions began anew; healing works all the same.
+    guard.heal().await.unwrap();
+    assert_eq!(faults.status().await.unwrap().rules, []);
+}
+
+/// The plan's document.
+async fn plan(net: &Net) -> String {
+    net.hub.registry().get("plan").await.unwrap().unwrap()
+}
+
+type Pairs<'a> = &'a [(&'a str, &'a str)];
+
+/// Has the plan's document be `text`, as whoever writes it first after a loss may. Waits until the pairs that are
+/// cut are `expected`; meanwhile nobody enforces anything else.
+async fn goes_back_to(net: &Net, members: [&Member; 2], text: &str, expected: Pairs<'_>) {
+    let given = members.map(|member| member.record.given());
+    let (docs, now) = (net.hub.registry(), plan(net).await);
+    assert_ne!(now, text);
+    assert!(docs.replace("plan", Some(&now), text, None).await.unwrap());
+    let faults = members[0].subnet.faults();
+    until(async || {
+        let status = faults.status().await.unwrap();
+        let mut seen = rules(&status);
+        seen.sort_unstable();
+        let cuts = expected
+            .iter()
+            .map(|(from, to)| format!("cut {from} -> {to}"));
+        seen == cuts.collect::<Vec<_>>() && status.members.iter().all(|member| member.current)
+    })
+    .await;
+    for (member, given) in members.into_iter().zip(given) {
+        for table in member.record.since(given) {
+            let pairs = HOSTS.iter().flat_map(|from| HOSTS.map(|to| (*from, to)));
+            let cut = pairs.filter(|(from, to)| table.link(from, to).is_some());
+            assert_eq!(cut.collect::<Vec<_>>(), expected);
+        }
+    }
+}
+
+const HOSTS: [&str; 4] = ["α", "β", "γ", "δ"];
+
+#[tokio::test]
+async fn a_plan_that_was_healed_never_comes_back() {
+    let net = Net::default();
+    let (here, there) = (net.member(&["α"]).await, net.member(&["β"]).await);
+    let faults = here.subnet.faults();
+    let first = faults.apply(Rule::cut("α", "β")).await.unwrap();
+    let with_first = plan(&net).await;
+    let second = faults.apply(Rule::cut("β", "α")).await.unwrap();
+    let with_both = plan(&net).await;
+    first.heal().await.unwrap();
+    // Somebody who had stopped meanwhile writes what it knew, or what it makes of that.
+    let later = with_both.replace("version 2\n", "version 9\n");
+    let same = with_first.replace("version 1\n", "version 10\n");
+    for text in [&with_first, &with_both, &later, &same] {
+        goes_back_to(&net, [&here, &there], text, &[("β", "α")]).await;
+    }
+    second.heal().await.unwrap();
+    goes_back_to(&net, [&here, &there], &with_both, &[]).await;
+}
+
+#[tokio::test]
+async fn a_plan_that_was_set_last_is_not_lost() {
+    let net = Net::default();
+    let (here, there) = (net.member(&["α"]).await, net.member(&["β"]).await);
+    let members = [&here, &there];
+    let faults = here.subnet.faults();
+    let _first = faults.apply(Rule::cut("α", "β")).await.unwrap();
+    let with_first = plan(&net).await;
+    let _second = faults.apply(Rule::cut("β", "α")).await.unwrap();
+    goes_back_to(&net, members, &with_first, &[("α", "β"), ("β", "α")]).await;
+    // Whoever knows nothing begins anew.
+    let anew = |version: u64, rule: &str| {
+        format!(
+            "virtnet fault plan, form 1\nversion {version}\npart {version} until healed\n{rule}\n"
+        )
+    };
+    let with_third = [("α", "β"), ("β", "α"), ("γ", "α")];
+    goes_back_to(&net, members, &anew(1, "cut γ -> α"), &with_third).await;
+    // Also if it comes to the same number.
+    assert!(plan(&net).await.contains("version 3\n"));
+    let all = [("α", "β"), ("β", "α"), ("γ", "α"), ("δ", "α")];
+    goes_back_to(&net, members, &anew(3, "cut δ -> α"), &all).await;
+    faults.heal().await.unwrap();
+    assert_eq!(rules(&faults.status().await.unwrap()), [""; 0]);
+}
