@@ -1,8 +1,7 @@
 //! Observing a network without being a member: listing its hosts, waiting for them.
 //!
 //! Owns [`Observer`]. It waits with a subnetwork that has no engine, so
-//! that there is one way to wait. Never creates a host and never opens a UDP socket, so it
-//! needs no secret.
+//! that there is one way to wait. Never creates a host and never opens a UDP socket.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +20,11 @@ use crate::{Config, OpenError};
 
 /// Observes a network without being a member: lists its hosts, and waits for them.
 ///
-/// It creates no host and opens no UDP socket, so it needs no secret. For the driver of a
+/// It creates no host and opens no UDP socket. For the driver of a
 /// test, for example. A [`SubNetwork`] waits with [`SubNetwork::wait_for_hosts`].
+///
+/// To list hosts and to wait for them needs no secret. Faults, programs and live traces are shared by
+/// documents that only members can write, so they need the members' [secret](Config::secret), if they have one.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -142,7 +144,7 @@ impl Observer {
     }
 
     /// The network's faults, to set, heal and show them: see [`virtnet_core::faults`]. At the
-    /// registry, this needs a member's rights.
+    /// registry, this needs a member's rights; and the members' secret, if they have one.
     ///
     /// # Errors
     ///
@@ -161,7 +163,8 @@ impl Observer {
     }
 
     /// The programs of the network's hosts, to kill, pause, resume and restart them: see
-    /// [`virtnet_core::supervision`]. At the registry, this needs a member's rights.
+    /// [`virtnet_core::supervision`]. At the registry, this needs a member's rights; and the members' secret,
+    /// if they have one.
     ///
     /// # Errors
     ///
@@ -178,18 +181,23 @@ impl Observer {
         Ok(Supervision::of(self.registry().await?))
     }
 
-    /// Opens the registry of the network.
+    /// Opens the registry of the network, to read and write what its members share.
     async fn registry(&self) -> Result<Arc<dyn Registry>, OpenError> {
         let config = &self.0;
         let (network, url) = (config.checked_network()?, config.registry_url()?);
-        Ok(url.open(network, &config.access).await?.registry)
+        let given = config.identity()?;
+        let mut opened = url.open(network, &config.access).await?;
+        let identity = opened.identity(given);
+        let identity = identity.map_err(|err| config.registry.refuse(err))?;
+        Ok(opened.for_members((network, &config.registry.value), identity.as_ref()))
     }
 }
 
 #[cfg(feature = "trace-files")]
 impl Observer {
     /// What happens on the network, as its members that record live send it: see
-    /// [`SubNetwork::live_trace`]. At the registry, this needs a member's rights.
+    /// [`SubNetwork::live_trace`]. At the registry, this needs a member's rights; and the members' secret, if they
+    /// have one.
     ///
     /// # Errors
     ///

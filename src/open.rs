@@ -104,15 +104,11 @@ impl Config {
             access.lease = access.lease.or(lease);
             access.home = Some(home.clone());
         }
-        let opened = url.open(network, &access).await?;
-        let identity = match (given, opened.secret) {
-            (Some(given), _) => given,
-            (None, Some(shared)) => {
-                let secret = shared.read().map_err(|err| self.registry.refuse(err))?;
-                Identity::secret(secret)
-            }
-            (None, None) => return Err(self.no_secret().into()),
-        };
+        let mut opened = url.open(network, &access).await?;
+        let identity = opened.identity(given);
+        let identity = identity.map_err(|err| self.registry.refuse(err))?;
+        let identity = identity.ok_or_else(|| self.no_secret())?;
+        let registry = opened.for_members((network, &self.registry.value), Some(&identity));
 
         let (bind, place) = self.place(bind, &url).await?;
         let mut quic = QuicConfig::new(identity)
@@ -142,7 +138,7 @@ impl Config {
         let prepared = quic
             .prepare(network)
             .map_err(|failure| self.blame(failure))?;
-        let subnet = SubNetwork::with_limits(network, self.limits, opened.registry, |notifier| {
+        let subnet = SubNetwork::with_limits(network, self.limits, registry, |notifier| {
             prepared.start(notifier)
         });
         let subnet = subnet.map_err(|err| self.network.refuse(err))?;
@@ -200,7 +196,8 @@ impl Config {
         }
     }
 
-    fn identity(&self) -> Result<Option<Identity>, SettingError> {
+    /// The identity that is set, if one is.
+    pub(crate) fn identity(&self) -> Result<Option<Identity>, SettingError> {
         Ok(match &self.proof {
             None => None,
             Some(Proof::Secret(secret)) => Some(Identity::secret(secret.clone())),

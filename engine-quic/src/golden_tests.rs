@@ -6,14 +6,18 @@
 //! only. Owns no production code.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
+use data_encoding::HEXLOWER;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use virtnet_core::{Addr, MAX_FIRST_BYTES};
 
+use crate::Secret;
 use crate::config::transport::{CloseCode, FIRST_STREAMS, FIRST_WINDOWS, MAX_STREAMS, StreamCode};
 use crate::hostdata::RealAddr;
 use crate::identity::authority::{Authority, HostKey};
+use crate::identity::marks::{Marks, PURPOSE as MARKS_PURPOSE};
 use crate::identity::tls::ALPN;
 use crate::identity::{RESET_PURPOSE, derive_key, dns_name};
 use crate::wire::frame::{HEADER, Hello, MAX_BODY, Refusal, Reply, VERSION};
@@ -89,7 +93,7 @@ fn inputs() -> Inputs {
 }
 
 const INPUTS: [&str; 4] = ["secret", "network", "acceptor", "dialer"];
-const IDENTITY: [&str; 4] = ["alpn", "dns-name-", "authority-", "reset-"];
+const IDENTITY: [&str; 5] = ["alpn", "dns-name-", "authority-", "reset-", "mark-"];
 const FRAMES: [&str; 6] = [
     "hello", "first-", "waiting", "accepted", "refused-", "reply-",
 ];
@@ -166,6 +170,14 @@ fn identity() {
     // tests/protocol.rs gets the token from a host.
     let (id, token) = (page.take("reset-connection-id"), page.take("reset-token"));
     assert_eq!((id.len(), token.len()), (8, 16));
+
+    assert_eq!(MARKS_PURPOSE, page.take("mark-purpose"));
+    let key = derive_key(MARKS_PURPOSE, &secret, &network);
+    assert_eq!(key[..], page.take("mark-key"));
+    let secret = Secret::from_str(&HEXLOWER.encode(&secret)).unwrap();
+    let marks = Marks::new(&secret, &network);
+    let (place, text) = (page.text("mark-document"), page.text("mark-text"));
+    assert_eq!(marks.mark(&place, &text), page.text("mark-marked"));
     page.end();
 }
 

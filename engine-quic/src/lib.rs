@@ -101,6 +101,7 @@ pub use config::QuicConfig;
 pub use config::limits::Limits;
 pub use config::tuning::Tuning;
 pub use engine::{Prepared, QuicEngine};
+pub use identity::marks::Marks;
 pub use identity::secret::{Secret, SecretError};
 pub use identity::{Identity, dns_name};
 pub use observe::stats::{Counters, SocketBuffers, Stats};

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use virtnet::Config;
 use virtnet::faults::{FaultGuard, Kind as RuleKind, RandomOptions, Rule, Step, random_plan};
+use virtnet::quic::SecretError;
 
 use crate::faults::World;
 use crate::plan::{Kind, Planned, Rules};
@@ -36,7 +37,11 @@ const HEALED: Duration = Duration::from_secs(40);
 /// Sets and heals rules for `length` milliseconds.
 pub(crate) async fn carry_out(seed: u64, length: u64, world: &Arc<World>) -> Result<(), String> {
     let until = Instant::now() + Duration::from_millis(length);
-    let config = Config::new("soak").registry(&*world.orders.url);
+    let secret = world.orders.secret.parse();
+    let secret = secret.map_err(|err: SecretError| err.to_string())?;
+    let config = Config::new("soak")
+        .registry(&*world.orders.url)
+        .secret(secret);
     let faults = config.observer().faults().await;
     let faults = faults.map_err(|err| err.to_string())?.lease(LEASE);
     let count = usize::try_from(length / PER_FAULT_MS).unwrap_or(usize::MAX);

@@ -39,7 +39,7 @@ Examples:
 
 /// The shared options that a subcommand does not use.
 fn unused(subcommand: &str) -> &'static [&'static str] {
-    // In this order: for every subcommand, to read the registry, to be a member.
+    // In this order: for every subcommand, to read the registry, to write what members share, to be a member.
     const ALL: [&str; 15] = [
         "network",
         "verbose",
@@ -47,10 +47,10 @@ fn unused(subcommand: &str) -> &'static [&'static str] {
         "registry_ca",
         "registry_cert",
         "registry_key",
-        "lease",
-        "silence",
         "secret_file",
         "secret_init_file",
+        "lease",
+        "silence",
         "bind",
         "advertise",
         "ca",
@@ -60,7 +60,8 @@ fn unused(subcommand: &str) -> &'static [&'static str] {
     match subcommand {
         "keygen" | "completions" | "man" | "supervised" => &ALL,
         "name" | "trace" => &ALL[1..],
-        "host" | "hosts" | "wait" | "fault" | "faults" => &ALL[6..],
+        "hosts" | "wait" => &ALL[6..],
+        "host" | "fault" | "faults" | "follow" => &ALL[8..],
         _ => &[],
     }
 }
@@ -92,7 +93,7 @@ fn hide(command: clap::Command, hidden: &[&str]) -> clap::Command {
     for name in names {
         // Of what is done with traces, only this reads the registry.
         let hidden = match &*name {
-            "follow" => unused("hosts"),
+            "follow" => unused("follow"),
             _ => hidden,
         };
         command = command.mut_subcommand(name, |sub| hide(sub, hidden));

@@ -167,7 +167,7 @@ enum Command {
     /// Kill, pause, resume or restart the program of a host, on whichever machine it runs
     ///
     /// For hosts of `virtnet run`. Returns when that has done it, or fails and says why. Works while faults
-    /// are set, also on that host. Needs no secret, only the registry. See docs/programs.md.
+    /// are set, also on that host. Needs the registry and the members' secret. See docs/programs.md.
     #[command(subcommand)]
     Host(host::HostCommand),
     /// Print the hosts of the network: name, address, lease or process, owner
@@ -206,14 +206,14 @@ enum Command {
     ///
     /// Takes effect in all processes of the network that have the hosts; returns when all of them
     /// have acknowledged it, or fails and names the others. A fault that is set needs an end: --for
-    /// a number of seconds, or --until-healed. Needs no secret, only the registry. See docs/faults.md.
+    /// a number of seconds, or --until-healed. Needs the registry and the members' secret. See docs/faults.md.
     #[command(subcommand)]
     Fault(fault::Fault),
     /// Print the faults that are set, what each has done so far, and who does not enforce them
     ///
     /// Prints aligned columns to a terminal, tab-separated columns otherwise: the rule, how many
     /// datagrams, dials, connections or bytes it was asked about, to how many it did something, and
-    /// how long it stays. Needs no secret.
+    /// how long it stays. Needs the registry and the members' secret.
     Faults {
         /// Print one JSON object per line, with "rule", "matched", "hit", "holder" and "lease_ms"
         #[arg(long)]

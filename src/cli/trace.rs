@@ -49,7 +49,7 @@ pub(crate) enum TraceCommand {
     ///
     /// Prints the events of all members with VIRTNET_TRACE=live, one a line, until ^C. Those of one
     /// host are in their order; those of several hosts may differ from the causal order by some
-    /// milliseconds. Warns on stderr of events that were dropped. Needs no secret.
+    /// milliseconds. Warns on stderr of events that were dropped. Needs the members' secret.
     Follow(Follow),
 }
 

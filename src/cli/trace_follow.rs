@@ -1,6 +1,6 @@
 //! `virtnet trace follow`: the events of the network as they come.
 //!
-//! Owns when it ends. Never opens the network, so it needs no secret.
+//! Owns when it ends. Never opens the network.
 
 use std::time::Duration;
 

@@ -10,6 +10,7 @@ mod access;
 mod entry;
 #[cfg(feature = "local")]
 mod local;
+mod marked;
 mod memory;
 #[cfg(feature = "redis")]
 mod redis;
@@ -23,7 +24,8 @@ use virtnet_core::{Registry, RegistryError};
 pub(crate) use access::Access;
 pub use entry::HostEntry;
 
-use crate::quic::{Secret, SecretError};
+use self::marked::MarkedRegistry;
+use crate::quic::{Identity, Secret, SecretError};
 use crate::setting::{Setting, SettingError, redacted};
 
 /// The schemes of the feature `redis`.
@@ -54,6 +56,30 @@ pub(crate) struct Opened {
     /// The members' secret, if the registry is only for one process or one user's
     /// processes. A registry that others can read never has one.
     pub(crate) secret: Option<Shared>,
+}
+
+impl Opened {
+    /// The identity of members: the given one, or that by the registry's secret.
+    pub(crate) fn identity(
+        &mut self,
+        given: Option<Identity>,
+    ) -> Result<Option<Identity>, SecretError> {
+        Ok(match (given, self.secret.take()) {
+            (Some(given), _) => Some(given),
+            (None, Some(shared)) => Some(Identity::secret(shared.read()?)),
+            (None, None) => None,
+        })
+    }
+
+    /// The registry, whose documents only members of this identity can write.
+    pub(crate) fn for_members(
+        self,
+        (network, url): (&str, &str),
+        identity: Option<&Identity>,
+    ) -> Arc<dyn Registry> {
+        let marks = identity.and_then(|identity| identity.marks(network));
+        Arc::new(MarkedRegistry::new(self.registry, redacted(url), marks))
+    }
 }
 
 /// The secret that a registry has for its members.

@@ -5,7 +5,8 @@
 
 use std::fs;
 
-use crate::support::{Running, member, run, start};
+use crate::forwards::until;
+use crate::support::{OTHER_SECRET, Running, member, run, start};
 use serde_json::Value;
 use virtnet_testkit::redis::RedisServer;
 
@@ -78,6 +79,40 @@ fn a_fault_between_two_hosts_is_healed_alone() {
     assert!(shown.starts_with("cut α -> γ\t0\t0\t"), "{shown}");
 }
 
+/// Neither its own process nor the members enforce anything of it.
+#[test]
+fn who_has_no_secret_sets_nothing() {
+    let server = RedisServer::start();
+    let url = server.url();
+    let echo = echo(&url);
+    fault(&url, &["cut", "α", "γ", "--until-healed"]);
+    let cut = ["fault", "cut", "α", "β", "--both", "--until-healed"];
+    let none = "the members of this network have a secret: set VIRTNET_SECRET or VIRTNET_SECRET_FILE here, too";
+    let another = "the members of this network have another secret";
+    for (secret, why) in [("", none), (OTHER_SECRET, another)] {
+        for args in [&cut[..], &["fault", "heal"], &["faults"]] {
+            let reason = run(member(&url, args).env("VIRTNET_SECRET", secret)).failure();
+            assert!(reason.contains(why), "{args:?}: {reason}");
+        }
+        dial(&url).end().success();
+    }
+    // Whoever can write to Redis puts a plan there. The members write theirs again.
+    let [plan, changes] =
+        ["document", "changes"].map(|of| format!("virtnet:{{virtnet}}::{of}:plan"));
+    let marked = server.get(&plan).unwrap();
+    assert!(marked.starts_with("mark "), "{marked}");
+    let changed = marked.replace("cut α -> γ", "cut α -> β");
+    assert_ne!(changed, marked);
+    server.command(&["SET", &plan, &changed]);
+    server.command(&["INCR", &changes]);
+    dial(&url).end().success();
+    until("the members have written theirs again", || {
+        server.get(&plan).is_some_and(|now| now == marked)
+    });
+    dial(&url).end().success();
+    drop(echo);
+}
+
 #[test]
 fn a_plan_is_read_from_a_file() {
     let server = RedisServer::start();
@@ -140,7 +175,7 @@ fn wrong_words_are_named_before_anything_is_connected_to() {
     }
     let help = run(&mut member(nowhere, &["fault", "cut", "--help"])).success();
     assert!(
-        help.contains("--registry") && !help.contains("--secret"),
+        help.contains("--registry") && !help.contains("--bind"),
         "{help}"
     );
     // It has to be said how long a fault stays.

@@ -149,7 +149,8 @@ async fn three_processes(registry: &str) {
 /// The answer to a dial between two other processes waits for the word of this one, which is no member.
 async fn an_answer_waits(registry: &str) {
     let network = "heldα";
-    let observer = Config::new(network).registry(registry).observer();
+    let config = Config::new(network).registry(registry);
+    let observer = config.secret(SECRET.parse().unwrap()).observer();
     let (trace, faults) = (
         observer.live_trace().await.unwrap(),
         observer.faults().await.unwrap(),

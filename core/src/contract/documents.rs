@@ -9,7 +9,8 @@ use async_trait::async_trait;
 
 use crate::{Failure, RegistryError};
 
-/// The largest document, in bytes of UTF-8.
+/// The largest document, in bytes of UTF-8. A registry that wraps another one may add a line to texts: what the core
+/// writes leaves 128 bytes for it.
 pub const MAX_DOCUMENT: usize = 256 * 1024;
 
 /// The longest key of a document, in bytes.

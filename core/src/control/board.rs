@@ -23,6 +23,9 @@ pub(crate) const ASK: &str = "plan/ask";
 /// How long a plan without parts stays, so that members that are late see that it was healed.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
+/// The longest text of a plan: a registry that wraps another may add a line.
+const MAX_TEXT: usize = MAX_DOCUMENT - 128;
+
 /// How often a plan is read again because others replaced it in between. Of those who replace it at
 /// the same time one succeeds each time.
 const TRIES: usize = 1_000;
@@ -158,9 +161,9 @@ fn check(shared: &SharedPlan) -> Result<String, PlanError> {
         return Err(PlanError::TooMany(shared.rules()));
     }
     let text = shared.to_string();
-    match text.len() > MAX_DOCUMENT {
+    match text.len() > MAX_TEXT {
         true => Err(PlanError::Document(format!(
-            "expected at most {MAX_DOCUMENT} bytes of text, got {}",
+            "expected at most {MAX_TEXT} bytes of text, got {}",
             text.len()
         ))),
         false => Ok(text),

@@ -4,6 +4,7 @@
 //! Owns that loop, and how it goes on after an outage of the registry. Never decides about traffic.
 
 mod ordering;
+mod reading;
 mod watching;
 mod writing;
 
@@ -15,8 +16,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::control::BoxFuture;
 use crate::control::background::Background;
-use crate::control::board::{self, ASK, FaultsResult, Known, NO_NUMBER, PLAN};
-use crate::control::enforcing::{Adopted, Enforcer, Enforcing, SILENCE};
+use crate::control::board::{self, FaultsResult, NO_NUMBER, PLAN};
+use crate::control::enforcing::{Enforcer, Enforcing, SILENCE};
 use crate::control::error::FaultError;
 use crate::control::heal::heal_in_background;
 use crate::control::member::watching::{WATCHED, Watch, at, changed};
@@ -300,76 +301,5 @@ impl Member<'_> {
             self.control.renewed(part, renewed.contains(part));
         }
         Ok(())
-    }
-
-    /// Reads the plan, and whether counts are asked for.
-    async fn read_plan(&mut self) -> FaultsResult<()> {
-        let fresh = self
-            .fresh
-            .take()
-            .filter(|[plan, _]| self.enforcing.is_fresh(plan.as_deref()));
-        let plan = match (self.read, fresh) {
-            // A host that joins only needs the plan.
-            (false, Some([plan, _])) => plan,
-            (false, None) => self.docs.get(PLAN).await?,
-            (true, fresh) => {
-                let (plan, asked) = match fresh {
-                    Some([plan, asked]) => (plan, asked),
-                    None => tokio::try_join!(self.docs.get(PLAN), self.docs.get(ASK))?,
-                };
-                self.asked = asked.unwrap_or_default();
-                plan
-            }
-        };
-        let mut text = match plan {
-            Some(text) => text,
-            None => match self.write_lost_plan().await? {
-                Some(text) => text,
-                None => return Ok(()),
-            },
-        };
-        loop {
-            match self.enforcing.adopt(&text, Instant::now())? {
-                Adopted::Known => return Ok(()),
-                Adopted::New => {
-                    let plan = self.enforcing.known().clone();
-                    let known = Known {
-                        plan,
-                        text: Some(text),
-                    };
-                    self.control.set_known(known);
-                    return Ok(());
-                }
-                Adopted::Behind => text = self.amend_plan(text).await?,
-            }
-        }
-    }
-
-    /// Writes a plan that is behind what is known here as it has to be, and returns its text.
-    async fn amend_plan(&mut self, text: String) -> FaultsResult<String> {
-        // Where the plan was lost, the member's documents may have been, too.
-        self.all = true;
-        let plan = self.enforcing.known().clone();
-        let known = Known {
-            plan,
-            text: Some(text),
-        };
-        let amend = |shared: &mut _| self.enforcing.amend(shared);
-        let (plan, ()) = board::update(self.docs, &known, amend).await?;
-        Ok(plan.to_string())
-    }
-
-    /// All documents vanished, such as by a flush of the server: that changes nothing. Each member
-    /// writes the plan again as it knows it, and itself; the first succeeds, and others amend it.
-    async fn write_lost_plan(&mut self) -> FaultsResult<Option<String>> {
-        let known = self.enforcing.known();
-        if known.parts.is_empty() {
-            return Ok(None);
-        }
-        self.all = true;
-        let (text, lifetime) = (known.to_string(), board::lifetime(known));
-        self.docs.replace(PLAN, None, &text, lifetime).await?;
-        self.write_hosts().await?;
-        Ok(self.docs.get(PLAN).await?)
     }
 }

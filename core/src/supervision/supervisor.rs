@@ -6,6 +6,7 @@
 mod planned;
 mod taking;
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// How long an answer may take to be written while the registry fails.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// How many requests a supervisor remembers, so that it does none again if somebody puts the text back.
+const REMEMBERED: usize = 1_024;
 
 /// What was asked for. Answer it with [`Supervisor::done`] or [`Supervisor::refuse`].
 #[derive(Debug)]
@@ -68,6 +72,8 @@ pub struct Supervisor {
     seen: u64,
     /// A request that is being taken.
     taking: Option<Taking>,
+    /// The keys of the last that were.
+    taken: VecDeque<String>,
     /// What the plan of faults wants.
     ordered: Ordered,
     /// What of that was done.
@@ -105,6 +111,7 @@ impl SubNetwork {
             renewal: Instant::now(),
             seen: NO_NUMBER,
             taking: None,
+            taken: VecDeque::new(),
             ordered: Ordered::new(Arc::clone(&self.control), host.name()),
             done: Wanted::default(),
         };

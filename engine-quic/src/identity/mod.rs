@@ -5,6 +5,7 @@
 //! and never configures TLS (`tls` does).
 
 pub(crate) mod authority;
+pub(crate) mod marks;
 pub(crate) mod minted;
 pub(crate) mod reset;
 pub(crate) mod secret;
@@ -23,6 +24,7 @@ use rustls::sign::CertifiedKey;
 use virtnet_core::Failure;
 
 use crate::Secret;
+use crate::identity::marks::Marks;
 use crate::identity::secret::warn_if_open;
 
 /// HKDF salt of keys for QUIC's stateless resets.
@@ -102,6 +104,14 @@ impl Identity {
             (&read_file(chain)?, &format!("file {chain:?}")),
             (&read_file(key)?, &format!("file {key:?}")),
         ])
+    }
+
+    /// The marks of the members of `network`, if they have a secret.
+    pub fn marks(&self, network: &str) -> Option<Marks> {
+        match &self.0 {
+            IdentityKind::Secret(secret) => Some(Marks::new(secret, network)),
+            IdentityKind::Pki(_) => None,
+        }
     }
 
     fn read_pki(pem: [(&[u8], &str); 3]) -> Result<Identity, Failure> {

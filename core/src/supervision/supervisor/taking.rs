@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::Supervisor;
+use super::{REMEMBERED, Supervisor};
 use crate::supervision::document::{ANSWERED, Progress, REQUESTS, RequestDoc, SupervisorDoc};
 use crate::supervision::request::documents;
 use crate::{Failure, Registry};
@@ -19,7 +19,8 @@ pub(super) struct Taking {
 impl Supervisor {
     /// The first request for this supervisor that nobody has taken.
     pub(super) fn first(&self, listed: &[(String, String)]) -> Option<Taking> {
-        listed.iter().find_map(|(key, text)| {
+        let mut new = listed.iter().filter(|(key, _)| !self.taken.contains(key));
+        new.find_map(|(key, text)| {
             let doc = text.parse::<RequestDoc>().ok()?;
             let is_ours = doc.progress == Progress::Asked && doc.to.contains(&self.doc.id);
             let taken = doc.with(Progress::Taken(self.doc.id.clone()));
@@ -48,6 +49,10 @@ impl Supervisor {
         });
         let now = now.await?;
         let taking = self.taking.take();
+        self.taken.extend(taking.iter().map(|it| it.key.clone()));
+        if self.taken.len() > REMEMBERED {
+            self.taken.pop_front();
+        }
         let taken = taking.filter(|_| now.as_deref() == Some(&*wanted));
         Ok(taken)
     }

@@ -15,7 +15,11 @@ struct Rough(MemoryRegistry);
 
 /// Two subnetworks of a network with such a registry.
 pub(crate) fn subnetworks() -> [SubNetwork; 2] {
-    let (hub, switchboard) = (MemoryHub::new(), Switchboard::new());
+    subnetworks_on(&MemoryHub::new())
+}
+
+pub(crate) fn subnetworks_on(hub: &MemoryHub) -> [SubNetwork; 2] {
+    let switchboard = Switchboard::new();
     [(); 2].map(|()| {
         let registry = Arc::new(Rough(hub.registry()));
         let engine = |notifier| PipeEngine::new(&switchboard, notifier);
