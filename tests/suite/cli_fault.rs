@@ -5,8 +5,7 @@
 
 use std::fs;
 
-use crate::forwards::until;
-use crate::support::{OTHER_SECRET, Running, member, run, start};
+use crate::support::{Running, member, run, start};
 use serde_json::Value;
 use virtnet_testkit::redis::RedisServer;
 
@@ -77,40 +76,6 @@ fn a_fault_between_two_hosts_is_healed_alone() {
     assert_eq!(warnings, expected);
     let shown = run(&mut member(&url, &["faults"])).success();
     assert!(shown.starts_with("cut α -> γ\t0\t0\t"), "{shown}");
-}
-
-/// Neither its own process nor the members enforce anything of it.
-#[test]
-fn who_has_no_secret_sets_nothing() {
-    let server = RedisServer::start();
-    let url = server.url();
-    let echo = echo(&url);
-    fault(&url, &["cut", "α", "γ", "--until-healed"]);
-    let cut = ["fault", "cut", "α", "β", "--both", "--until-healed"];
-    let none = "the members of this network have a secret: set VIRTNET_SECRET or VIRTNET_SECRET_FILE here, too";
-    let another = "the members of this network have another secret";
-    for (secret, why) in [("", none), (OTHER_SECRET, another)] {
-        for args in [&cut[..], &["fault", "heal"], &["faults"]] {
-            let reason = run(member(&url, args).env("VIRTNET_SECRET", secret)).failure();
-            assert!(reason.contains(why), "{args:?}: {reason}");
-        }
-        dial(&url).end().success();
-    }
-    // Whoever can write to Redis puts a plan there. The members write theirs again.
-    let [plan, changes] =
-        ["document", "changes"].map(|of| format!("virtnet:{{virtnet}}::{of}:plan"));
-    let marked = server.get(&plan).unwrap();
-    assert!(marked.starts_with("mark "), "{marked}");
-    let changed = marked.replace("cut α -> γ", "cut α -> β");
-    assert_ne!(changed, marked);
-    server.command(&["SET", &plan, &changed]);
-    server.command(&["INCR", &changes]);
-    dial(&url).end().success();
-    until("the members have written theirs again", || {
-        server.get(&plan).is_some_and(|now| now == marked)
-    });
-    dial(&url).end().success();
-    drop(echo);
 }
 
 #[test]

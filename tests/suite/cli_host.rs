@@ -10,7 +10,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::forwards::{Net, bounded, expect_reset, until};
-use crate::support::{OTHER_SECRET, Running, member, run, start};
+use crate::support::{Running, member, run, start};
 use virtnet_testkit::redis::{RedisServer, free_port};
 
 /// Echoes, and has a child that only sleeps.
@@ -173,35 +173,6 @@ fn a_paused_program_and_its_connections_stand_still() {
         echo.connected();
         echo.ends_with("TERM", 128 + 15);
     });
-}
-
-/// Requests are documents at Redis, which others can write, too.
-#[test]
-fn who_has_no_secret_kills_nothing() {
-    let server = RedisServer::start();
-    let url = server.url();
-    let (echo, started) = Echo::new(&url, &[]);
-    let supervisors = server.command(&["KEYS", "*::document:supervisor/*"]);
-    let supervisor = supervisors[0].rsplit_once('/').unwrap().1;
-    let (no, other) = ("have a secret: set VIRTNET_SECRET", "have another secret");
-    for (secret, why) in [("", no), (OTHER_SECRET, other)] {
-        let mut kill = echo.host(&["kill", "β"]);
-        let reason = run(kill.env("VIRTNET_SECRET", secret)).failure();
-        assert!(reason.contains(why), "{reason}");
-    }
-    // As a program would ask that needs no secret.
-    let request = format!("virtnet request, form 1\nkill β\nto {supervisor}\nby me\nasked\n");
-    let key = |of: &str| format!("virtnet:{{virtnet}}::{of}");
-    server.command(&["SET", &key("document:supervise/00"), &request]);
-    server.command(&["ZADD", &key("documents:supervise"), "+inf", "supervise/00"]);
-    server.command(&["INCR", &key("changes:supervise")]);
-    // It has seen that one, too, when it does the next.
-    echo.ask("pause");
-    assert_eq!(states(&started), ['T', 'T']);
-    let left = server.command(&["GET", &key("document:supervise/00")]);
-    assert_eq!(left.join("\n").trim_end(), request.trim_end());
-    echo.ask("resume");
-    echo.ends_with("TERM", 128 + 15);
 }
 
 #[test]

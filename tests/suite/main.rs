@@ -61,4 +61,6 @@ mod programs;
 #[cfg(feature = "trace-files")]
 mod reorder;
 mod silence;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod strangers;
 mod testing;
