@@ -109,7 +109,8 @@ impl Leaf {
     }
 }
 
-fn client_config(pki: &Pki, leaf: Option<&Leaf>, protocols: &[&str]) -> quinn::ClientConfig {
+/// What a peer with or without a certificate proves itself with, and checks.
+pub fn crypto(pki: &Pki, leaf: Option<&Leaf>, protocols: &[&str]) -> QuicClientConfig {
     let config = rustls::ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
@@ -122,8 +123,11 @@ fn client_config(pki: &Pki, leaf: Option<&Leaf>, protocols: &[&str]) -> quinn::C
         .iter()
         .map(|name| name.as_bytes().to_vec())
         .collect();
-    let config = QuicClientConfig::try_from(config).unwrap();
-    quinn::ClientConfig::new(Arc::new(config))
+    QuicClientConfig::try_from(config).unwrap()
+}
+
+fn client_config(pki: &Pki, leaf: Option<&Leaf>, protocols: &[&str]) -> quinn::ClientConfig {
+    quinn::ClientConfig::new(Arc::new(crypto(pki, leaf, protocols)))
 }
 
 /// Connects to a host with quinn, with or without a certificate.
@@ -144,7 +148,17 @@ pub async fn connect_as(
     addr: SocketAddr,
     server_name: &str,
 ) -> (Endpoint, Connection) {
-    let config = client_config(pki, leaf, protocols);
+    let crypto = crypto(pki, leaf, protocols);
+    connect_by(Arc::new(crypto), addr, server_name).await
+}
+
+/// The same with a TLS of its own.
+pub async fn connect_by(
+    crypto: Arc<dyn quinn::crypto::ClientConfig>,
+    addr: SocketAddr,
+    server_name: &str,
+) -> (Endpoint, Connection) {
+    let config = quinn::ClientConfig::new(crypto);
     let endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
     let connecting = endpoint.connect_with(config, addr, server_name).unwrap();
     let conn = connecting.await.unwrap();

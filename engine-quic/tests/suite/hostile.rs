@@ -18,21 +18,21 @@ use virtnet_core::{Cause, Conn, Host, Listener, OpError, SubNetwork};
 use virtnet_engine_quic::{Counters, QuicConfig, Stats, dns_name};
 
 /// α and β of one network are connected; γ has a certificate, and no engine.
-struct Scene {
+pub(crate) struct Scene {
     net: SubNetwork,
     counters: Counters,
     alpha: Host,
     beta: Host,
-    listener: Listener,
+    pub(crate) listener: Listener,
     /// β's end and α's end.
     neighbours: (Conn, Conn),
-    pki: Pki,
-    gamma: Leaf,
-    place: std::net::SocketAddr,
+    pub(crate) pki: Pki,
+    pub(crate) gamma: Leaf,
+    pub(crate) place: std::net::SocketAddr,
 }
 
 impl Scene {
-    async fn new() -> Scene {
+    pub(crate) async fn new() -> Scene {
         let (net, pki) = (Net::new("net"), Pki::new());
         let identity = pki.identity(&pki.leaf("net", &["α", "β"]));
         let config = QuicConfig::new(identity)
@@ -61,7 +61,7 @@ impl Scene {
 
     /// Asserts that the connection of α and β still works, that new ones do, and
     /// that nothing of the attack is left on α.
-    async fn end(mut self, expected: Stats) {
+    pub(crate) async fn end(mut self, expected: Stats) {
         let (there, here) = &mut self.neighbours;
         there.write_all(b"still here").await.unwrap();
         let mut received = [0; 10];

@@ -17,6 +17,7 @@ mod hostile;
 mod identity;
 mod impostors;
 mod key_log;
+mod key_updates;
 mod limits;
 mod lost_peer;
 mod many;

@@ -4,6 +4,7 @@
 //! judges how long something took, but for what does not end by itself.
 
 mod axum;
+mod capnp;
 mod codec;
 mod hyper;
 #[cfg(unix)]
@@ -104,6 +105,7 @@ fn glue_is_what_the_readme_says() {
         ("reqwest.rs", include_str!("reqwest.rs")),
         ("codec.rs", include_str!("codec.rs")),
         ("rustls.rs", include_str!("rustls.rs")),
+        ("capnp.rs", include_str!("capnp.rs")),
     ] {
         let glue = glue(text);
         let row = readme
