@@ -11,14 +11,14 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::control::apply::Limit;
-use crate::control::board::{self, FaultsResult, concerns, documents, members_number};
+use crate::control::board::{self, FaultsResult, PLAN, concerns, documents, members_number};
 use crate::control::error::FaultError;
 use crate::control::guard::Healed;
 use crate::control::member_doc::MemberDoc;
 use crate::control::recovery::SHOWN;
 use crate::control::state::Control;
 use crate::faults::pairs::Pair;
-use crate::rules::plan::Part;
+use crate::rules::plan::{Part, SharedPlan};
 
 /// The time limit of healing in the background.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -34,22 +34,29 @@ pub(crate) async fn heal(
     which: &(dyn Fn(&Part) -> bool + Sync),
 ) -> FaultsResult<Healed> {
     let docs = documents(&*control.registry)?;
-    let known = control.known();
-    let remove = board::update(docs, &known, |shared| board::remove(shared, which));
-    let remove = async { tokio::try_join!(members_number(docs), remove) };
-    let (number, (shared, removed)) = limit.call("take the plan", remove).await?;
-    let mut wait = Wait {
-        version: shared.version,
-        removed,
-        late: Vec::new(),
-        silent: Vec::new(),
-        matched: HashSet::new(),
+    let mut wait = Wait::default();
+    let acknowledged = loop {
+        let known = control.known();
+        let remove = board::update(docs, &known, |shared| board::remove(shared, which));
+        let remove = async { tokio::try_join!(members_number(docs), remove) };
+        let (number, (shared, removed)) = limit.call("take the plan", remove).await?;
+        wait.version = shared.version;
+        wait.add(removed);
+        let watch = limit.watch(docs, number, |members| wait.look(members));
+        match watch.await? {
+            Some(version) if version > shared.version => {
+                let read = async { Ok(docs.get(PLAN).await?) };
+                let plan = limit.call("take the plan", read).await?;
+                let plan = plan.map_or(Ok(SharedPlan::default()), |text| text.parse())?;
+                if !wait.is_back(&plan) {
+                    break Some(());
+                }
+            }
+            acknowledged => break acknowledged.map(drop),
+        }
     };
-    let healed = limit
-        .watch(docs, number, |members| wait.look(members))
-        .await?;
     let within = limit.within;
-    match healed {
+    match acknowledged {
         Some(()) => Ok(wait.healed()),
         None if !wait.late.is_empty() => {
             let hosts = wait.late;
@@ -63,6 +70,7 @@ pub(crate) async fn heal(
 }
 
 /// The wait for members after parts were removed.
+#[derive(Default)]
 struct Wait {
     version: u64,
     removed: Vec<Part>,
@@ -75,6 +83,17 @@ struct Wait {
 }
 
 impl Wait {
+    fn add(&mut self, removed: Vec<Part>) {
+        let is_new = |part: &Part| !self.removed.iter().any(|there| there.id == part.id);
+        let new: Vec<_> = removed.into_iter().filter(is_new).collect();
+        self.removed.extend(new);
+    }
+
+    /// Whether the plan had gone back when parts were removed, and a member that knew more has put one back.
+    fn is_back(&self, plan: &SharedPlan) -> bool {
+        self.removed.iter().any(|part| plan.has(&part.id))
+    }
+
     fn concerned(&self, host: &str) -> bool {
         let mut removed = self.removed.iter();
         self.removed.is_empty() || removed.any(|part| concerns(&part.plan, host))
@@ -86,7 +105,8 @@ impl Wait {
         member.silent.len() >= SHOWN || self.concerned(from) && self.concerned(to)
     }
 
-    fn look(&mut self, members: &[MemberDoc]) -> ControlFlow<(), Vec<String>> {
+    /// The highest version that a member enforces, once all members concerned have acknowledged.
+    fn look(&mut self, members: &[MemberDoc]) -> ControlFlow<u64, Vec<String>> {
         let concerned = |member: &&MemberDoc| member.hosts.iter().any(|host| self.concerned(host));
         let concerned: Vec<_> = members.iter().filter(concerned).collect();
         let mut again = Vec::new();
@@ -111,8 +131,9 @@ impl Wait {
             self.matched.extend(matched);
         }
         (self.late, self.silent) = (late, silent);
+        let versions = members.iter().map(|member| member.version);
         match again.is_empty() {
-            true => ControlFlow::Break(()),
+            true => ControlFlow::Break(versions.max().unwrap_or_default()),
             false => ControlFlow::Continue(again),
         }
     }

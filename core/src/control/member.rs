@@ -25,6 +25,7 @@ use crate::control::member_doc::key;
 use crate::control::recovery::Recovery;
 use crate::control::state::Control;
 use crate::faults::pairs::Pair;
+use crate::rules::plan::SharedPlan;
 use crate::{Cause, Documents};
 
 /// The pause after the first failure; the next ones are longer, up to the longest.
@@ -72,6 +73,9 @@ struct Member<'a> {
     asked: String,
     /// Up to this version of the plan, supervisors have seen to what it says about programs.
     settled: u64,
+    /// The plan may have gone back to a lower version, which others take for the next ones: until it was read
+    /// again, none is acknowledged.
+    unsure: bool,
     /// A supervisor is waited for.
     settling: bool,
     /// The parts with rules that supervisors could not see to, and why.
@@ -103,6 +107,7 @@ impl Control {
             fresh: None,
             asked: String::new(),
             settled: 0,
+            unsure: false,
             settling: false,
             unsettled: Vec::new(),
             failures: 0,
@@ -188,6 +193,7 @@ impl Member<'_> {
             self.read = false;
         }
         self.enforce();
+        self.unsure = false;
         self.write_state().await?;
         self.control
             .progress
@@ -212,7 +218,7 @@ impl Member<'_> {
         // A lease ends without the registry, too.
         self.enforce();
         // What was written may be lost.
-        (self.all, self.read) = (true, true);
+        (self.all, self.read, self.unsure) = (true, true, true);
         let pause = PAUSE * 2_u32.pow(self.failures.min(6));
         self.failures += 1;
         self.retry = Some(Instant::now() + pause.min(LONGEST_PAUSE));
@@ -287,6 +293,7 @@ impl Member<'_> {
         }
         let known = self.control.known();
         let (plan, renewed) = board::update(self.docs, &known, |shared| {
+            put_back(shared, &known.plan, &due);
             let parts = shared.parts.iter_mut();
             let parts = parts.filter(|part| due.contains(&part.id));
             let renewed = parts.map(|part| {
@@ -301,5 +308,19 @@ impl Member<'_> {
             self.control.renewed(part, renewed.contains(part));
         }
         Ok(())
+    }
+}
+
+/// Adds the parts of `known` that are `held` and missing where the plan went back: only a later version than
+/// the known one can have healed them. The version stays, as a higher one would be taken for such a version, which
+/// heals what only others know.
+fn put_back(shared: &mut SharedPlan, known: &SharedPlan, held: &[String]) {
+    if shared.version > known.version {
+        return;
+    }
+    for part in known.parts.iter().filter(|part| held.contains(&part.id)) {
+        if !shared.has(&part.id) {
+            shared.parts.push(part.clone());
+        }
     }
 }

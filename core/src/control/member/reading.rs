@@ -75,7 +75,8 @@ impl Member<'_> {
         }
         self.all = true;
         let (text, lifetime) = (known.to_string(), board::lifetime(known));
-        self.docs.replace(PLAN, None, &text, lifetime).await?;
+        let is_first = self.docs.replace(PLAN, None, &text, lifetime).await?;
+        self.unsure |= !is_first;
         self.write_hosts().await?;
         Ok(self.docs.get(PLAN).await?)
     }

@@ -105,7 +105,7 @@ impl Member<'_> {
         MemberDoc {
             id: self.control.id.clone(),
             hosts,
-            version: self.settled,
+            version: if self.unsure { 0 } else { self.settled },
             recovered: self.recovery.version(),
             silent: self.recovery.silent(),
             refused: [self.enforcing.refused(), &self.unsettled].concat(),

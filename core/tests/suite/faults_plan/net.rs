@@ -89,6 +89,8 @@ impl Engine for Recorder {
 pub(crate) struct Fallible {
     memory: MemoryRegistry,
     down: AtomicBool,
+    /// The plan cannot be read; all else works.
+    pub(crate) blind: AtomicBool,
     /// Names that were announced before the member's documents had them.
     pub(crate) unlisted: Mutex<Vec<String>>,
     /// The plan that the next change comes with: a reply that a later read overtakes.
@@ -100,6 +102,7 @@ impl Fallible {
         Arc::new(Fallible {
             memory: hub.registry(),
             down: AtomicBool::new(false),
+            blind: AtomicBool::new(false),
             unlisted: Mutex::default(),
             overtaken: Mutex::default(),
         })
@@ -110,8 +113,12 @@ impl Fallible {
     }
 
     fn check(&self) -> Result<(), RegistryError> {
+        Fallible::fail_if(&self.down)
+    }
+
+    fn fail_if(flag: &AtomicBool) -> Result<(), RegistryError> {
         let err = || RegistryError::new("fallible", "documents", &[], Cause::RegistryDown);
-        match self.down.load(Ordering::SeqCst) {
+        match flag.load(Ordering::SeqCst) {
             true => Err(err()),
             false => Ok(()),
         }
@@ -153,6 +160,9 @@ impl Registry for Fallible {
 impl Documents for Fallible {
     async fn get(&self, key: &str) -> Result<Option<String>, RegistryError> {
         self.check()?;
+        if key == "plan" {
+            Fallible::fail_if(&self.blind)?;
+        }
         self.memory.get(key).await
     }
 

@@ -3,6 +3,8 @@
 //! Owns these tests. Never lets a lease run out.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
 
 use virtnet_core::Documents;
 use virtnet_core::faults::{Faults, Rule};
@@ -142,4 +144,99 @@ async fn a_plan_that_was_set_last_is_not_lost() {
     goes_back_to(&net, members, &anew(3, "cut δ -> α"), &all).await;
     faults.heal().await.unwrap();
     assert_eq!(rules(&faults.status().await.unwrap()), [""; 0]);
+}
+
+/// All documents as they are now.
+async fn documents(net: &Net) -> Vec<(String, String)> {
+    let docs = net.hub.registry();
+    let mut all = docs.list("plan").await.unwrap();
+    all.extend(docs.list("member").await.unwrap());
+    all
+}
+
+/// A server takes over that lags: the documents are as they were. The member cannot read its plan yet.
+async fn goes_back(net: &Net, member: &Member, before: &[(String, String)]) {
+    member.registry.blind.store(true, SeqCst);
+    let docs = net.hub.registry();
+    for (key, text) in before {
+        docs.put(key, text, None).await.unwrap();
+    }
+}
+
+/// Somebody who knows of nothing, and has no hosts.
+fn stranger(net: &Net) -> Faults {
+    Faults::of(Arc::new(net.hub.registry())).lease(Duration::from_secs(60))
+}
+
+#[tokio::test]
+async fn an_acknowledgement_of_a_plan_that_went_back_is_none_of_the_next() {
+    let net = Net::default();
+    let here = net.member(&["α"]).await;
+    let faults = stranger(&net);
+    let _first = faults.apply(Rule::cut("α", "β")).await.unwrap();
+    let before = documents(&net).await;
+    let _second = faults.apply(Rule::cut("β", "α")).await.unwrap();
+    goes_back(&net, &here, &before).await;
+    let applied = async {
+        let guard = stranger(&net).apply(Rule::cut("γ", "α")).await.unwrap();
+        assert!(here.record.cuts("γ", "α"), "it is not enforced yet");
+        guard
+    };
+    let comes_back = async {
+        until(async || plan(&net).await.contains("cut γ -> α")).await;
+        // It says first that it is there.
+        let said = |documents: Vec<_>| documents != before[1..];
+        until(async || said(net.members().await)).await;
+        here.registry.blind.store(false, SeqCst);
+    };
+    let (_third, ()) = tokio::join!(applied, comes_back);
+    let cuts = [("α", "β"), ("β", "α"), ("γ", "α")];
+    assert!(cuts.iter().all(|(from, to)| here.record.cuts(from, to)));
+}
+
+#[tokio::test]
+async fn what_is_healed_while_the_plan_went_back_is_healed() {
+    for both in [true, false] {
+        let net = Net::default();
+        let here = net.member(&["α"]).await;
+        let faults = stranger(&net);
+        faults
+            .apply_until_healed(Rule::cut("α", "β"))
+            .await
+            .unwrap();
+        let before = documents(&net).await;
+        faults
+            .apply_until_healed(Rule::cut("β", "α"))
+            .await
+            .unwrap();
+        goes_back(&net, &here, &before).await;
+        let healed = async {
+            let faults = stranger(&net);
+            match both {
+                true => faults.heal().await.unwrap(),
+                false => faults.heal_between("α", "β").await.unwrap(),
+            };
+            assert!(!here.record.cuts("α", "β"), "it is still enforced");
+        };
+        let comes_back = async {
+            until(async || !plan(&net).await.contains("cut α -> β")).await;
+            here.registry.blind.store(false, SeqCst);
+        };
+        tokio::join!(healed, comes_back);
+        assert_eq!(rules(&faults.status().await.unwrap()), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_holder_renews_its_part_also_where_the_plan_went_back() {
+    let net = Net::default();
+    let first = stranger(&net);
+    first.apply_until_healed(Rule::cut("α", "β")).await.unwrap();
+    let before = plan(&net).await;
+    let holder = stranger(&net).lease(SOON);
+    let guard = holder.apply(Rule::cut("β", "α")).await.unwrap();
+    net.hub.registry().put("plan", &before, None).await.unwrap();
+    until(async || plan(&net).await.contains("cut β -> α")).await;
+    guard.heal().await.unwrap();
+    assert_eq!(rules(&first.status().await.unwrap()), ["cut α -> β"]);
 }
