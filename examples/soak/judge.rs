@@ -136,12 +136,10 @@ impl Judge {
 impl Record {
     fn excuses(&self, trouble: &Trouble) -> bool {
         // Newest first: they are the likeliest.
-        let mut faults = self.faults.iter().rev();
-        let late = |rule: &Fault| {
-            let mut naps = self.faults.iter();
-            naps.any(|nap| rule.excuses_after(nap, trouble))
-        };
-        faults.any(|fault| fault.excuses(trouble) || late(fault))
+        let faults = self.faults.iter().rev();
+        let naps = faults.clone().filter(|fault| fault.is_nap_of(trouble));
+        let late = |rule: &Fault| naps.clone().any(|nap| rule.excuses_after(nap, trouble));
+        faults.clone().any(|fault| fault.excuses(trouble)) || faults.clone().any(late)
     }
 
     /// Judges a slow operation, without the time in which its process was stopped.

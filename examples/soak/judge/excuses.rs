@@ -84,19 +84,25 @@ impl Fault {
         }
     }
 
-    /// Whether it explains a dial because one of the two processes napped while it ended: when that wakes,
-    /// it enforces a rule until it has read the plan. What rules do to open connections is excused
-    /// for longer than any nap.
+    /// Whether one of the two processes napped.
+    pub(super) fn is_nap_of(&self, trouble: &Trouble) -> bool {
+        self.planned.kind == Kind::Nap && self.touches(trouble)
+    }
+
+    /// Whether it explains a dial because a process napped while it ended: when that wakes, it enforces a
+    /// rule until it has read the plan. What rules do to open connections is excused for longer
+    /// than any nap.
     pub(super) fn excuses_after(&self, nap: &Fault, trouble: &Trouble) -> bool {
         let ends_dials = matches!(self.planned.kind, Kind::Rules(Rules::Refuse | Rules::Reset));
         let meanwhile = |ended| nap.overlaps(ended, ended, 0);
-        let slept_through = nap.planned.kind == Kind::Nap && self.ended.is_some_and(meanwhile);
         let late = Fault {
             ended: nap.ended,
             ..*self
         };
-        let is_theirs = trouble.what == "dial" && nap.touches(trouble);
-        ends_dials && slept_through && is_theirs && late.excuses(trouble)
+        ends_dials
+            && trouble.what == "dial"
+            && self.ended.is_some_and(meanwhile)
+            && late.excuses(trouble)
     }
 
     fn excuses_dial(&self, trouble: &Trouble) -> bool {
