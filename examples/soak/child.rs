@@ -16,7 +16,7 @@ use crate::exchange::{self, Order};
 use crate::load::{Common, Drops, Load};
 use crate::member::{Member, Seat};
 use crate::tally::{Tally, Watch, tell};
-use crate::wire::{Figures, HOSTS, PORT, hosts_of, now};
+use crate::wire::{Figures, PORT, now};
 
 /// How often it reports to the parent.
 const COUNTS: Duration = Duration::from_millis(250);
@@ -37,10 +37,12 @@ struct Child {
 pub(crate) async fn run(mut arguments: impl Iterator<Item = String>) -> Result<ExitCode, String> {
     let mut next = || arguments.next().ok_or("a child needs more arguments");
     let process = number(&next()?)?;
+    let hosts = next()?.parse()?;
     let (seed, sabotage) = (number(&next()?)?, next()?.parse()?);
     let [url, bind, advertise] = [next()?, next()?, next()?];
     let secret = std::env::var("SOAK_SECRET").map_err(|err| err.to_string())?;
     let common = Common {
+        hosts,
         tally: Tally::new(sabotage),
         drops: Default::default(),
     };
@@ -129,7 +131,7 @@ impl Child {
         let command = words.next().unwrap_or_default();
         let millis = number(words.next().unwrap_or("0"))?;
         let pause = Duration::from_millis(millis);
-        let first = hosts_of(self.seat.process).start;
+        let first = self.first();
         match command {
             "go" => self.start(),
             "stop" => self.stop().await,
@@ -178,7 +180,7 @@ impl Child {
         let Some(member) = self.member.take() else {
             return Ok(());
         };
-        let mut watch = self.watch(hosts_of(self.seat.process).start);
+        let mut watch = self.watch(self.first());
         let (joined, began) = (member.joined, watch.began);
         let (failed, took) = member.close().await;
         self.stop().await;
@@ -210,7 +212,8 @@ impl Child {
     /// Each host of this process dials every host, and each dial must be accepted.
     async fn probe(&self) {
         for (index, host) in self.member.iter().flat_map(|member| &member.hosts) {
-            for (peer, name) in HOSTS.iter().enumerate() {
+            let hosts = self.common.hosts.names();
+            for (peer, name) in hosts.iter().enumerate() {
                 let mut watch = self.watch(*index);
                 watch.peer = peer;
                 let conn = match host.dial(format!("{name}:{PORT}")).await {
@@ -225,12 +228,17 @@ impl Child {
                     up: 1000,
                     down: 1000,
                 };
-                let names = [HOSTS[*index], *name];
+                let names = [hosts[*index], *name];
                 if let Err(end) = exchange::dial(conn, names, order, &watch).await {
                     watch.failed("probe", Cause::Other, format_args!("{end:?}"));
                 }
             }
         }
+    }
+
+    /// The number of its first host.
+    fn first(&self) -> usize {
+        self.common.hosts.of(self.seat.process).start
     }
 
     fn watch(&self, host: usize) -> Watch {

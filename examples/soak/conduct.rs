@@ -13,12 +13,13 @@ use virtnet::quic::Secret;
 
 use crate::crew::{Kid, Orders};
 use crate::faults::{World, carry_out};
+use crate::hosts::{Hosts, PROCESSES};
 use crate::judge::Judge;
 use crate::plan::plan;
 use crate::relay::Relays;
 use crate::report::{Compared, Report};
 use crate::rules;
-use crate::wire::{Counts, Figures, PROCESSES};
+use crate::wire::{Counts, Figures};
 use virtnet_testkit::redis::RedisServer;
 
 /// The warm-up is a short soak: after it, all tables have reached their full size.
@@ -37,6 +38,7 @@ const GROWTH: u64 = 5;
 /// The arguments.
 #[derive(Debug)]
 pub(crate) struct Options {
+    pub(crate) hosts: Hosts,
     pub(crate) seconds: u64,
     pub(crate) seed: u64,
     /// How many times the load stops until all processes are idle.
@@ -47,6 +49,7 @@ pub(crate) struct Options {
 impl Default for Options {
     fn default() -> Options {
         Options {
+            hosts: Hosts::default(),
             seconds: 600,
             seed: 1,
             laps: 1,
@@ -57,12 +60,13 @@ impl Default for Options {
 
 pub(crate) async fn run(options: Options) -> Result<ExitCode, String> {
     let Options {
+        hosts,
         seconds,
         seed,
         laps,
         ..
     } = options;
-    println!("soak: seed {seed}, {seconds} s: start");
+    println!("soak: seed {seed}, {hosts} hosts, {seconds} s: start");
     let world = Arc::new(start(options).await?);
     let judge = &world.orders.judge;
     soak(&world, !seed, WARM_UP_SECONDS).await?;
@@ -106,14 +110,15 @@ fn keys(world: &World) -> Vec<String> {
 
 async fn start(options: Options) -> Result<World, String> {
     let redis = RedisServer::start();
-    let relays = Relays::start(options.seed).await;
+    let relays = Relays::start(options.hosts, options.seed).await;
     let relays = relays.map_err(|err| format!("no relays: {err}"))?;
     let orders = Orders {
         url: redis.url(),
         secret: Secret::random().reveal().to_string(),
+        hosts: options.hosts,
         seed: options.seed,
         sabotage: options.sabotage,
-        judge: Arc::new(Judge::default()),
+        judge: Arc::new(Judge::new(options.hosts)),
         totals: Arc::default(),
     };
     let mut crew = Vec::new();
@@ -143,7 +148,7 @@ fn show(when: &str, figures: &[Figures]) {
 /// were planned, without rules.
 async fn soak(world: &Arc<World>, seed: u64, seconds: u64) -> Result<usize, String> {
     let began = Instant::now();
-    let faults = plan(seed, seconds * 1000);
+    let faults = plan(world.orders.hosts, seed, seconds * 1000);
     let planned = faults.len();
     all(world, "go").await?;
     let rules = rules::carry_out(seed, seconds * 1000, world);

@@ -12,6 +12,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{sleep, timeout};
 
+use crate::hosts::Hosts;
 use crate::judge::Judge;
 use crate::wire::{Counts, Figures, Trouble};
 
@@ -27,6 +28,7 @@ const LOOK: Duration = Duration::from_millis(100);
 pub(crate) struct Orders {
     pub(crate) url: String,
     pub(crate) secret: String,
+    pub(crate) hosts: Hosts,
     pub(crate) seed: u64,
     pub(crate) sabotage: String,
     pub(crate) judge: Arc<Judge>,
@@ -56,7 +58,8 @@ impl Kid {
     ) -> Result<Kid, String> {
         let exe = std::env::current_exe().map_err(|err| err.to_string())?;
         let mut process = Command::new(exe)
-            .args(["child", &number.to_string(), &orders.seed.to_string()])
+            .args(["child", &number.to_string(), &orders.hosts.to_string()])
+            .arg(orders.seed.to_string())
             .args([&orders.sabotage, &orders.url, &bind, &advertise])
             .env("SOAK_SECRET", &orders.secret)
             .stdin(Stdio::piped())

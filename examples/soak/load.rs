@@ -13,9 +13,10 @@ use tokio::time::{sleep, timeout};
 use virtnet::{Addr, Cause, Conn, Host, Listener, OpError};
 
 use crate::exchange::{self, Order};
+use crate::hosts::{Hosts, MOST};
 use crate::rng::Rng;
 use crate::tally::{Sabotage, Tally, Watch};
-use crate::wire::{HOSTS, PORT, now};
+use crate::wire::{PORT, now};
 
 /// How many tasks on each host send little data.
 const DIALERS: u64 = 8;
@@ -32,7 +33,7 @@ const BEFORE_MS: u64 = 4000;
 
 /// The time until which a host drops its operations early.
 #[derive(Debug, Default)]
-pub(crate) struct Drops([AtomicU64; HOSTS.len()]);
+pub(crate) struct Drops([AtomicU64; MOST]);
 
 impl Drops {
     pub(crate) fn until(&self, host: usize, end: u64) {
@@ -47,6 +48,7 @@ impl Drops {
 /// The state that all tasks of a process share.
 #[derive(Debug, Clone)]
 pub(crate) struct Common {
+    pub(crate) hosts: Hosts,
     pub(crate) tally: Arc<Tally>,
     pub(crate) drops: Arc<Drops>,
 }
@@ -108,7 +110,7 @@ impl Worker {
             if timeout(pause, stopped.wait_for(|stop| *stop)).await.is_ok() {
                 return;
             }
-            let peer = self.rng.below(HOSTS.len() as u64) as usize;
+            let peer = self.rng.below(self.common.hosts.count() as u64) as usize;
             match self.round(peer).await {
                 Next::Another => {}
                 Next::Respite => sleep(RESPITE).await,
@@ -135,7 +137,8 @@ impl Worker {
         watch.opened = now();
         let tally = Arc::clone(&self.common.tally);
         tally.count(&tally.dialed);
-        let names = [HOSTS[self.index], HOSTS[peer]];
+        let names = self.common.hosts.names();
+        let names = [names[self.index], names[peer]];
         let patience = self.patience(20_000);
         let exchange = exchange::dial(conn, names, order, &watch);
         let ended = match timeout(patience, exchange).await {
@@ -160,9 +163,11 @@ impl Worker {
 
     async fn dial(&mut self, watch: &Watch) -> Result<Option<Conn>, Next> {
         let tally = Arc::clone(&self.common.tally);
-        let mut dialed = watch.peer;
+        let (hosts, mut dialed) = (self.common.hosts, watch.peer);
         match tally.sabotage {
-            Sabotage::Stranger if self.rng.below(1000) == 0 => dialed = (dialed + 1) % HOSTS.len(),
+            Sabotage::Stranger if self.rng.below(1000) == 0 => {
+                dialed = (dialed + 1) % hosts.count()
+            }
             Sabotage::Port if self.rng.below(1000) == 0 => std::mem::forget(self.host.listen("")),
             Sabotage::Memory if self.rng.below(4) == 0 => {
                 std::mem::forget(std::hint::black_box(vec![7_u8; 4 << 10]))
@@ -170,7 +175,7 @@ impl Worker {
             _ => {}
         }
         let (patience, clock) = (self.patience(2_000), Instant::now());
-        let dial = self.host.dial(format!("{}:{PORT}", HOSTS[dialed]));
+        let dial = self.host.dial(format!("{}:{PORT}", hosts.names()[dialed]));
         let dialed = match timeout(patience.min(HANG), dial).await {
             Ok(dialed) => dialed,
             Err(_) if patience < HANG => {
@@ -277,11 +282,12 @@ fn watch_of(host: usize, peer: usize, common: &Common) -> Watch {
 }
 
 async fn handle(conn: Conn, peer: Addr, host: usize, common: Common, patience: Duration) {
-    let known = HOSTS.iter().position(|name| *name == peer.host());
+    let hosts = common.hosts;
+    let known = hosts.number(peer.host());
     let watch = watch_of(host, known.unwrap_or(host), &common);
     let tally = &common.tally;
     tally.count(&tally.accepted);
-    let exchange = exchange::accept(conn, [HOSTS[host], peer.host()], &watch);
+    let exchange = exchange::accept(conn, [hosts.names()[host], peer.host()], &watch);
     match timeout(patience, exchange).await {
         Ok(Ok(bytes)) => drop(tally.bytes.fetch_add(bytes, Relaxed)),
         Ok(Err(end)) => watch.ended(&end),

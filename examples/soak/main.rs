@@ -1,8 +1,9 @@
-//! The soak test: eight hosts in four processes under load and random faults. At the end
-//! tasks, sockets, memory and registry keys must be as they were before.
+//! The soak test: eight hosts in four processes, or up to sixteen, under load and random faults.
+//! At the end tasks, sockets, memory and registry keys must be as they were before.
 //!
 //! ```text
 //! cargo run --release --example soak -- --seconds 600 --seed 7
+//! cargo run --release --example soak -- --hosts 16 --seconds 600 --seed 7
 //! ```
 //!
 //! Owns the exit code. The seed decides the faults, their times and targets, and the data;
@@ -14,6 +15,7 @@ mod conduct;
 mod crew;
 mod exchange;
 mod faults;
+mod hosts;
 mod judge;
 mod load;
 mod member;
@@ -27,8 +29,8 @@ mod wire;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "soak [--seconds SECONDS] [--seed NUMBER] [--laps NUMBER] \
-     [--sabotage corrupt|eof|port|memory|stranger]";
+const USAGE: &str = "soak [--hosts 4|8|12|16] [--seconds SECONDS] [--seed NUMBER] \
+     [--laps NUMBER] [--sabotage corrupt|eof|port|memory|stranger]";
 
 /// Counts allocations, in children.
 #[global_allocator]
@@ -61,6 +63,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<conduct::Optio
                 .map_err(|_| format!("expected a number, got {value:?}: {USAGE}"))
         };
         match &*option {
+            "--hosts" => options.hosts = value.parse()?,
             "--seconds" => options.seconds = number()?,
             "--seed" => options.seed = number()?,
             "--laps" => options.laps = number()?.max(1),

@@ -1,4 +1,4 @@
-//! A child's part of the network: one subnetwork with two hosts, which accept.
+//! A child's part of the network: one subnetwork with its hosts, which accept.
 //!
 //! Owns opening and closing, and that a close leaves nothing behind. Never dials.
 
@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use virtnet::{Cause, Config, Host, Listener, OpenError, SubNetwork};
 
 use crate::load::{Common, serve};
-use crate::wire::{HOSTS, PORT, hosts_of, now};
+use crate::wire::{PORT, now};
 
 /// How long the registry may be down, and names leased to a killed process.
 const ARRIVAL: Duration = Duration::from_secs(40);
@@ -47,9 +47,10 @@ impl Member {
             serving: JoinSet::new(),
             common: common.clone(),
         };
-        for index in hosts_of(seat.process) {
-            let made = member.net.new_host_within(HOSTS[index], ARRIVAL).await;
-            let host = made.map_err(|err| err.to_string())?;
+        let hosts = common.hosts;
+        for index in hosts.of(seat.process) {
+            let made = member.net.new_host_within(hosts.names()[index], ARRIVAL);
+            let host = made.await.map_err(|err| err.to_string())?;
             member.hosts.push((index, host));
         }
         for place in 0..member.hosts.len() {

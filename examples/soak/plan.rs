@@ -6,8 +6,8 @@
 //! Two sequences of faults run in parallel, on different processes: long ones, which cut
 //! connections, and short ones. A third one are rules of the network's plan: `rules.rs` has it.
 
+use crate::hosts::{Hosts, PROCESSES, Pairs};
 use crate::rng::Rng;
-use crate::wire::{HOSTS, PROCESSES, home, hosts_of};
 
 /// How long the names of a killed process stay leased, and so how long it is away.
 const LEASE_MS: u64 = 15_000;
@@ -75,16 +75,11 @@ pub(crate) struct Planned {
     pub(crate) process: Option<usize>,
     /// The other side of a cut.
     pub(crate) other: usize,
-    /// The pairs of hosts that rules are for: a bit for each.
-    pub(crate) pairs: u64,
+    /// The pairs of hosts that rules are for.
+    pub(crate) pairs: Pairs,
 }
 
 impl Planned {
-    /// The bit of what one host sends to another.
-    pub(crate) fn pair(from: usize, to: usize) -> u64 {
-        1 << (from * HOSTS.len() + to)
-    }
-
     fn is_on(&self, process: usize) -> bool {
         let cut = matches!(self.kind, Kind::Blink | Kind::Partition);
         self.process == Some(process) || (cut && self.other == process)
@@ -101,16 +96,16 @@ impl Planned {
 }
 
 /// All faults of a run, in order.
-pub(crate) fn plan(seed: u64, length: u64) -> Vec<Planned> {
+pub(crate) fn plan(hosts: Hosts, seed: u64, length: u64) -> Vec<Planned> {
     let mut plan = Vec::new();
-    long_lane(&mut Rng::new(seed, 1), length, &mut plan);
+    long_lane(hosts, &mut Rng::new(seed, 1), length, &mut plan);
     let long = plan.len();
-    short_lane(&mut Rng::new(seed, 2), length, &mut plan, long);
+    short_lane(hosts, &mut Rng::new(seed, 2), length, &mut plan, long);
     plan.sort_by_key(|planned| planned.at);
     plan
 }
 
-fn long_lane(rng: &mut Rng, length: u64, plan: &mut Vec<Planned>) {
+fn long_lane(hosts: Hosts, rng: &mut Rng, length: u64, plan: &mut Vec<Planned>) {
     let mut at = 500;
     loop {
         // Processes 0 and 1 are never killed: their memory is compared with the baseline.
@@ -126,10 +121,10 @@ fn long_lane(rng: &mut Rng, length: u64, plan: &mut Vec<Planned>) {
             at,
             length: lasts,
             kind,
-            host: hosts_of(process).start,
+            host: hosts.of(process).start,
             process: Some(process),
             other: (process + rng.between(1, 3) as usize) % PROCESSES,
-            pairs: 0,
+            pairs: Pairs::default(),
         };
         if planned.until() > length {
             return;
@@ -139,10 +134,10 @@ fn long_lane(rng: &mut Rng, length: u64, plan: &mut Vec<Planned>) {
     }
 }
 
-fn short_lane(rng: &mut Rng, length: u64, plan: &mut Vec<Planned>, long: usize) {
+fn short_lane(hosts: Hosts, rng: &mut Rng, length: u64, plan: &mut Vec<Planned>, long: usize) {
     let (mut at, mut redis) = (700, 5000);
     while at + 5000 < length {
-        let planned = short(rng, at, at >= redis);
+        let planned = short(hosts, rng, at, at >= redis);
         at = planned.at + planned.length + rng.between(150, 500);
         let (begins, until) = (planned.at, planned.until());
         // Never two faults on one process at a time.
@@ -161,9 +156,9 @@ fn short_lane(rng: &mut Rng, length: u64, plan: &mut Vec<Planned>, long: usize) 
     }
 }
 
-fn short(rng: &mut Rng, at: u64, redis: bool) -> Planned {
-    let host = rng.below(HOSTS.len() as u64) as usize;
-    let process = home(host);
+fn short(hosts: Hosts, rng: &mut Rng, at: u64, redis: bool) -> Planned {
+    let host = rng.below(hosts.count() as u64) as usize;
+    let process = hosts.home(host);
     let (kind, length) = match rng.below(if redis { 22 } else { 16 }) {
         0..3 => (Kind::Loss, rng.between(500, 2500)),
         3..5 => (Kind::Delay, rng.between(500, 2500)),
@@ -176,7 +171,7 @@ fn short(rng: &mut Rng, at: u64, redis: bool) -> Planned {
         18..20 => (Kind::RedisStopped, rng.between(500, 3500)),
         _ => (Kind::RedisRestarted, rng.between(100, 1500)),
     };
-    let hosts = hosts_of(process);
+    let hosts = hosts.of(process);
     let is_redis = matches!(
         kind,
         Kind::RedisEmptied | Kind::RedisStopped | Kind::RedisRestarted
@@ -192,6 +187,6 @@ fn short(rng: &mut Rng, at: u64, redis: bool) -> Planned {
         },
         process: (!is_redis).then_some(process),
         other: (process + rng.between(1, 3) as usize) % PROCESSES,
-        pairs: 0,
+        pairs: Pairs::default(),
     }
 }

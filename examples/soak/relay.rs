@@ -20,8 +20,8 @@ use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use crate::hosts::{Hosts, PROCESSES};
 use crate::rng::Rng;
-use crate::wire::{HOSTS, PROCESSES, home, hosts_of};
 
 /// The longest datagram.
 const LONGEST: usize = 1 << 16;
@@ -47,6 +47,7 @@ pub(crate) struct Weather {
 
 /// The relays of all hosts. Dropping it ends their tasks.
 pub(crate) struct Relays {
+    hosts: Hosts,
     weather: Vec<Arc<Weather>>,
     /// The first of each process's ports.
     ports: Vec<u16>,
@@ -54,14 +55,15 @@ pub(crate) struct Relays {
 }
 
 impl Relays {
-    pub(crate) async fn start(seed: u64) -> io::Result<Relays> {
+    pub(crate) async fn start(hosts: Hosts, seed: u64) -> io::Result<Relays> {
         let mut relays = Relays {
+            hosts,
             weather: Vec::new(),
             ports: Vec::new(),
             _tasks: JoinSet::new(),
         };
         for process in 0..PROCESSES {
-            let sockets = sockets(process).await?;
+            let sockets = sockets(hosts, process).await?;
             relays.ports.push(sockets[0].local_addr()?.port());
             for socket in sockets {
                 let weather = Arc::new(Weather::default());
@@ -81,7 +83,7 @@ impl Relays {
     /// The addresses that the hosts of a process bind and announce.
     pub(crate) fn places(&self, process: usize) -> [String; 2] {
         let (first, ip) = (self.ports[process], place(process, 1));
-        let last = usize::from(first) + hosts_of(process).len() - 1;
+        let last = usize::from(first) + self.hosts.of(process).len() - 1;
         [
             format!("{ip}:{first}-{last}"),
             place(process, 2).to_string(),
@@ -94,8 +96,8 @@ impl Relays {
 
     /// Cuts two processes off from each other, or reconnects them.
     pub(crate) fn cut(&self, pair: [usize; 2], cut: bool) {
-        for host in 0..HOSTS.len() {
-            let other = match home(host) {
+        for host in 0..self.hosts.count() {
+            let other = match self.hosts.home(host) {
                 process if process == pair[0] => pair[1],
                 process if process == pair[1] => pair[0],
                 _ => continue,
@@ -125,12 +127,11 @@ fn place(process: usize, side: u8) -> IpAddr {
 
 /// The sockets of a process's relays, at consecutive ports that are free at the hosts'
 /// address as well.
-async fn sockets(process: usize) -> io::Result<Vec<UdpSocket>> {
+async fn sockets(hosts: Hosts, process: usize) -> io::Result<Vec<UdpSocket>> {
     let mut last = None;
     for _ in 0..TRIES {
         let first = UdpSocket::bind((place(process, 2), 0)).await?;
-        let port = first.local_addr()?.port();
-        match next_to(first, process, port).await {
+        match next_to(first, hosts, process).await {
             Ok(sockets) => return Ok(sockets),
             Err(err) => last = Some(err),
         }
@@ -138,9 +139,10 @@ async fn sockets(process: usize) -> io::Result<Vec<UdpSocket>> {
     Err(last.unwrap_or_else(|| io::ErrorKind::AddrInUse.into()))
 }
 
-async fn next_to(first: UdpSocket, process: usize, port: u16) -> io::Result<Vec<UdpSocket>> {
+async fn next_to(first: UdpSocket, hosts: Hosts, process: usize) -> io::Result<Vec<UdpSocket>> {
+    let port = first.local_addr()?.port();
     let (mut sockets, mut kept) = (vec![first], Vec::new());
-    for offset in 0..hosts_of(process).len() as u16 {
+    for offset in 0..hosts.of(process).len() as u16 {
         let port = port.checked_add(offset).ok_or(io::ErrorKind::AddrInUse)?;
         kept.push(UdpSocket::bind((place(process, 1), port)).await?);
         if offset > 0 {

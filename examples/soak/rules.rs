@@ -11,8 +11,8 @@ use virtnet::faults::{FaultGuard, Kind as RuleKind, RandomOptions, Rule, Step, r
 use virtnet::quic::SecretError;
 
 use crate::faults::World;
+use crate::hosts::{Hosts, PROCESSES, Pairs};
 use crate::plan::{Kind, Planned, Rules};
-use crate::wire::{HOSTS, PROCESSES};
 
 /// All kinds but corruption: every byte is checked.
 const KINDS: [RuleKind; 9] = [
@@ -49,9 +49,9 @@ pub(crate) async fn carry_out(seed: u64, length: u64, world: &Arc<World>) -> Res
         .kinds(&KINDS)
         .faults(count)
         .pause(PAUSE);
-    let judge = &world.orders.judge;
+    let (hosts, judge) = (world.orders.hosts, &world.orders.judge);
     let mut held: Option<(FaultGuard, Vec<usize>)> = None;
-    for step in random_plan(seed, &HOSTS, &options) {
+    for step in random_plan(seed, hosts.names(), &options) {
         sleep(step.after).await;
         if Instant::now() >= until {
             break;
@@ -59,7 +59,7 @@ pub(crate) async fn carry_out(seed: u64, length: u64, world: &Arc<World>) -> Res
         let next = match step.plan.rules() {
             [] => None,
             _ => {
-                let numbers: Vec<_> = planned(&step).map(|it| judge.begins(it)).collect();
+                let numbers: Vec<_> = planned(hosts, &step).map(|it| judge.begins(it)).collect();
                 // Fails while a process is dead or stopped, or Redis is. Then some enforce it.
                 match faults.apply(step.plan).await {
                     Ok(guard) => Some((guard, numbers)),
@@ -92,17 +92,16 @@ pub(crate) async fn carry_out(seed: u64, length: u64, world: &Arc<World>) -> Res
 }
 
 /// The step as faults: one for each kind of effect, on the pairs of its rules.
-fn planned(step: &Step) -> impl Iterator<Item = Planned> {
-    let number = |name: &str| HOSTS.iter().position(|host| *host == name);
-    let mut pairs = [0; Rules::ALL.len()];
+fn planned(hosts: Hosts, step: &Step) -> impl Iterator<Item = Planned> {
+    let mut pairs = [Pairs::default(); Rules::ALL.len()];
     for rule in step.plan.rules() {
-        if let (Some(from), Some(to)) = (number(rule.from()), number(rule.to())) {
-            pairs[effect(rule) as usize] |= Planned::pair(from, to);
+        if let (Some(from), Some(to)) = (hosts.number(rule.from()), hosts.number(rule.to())) {
+            pairs[effect(rule) as usize].insert(from, to);
         }
     }
     let planned = Rules::ALL.into_iter().zip(pairs);
     planned
-        .filter(|(_, pairs)| *pairs != 0)
+        .filter(|(_, pairs)| !pairs.is_empty())
         .map(|(rules, pairs)| Planned {
             at: 0,
             length: 0,

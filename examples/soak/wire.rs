@@ -1,28 +1,13 @@
 //! The text protocol between parent and children: lines of words.
 //!
-//! Owns the names of hosts, and [`Trouble`] and [`Figures`] as text. Never reads or writes
-//! a pipe.
+//! Owns [`Trouble`], [`Figures`] and [`Counts`] as text. Never reads or writes a pipe.
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Two for each process.
-pub(crate) const HOSTS: [&str; 8] = ["α", "β", "γ", "δ", "ε", "ζ", "η", "θ"];
-pub(crate) const PROCESSES: usize = 4;
 /// The port of each listener: higher than the lowest free port ever is, so that it is
 /// still free when the listener is opened again.
 pub(crate) const PORT: u16 = 7000;
-
-/// The process that has this host.
-pub(crate) fn home(host: usize) -> usize {
-    host / (HOSTS.len() / PROCESSES)
-}
-
-/// The hosts of a process.
-pub(crate) fn hosts_of(process: usize) -> std::ops::Range<usize> {
-    let each = HOSTS.len() / PROCESSES;
-    process * each..(process + 1) * each
-}
 
 /// Milliseconds of a clock that all processes share.
 pub(crate) fn now() -> u64 {

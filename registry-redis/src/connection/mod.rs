@@ -20,12 +20,14 @@ pub(crate) mod tls;
 pub(crate) mod tracking;
 pub(crate) mod url;
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use redis::{Cmd, Pipeline, Value};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
 use virtnet_core::Failure;
 
@@ -41,13 +43,13 @@ use crate::options::RedisOptions;
 pub(crate) struct Connection {
     pub(crate) locator: Arc<Locator>,
     deadline: Duration,
-    /// The right to connect, and the attempt under way: one at a time, so that a
-    /// returning server does not get as many connections as there are calls.
+    /// The attempt to connect that is under way: one at a time, so that a returning server does
+    /// not get as many connections as there are calls.
     ///
-    /// Held across awaits on purpose: the call that holds it polls the attempt. A call
-    /// that ends leaves the attempt to the next one. If it were dropped instead, no
-    /// attempt would ever complete while short calls are queueing.
-    turn: Mutex<Option<Attempt>>,
+    /// Locked while it is polled. All calls that wait for it poll it, so that it goes on
+    /// if one of them ends, or is not polled for a while.
+    attempt: Mutex<Option<Attempt>>,
+    waiting: Arc<Waiting>,
     current: Arc<Current>,
 }
 
@@ -55,6 +57,16 @@ pub(crate) struct Connection {
 struct Attempt {
     until: Instant,
     connecting: Pin<Box<dyn Future<Output = Result<OpenConnection, Failure>> + Send>>,
+}
+
+/// The calls that wait for the attempt. It wakes all of them, as any may be one that nobody polls.
+#[derive(Default)]
+struct Waiting(Notify);
+
+impl Wake for Waiting {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_waiters();
+    }
 }
 
 /// The replies to commands.
@@ -99,7 +111,8 @@ impl Connection {
         Ok(Connection {
             locator: Arc::new(locator),
             deadline,
-            turn: Mutex::new(None),
+            attempt: Mutex::default(),
+            waiting: Arc::default(),
             current: Arc::new(Current::new(cache)),
         })
     }
@@ -109,7 +122,8 @@ impl Connection {
         Connection {
             locator: Arc::clone(&self.locator),
             deadline,
-            turn: Mutex::new(None),
+            attempt: Mutex::default(),
+            waiting: Arc::default(),
             current: Arc::new(Current::new(Cache::new(Duration::ZERO))),
         }
     }
@@ -290,10 +304,7 @@ impl Connection {
 
     /// Drops the connection. It ends once the last call on it has.
     pub(crate) fn disconnect(&self) {
-        // Only a call that was not polled since the close can hold this lock.
-        if let Ok(mut turn) = self.turn.try_lock() {
-            *turn = None;
-        }
+        *self.attempt.lock() = None;
         if let Some(current) = self.current.get() {
             self.current.discard(current.number);
         }
@@ -304,28 +315,35 @@ impl Connection {
             return Ok(current);
         }
         let connected = timeout_at(until, async {
-            let mut turn = self.turn.lock().await;
-            if let Some(current) = self.confirmed() {
-                return Ok(current);
-            }
-            if let Some(current) = self.current.get() {
-                let begin = Instant::now();
-                let within = self.deadline / 4;
-                if !self.locator.is_replaced(&current.node, within).await {
-                    self.current.confirm(current.number, begin);
+            loop {
+                let mut woken = pin!(self.waiting.0.notified());
+                woken.as_mut().enable();
+                if let Some(current) = self.confirmed() {
                     return Ok(current);
                 }
-                self.current.discard(current.number);
+                if let Poll::Ready(connected) = self.poll_attempt() {
+                    return connected;
+                }
+                woken.await;
             }
-            // An attempt that no call continued in time may be out of date.
-            turn.take_if(|attempt| attempt.until <= Instant::now());
-            let attempt = turn.get_or_insert_with(|| self.attempt());
-            let connected = attempt.connecting.as_mut().await;
-            *turn = None;
-            connected.inspect(|current| self.current.install(current.clone()))
         });
         let connected = connected.await;
         connected.unwrap_or_else(|_| Err(error::late(self.deadline)))
+    }
+
+    /// Polls the attempt under way, or a new one, on behalf of all that wait.
+    fn poll_attempt(&self) -> Poll<Result<OpenConnection, Failure>> {
+        let mut under_way = self.attempt.lock();
+        // An attempt that no call continued in time may be out of date.
+        under_way.take_if(|attempt| attempt.until <= Instant::now());
+        let attempt = under_way.get_or_insert_with(|| self.attempt());
+        let waker = Waker::from(Arc::clone(&self.waiting));
+        let connecting = attempt.connecting.as_mut();
+        let connected = ready!(connecting.poll(&mut Context::from_waker(&waker)));
+        *under_way = None;
+        drop(under_way);
+        self.waiting.0.notify_waiters();
+        Poll::Ready(connected)
     }
 
     /// The connection, if it still counts as leading to the right server.
@@ -340,7 +358,20 @@ impl Connection {
         let (until, deadline) = (self.until(), self.deadline);
         let (locator, current) = (Arc::clone(&self.locator), Arc::clone(&self.current));
         let connecting = Box::pin(async move {
-            let connected = timeout_at(until, connect(&locator, &current)).await;
+            let connected = timeout_at(until, async {
+                if let Some(open) = current.get() {
+                    let begin = Instant::now();
+                    if !locator.is_replaced(&open.node, deadline / 4).await {
+                        current.confirm(open.number, begin);
+                        return Ok(open);
+                    }
+                    current.discard(open.number);
+                }
+                let connected = connect(&locator, &current).await?;
+                current.install(connected.clone());
+                Ok(connected)
+            });
+            let connected = connected.await;
             connected.unwrap_or_else(|_| Err(error::late(deadline)))
         });
         Attempt { until, connecting }

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -206,6 +207,24 @@ async fn an_attempt_to_connect_outlives_the_call_that_began_it() {
     let err = registry.query("a").await.unwrap_err();
     assert_eq!(err.cause(), Cause::NoSuchHost, "{}", chain(&err));
     assert_eq!(proxy.connections(), before + 1, "it is gone on with");
+    registry.close().await.unwrap();
+}
+
+/// A task may turn to something else while one of its calls connects, such as a member that has to wait
+/// for another call first.
+#[tokio::test]
+async fn an_attempt_to_connect_goes_on_if_the_call_that_began_it_is_not_polled() {
+    let mut server = RedisServer::start();
+    let registry = join(&server, "n").await;
+    server.kill();
+    let down = registry.query("a").await.unwrap_err();
+    assert_eq!(down.cause(), Cause::RegistryDown);
+    server.restart();
+    let mut began = pin!(registry.query("a"));
+    assert!(poll_at_most(1, began.as_mut()).await.is_none());
+    let other = registry.query("b").await.unwrap_err();
+    assert_eq!(other.cause(), Cause::NoSuchHost, "{}", chain(&other));
+    assert_eq!(began.await.unwrap_err().cause(), Cause::NoSuchHost);
     registry.close().await.unwrap();
 }
 
