@@ -108,7 +108,7 @@ impl Config {
         let identity = opened.identity(given);
         let identity = identity.map_err(|err| self.registry.refuse(err))?;
         let identity = identity.ok_or_else(|| self.no_secret())?;
-        let registry = opened.for_members((network, &self.registry.value), Some(&identity));
+        let registry = opened.of_member(network, &self.registry.value, &identity);
 
         let (bind, place) = self.place(bind, &url).await?;
         let mut quic = QuicConfig::new(identity)

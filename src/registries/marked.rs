@@ -15,17 +15,19 @@ const NO_SECRET: &str = "the members of this network have a secret: set VIRTNET_
                          VIRTNET_SECRET_FILE here, too";
 const ANOTHER_SECRET: &str = "the members of this network have another secret";
 
-/// To a member, a document without a right mark does not exist, and it replaces one. Who has no secret reads and
-/// writes documents without marks, and is told of others.
+/// Without a right mark, a document does not exist, and it is replaced. Members with certificates of their own have no
+/// marks, and read and write documents without. An observer is told where it has not the members' secret.
 pub(crate) struct MarkedRegistry {
     registry: Arc<dyn Registry>,
     /// For people, in errors.
     shown: String,
     marks: Option<Marks>,
+    /// Else somebody's junk would stop members, too.
+    is_observer: bool,
 }
 
 impl MarkedRegistry {
-    pub(crate) fn new(
+    pub(crate) fn of_member(
         registry: Arc<dyn Registry>,
         shown: String,
         marks: Option<Marks>,
@@ -34,6 +36,18 @@ impl MarkedRegistry {
             registry,
             shown,
             marks,
+            is_observer: false,
+        }
+    }
+
+    pub(crate) fn of_observer(
+        registry: Arc<dyn Registry>,
+        shown: String,
+        marks: Option<Marks>,
+    ) -> MarkedRegistry {
+        MarkedRegistry {
+            is_observer: true,
+            ..MarkedRegistry::of_member(registry, shown, marks)
         }
     }
 
@@ -52,8 +66,9 @@ impl MarkedRegistry {
     fn read(&self, key: &str, text: String) -> Result<Option<String>, RegistryError> {
         match &self.marks {
             Some(marks) => Ok(marks.text(key, &text).map(str::to_owned)),
-            None if Marks::is_marked(&text) => Err(self.denied("read document", key, NO_SECRET)),
-            None => Ok(Some(text)),
+            None if !Marks::is_marked(&text) => Ok(Some(text)),
+            None if self.is_observer => Err(self.denied("read document", key, NO_SECRET)),
+            None => Ok(None),
         }
     }
 
@@ -149,8 +164,8 @@ impl Documents for MarkedRegistry {
                 None => others |= is_marked,
             }
         }
-        // It would look as if the network had no members. One of them finds its own document.
-        match listed.is_empty() && others {
+        // It would look as if the network had no members.
+        match self.is_observer && listed.is_empty() && others {
             true => Err(self.denied("list documents", topic, ANOTHER_SECRET)),
             false => Ok(listed),
         }

@@ -15,7 +15,11 @@ fn marks(secret: &Secret) -> Option<Marks> {
 }
 
 fn with(hub: &MemoryHub, marks: Option<Marks>) -> MarkedRegistry {
-    MarkedRegistry::new(Arc::new(hub.registry()), "memory:".to_owned(), marks)
+    MarkedRegistry::of_member(Arc::new(hub.registry()), "memory:".to_owned(), marks)
+}
+
+fn observer(hub: &MemoryHub, marks: Option<Marks>) -> MarkedRegistry {
+    MarkedRegistry::of_observer(Arc::new(hub.registry()), "memory:".to_owned(), marks)
 }
 
 struct Marked(MemoryHub, Secret);
@@ -84,7 +88,10 @@ fn who_has_not_the_secret_is_told() {
     run(async {
         let (hub, secret) = (MemoryHub::new(), Secret::random());
         let member = with(&hub, marks(&secret));
-        let (none, another) = (with(&hub, None), with(&hub, marks(&Secret::random())));
+        let (none, another) = (
+            observer(&hub, None),
+            observer(&hub, marks(&Secret::random())),
+        );
         assert_eq!(another.list("plan").await.unwrap(), []);
         none.put("plan", "open", None).await.unwrap();
         assert_eq!(none.get("plan").await.unwrap().as_deref(), Some("open"));
@@ -110,6 +117,23 @@ fn who_has_not_the_secret_is_told() {
             );
         }
         assert_eq!(member.get("plan").await.unwrap().as_deref(), Some("cut"));
+    });
+}
+
+/// Neither those with a secret nor those with certificates.
+#[test]
+fn junk_stops_no_member() {
+    run(async {
+        let (hub, secret) = (MemoryHub::new(), Secret::random());
+        let junk = marks(&Secret::random()).unwrap().mark("plan", "cut");
+        for member in [with(&hub, None), with(&hub, marks(&secret))] {
+            hub.registry().put("plan", &junk, None).await.unwrap();
+            assert_eq!(member.get("plan").await.unwrap(), None);
+            assert_eq!(member.list("plan").await.unwrap(), []);
+            assert!(member.replace("plan", None, "hold", None).await.unwrap());
+            let listed = member.list("plan").await.unwrap();
+            assert_eq!(listed, [("plan".into(), "hold".into())]);
+        }
     });
 }
 

@@ -71,14 +71,34 @@ impl Opened {
         })
     }
 
-    /// The registry, whose documents only members of this identity can write.
-    pub(crate) fn for_members(
+    /// The registry at `url`, whose documents only members can write: for one with this identity.
+    pub(crate) fn of_member(
         self,
-        (network, url): (&str, &str),
+        network: &str,
+        url: &str,
+        identity: &Identity,
+    ) -> Arc<dyn Registry> {
+        let marks = identity.marks(network);
+        Arc::new(MarkedRegistry::of_member(
+            self.registry,
+            redacted(url),
+            marks,
+        ))
+    }
+
+    /// The same for an observer, which may have no identity.
+    pub(crate) fn of_observer(
+        self,
+        network: &str,
+        url: &str,
         identity: Option<&Identity>,
     ) -> Arc<dyn Registry> {
         let marks = identity.and_then(|identity| identity.marks(network));
-        Arc::new(MarkedRegistry::new(self.registry, redacted(url), marks))
+        Arc::new(MarkedRegistry::of_observer(
+            self.registry,
+            redacted(url),
+            marks,
+        ))
     }
 }
 

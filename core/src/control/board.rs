@@ -170,6 +170,17 @@ fn check(shared: &SharedPlan) -> Result<String, PlanError> {
     }
 }
 
+/// Adds a part that a plan had before, if there is room. Returns whether there was.
+pub(crate) fn push(shared: &mut SharedPlan, part: &Part) -> bool {
+    shared.parts.push(part.clone());
+    let fits = check(shared);
+    if let Err(why) = &fits {
+        tracing::warn!(%why, part = part.id, "faults are lost, as others have taken their room");
+        shared.parts.pop();
+    }
+    fits.is_ok()
+}
+
 /// Adds a part to the plan, which gets the next version.
 pub(crate) fn add(shared: &mut SharedPlan, part: &Part) {
     if !shared.parts.iter().any(|there| there.id == part.id) {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::control::BoxFuture;
+use crate::control::board;
 use crate::control::member_doc::Count;
 use crate::faults::PlanError;
 use crate::rules::plan::{Part, SharedPlan};
@@ -178,10 +179,7 @@ impl Enforcing {
             match shared.parts.iter_mut().find(|there| there.id == part.id) {
                 Some(there) => there.beat = there.beat.max(part.beat),
                 None if follows => {}
-                None => {
-                    shared.parts.push(part.clone());
-                    differs = true;
-                }
+                None => differs |= board::push(shared, part),
             }
         }
         if read < known.version && known.has_parts_of(shared) {

@@ -320,7 +320,7 @@ fn put_back(shared: &mut SharedPlan, known: &SharedPlan, held: &[String]) {
     }
     for part in known.parts.iter().filter(|part| held.contains(&part.id)) {
         if !shared.has(&part.id) {
-            shared.parts.push(part.clone());
+            board::push(shared, part);
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Owns races and cancellation, in memory. Never has a process: `tests/suite/cli_host.rs` does.
 
+mod put_back;
 mod rough;
 
 use std::future::Future;
@@ -10,10 +11,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use virtnet_core::faults::Rule;
-use virtnet_core::memory::MemoryHub;
 use virtnet_core::pipe::PipeNetwork;
 use virtnet_core::supervision::{Action, HostState, Reason, Supervisor};
-use virtnet_core::{Cause, Documents, SubNetwork};
+use virtnet_core::{Cause, SubNetwork};
 
 /// A bound that no test waits for.
 const LONG: Duration = Duration::from_secs(60);
@@ -104,33 +104,6 @@ async fn what_was_withdrawn_is_not_done() {
     // The next one is the first that it gets.
     let pause = asking.within(LONG);
     let (asked, done) = tokio::join!(pause.pause("β"), serve(&mut supervisor, HostState::Paused));
-    asked.unwrap();
-    assert_eq!(done.0, Action::Pause);
-}
-
-/// Somebody puts the texts of requests back, who can write to the registry.
-#[tokio::test]
-async fn what_was_done_is_not_done_again() {
-    let hub = MemoryHub::new();
-    let [here, there] = rough::subnetworks_on(&hub);
-    let beta = there.new_host("β").await.unwrap();
-    let mut supervisor = there.supervise(&beta).await.unwrap();
-    let asking = here.supervision().within(LONG);
-    let docs = hub.registry();
-    let serve_first = async {
-        let request = supervisor.next().await.unwrap();
-        let mut taken = docs.list("supervise").await.unwrap();
-        supervisor.done(request, HostState::Killed).await.unwrap();
-        taken.remove(0)
-    };
-    let (asked, (key, text)) = tokio::join!(asking.kill("β"), serve_first);
-    asked.unwrap();
-    let (request, progress) = text.trim_end().rsplit_once('\n').unwrap();
-    assert!(progress.starts_with("taken "), "{text}");
-    let again = format!("{request}\nasked\n");
-    docs.put(&key, &again, None).await.unwrap();
-    // The next one is the first that it gets.
-    let (asked, done) = tokio::join!(asking.pause("β"), serve(&mut supervisor, HostState::Paused));
     asked.unwrap();
     assert_eq!(done.0, Action::Pause);
 }

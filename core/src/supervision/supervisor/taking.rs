@@ -65,14 +65,20 @@ impl Supervisor {
     ) -> Result<(), Failure> {
         self.write().await?;
         let key = request.key.clone();
+        let asked = request.taken.with(Progress::Asked).text();
         let (old, new) = (
             request.taken.text(),
             request.taken.with(progress.clone()).text(),
         );
         let replaced = self.calls.run(async move |registry: Arc<dyn Registry>| {
             let docs = documents(&*registry)?;
-            // If it is another's now, all documents have vanished, and whoever asked knows.
-            docs.replace(&key, Some(&old), &new, Some(ANSWERED)).await?;
+            // After a failover it may not be taken any more. If it is another's now, all documents have vanished,
+            // and whoever asked knows.
+            for old in [&old, &asked] {
+                if docs.replace(&key, Some(old), &new, Some(ANSWERED)).await? {
+                    break;
+                }
+            }
             Ok(())
         });
         replaced.await

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use virtnet_core::Documents;
-use virtnet_core::faults::{Faults, Rule};
+use virtnet_core::faults::{Faults, MAX_RULES, Rule};
 
 use super::net::{Member, Net};
 use super::{SOON, rules, until};
@@ -144,6 +144,24 @@ async fn a_plan_that_was_set_last_is_not_lost() {
     goes_back_to(&net, members, &anew(3, "cut δ -> α"), &all).await;
     faults.heal().await.unwrap();
     assert_eq!(rules(&faults.status().await.unwrap()), [""; 0]);
+}
+
+#[tokio::test]
+async fn where_there_is_no_room_for_both_plans_the_new_one_is_followed() {
+    let net = Net::default();
+    let (here, there) = (net.member(&["α"]).await, net.member(&["β"]).await);
+    let faults = here.subnet.faults();
+    let guard = faults.apply(Rule::cut("α", "β")).await.unwrap();
+    let rules = "cut γ -> δ\n".repeat(MAX_RULES);
+    let full = format!("virtnet fault plan, form 1\nversion 1\npart 1 until healed\n{rules}");
+    net.hub.registry().put("plan", &full, None).await.unwrap();
+    for member in [&here, &there] {
+        until(async || member.record.cuts("γ", "δ")).await;
+        assert!(!member.record.cuts("α", "β"));
+    }
+    guard.heal().await.unwrap();
+    faults.heal().await.unwrap();
+    until(async || !here.record.cuts("γ", "δ")).await;
 }
 
 /// All documents as they are now.
