@@ -8,6 +8,7 @@
 //! bound. Here a call without a connection makes one within its own deadline; if
 //! the deadline passes first, the next call continues the attempt.
 
+mod attempt;
 pub(crate) mod cluster;
 pub(crate) mod connecting;
 pub(crate) mod current;
@@ -20,18 +21,16 @@ pub(crate) mod tls;
 pub(crate) mod tracking;
 pub(crate) mod url;
 
-use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use redis::{Cmd, Pipeline, Value};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use virtnet_core::Failure;
 
 use crate::cache::Cache;
+use crate::connection::attempt::{Attempt, Attempts};
 use crate::connection::connecting::connect;
 use crate::connection::current::{Current, OpenConnection};
 use crate::connection::error::ServerErrors;
@@ -43,30 +42,8 @@ use crate::options::RedisOptions;
 pub(crate) struct Connection {
     pub(crate) locator: Arc<Locator>,
     deadline: Duration,
-    /// The attempt to connect that is under way: one at a time, so that a returning server does
-    /// not get as many connections as there are calls.
-    ///
-    /// Locked while it is polled. All calls that wait for it poll it, so that it goes on
-    /// if one of them ends, or is not polled for a while.
-    attempt: Mutex<Option<Attempt>>,
-    waiting: Arc<Waiting>,
+    attempts: Attempts,
     current: Arc<Current>,
-}
-
-/// An attempt to connect, with its own deadline, whichever call polls it.
-struct Attempt {
-    until: Instant,
-    connecting: Pin<Box<dyn Future<Output = Result<OpenConnection, Failure>> + Send>>,
-}
-
-/// The calls that wait for the attempt. It wakes all of them, as any may be one that nobody polls.
-#[derive(Default)]
-struct Waiting(Notify);
-
-impl Wake for Waiting {
-    fn wake(self: Arc<Self>) {
-        self.0.notify_waiters();
-    }
 }
 
 /// The replies to commands.
@@ -111,8 +88,7 @@ impl Connection {
         Ok(Connection {
             locator: Arc::new(locator),
             deadline,
-            attempt: Mutex::default(),
-            waiting: Arc::default(),
+            attempts: Attempts::default(),
             current: Arc::new(Current::new(cache)),
         })
     }
@@ -122,8 +98,7 @@ impl Connection {
         Connection {
             locator: Arc::clone(&self.locator),
             deadline,
-            attempt: Mutex::default(),
-            waiting: Arc::default(),
+            attempts: Attempts::default(),
             current: Arc::new(Current::new(Cache::new(Duration::ZERO))),
         }
     }
@@ -304,7 +279,7 @@ impl Connection {
 
     /// Drops the connection. It ends once the last call on it has.
     pub(crate) fn disconnect(&self) {
-        *self.attempt.lock() = None;
+        self.attempts.cancel();
         if let Some(current) = self.current.get() {
             self.current.discard(current.number);
         }
@@ -314,36 +289,10 @@ impl Connection {
         if let Some(current) = self.confirmed() {
             return Ok(current);
         }
-        let connected = timeout_at(until, async {
-            loop {
-                let mut woken = pin!(self.waiting.0.notified());
-                woken.as_mut().enable();
-                if let Some(current) = self.confirmed() {
-                    return Ok(current);
-                }
-                if let Poll::Ready(connected) = self.poll_attempt() {
-                    return connected;
-                }
-                woken.await;
-            }
-        });
-        let connected = connected.await;
+        let attempts = &self.attempts;
+        let connected = attempts.connected(|| self.confirmed(), || self.attempt());
+        let connected = timeout_at(until, connected).await;
         connected.unwrap_or_else(|_| Err(error::late(self.deadline)))
-    }
-
-    /// Polls the attempt under way, or a new one, on behalf of all that wait.
-    fn poll_attempt(&self) -> Poll<Result<OpenConnection, Failure>> {
-        let mut under_way = self.attempt.lock();
-        // An attempt that no call continued in time may be out of date.
-        under_way.take_if(|attempt| attempt.until <= Instant::now());
-        let attempt = under_way.get_or_insert_with(|| self.attempt());
-        let waker = Waker::from(Arc::clone(&self.waiting));
-        let connecting = attempt.connecting.as_mut();
-        let connected = ready!(connecting.poll(&mut Context::from_waker(&waker)));
-        *under_way = None;
-        drop(under_way);
-        self.waiting.0.notify_waiters();
-        Poll::Ready(connected)
     }
 
     /// The connection, if it still counts as leading to the right server.
