@@ -233,8 +233,9 @@ services() {
     cargo test --locked --no-fail-fast
 }
 
-# One minute; README.md shows ten.
+# One minute; README.md shows ten. What its judge excuses has tests.
 soak() {
+    cargo test --workspace --all-features --example soak
     CARGO_PROFILE_RELEASE_LTO=off \
         cargo run --release --example soak -- --seconds 60 --seed "${SOAK_SEED:-7}"
 }
