@@ -189,7 +189,8 @@ impl Observer {
         let mut opened = url.open(network, &config.access).await?;
         let identity = opened.identity(given);
         let identity = identity.map_err(|err| config.registry.refuse(err))?;
-        Ok(opened.of_observer(network, &config.registry.value, identity.as_ref()))
+        let registry = opened.marked(network, &config.registry.value, identity.as_ref());
+        Ok(Arc::new(registry.for_observer()))
     }
 }
 

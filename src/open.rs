@@ -108,7 +108,7 @@ impl Config {
         let identity = opened.identity(given);
         let identity = identity.map_err(|err| self.registry.refuse(err))?;
         let identity = identity.ok_or_else(|| self.no_secret())?;
-        let registry = opened.of_member(network, &self.registry.value, &identity);
+        let registry = opened.marked(network, &self.registry.value, Some(&identity));
 
         let (bind, place) = self.place(bind, &url).await?;
         let mut quic = QuicConfig::new(identity)
@@ -138,9 +138,10 @@ impl Config {
         let prepared = quic
             .prepare(network)
             .map_err(|failure| self.blame(failure))?;
-        let subnet = SubNetwork::with_limits(network, self.limits, registry, |notifier| {
-            prepared.start(notifier)
-        });
+        let subnet =
+            SubNetwork::with_limits(network, self.limits, Arc::new(registry), |notifier| {
+                prepared.start(notifier)
+            });
         let subnet = subnet.map_err(|err| self.network.refuse(err))?;
         if let Err(err) = self.start_recording(&subnet) {
             // It has no hosts: what its close reports is no news.

@@ -27,7 +27,8 @@ pub(crate) struct MarkedRegistry {
 }
 
 impl MarkedRegistry {
-    pub(crate) fn of_member(
+    /// For a member.
+    pub(crate) fn new(
         registry: Arc<dyn Registry>,
         shown: String,
         marks: Option<Marks>,
@@ -40,21 +41,17 @@ impl MarkedRegistry {
         }
     }
 
-    pub(crate) fn of_observer(
-        registry: Arc<dyn Registry>,
-        shown: String,
-        marks: Option<Marks>,
-    ) -> MarkedRegistry {
+    pub(crate) fn for_observer(self) -> MarkedRegistry {
         MarkedRegistry {
             is_observer: true,
-            ..MarkedRegistry::of_member(registry, shown, marks)
+            ..self
         }
     }
 
-    /// The documents of the registry, which has some: else nobody gets these.
-    fn inner(&self) -> Result<&dyn Documents, RegistryError> {
+    /// The documents of the registry.
+    fn inner(&self) -> &dyn Documents {
         let documents = self.registry.documents();
-        documents.ok_or_else(|| self.denied("read documents", "", "it has none"))
+        documents.expect("whoever calls these documents got them, so the registry has some")
     }
 
     fn denied(&self, op: &'static str, what: &str, why: &str) -> RegistryError {
@@ -101,7 +98,7 @@ impl MarkedRegistry {
 
     /// The text of a document that no member has written.
     async fn strange(&self, key: &str) -> Result<Option<String>, RegistryError> {
-        let text = self.inner()?.get(key).await?;
+        let text = self.inner().get(key).await?;
         Ok(match text {
             Some(text) if self.read(key, text.clone())?.is_none() => Some(text),
             _ => None,
@@ -151,13 +148,13 @@ impl Registry for MarkedRegistry {
 #[async_trait]
 impl Documents for MarkedRegistry {
     async fn get(&self, key: &str) -> Result<Option<String>, RegistryError> {
-        let text = self.inner()?.get(key).await?;
+        let text = self.inner().get(key).await?;
         text.map_or(Ok(None), |text| self.read(key, text))
     }
 
     async fn list(&self, topic: &str) -> Result<Vec<(String, String)>, RegistryError> {
         let (mut listed, mut others) = (Vec::new(), false);
-        for (key, text) in self.inner()?.list(topic).await? {
+        for (key, text) in self.inner().list(topic).await? {
             let is_marked = Marks::is_marked(&text);
             match self.read(&key, text)? {
                 Some(text) => listed.push((key, text)),
@@ -178,7 +175,7 @@ impl Documents for MarkedRegistry {
         lifetime: Option<Duration>,
     ) -> Result<(), RegistryError> {
         let text = self.mark(key, text);
-        self.inner()?.put(key, &text, lifetime).await
+        self.inner().put(key, &text, lifetime).await
     }
 
     async fn replace(
@@ -200,7 +197,7 @@ impl Documents for MarkedRegistry {
         lifetime: Option<Duration>,
         keys: &[&str],
     ) -> Result<(bool, Vec<Option<String>>), RegistryError> {
-        let (inner, text) = (self.inner()?, self.mark(key, text));
+        let (inner, text) = (self.inner(), self.mark(key, text));
         let mut olds = match old {
             // While the secret is replaced, it may have another mark than it would have here.
             Some(old) => self.written(key, old).into_iter().rev().map(Some).collect(),
@@ -221,11 +218,11 @@ impl Documents for MarkedRegistry {
     }
 
     async fn remove(&self, key: &str) -> Result<(), RegistryError> {
-        self.inner()?.remove(key).await
+        self.inner().remove(key).await
     }
 
     async fn changed(&self, topic: &str, seen: u64) -> Result<u64, RegistryError> {
-        self.inner()?.changed(topic, seen).await
+        self.inner().changed(topic, seen).await
     }
 
     async fn changed_documents(
@@ -234,7 +231,7 @@ impl Documents for MarkedRegistry {
         seen: u64,
         keys: &[&str],
     ) -> Result<(u64, Vec<Option<String>>), RegistryError> {
-        let changed = self.inner()?.changed_documents(topic, seen, keys).await?;
+        let changed = self.inner().changed_documents(topic, seen, keys).await?;
         Ok((changed.0, self.read_all(keys, changed.1)?))
     }
 }

@@ -15,11 +15,11 @@ fn marks(secret: &Secret) -> Option<Marks> {
 }
 
 fn with(hub: &MemoryHub, marks: Option<Marks>) -> MarkedRegistry {
-    MarkedRegistry::of_member(Arc::new(hub.registry()), "memory:".to_owned(), marks)
+    MarkedRegistry::new(Arc::new(hub.registry()), "memory:".to_owned(), marks)
 }
 
 fn observer(hub: &MemoryHub, marks: Option<Marks>) -> MarkedRegistry {
-    MarkedRegistry::of_observer(Arc::new(hub.registry()), "memory:".to_owned(), marks)
+    with(hub, marks).for_observer()
 }
 
 struct Marked(MemoryHub, Secret);

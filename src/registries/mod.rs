@@ -71,34 +71,15 @@ impl Opened {
         })
     }
 
-    /// The registry at `url`, whose documents only members can write: for one with this identity.
-    pub(crate) fn of_member(
-        self,
-        network: &str,
-        url: &str,
-        identity: &Identity,
-    ) -> Arc<dyn Registry> {
-        let marks = identity.marks(network);
-        Arc::new(MarkedRegistry::of_member(
-            self.registry,
-            redacted(url),
-            marks,
-        ))
-    }
-
-    /// The same for an observer, which may have no identity.
-    pub(crate) fn of_observer(
+    /// The registry at `url`, whose documents only members can write, for whoever has this identity.
+    pub(crate) fn marked(
         self,
         network: &str,
         url: &str,
         identity: Option<&Identity>,
-    ) -> Arc<dyn Registry> {
+    ) -> MarkedRegistry {
         let marks = identity.and_then(|identity| identity.marks(network));
-        Arc::new(MarkedRegistry::of_observer(
-            self.registry,
-            redacted(url),
-            marks,
-        ))
+        MarkedRegistry::new(self.registry, redacted(url), marks)
     }
 }
 

@@ -183,7 +183,7 @@ pub(crate) fn push(shared: &mut SharedPlan, part: &Part) -> bool {
 
 /// Adds a part to the plan, which gets the next version.
 pub(crate) fn add(shared: &mut SharedPlan, part: &Part) {
-    if !shared.parts.iter().any(|there| there.id == part.id) {
+    if !shared.has(&part.id) {
         shared.parts.push(part.clone());
         shared.version += 1;
     }
