@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::common::raw::{self, Leaf, Pki, hello};
 use crate::common::{HANG, Net, connect, eventually};
-use quinn::{Connection, ConnectionError, Endpoint, ReadError, VarInt};
+use quinn::{Connection, ConnectionError, Endpoint, ReadError, RecvStream, SendStream, VarInt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use virtnet_core::{Cause, Conn, Host, Listener, OpError, SubNetwork};
@@ -23,7 +23,7 @@ pub(crate) struct Scene {
     counters: Counters,
     alpha: Host,
     beta: Host,
-    pub(crate) listener: Listener,
+    listener: Listener,
     /// β's end and α's end.
     neighbours: (Conn, Conn),
     pub(crate) pki: Pki,
@@ -57,6 +57,21 @@ impl Scene {
 
     async fn connect(&self, leaf: Option<&Leaf>) -> (Endpoint, Connection) {
         raw::connect(&self.pki, leaf, self.place, &dns_name("net", "α")).await
+    }
+
+    /// γ:9 dials α:1 over `conn`, and is accepted: its stream, and α's end.
+    pub(crate) async fn accepts(&self, conn: &Connection) -> ((SendStream, RecvStream), Conn) {
+        let (mut send, mut recv) = conn.open_bi().await.unwrap();
+        let hello = hello("net", ("γ", 9), ("α", 1));
+        send.write_all(&hello).await.unwrap();
+        let (accepted, ()) = tokio::join!(self.listener.accept(), async {
+            let mut reply = [0; 3];
+            recv.read_exact(&mut reply).await.unwrap();
+            assert_eq!(reply, [1, 0, 3], "α:3 accepts");
+        });
+        let (accepted, peer) = accepted.unwrap();
+        assert_eq!(peer, "γ:9");
+        ((send, recv), accepted)
     }
 
     /// Asserts that the connection of α and β still works, that new ones do, and
@@ -112,17 +127,7 @@ async fn a_claimed_source() {
 async fn its_own_name_is_accepted() {
     let scene = Scene::new().await;
     let (_endpoint, conn) = scene.connect(Some(&scene.gamma)).await;
-    let (mut send, mut recv) = conn.open_bi().await.unwrap();
-    send.write_all(&hello("net", ("γ", 9), ("α", 1)))
-        .await
-        .unwrap();
-    let (accepted, ()) = tokio::join!(scene.listener.accept(), async {
-        let mut reply = [0; 3];
-        recv.read_exact(&mut reply).await.unwrap();
-        assert_eq!(reply, [1, 0, 3], "α:3 accepts");
-    });
-    let (mut conn, peer) = accepted.unwrap();
-    assert_eq!(peer, "γ:9");
+    let ((mut send, _recv), mut conn) = scene.accepts(&conn).await;
     // A reset stream is cut, however often it is read.
     send.reset(VarInt::from_u32(9)).unwrap();
     for _ in 0..2 {

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use virtnet_core::{Cause, Conn, OpError};
 use virtnet_engine_quic::{Stats, dns_name};
 
-use crate::common::raw::{self, hello};
+use crate::common::raw;
 use crate::common::{HANG, figure};
 use crate::hostile::Scene;
 
@@ -37,22 +37,14 @@ impl Peer {
         let name = dns_name("net", "α");
         let connecting = raw::connect_by(Arc::new(crypto), scene.place, &name);
         let (endpoint, conn) = timeout(HANG, connecting).await.unwrap();
-        let (mut send, mut recv) = conn.open_bi().await.unwrap();
-        send.write_all(&hello("net", ("γ", 9), ("α", 1)))
-            .await
-            .unwrap();
-        let (accepted, ()) = tokio::join!(scene.listener.accept(), async {
-            let mut reply = [0; 3];
-            recv.read_exact(&mut reply).await.unwrap();
-            assert_eq!(reply, [1, 0, 3], "α:3 accepts");
-        });
+        let ((send, recv), accepted) = scene.accepts(&conn).await;
         Peer {
             keys,
             _endpoint: endpoint,
             conn,
             send,
             recv,
-            accepted: accepted.unwrap().0,
+            accepted,
         }
     }
 
