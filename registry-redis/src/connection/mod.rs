@@ -5,8 +5,8 @@
 //!
 //! Why not the client library's own reconnecting connection: its callers wait
 //! together for one shared attempt, with retries and pauses that no caller can
-//! bound. Here a call without a connection makes one within its own deadline; if
-//! the deadline passes first, the next call continues the attempt.
+//! bound. Here a call without a connection waits for the attempt under way, or begins
+//! one, within its own deadline; if the deadline passes first, the others go on with it.
 
 mod attempt;
 pub(crate) mod cluster;
